@@ -1,0 +1,260 @@
+package events
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// validator is a record of any kind.
+type validator interface{ Validate() error }
+
+// TestIDs: every id of every record obeys the same rules; the business may
+// hold no '/' besides.
+func TestIDs(t *testing.T) {
+	cases := []struct {
+		name, id string
+		ok       bool
+	}{
+		{"one byte", "a", true},
+		{"the longest", strings.Repeat("a", MaxIDBytes), true},
+		{"the longest, beyond ASCII", strings.Repeat("ü", MaxIDBytes/2), true},
+		{"spaces and signs", "Café “17” #~", true},
+		{"empty", "", false},
+		{"a byte too long", strings.Repeat("a", MaxIDBytes+1), false},
+		{"short in characters, long in bytes", strings.Repeat("ü", MaxIDBytes/2) + "a", false},
+		{"not UTF-8", "a\xff", false},
+		{"a surrogate in UTF-8", "\xed\xa0\x80", false},
+		{"NUL", "a\x00", false},
+		{"line feed", "a\nb", false},
+		{"DEL", "a\x7f", false},
+		{"a control character beyond ASCII", "a\u0085", false},
+	}
+	for _, c := range cases {
+		for _, f := range idFields(c.id) {
+			err := f.record.Validate()
+			if c.ok {
+				if err != nil {
+					t.Errorf("%s as %s: %v", c.name, f.name, err)
+				}
+				continue
+			}
+			if f.name == "merged_into" && c.id == "" {
+				if err != nil {
+					t.Errorf("nothing merged: %v", err)
+				}
+				continue
+			}
+			wantInvalid(t, err, f.name)
+		}
+	}
+}
+
+// TestSlash: a '/' ends the business in a key, so "a/b" and "c" would share a
+// key with "a" and "b/c". Elsewhere it is a character like others.
+func TestSlash(t *testing.T) {
+	for _, f := range idFields("a/b") {
+		err := f.record.Validate()
+		if f.name == "business" {
+			wantInvalid(t, err, "business")
+		} else if err != nil {
+			t.Errorf("%s: %v", f.name, err)
+		}
+	}
+}
+
+type fieldCase struct {
+	name   string
+	record validator
+}
+
+// idFields gives, for every id of every record, a sample with that id.
+func idFields(id string) []fieldCase {
+	b, d, c, w := BusinessID(id), DeviceID(id), ContactID(id), WalkInID(id)
+	var all []fieldCase
+	for _, s := range samples() {
+		switch r := s.event.(type) {
+		case *Sighting:
+			x, y, z := *r, *r, *r
+			x.Business, y.Sensor, z.Device = b, SensorID(id), d
+			all = append(all, fieldCase{"business", &x}, fieldCase{"sensor", &y}, fieldCase{"device", &z})
+		case *PortalLogin:
+			x, y, z := *r, *r, *r
+			x.Business, y.Device, z.Contact = b, d, c
+			all = append(all, fieldCase{"business", &x}, fieldCase{"device", &y}, fieldCase{"contact", &z})
+		case *ContactChanged:
+			x, y, z := *r, *r, *r
+			x.Business, y.Contact, z.MergedInto = b, c, c
+			all = append(all, fieldCase{"business", &x}, fieldCase{"contact", &y}, fieldCase{"merged_into", &z})
+		case *ContactDeleted:
+			x, y := *r, *r
+			x.Business, y.Contact = b, c
+			all = append(all, fieldCase{"business", &x}, fieldCase{"contact", &y})
+		case *DeviceContact:
+			x, y, z := *r, *r, *r
+			x.Business, y.Device, z.Contact = b, d, c
+			all = append(all, fieldCase{"business", &x}, fieldCase{"device", &y}, fieldCase{"contact", &z})
+		case *WalkIn:
+			x, y, z := *r, *r, *r
+			x.Business, y.Device, z.ID = b, d, w
+			all = append(all, fieldCase{"business", &x}, fieldCase{"device", &y}, fieldCase{"id", &z})
+		case *VisitEnded:
+			x, y, z := *r, *r, *r
+			x.Business, y.Device, z.ID = b, d, w
+			all = append(all, fieldCase{"business", &x}, fieldCase{"device", &y}, fieldCase{"id", &z})
+		case *EnrichedWalkIn:
+			v, x, y, z := *r, *r, *r, *r
+			v.Business, x.Device, y.Contact, z.ID = b, d, c, w
+			all = append(all, fieldCase{"business", &v}, fieldCase{"device", &x}, fieldCase{"contact", &y}, fieldCase{"id", &z})
+		case *WalkInCount:
+			x, y, z := *r, *r, *r
+			x.Business, y.Contact, z.WalkIn = b, c, w
+			all = append(all, fieldCase{"business", &x}, fieldCase{"contact", &y}, fieldCase{"walk_in", &z})
+		}
+	}
+	return all
+}
+
+// TestTimes: every time of every record lies within 2000 to 2099.
+func TestTimes(t *testing.T) {
+	cases := []struct {
+		name string
+		at   time.Time
+		ok   bool
+	}{
+		{"first", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), true},
+		{"last", time.Date(2099, 12, 31, 23, 59, 59, 999e6, time.UTC), true},
+		{"first, in another zone", time.Date(1999, 12, 31, 19, 0, 0, 0, time.FixedZone("west", -5*3600)), true},
+		{"before the first", time.Date(1999, 12, 31, 23, 59, 59, 999e6, time.UTC), false},
+		{"after the last", time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), false},
+		{"zero", time.Time{}, false},
+		{"epoch", time.UnixMilli(0), false},
+		{"seconds taken for milliseconds", time.UnixMilli(start.Unix()), false},
+		{"microseconds taken for milliseconds", time.UnixMilli(start.UnixMicro()), false},
+		{"farthest past", time.UnixMilli(-1 << 63), false},
+		{"farthest future", time.UnixMilli(1<<63 - 1), false},
+	}
+	for _, c := range cases {
+		for _, f := range timeFields(c.at) {
+			err := f.record.Validate()
+			if !c.ok {
+				wantInvalid(t, err, f.name)
+			} else if err != nil {
+				t.Errorf("%s as %s: %v", c.name, f.name, err)
+			}
+		}
+	}
+}
+
+// timeFields gives, for every time of every record, a sample with that time.
+func timeFields(at time.Time) []fieldCase {
+	all := []fieldCase{{"at", &Tick{At: at}}}
+	for _, s := range samples() {
+		switch r := s.event.(type) {
+		case *Sighting:
+			r.SeenAt = at
+			all = append(all, fieldCase{"seen_at", r})
+		case *PortalLogin:
+			r.At = at
+			all = append(all, fieldCase{"at", r})
+		case *ContactChanged:
+			r.At = at
+			all = append(all, fieldCase{"at", r})
+		case *ContactDeleted:
+			r.At = at
+			all = append(all, fieldCase{"at", r})
+		case *DeviceContact:
+			r.BoundAt = at
+			all = append(all, fieldCase{"bound_at", r})
+		case *WalkIn:
+			x, y := *r, *r
+			x.StartedAt, y.ConfirmedAt = at, at
+			all = append(all, fieldCase{"started_at", &x}, fieldCase{"confirmed_at", &y})
+		case *VisitEnded:
+			x, y := *r, *r
+			x.StartedAt, y.LastSeenAt = at, at
+			all = append(all, fieldCase{"started_at", &x}, fieldCase{"last_seen_at", &y})
+		case *EnrichedWalkIn:
+			x, y := *r, *r
+			x.StartedAt, y.BoundAt = at, at
+			all = append(all, fieldCase{"started_at", &x}, fieldCase{"bound_at", &y})
+		case *WalkInCount:
+			r.WalkInAt = at
+			all = append(all, fieldCase{"walk_in_at", r})
+		}
+	}
+	return all
+}
+
+// TestNumbers: signal strengths, counts and months, through the wire.
+func TestNumbers(t *testing.T) {
+	sighting := func(rssi RSSI) *Sighting { s := goodSighting(); s.RSSI = rssi; return &s }
+	ended := func(dwell int64) *VisitEnded {
+		return &VisitEnded{ID: "w", Business: cafe, Device: guest, StartedAt: start, LastSeenAt: start, DwellMillis: dwell}
+	}
+	count := func(month string, inMonth, total, version int64) *WalkInCount {
+		return &WalkInCount{
+			Business: cafe, Contact: regular, WalkIn: "w", WalkInAt: start,
+			Month: month, MonthTotal: inMonth, Total: total, Version: version,
+		}
+	}
+	cases := []struct {
+		topic string
+		event event
+		bad   string // the field that is outside of its range, "" for none
+	}{
+		{Sightings, sighting(0), ""},
+		{Sightings, sighting(-127), ""},
+		{Sightings, sighting(1), "rssi_dbm"},
+		{Sightings, sighting(-128), "rssi_dbm"},
+		{Sightings, sighting(-1 << 31), "rssi_dbm"},
+		{VisitsEnded, ended(0), ""},
+		{VisitsEnded, ended(-1), "dwell_ms"},
+		{WalkInCounts, count("2026-11", 0, 0, 0), ""},
+		{WalkInCounts, count("2026-11", -1, 0, 0), "month_total"},
+		{WalkInCounts, count("2026-11", 0, -1, 0), "total"},
+		{WalkInCounts, count("2026-11", 0, 0, -1), "version"},
+		{WalkInCounts, count("", 0, 0, 0), "month"},
+		{WalkInCounts, count("2026-13", 0, 0, 0), "month"},
+		{WalkInCounts, count("2026-1", 0, 0, 0), "month"},
+		{WalkInCounts, count("2026-11-02", 0, 0, 0), "month"},
+	}
+	for _, c := range cases {
+		_, err := decodeAs(c.topic, keyOf(c.event), mustEncode(t, c.event))
+		if c.bad != "" {
+			wantInvalid(t, err, c.bad)
+		} else if err != nil {
+			t.Errorf("%+v: %v", c.event, err)
+		}
+	}
+}
+
+// wantInvalid fails the test unless err is InvalidField and names the field
+// first.
+func wantInvalid(t testing.TB, err error, field string) {
+	t.Helper()
+	wantReason(t, err, InvalidField)
+	if want := string(InvalidField) + ": " + field + ": "; !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("error %q does not begin with %q", err, want)
+	}
+}
+
+// TestInvalidFieldsShowTheValue: who reads a dead letter wants to know what was
+// there.
+func TestInvalidFieldsShowTheValue(t *testing.T) {
+	s := goodSighting()
+	s.RSSI = 5
+	if err := s.Validate(); !strings.Contains(err.Error(), "5") {
+		t.Errorf("%q does not show 5", err)
+	}
+	s = goodSighting()
+	s.Sensor = "north\x07door"
+	if err := s.Validate(); !strings.Contains(err.Error(), `north\adoor`) {
+		t.Errorf("%q does not show the id", err)
+	}
+	s = goodSighting()
+	s.SeenAt = time.UnixMilli(-42)
+	if err := s.Validate(); !strings.Contains(err.Error(), "-42") {
+		t.Errorf("%q does not show -42", err)
+	}
+}
