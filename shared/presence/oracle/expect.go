@@ -1,0 +1,133 @@
+package oracle
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"footfall/shared/presence"
+)
+
+// Heard is one record of a partition of sightings: a tick, where Tick is set,
+// or a sighting of a device, which is named by its record key
+// "business/device".
+type Heard struct {
+	Tick     presence.Instant
+	Device   string
+	Sighting presence.Sighting
+}
+
+// maxAhead is how far ahead of the clock a sighting is taken for nonsense.
+const maxAhead = 24 * time.Hour
+
+// VisitsOf gives the visits of every device in a partition, whose records are
+// in the order of the topic, and how many sightings came too late to count.
+func VisitsOf(partition []Heard, r presence.Rules) (visits map[string][]Visit, late int) {
+	counted := map[string][]presence.Sighting{}
+	var clock presence.Instant
+	for _, h := range partition {
+		if h.Tick != 0 {
+			clock = max(clock, h.Tick)
+			continue
+		}
+		at := h.Sighting.At
+		if clock != 0 && at.Time().Sub(clock.Time()) > maxAhead {
+			continue
+		}
+		if clock != 0 && clock.Time().Sub(at.Time()) > r.Lateness {
+			late++
+			if !fallsIntoOpenVisit(counted[h.Device], h.Sighting, clock, r) {
+				continue
+			}
+		}
+		counted[h.Device] = append(counted[h.Device], h.Sighting)
+	}
+	visits = map[string][]Visit{}
+	for device, sightings := range counted {
+		if v := Visits(sightings, r); len(v) > 0 {
+			visits[device] = v
+		}
+	}
+	return visits, late
+}
+
+// fallsIntoOpenVisit reads the device's visits anew and looks whether s lies in
+// the latest of them, and that one can still be prolonged.
+func fallsIntoOpenVisit(sightings []presence.Sighting, s presence.Sighting, clock presence.Instant, r presence.Rules) bool {
+	visits := Visits(sightings, r)
+	if len(visits) == 0 {
+		return false
+	}
+	v := &visits[len(visits)-1]
+	steps := int64(v.silence() / presence.Grid)
+	open := v.Open && number(clock) < number(v.Last)+steps+2
+	return open && number(s.At) >= number(v.Start) && (number(s.At) <= number(v.Last) || v.belongs(s))
+}
+
+// CRM is one CRM event: a login where Device is set, a merge where Into is, else
+// a deletion. Device is named by its record key; contacts are too.
+type CRM struct {
+	At      time.Time
+	Device  string
+	Contact string // "business/contact"
+	Into    string // "business/contact"
+}
+
+// Whose gives the contact that a walk-in of a device at start is attributed to,
+// "" for none. Events are in the order of their time. It knows of no binding
+// that expires, so it holds for histories shorter than presence.BindingExpiry.
+func Whose(device string, start time.Time, crm []CRM) (contact string, late bool) {
+	owner := ""
+	for _, e := range crm {
+		if e.At.After(start) {
+			break
+		}
+		switch {
+		case e.Device == device:
+			owner = e.Contact
+		case e.Device == "" && owner == e.Contact:
+			owner = e.Into
+		}
+	}
+	if owner != "" {
+		return owner, false
+	}
+	i := slices.IndexFunc(crm, func(e CRM) bool { return e.Device == device && e.At.After(start) })
+	if i >= 0 && crm[i].At.Sub(start) <= presence.LoginWindow {
+		return crm[i].Contact, true
+	}
+	return "", false
+}
+
+// Expected is what a run must have told.
+type Expected struct {
+	WalkIns  int
+	Late     int            // sightings too late to count
+	Enriched int            // walk-ins of a contact
+	Counts   map[string]int // walk-ins by "business/contact"
+}
+
+// Add takes in one partition of sightings, given all CRM events. Both are as
+// the topics hold them, so a login is among the sightings too.
+func (e *Expected) Add(partition []Heard, crm []CRM, r presence.Rules) {
+	if e.Counts == nil {
+		e.Counts = map[string]int{}
+	}
+	crm = slices.Clone(crm)
+	slices.SortStableFunc(crm, func(a, b CRM) int { return a.At.Compare(b.At) })
+	visits, late := VisitsOf(partition, r)
+	e.Late += late
+	for device, all := range visits {
+		e.WalkIns += len(all)
+		business, _, _ := strings.Cut(device, "/")
+		mine := slices.DeleteFunc(slices.Clone(crm), func(c CRM) bool {
+			return !strings.HasPrefix(c.Contact, business+"/")
+		})
+		for _, v := range all {
+			if contact, _ := Whose(device, v.Start.Time(), mine); contact != "" {
+				e.Enriched++
+				e.Counts[contact]++
+			}
+		}
+	}
+}

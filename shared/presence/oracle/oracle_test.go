@@ -1,0 +1,75 @@
+package oracle_test
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"footfall/shared/presence"
+	"footfall/shared/presence/oracle"
+)
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+func at(minutes int) presence.Instant {
+	return presence.InstantOf(noon.Add(time.Duration(minutes) * time.Minute))
+}
+
+func strong(minutes ...int) []presence.Sighting {
+	var all []presence.Sighting
+	for _, m := range minutes {
+		all = append(all, presence.Sighting{At: at(m), RSSI: -60})
+	}
+	return all
+}
+
+func TestVisitsAreReadInOrderOfTime(t *testing.T) {
+	got := oracle.Visits(strong(50, 44, 6, 0), presence.DefaultRules())
+	if len(got) != 2 || got[0].Start != at(0) || got[0].Last != at(6) || got[1].Start != at(44) || got[1].Last != at(50) {
+		t.Errorf("visits %+v, want 0 to 6 and 44 to 50", got)
+	}
+	if got[0].Open || !got[1].Open {
+		t.Errorf("open: %v and %v, want the latter alone", got[0].Open, got[1].Open)
+	}
+}
+
+func TestLateSightingsCountOnlyInAnOpenVisit(t *testing.T) {
+	hear := func(s presence.Sighting) oracle.Heard { return oracle.Heard{Device: "b/d", Sighting: s} }
+	var partition []oracle.Heard
+	for _, s := range strong(0, 6) {
+		partition = append(partition, hear(s))
+	}
+	partition = append(partition,
+		oracle.Heard{Tick: at(30)},
+		hear(strong(10)[0]), // late, inside of the open visit's reach
+		hear(strong(40)[0]),
+		oracle.Heard{Tick: at(200)},
+		hear(strong(100)[0]), hear(strong(106)[0]), // late, in no visit
+	)
+	visits, late := oracle.VisitsOf(partition, presence.DefaultRules())
+	if late != 3 {
+		t.Errorf("%d late ones, want 3", late)
+	}
+	if v := visits["b/d"]; len(v) != 1 || v[0].Last != at(40) {
+		t.Errorf("visits %+v, want one, until 40", v)
+	}
+}
+
+func TestExpectCountsByContact(t *testing.T) {
+	partition := []oracle.Heard{}
+	for _, s := range strong(0, 6, 60, 66, 120, 126) {
+		partition = append(partition, oracle.Heard{Device: "b/d", Sighting: s})
+	}
+	crm := []oracle.CRM{ // told in another order than they took place
+		{At: noon.Add(130 * time.Minute), Device: "b/d", Contact: "b/bob"},
+		{At: noon.Add(-time.Hour), Device: "b/d", Contact: "b/ann"},
+		{At: noon.Add(30 * time.Minute), Contact: "b/ann", Into: "b/anna"},
+		{At: noon.Add(100 * time.Minute), Contact: "b/anna"},
+	}
+	var got oracle.Expected
+	got.Add(partition, crm, presence.DefaultRules())
+	want := map[string]int{"b/ann": 1, "b/anna": 1, "b/bob": 1}
+	if got.WalkIns != 3 || got.Enriched != 3 || !maps.Equal(got.Counts, want) {
+		t.Errorf("expected %+v, want three walk-ins by %v", got, want)
+	}
+}
