@@ -7,6 +7,7 @@ ignore ./node_modules
 require (
 	github.com/twmb/avro v1.9.0
 	github.com/twmb/franz-go v1.22.2
+	golang.org/x/sync v0.24.0
 	pgregory.net/rapid v1.3.0
 )
 

@@ -1,0 +1,308 @@
+package stage
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/presence"
+)
+
+// generation is one life of the sightings topic: a recreated topic and a
+// changed number of partitions begin a new one, each with chains of its own.
+type generation struct {
+	Topic      string `json:"topic"` // the broker's id of it
+	Partitions int32  `json:"partitions"`
+}
+
+func (g generation) chain(partition int32) string {
+	return fmt.Sprintf("%s/%d/%d", g.Topic, g.Partitions, partition)
+}
+
+// generationsChain lists the generations in the order of their beginning.
+const generationsChain = "generations/" + events.Sightings
+
+// tracked is a device in memory, with the item of the log that holds its state.
+type tracked struct {
+	presence.Device
+	logged int64
+}
+
+// view is what an environment knows of a partition: the fold of its chain up to
+// item seq.
+type view struct {
+	gen     generation
+	seq     int64 // -1 for an empty chain
+	offset  int64 // the last one covered, -1 for none
+	clock   presence.Instant
+	devices map[string]*tracked // by record key
+	// perItem counts the devices whose state an item holds; from is the oldest
+	// item that has any, or the next one to be written.
+	perItem map[int64]int
+	from    int64
+}
+
+func newView(g generation) *view {
+	return &view{gen: g, seq: -1, offset: -1, devices: map[string]*tracked{}, perItem: map[int64]int{}}
+}
+
+// fold takes item seq into the view.
+func (v *view) fold(seq int64, r *logRecord) {
+	for i := range r.entries {
+		v.take(&r.entries[i], seq)
+	}
+	v.seq, v.offset, v.clock = seq, r.offset, r.clock
+	v.advance()
+}
+
+// take notes that item seq holds the device's state now. An entry without stays
+// says that nothing is left of the device.
+func (v *view) take(e *logEntry, seq int64) {
+	d := v.devices[e.key]
+	switch {
+	case len(e.device.Stays) == 0:
+		if d != nil {
+			v.drop(e.key)
+		}
+		return
+	case d == nil:
+		d = &tracked{logged: -1}
+		v.devices[e.key] = d
+	}
+	d.Device = e.device
+	v.unlog(d)
+	d.logged = seq
+	v.perItem[seq]++
+}
+
+func (v *view) unlog(d *tracked) {
+	if d.logged < 0 {
+		return
+	}
+	if v.perItem[d.logged]--; v.perItem[d.logged] == 0 {
+		delete(v.perItem, d.logged)
+	}
+}
+
+// drop forgets a device of which nothing is left.
+func (v *view) drop(key string) {
+	v.unlog(v.devices[key])
+	delete(v.devices, key)
+}
+
+func (v *view) advance() {
+	for v.from <= v.seq && v.perItem[v.from] == 0 {
+		v.from++
+	}
+}
+
+// chainReader loads views from the log.
+type chainReader struct {
+	log    VisitLog
+	topics TopicInfos
+}
+
+// load reads a partition's chain from the oldest item that still matters. For a
+// chain that has not begun it adopts what the former generation knew.
+func (c chainReader) load(ctx context.Context, g generation, partition int32, expires time.Time) (*view, error) {
+	v, partial, err := c.read(ctx, g, partition)
+	if err != nil {
+		return nil, err
+	}
+	if v.seq >= 0 && !partial {
+		return v, nil
+	}
+	return c.adopt(ctx, g, partition, v.seq+1, expires)
+}
+
+// read folds a chain. partial says that it ends in an adoption that was not
+// finished.
+func (c chainReader) read(ctx context.Context, g generation, partition int32) (v *view, partial bool, err error) {
+	chain := g.chain(partition)
+	last, ok, err := c.log.Last(ctx, chain, false)
+	if err == nil && !ok {
+		last, ok, err = c.log.Last(ctx, chain, true)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("last item of visit log %s: %w", chain, err)
+	}
+	v = newView(g)
+	if !ok {
+		return v, false, nil
+	}
+	head, err := decodeLogRecord(last.Data)
+	if err != nil {
+		return nil, false, fmt.Errorf("visit log %s item %d: %w", chain, last.Seq, err)
+	}
+	v.seq, v.from = head.from-1, head.from
+	if err := c.follow(ctx, v, partition, last.Seq-1); err != nil {
+		return nil, false, err
+	}
+	v.fold(last.Seq, &head)
+	return v, head.partial, nil
+}
+
+// follow folds the items after the view's last one, up to item to.
+func (c chainReader) follow(ctx context.Context, v *view, partition int32, to int64) error {
+	chain, want := v.gen.chain(partition), to-v.seq
+	if want <= 0 {
+		return nil
+	}
+	items, err := c.log.Read(ctx, chain, v.seq+1, to, false)
+	if err == nil && int64(len(items)) < want {
+		// Not there, or not there yet where this reader looked.
+		items, err = c.log.Read(ctx, chain, v.seq+1, to, true)
+	}
+	if err != nil {
+		return fmt.Errorf("visit log %s items %d to %d: %w", chain, v.seq+1, to, err)
+	}
+	if int64(len(items)) < want {
+		return fmt.Errorf("visit log %s: %d of items %d to %d are missing", chain, want-int64(len(items)), v.seq+1, to)
+	}
+	for _, item := range items {
+		r, err := decodeLogRecord(item.Data)
+		if err != nil {
+			return fmt.Errorf("visit log %s item %d: %w", chain, item.Seq, err)
+		}
+		v.fold(item.Seq, &r)
+	}
+	return nil
+}
+
+// catchUp folds what others have written since.
+func (c chainReader) catchUp(ctx context.Context, v *view, partition int32) error {
+	last, ok, err := c.log.Last(ctx, v.gen.chain(partition), true)
+	if err != nil {
+		return fmt.Errorf("last item of visit log %s: %w", v.gen.chain(partition), err)
+	}
+	if !ok {
+		return nil
+	}
+	return c.follow(ctx, v, partition, last.Seq)
+}
+
+// adopt begins a chain with what the former generation knew of the keys that
+// are this partition's now. The former chains must have been drained. What is
+// written is the same whoever writes it, so an adoption that was cut short goes
+// on at item seq.
+func (c chainReader) adopt(ctx context.Context, g generation, partition int32, seq int64, expires time.Time) (*view, error) {
+	former, err := c.former(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	if former == nil {
+		return newView(g), nil
+	}
+	whole, err := c.inherit(ctx, *former, g, partition)
+	if err != nil {
+		return nil, err
+	}
+	keys := slices.Sorted(maps.Keys(whole.devices))
+	entries := make([]logEntry, len(keys))
+	for i, k := range keys {
+		entries[i] = logEntry{k, whole.devices[k].Device}
+	}
+	parts := split(entries, whole.clock, flushBytes)
+	for ; seq < int64(len(parts)); seq++ {
+		r := logRecord{
+			offset: whole.offset, clock: whole.clock, entries: parts[seq],
+			partial: seq < int64(len(parts))-1,
+		}
+		item := LogItem{Seq: seq, Data: r.encode()}
+		if err := c.log.Append(ctx, g.chain(partition), item, expires); err != nil {
+			return nil, fmt.Errorf("visit log %s item %d: %w", g.chain(partition), seq, err)
+		}
+	}
+	v, _, err := c.read(ctx, g, partition)
+	return v, err
+}
+
+// inherit gathers from all chains of the former generation.
+func (c chainReader) inherit(ctx context.Context, former, g generation, partition int32) (*view, error) {
+	whole := newView(g)
+	for p := range former.Partitions {
+		v, _, err := c.read(ctx, former, p)
+		if err != nil {
+			return nil, err
+		}
+		whole.clock = max(whole.clock, v.clock)
+		for key, d := range v.devices {
+			if events.Partition([]byte(key), g.Partitions) == partition {
+				whole.devices[key] = d
+			}
+		}
+		if p == partition && former.Topic == g.Topic {
+			whole.offset = v.offset
+		}
+	}
+	return whole, nil
+}
+
+// former is the generation before g, nil if g is the first. A generation that
+// is not listed yet is put at the end.
+func (c chainReader) former(ctx context.Context, g generation) (*generation, error) {
+	for {
+		items, err := c.log.Read(ctx, generationsChain, 0, 1<<40, true)
+		if err != nil {
+			return nil, fmt.Errorf("generations of %s: %w", events.Sightings, err)
+		}
+		known := make([]generation, len(items))
+		for i, item := range items {
+			if err := json.Unmarshal(item.Data, &known[i]); err != nil {
+				return nil, fmt.Errorf("generation %d of %s: %w", item.Seq, events.Sightings, err)
+			}
+		}
+		switch i := slices.Index(known, g); {
+		case i > 0:
+			return &known[i-1], nil
+		case i == 0:
+			return nil, nil
+		}
+		data, err := json.Marshal(g)
+		if err != nil {
+			return nil, fmt.Errorf("generation %v: %w", g, err)
+		}
+		// It must outlive every chain: no expiry.
+		err = c.log.Append(ctx, generationsChain, LogItem{Seq: int64(len(items)), Data: data}, time.Time{})
+		if err != nil && !errors.Is(err, ErrConflict) {
+			return nil, fmt.Errorf("generation %v: %w", g, err)
+		}
+	}
+}
+
+// sortedEntries gives what has changed in the order of its keys.
+func sortedEntries(v *view, changed map[string]struct{}) []logEntry {
+	entries := make([]logEntry, 0, len(changed))
+	for key := range changed {
+		entries = append(entries, logEntry{key, v.devices[key].Device})
+	}
+	slices.SortFunc(entries, func(a, b logEntry) int { return cmp.Compare(a.key, b.key) })
+	return entries
+}
+
+// SumTallies adds up what detect saw in one life of the sightings topic, as far
+// back as the log is kept.
+func SumTallies(ctx context.Context, log VisitLog, info TopicInfo) (Tally, error) {
+	g := generation{info.ID, info.Partitions}
+	var sum Tally
+	for p := range info.Partitions {
+		items, err := log.Read(ctx, g.chain(p), 0, 1<<40, true)
+		if err != nil {
+			return Tally{}, fmt.Errorf("visit log %s: %w", g.chain(p), err)
+		}
+		for _, item := range items {
+			r, err := decodeLogRecord(item.Data)
+			if err != nil {
+				return Tally{}, fmt.Errorf("visit log %s item %d: %w", g.chain(p), item.Seq, err)
+			}
+			sum = sum.Plus(r.tally)
+		}
+	}
+	return sum, nil
+}

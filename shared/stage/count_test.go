@@ -1,0 +1,110 @@
+package stage_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"footfall/events"
+	"footfall/shared/memory"
+	"footfall/shared/stage"
+)
+
+func enrichedLog(t rapid.TB, contact string, starts ...time.Time) *partitionLog {
+	t.Helper()
+	l := &partitionLog{topic: events.EnrichedWalkIns}
+	for _, at := range starts {
+		c := events.ContactID(contact)
+		l.put(t, events.ContactKey(cafe, c), &events.EnrichedWalkIn{
+			ID: events.NewWalkInID(cafe, "phone", at), Business: cafe, Device: "phone", Contact: c, StartedAt: at, BoundAt: at,
+		})
+	}
+	return l
+}
+
+func counts(t rapid.TB, out *sink) []events.WalkInCount {
+	t.Helper()
+	return decodeRecords(t, out.on(events.WalkInCounts), events.DecodeWalkInCount)
+}
+
+func TestCountTellsTheMonthAndTheTotal(t *testing.T) {
+	out := &sink{}
+	h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: out})
+	march, april := noon, noon.AddDate(0, 1, 0)
+	l := enrichedLog(t, "ann", march, march.Add(24*time.Hour), april)
+	if err := h.Handle(t.Context(), l.all()); err != nil {
+		t.Fatal(err)
+	}
+	want := events.WalkInCount{
+		Business: cafe, Contact: "ann", WalkIn: events.NewWalkInID(cafe, "phone", april), WalkInAt: april,
+		Month: "2026-04", MonthTotal: 1, Total: 3, Version: 3,
+	}
+	if got := counts(t, out); len(got) != 1 || got[0] != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+}
+
+// Cut and repeated in any way, with any call failing before or after it took
+// effect, every walk-in is counted once and the last count told is the highest.
+func TestEveryWalkInIsCountedOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 20).Draw(t, "walkIns")
+		starts := make([]time.Time, n)
+		for i := range starts {
+			starts[i] = noon.Add(time.Duration(i*40) * time.Hour)
+		}
+		l, out, table := enrichedLog(t, "ann", starts...), &sink{}, memory.NewCounts()
+		for done := 0; done < n; {
+			from := max(0, done-rapid.IntRange(0, 4).Draw(t, "givenAgain"))
+			to := min(n, done+rapid.IntRange(1, 5).Draw(t, "size"))
+			out.fail = nil
+			if rapid.IntRange(0, 3).Draw(t, "fault") == 0 {
+				out.fail, out.after = func(int) error { return errInjected }, rapid.Bool().Draw(t, "applied")
+			}
+			h := stage.NewCount(stage.CountDeps{Counts: table, Out: out})
+			if err := h.Handle(context.Background(), l.batch(from, to)); err == nil {
+				done = to
+			}
+		}
+		highest := int64(0)
+		for _, c := range counts(t, out) {
+			highest = max(highest, c.Total)
+		}
+		if highest != int64(n) {
+			t.Fatalf("counted %d of %d", highest, n)
+		}
+	})
+}
+
+// broken is a table that panics.
+type broken struct{ stage.Counts }
+
+func (broken) Add(context.Context, stage.CountKey, string, []events.WalkInID) error {
+	panic("table is broken")
+}
+
+func TestAPanicFailsTheBatchAlone(t *testing.T) {
+	h := stage.NewCount(stage.CountDeps{Counts: broken{}, Out: &sink{}})
+	err := h.Handle(t.Context(), enrichedLog(t, "ann", noon).all())
+	if err == nil || !strings.Contains(err.Error(), "table is broken") {
+		t.Errorf("error %v, want the panic", err)
+	}
+}
+
+func BenchmarkCount(b *testing.B) {
+	l := &partitionLog{topic: events.EnrichedWalkIns}
+	for i := range 500 {
+		l.records = append(l.records, enrichedLog(b, fmt.Sprint("contact-", i), noon).records...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: &sink{}})
+		if err := h.Handle(b.Context(), l.all()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

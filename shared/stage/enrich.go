@@ -1,0 +1,176 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"footfall/events"
+)
+
+// EnrichDeps is what enrich works with.
+type EnrichDeps struct {
+	Identities Identities
+	Pending    Pending
+	Out        Producer
+}
+
+// NewEnrich makes the stage that finds whose walk-in it is.
+//
+// A walk-in is stored first, with its contact if that is known, else as
+// pending, and then the identities are looked at again. Identify writes a
+// binding first and looks for pending walk-ins then. So of a login and a
+// walk-in that meet, at least one sees the other. What is stored decides: a
+// walk-in that has a contact keeps it, through retries and replays, whatever
+// was learnt since. Nothing that is stored keeps a walk-in from being produced
+// again.
+func NewEnrich(deps EnrichDeps) Handler { return &enrich{deps} }
+
+type enrich struct{ deps EnrichDeps }
+
+const (
+	// attributionRetention keeps what a walk-in was attributed to for longer than
+	// history can be replayed.
+	attributionRetention = 100 * 24 * time.Hour
+	// writers is how many writes of one batch are under way at once.
+	writers = 16
+)
+
+// Handle attributes a batch of walk-ins.
+func (e *enrich) Handle(ctx context.Context, b Batch) error {
+	walkIns, out, err := decodeAll(Enrich, b, events.DecodeWalkIn)
+	if err != nil {
+		return err
+	}
+	stored, err := e.attribute(ctx, walkIns, expiresAfter(b))
+	if err != nil {
+		return fmt.Errorf("enrich %s/%d: %w", b.Topic, b.Partition, err)
+	}
+	for i := range stored {
+		if stored[i].Contact == "" {
+			continue
+		}
+		r, err := enriched(&stored[i])
+		if err != nil {
+			return err
+		}
+		out = append(out, r)
+	}
+	if err := produce(ctx, e.deps.Out, out); err != nil {
+		return fmt.Errorf("enrich %s/%d: %w", b.Topic, b.Partition, err)
+	}
+	return nil
+}
+
+func (e *enrich) attribute(ctx context.Context, walkIns []events.WalkIn, expires time.Time) ([]Attribution, error) {
+	all := make([]Attribution, len(walkIns))
+	for i := range walkIns {
+		all[i].WalkIn = walkIns[i]
+	}
+	if err := e.look(ctx, all); err != nil {
+		return nil, err
+	}
+	err := each(ctx, len(all), func(ctx context.Context, i int) (err error) {
+		all[i], err = e.deps.Pending.PutNew(ctx, all[i], expires)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, e.lookAgain(ctx, all)
+}
+
+// look fills in the contacts that the identities tell, and notes that the
+// devices were seen.
+func (e *enrich) look(ctx context.Context, all []Attribution) error {
+	keys := make([]IdentityKey, len(all))
+	for i := range all {
+		keys[i] = IdentityKey{all[i].WalkIn.Business, all[i].WalkIn.Device}
+	}
+	histories, _, err := e.deps.Identities.Devices(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		start := all[i].WalkIn.StartedAt
+		if b, ok := histories[i].Attribute(start); ok {
+			all[i].Contact, all[i].BoundAt = events.ContactID(b.Contact), b.From
+		}
+	}
+	return each(ctx, len(all), func(ctx context.Context, i int) error {
+		if _, moved := histories[i].Seen(all[i].WalkIn.StartedAt); !moved || all[i].Contact == "" {
+			return nil
+		}
+		return seen(ctx, e.deps.Identities, keys[i], all[i].WalkIn.StartedAt)
+	})
+}
+
+// lookAgain looks for the contacts of what was stored as pending.
+func (e *enrich) lookAgain(ctx context.Context, all []Attribution) error {
+	var pending []Attribution
+	var at []int
+	for i := range all {
+		if all[i].Contact == "" {
+			pending, at = append(pending, all[i]), append(at, i)
+		}
+	}
+	if len(pending) == 0 {
+		return nil
+	}
+	if err := e.look(ctx, pending); err != nil {
+		return err
+	}
+	return each(ctx, len(pending), func(ctx context.Context, i int) (err error) {
+		if pending[i].Contact != "" {
+			all[at[i]], err = e.deps.Pending.Resolve(ctx, pending[i])
+		}
+		return err
+	})
+}
+
+// expiresAfter is when what a batch of walk-ins left may go.
+func expiresAfter(b Batch) time.Time {
+	return b.Records[len(b.Records)-1].Timestamp.Add(attributionRetention)
+}
+
+// enriched makes the record of a walk-in that has a contact.
+func enriched(a *Attribution) (Record, error) {
+	w := &a.WalkIn
+	r, err := encoded(events.EnrichedWalkIns, events.ContactKey(w.Business, a.Contact), &events.EnrichedWalkIn{
+		ID: w.ID, Business: w.Business, Device: w.Device, Contact: a.Contact,
+		StartedAt: w.StartedAt, BoundAt: a.BoundAt, Late: a.BoundAt.After(w.StartedAt),
+	})
+	if err != nil {
+		return Record{}, fmt.Errorf("enriched walk-in %s: %w", w.ID, err)
+	}
+	return r, nil
+}
+
+// each calls do for 0 to n-1, some at once, and gives the first error. A panic
+// is an error too: in a goroutine nobody else could catch it, and it would take
+// the other partitions of the invocation with it.
+func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for i := range n {
+		g.Go(func() (err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+				}
+			}()
+			return do(ctx, i)
+		})
+	}
+	return g.Wait()
+}
+
+func produce(ctx context.Context, out Producer, records []Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	return out.Produce(ctx, records)
+}

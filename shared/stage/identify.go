@@ -1,0 +1,261 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/presence"
+)
+
+// IdentifyDeps is what identify works with.
+type IdentifyDeps struct {
+	Identities Identities
+	Pending    Pending
+	Out        Producer
+}
+
+// NewIdentify makes the stage that keeps whose a device is.
+//
+// Every event can come twice and late: bindings are kept by their time, so
+// telling one again changes nothing and produces the same records. A login is
+// written to the contact's list of devices first, then to the device, so that a
+// deletion that follows finds every device there is.
+func NewIdentify(deps IdentifyDeps) Handler { return &identify{deps} }
+
+type identify struct{ deps IdentifyDeps }
+
+// portalSensor is the sensor of the sighting that a login makes.
+const portalSensor events.SensorID = "portal"
+
+// Handle takes CRM events in their order.
+func (h *identify) Handle(ctx context.Context, b Batch) error {
+	for i := range b.Records {
+		r := &b.Records[i]
+		e, err := events.DecodeCRM(r.Key, r.Value)
+		var out []Record
+		if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
+			out, err = []Record{DeadLetter(Identify, r, bad.Reason, bad.Err)}, nil
+		} else if err == nil {
+			out, err = h.apply(ctx, e, b.Topic)
+		}
+		if err == nil {
+			err = produce(ctx, h.deps.Out, out)
+		}
+		if err != nil {
+			return &Failure{Offset: r.Offset, Err: fmt.Errorf("identify %s/%d: %w", b.Topic, b.Partition, err)}
+		}
+	}
+	return nil
+}
+
+func (h *identify) apply(ctx context.Context, e events.CRMEvent, topic string) ([]Record, error) {
+	switch {
+	case e.Login != nil:
+		return h.login(ctx, e.Login, topic == events.CRMEvents)
+	case e.Changed != nil && e.Changed.MergedInto != "":
+		return h.merge(ctx, e.Changed)
+	case e.Deleted != nil:
+		return h.release(ctx, e.Deleted)
+	default:
+		return nil, nil // details of a contact, which nothing here depends on
+	}
+}
+
+// login binds a device. A live one is also evidence that the device is in the
+// store, which one from a backfill is not any more.
+func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) ([]Record, error) {
+	key := IdentityKey{l.Business, l.Device}
+	contact, err := h.list(ctx, l.Business, l.Contact, l.Device)
+	if err != nil {
+		return nil, err
+	}
+	history, err := change(ctx, h.deps.Identities, key, func(h presence.History) presence.History {
+		// A login may be told after a deletion that came after it.
+		return h.Bind(string(l.Contact), l.At, l.Randomised).Release(string(l.Contact), contact.DeletedAt)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out, err := h.resolve(ctx, key, l.At, history)
+	if err != nil {
+		return nil, err
+	}
+	owner, err := ownerRecord(key, history)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, owner)
+	if !live {
+		return out, nil
+	}
+	sighting, err := encoded(events.Sightings, events.DeviceKey(l.Business, l.Device), &events.Sighting{
+		Business: l.Business, Sensor: portalSensor, Device: l.Device,
+		SeenAt: l.At, Associated: true, Randomised: l.Randomised,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("login of %s/%s as a sighting: %w", l.Business, l.Device, err)
+	}
+	return append(out, sighting), nil
+}
+
+// resolve attributes the walk-ins that waited for a login at at, and tells those
+// again that an earlier try has attributed.
+func (h *identify) resolve(ctx context.Context, key IdentityKey, at time.Time, history presence.History) ([]Record, error) {
+	waiting, err := h.deps.Pending.OfDevice(ctx, key, at.Add(-presence.LoginWindow))
+	if err != nil {
+		return nil, err
+	}
+	var out []Record
+	for _, a := range waiting {
+		binding, ok := history.Attribute(a.WalkIn.StartedAt)
+		if !ok {
+			continue
+		}
+		if a.Contact == "" {
+			a.Contact, a.BoundAt = events.ContactID(binding.Contact), binding.From
+			if a, err = h.deps.Pending.Resolve(ctx, a); err != nil {
+				return nil, err
+			}
+		}
+		r, err := enriched(&a)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// merge hands the devices of a contact to the one it was merged into.
+func (h *identify) merge(ctx context.Context, e *events.ContactChanged) ([]Record, error) {
+	return h.eachDevice(ctx, e.Business, e.Contact, func(device events.DeviceID) (presence.History, error) {
+		if _, err := h.list(ctx, e.Business, e.MergedInto, device); err != nil {
+			return presence.History{}, err
+		}
+		return change(ctx, h.deps.Identities, IdentityKey{e.Business, device}, func(h presence.History) presence.History {
+			return h.Hand(string(e.Contact), string(e.MergedInto), e.At)
+		})
+	})
+}
+
+// release ends the bindings of a contact that was deleted. The deletion is
+// written first: a login that is told meanwhile either is on the list that is
+// read then, or knows of it.
+func (h *identify) release(ctx context.Context, e *events.ContactDeleted) ([]Record, error) {
+	_, err := h.changeContact(ctx, e.Business, e.Contact, func(r *ContactRecord) bool {
+		later := e.At.After(r.DeletedAt)
+		if later {
+			r.DeletedAt = e.At
+		}
+		return later
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h.eachDevice(ctx, e.Business, e.Contact, func(device events.DeviceID) (presence.History, error) {
+		return change(ctx, h.deps.Identities, IdentityKey{e.Business, device}, func(h presence.History) presence.History {
+			return h.Release(string(e.Contact), e.At)
+		})
+	})
+}
+
+// eachDevice changes every device a contact ever had and tells whose they are
+// then.
+func (h *identify) eachDevice(ctx context.Context, b events.BusinessID, c events.ContactID,
+	change func(events.DeviceID) (presence.History, error),
+) ([]Record, error) {
+	contact, _, err := h.deps.Identities.Contact(ctx, b, c)
+	if err != nil {
+		return nil, err
+	}
+	var out []Record
+	for _, device := range contact.Devices {
+		history, err := change(device)
+		if err != nil {
+			return nil, err
+		}
+		r, err := ownerRecord(IdentityKey{b, device}, history)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// list puts a device on the list of a contact and gives what is known of the
+// contact then.
+func (h *identify) list(ctx context.Context, b events.BusinessID, c events.ContactID, device events.DeviceID) (ContactRecord, error) {
+	return h.changeContact(ctx, b, c, func(r *ContactRecord) bool {
+		i, found := slices.BinarySearch(r.Devices, device)
+		if !found {
+			r.Devices = slices.Insert(r.Devices, i, device)
+		}
+		return !found
+	})
+}
+
+// changeContact is change for a contact; f tells whether it changed anything.
+func (h *identify) changeContact(ctx context.Context, b events.BusinessID, c events.ContactID, f func(*ContactRecord) bool) (ContactRecord, error) {
+	for {
+		r, version, err := h.deps.Identities.Contact(ctx, b, c)
+		if err != nil || !f(&r) {
+			return r, err
+		}
+		err = h.deps.Identities.PutContact(ctx, b, c, r, version)
+		if !errors.Is(err, ErrConflict) {
+			return r, err
+		}
+	}
+}
+
+// ownerRecord tells whose a device is after its latest binding, or that it is
+// nobody's.
+func ownerRecord(key IdentityKey, h presence.History) (Record, error) {
+	r := Record{Topic: events.DeviceContacts, Partition: AnyPartition, Key: events.DeviceKey(key.Business, key.Device)}
+	n := len(h.Bindings)
+	if n == 0 || !h.Bindings[n-1].Until.IsZero() {
+		return r, nil
+	}
+	b := h.Bindings[n-1]
+	r, err := encoded(events.DeviceContacts, r.Key, &events.DeviceContact{
+		Business: key.Business, Device: key.Device, Contact: events.ContactID(b.Contact), BoundAt: b.From,
+	})
+	if err != nil {
+		return Record{}, fmt.Errorf("owner of %s/%s: %w", key.Business, key.Device, err)
+	}
+	return r, nil
+}
+
+// change replaces a device's history by what f makes of it, on condition that
+// nobody else did meanwhile, in which case f is asked again. It gives the
+// history that is stored then.
+func change(ctx context.Context, ids Identities, key IdentityKey, f func(presence.History) presence.History) (presence.History, error) {
+	for {
+		histories, versions, err := ids.Devices(ctx, []IdentityKey{key})
+		if err != nil {
+			return presence.History{}, err
+		}
+		next := f(histories[0])
+		if next.Equal(histories[0]) {
+			return next, nil
+		}
+		err = ids.PutDevice(ctx, key, next, versions[0])
+		if !errors.Is(err, ErrConflict) {
+			return next, err
+		}
+	}
+}
+
+// seen notes a walk-in of a bound device.
+func seen(ctx context.Context, ids Identities, key IdentityKey, at time.Time) error {
+	_, err := change(ctx, ids, key, func(h presence.History) presence.History {
+		next, _ := h.Seen(at)
+		return next
+	})
+	return err
+}

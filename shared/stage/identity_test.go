@@ -1,0 +1,269 @@
+package stage_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"footfall/events"
+	"footfall/shared/memory"
+	"footfall/shared/stage"
+)
+
+// people is what identify and enrich share.
+type people struct {
+	identities stage.Identities
+	pending    stage.Pending
+	out        *sink
+}
+
+func newPeople() *people {
+	return &people{memory.NewIdentities(), memory.NewPending(), &sink{}}
+}
+
+func (p *people) identify() stage.Handler {
+	return stage.NewIdentify(stage.IdentifyDeps{Identities: p.identities, Pending: p.pending, Out: p.out})
+}
+
+func (p *people) enrich() stage.Handler {
+	return stage.NewEnrich(stage.EnrichDeps{Identities: p.identities, Pending: p.pending, Out: p.out})
+}
+
+func (p *people) enriched(t rapid.TB) []events.EnrichedWalkIn {
+	t.Helper()
+	all := decodeRecords(t, p.out.on(events.EnrichedWalkIns), events.DecodeEnrichedWalkIn)
+	slices.SortFunc(all, func(a, b events.EnrichedWalkIn) int { return a.StartedAt.Compare(b.StartedAt) })
+	return slices.Compact(all)
+}
+
+func walkInsAt(t rapid.TB, device events.DeviceID, start time.Time) *partitionLog {
+	t.Helper()
+	l := &partitionLog{topic: events.WalkIns}
+	l.put(t, events.DeviceKey(cafe, device), &events.WalkIn{
+		ID: events.NewWalkInID(cafe, device, start), Business: cafe, Device: device,
+		StartedAt: start, ConfirmedAt: start.Add(5 * time.Minute),
+	})
+	return l
+}
+
+func crm(t rapid.TB, topic string, all ...any) *partitionLog {
+	t.Helper()
+	l := &partitionLog{topic: topic}
+	for _, e := range all {
+		l.put(t, events.BusinessKey(cafe), e)
+	}
+	return l
+}
+
+func login(device, contact string, at time.Time) *events.PortalLogin {
+	return &events.PortalLogin{
+		Business: cafe, Device: events.DeviceID(device), Contact: events.ContactID(contact), At: at,
+	}
+}
+
+func deleted(contact string, at time.Time) *events.ContactDeleted {
+	return &events.ContactDeleted{Business: cafe, Contact: events.ContactID(contact), At: at}
+}
+
+func merged(contact, into string, at time.Time) *events.ContactChanged {
+	return &events.ContactChanged{
+		Business: cafe, Contact: events.ContactID(contact), MergedInto: events.ContactID(into), At: at,
+	}
+}
+
+// Each case is a walk-in at noon and what the CRM says. Where either order is
+// given, the walk-in may be processed before all of it. Elsewhere it is not, for
+// what a walk-in is attributed to is final: CRM events from before a walk-in
+// must not lag behind it for the device to be the right owner's.
+func TestWhoseWalkInItIs(t *testing.T) {
+	before, after := noon.Add(-24*time.Hour), noon.Add(10*time.Minute)
+	cases := map[string]struct {
+		crm  []any
+		want string // contact, "" for nobody
+		late bool
+
+		eitherOrder bool
+	}{
+		"a login the day before":                   {crm: []any{login("phone", "ann", before)}, want: "ann", eitherOrder: true},
+		"a first login ten minutes after":          {crm: []any{login("phone", "ann", after)}, want: "ann", late: true, eitherOrder: true},
+		"a login four hours after is another stay": {crm: []any{login("phone", "ann", noon.Add(4*time.Hour))}, eitherOrder: true},
+		"a login on another device":                {crm: []any{login("tablet", "ann", before)}, eitherOrder: true},
+		"the device was handed on before":          {crm: []any{login("phone", "ann", before), login("phone", "bob", noon.Add(-time.Hour))}, want: "bob"},
+		"the device was handed on after":           {crm: []any{login("phone", "ann", before), login("phone", "bob", after)}, want: "ann", eitherOrder: true},
+		"two logins after":                         {crm: []any{login("phone", "ann", after), login("phone", "bob", after.Add(time.Minute))}, want: "ann", late: true, eitherOrder: true},
+		"logins told in the wrong order":           {crm: []any{login("phone", "bob", noon.Add(-time.Hour)), login("phone", "ann", before)}, want: "bob"},
+		"a contact deleted before":                 {crm: []any{login("phone", "ann", before), deleted("ann", before.Add(time.Hour))}},
+		"a deletion told before its login":         {crm: []any{deleted("ann", before.Add(time.Hour)), login("phone", "ann", before)}},
+		"a contact that came back":                 {crm: []any{login("phone", "ann", before), deleted("ann", before.Add(time.Hour)), login("phone", "ann", noon.Add(-time.Hour))}, want: "ann"},
+		"a contact merged before":                  {crm: []any{login("phone", "ann", before), merged("ann", "anna", before.Add(time.Hour))}, want: "anna"},
+		"a contact of whom details changed":        {crm: []any{login("phone", "ann", before), merged("ann", "", before.Add(time.Hour))}, want: "ann"},
+	}
+	for name, c := range cases {
+		for _, walkInFirst := range []bool{false, true} {
+			if walkInFirst && !c.eitherOrder {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/walk-in first %v", name, walkInFirst), func(t *testing.T) {
+				p := newPeople()
+				visit := walkInsAt(t, "phone", noon).all()
+				steps := []func() error{
+					func() error { return p.identify().Handle(t.Context(), crm(t, events.CRMEvents, c.crm...).all()) },
+					func() error { return p.enrich().Handle(t.Context(), visit) },
+				}
+				if walkInFirst {
+					slices.Reverse(steps)
+				}
+				for _, step := range steps {
+					if err := step(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got := p.enriched(t)
+				switch {
+				case c.want == "" && len(got) > 0:
+					t.Fatalf("attributed to %s, want nobody", got[0].Contact)
+				case c.want != "" && (len(got) != 1 || string(got[0].Contact) != c.want || got[0].Late != c.late):
+					t.Fatalf("enriched %+v, want one of %s, late %v", got, c.want, c.late)
+				}
+			})
+		}
+	}
+}
+
+// Whatever the CRM says later, a walk-in stays the contact's it was told to be:
+// told again it is the same, so nobody else counts it.
+func TestAttributionStaysThroughAReplay(t *testing.T) {
+	p := newPeople()
+	visit := walkInsAt(t, "phone", noon).all()
+	if err := p.identify().Handle(t.Context(), crm(t, events.CRMEvents, login("phone", "ann", noon.Add(-time.Hour))).all()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.enrich().Handle(t.Context(), visit); err != nil {
+		t.Fatal(err)
+	}
+	backfill := crm(t, events.CRMEventsBackfill, login("phone", "bob", noon.Add(-time.Minute)))
+	if err := p.identify().Handle(t.Context(), backfill.all()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.enrich().Handle(t.Context(), visit); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.enriched(t); len(got) != 1 || got[0].Contact != "ann" {
+		t.Errorf("enriched %+v, want ann's alone", got)
+	}
+}
+
+// A walk-in whose record was lost with an environment is told again by the next
+// try, though the table knew its contact by then.
+func TestWhatIsStoredKeepsNothingFromBeingToldAgain(t *testing.T) {
+	p := newPeople()
+	visit := walkInsAt(t, "phone", noon).all()
+	logins := crm(t, events.CRMEvents, login("phone", "ann", noon.Add(5*time.Minute))).all()
+	if err := p.enrich().Handle(t.Context(), visit); err != nil {
+		t.Fatal(err)
+	}
+	p.out.fail = func(int) error { return errInjected }
+	if err := p.identify().Handle(t.Context(), logins); err == nil {
+		t.Fatal("the injected fault was not met")
+	}
+	p.out.fail = nil
+	if err := p.identify().Handle(t.Context(), logins); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.enriched(t); len(got) != 1 {
+		t.Errorf("%d enriched walk-ins, want 1", len(got))
+	}
+}
+
+func TestIdentifyTellsOwnersAndMakesALoginASighting(t *testing.T) {
+	p := newPeople()
+	err := p.identify().Handle(t.Context(), crm(t, events.CRMEvents,
+		login("phone", "ann", noon), merged("ann", "anna", noon.Add(time.Hour)), deleted("anna", noon.Add(2*time.Hour)),
+	).all())
+	if err != nil {
+		t.Fatal(err)
+	}
+	owners := p.out.on(events.DeviceContacts)
+	var said []string
+	for _, r := range owners {
+		if r.Value == nil {
+			said = append(said, "nobody")
+			continue
+		}
+		o, err := events.DecodeDeviceContact(r.Key, r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = append(said, string(o.Contact))
+	}
+	if want := []string{"ann", "anna", "nobody"}; !slices.Equal(said, want) {
+		t.Errorf("owners told: %v, want %v", said, want)
+	}
+	seen := p.out.on(events.Sightings)
+	var s events.SightingsRecord
+	if len(seen) != 1 {
+		t.Fatalf("%d sightings, want 1", len(seen))
+	}
+	if err := events.DecodeSightings(seen[0].Key, seen[0].Value, &s); err != nil || !s.Sighting.Associated || !s.Sighting.SeenAt.Equal(noon) {
+		t.Errorf("sighting %+v: %v", s.Sighting, err)
+	}
+	if err := p.identify().Handle(t.Context(), crm(t, events.CRMEventsBackfill, login("phone", "ann", noon)).all()); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(p.out.on(events.Sightings)); got != 1 {
+		t.Errorf("a login from the backfill made a sighting")
+	}
+}
+
+// Given again in any way, and with any part of the CRM events from after a
+// walk-in processed before it, walk-ins end with the same attributions as when
+// every login is known before.
+func TestAttributionDoesNotDependOnTheOrderOfWork(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		logins, visits := &partitionLog{topic: events.CRMEvents}, &partitionLog{topic: events.WalkIns}
+		minutes := rapid.SliceOfNDistinct(rapid.IntRange(0, 600), 2, 12, rapid.ID).Draw(t, "minutes")
+		slices.Sort(minutes)
+		known := []int{} // per walk-in, how many logins are from before it
+		for _, m := range minutes {
+			at, device := noon.Add(time.Duration(m)*time.Minute), rapid.SampledFrom([]string{"a", "b"}).Draw(t, "device")
+			if rapid.Bool().Draw(t, "login") {
+				contact := rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "contact")
+				logins.put(t, events.BusinessKey(cafe), login(device, contact, at))
+			} else {
+				visit := walkInsAt(t, events.DeviceID(device), at).records[0]
+				visits.raw(visit.Key, visit.Value)
+				known = append(known, len(logins.records))
+			}
+		}
+		calm, rough := newPeople(), newPeople()
+		handle(t, calm.identify(), logins, 0, len(logins.records))
+		handle(t, calm.enrich(), visits, 0, len(visits.records))
+		done := 0
+		for i := range visits.records {
+			for done < known[i] || done < len(logins.records) && rapid.Bool().Draw(t, "ahead") {
+				handle(t, rough.identify(), logins, done, done+1)
+				done++
+			}
+			handle(t, rough.enrich(), visits, i, i+1)
+		}
+		handle(t, rough.identify(), logins, done, len(logins.records))
+		if got, want := distinct(rough.enriched(t)), distinct(calm.enriched(t)); !slices.Equal(got, want) {
+			t.Fatalf("got  %v\nwant %v", got, want)
+		}
+	})
+}
+
+// handle gives the records from from to to, and some of those before again.
+func handle(t *rapid.T, h stage.Handler, l *partitionLog, from, to int) {
+	from -= rapid.IntRange(0, from).Draw(t, "givenAgain")
+	if from == to {
+		return
+	}
+	if err := h.Handle(context.Background(), l.batch(from, to)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,256 @@
+package stage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"footfall/shared/presence"
+)
+
+// Tally counts what detect saw. It is kept in the partition log, so that a sum
+// over a chain is exact whatever was retried.
+type Tally struct {
+	Sightings int64 // decided on, late ones and passers-by among them
+	Late      int64 // too far behind the clock to count
+	PassersBy int64 // sightings of devices that are not inside and weak
+	WalkIns   int64
+	Anonymous int64 // of WalkIns
+	Dead      int64 // records sent to the dead letters
+}
+
+// Plus adds two tallies.
+func (t Tally) Plus(u Tally) Tally {
+	return Tally{
+		t.Sightings + u.Sightings, t.Late + u.Late, t.PassersBy + u.PassersBy,
+		t.WalkIns + u.WalkIns, t.Anonymous + u.Anonymous, t.Dead + u.Dead,
+	}
+}
+
+// logEntry is a device whose state changed, and the state it has now.
+type logEntry struct {
+	key    string
+	device presence.Device
+}
+
+// logRecord is what an item of a partition log says. Packed, it is a version
+// byte, varints, and the entries in ascending order of their keys, each key
+// without the part that it shares with the one before it.
+type logRecord struct {
+	offset  int64            // the last offset it covers, -1 for none
+	clock   presence.Instant // of the partition, after that offset
+	from    int64            // the oldest item of the chain that a cold reader needs
+	partial bool             // an adoption that goes on in the next item
+	tally   Tally
+	entries []logEntry // sorted by key
+}
+
+const logVersion = 1
+
+// Bits of a stay's flags.
+const (
+	flagConfirmed = 1 << iota
+	flagEnded
+	flagAssociated
+	flagPlain
+	flagWeakPlain
+	flagRandomised
+	flagWeak
+)
+
+var errLogItem = errors.New("log item does not parse")
+
+func (r *logRecord) appendHead(b []byte) []byte {
+	b = append(b, logVersion)
+	b = binary.AppendVarint(b, r.offset)
+	b = binary.AppendVarint(b, int64(r.clock))
+	b = binary.AppendVarint(b, r.from)
+	partial := uint64(0)
+	if r.partial {
+		partial = 1
+	}
+	b = binary.AppendUvarint(b, partial)
+	for _, n := range r.tally.numbers() {
+		b = binary.AppendVarint(b, *n)
+	}
+	return binary.AppendUvarint(b, uint64(len(r.entries)))
+}
+
+func (t *Tally) numbers() []*int64 {
+	return []*int64{&t.Sightings, &t.Late, &t.PassersBy, &t.WalkIns, &t.Anonymous, &t.Dead}
+}
+
+// encode packs the record.
+func (r *logRecord) encode() []byte {
+	b := r.appendHead(make([]byte, 0, 64+48*len(r.entries)))
+	former := ""
+	for i := range r.entries {
+		e := &r.entries[i]
+		b = appendEntry(b, former, e, r.clock)
+		former = e.key
+	}
+	return b
+}
+
+func appendEntry(b []byte, former string, e *logEntry, clock presence.Instant) []byte {
+	shared := sharedPrefix(former, e.key)
+	b = binary.AppendUvarint(b, uint64(shared))
+	b = binary.AppendUvarint(b, uint64(len(e.key)-shared))
+	b = append(b, e.key[shared:]...)
+	b = binary.AppendUvarint(b, uint64(len(e.device.Stays)))
+	for i := range e.device.Stays {
+		b = appendStay(b, &e.device.Stays[i], clock)
+	}
+	return b
+}
+
+func sharedPrefix(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+func appendStay(b []byte, s *presence.Stay, clock presence.Instant) []byte {
+	flags := byte(0)
+	for bit, set := range []bool{s.Confirmed, s.Ended, s.Associated, s.Plain, s.WeakPlain, s.Randomised, s.Weak != 0} {
+		if set {
+			flags |= 1 << bit
+		}
+	}
+	b = append(b, flags)
+	b = binary.AppendVarint(b, int64(clock-s.Start))
+	b = binary.AppendVarint(b, int64(s.Last-s.Start))
+	if s.Confirmed {
+		b = binary.AppendVarint(b, int64(s.WalkIn-s.Start))
+	} else {
+		b = binary.AppendUvarint(b, s.Strong)
+	}
+	if s.Weak != 0 {
+		b = binary.AppendVarint(b, int64(s.Weak-s.Start))
+	}
+	return b
+}
+
+// reader takes a packed record apart. After the first thing that does not fit,
+// everything it gives is zero and bad is set.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	return skip(r, v, n)
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	return skip(r, v, n)
+}
+
+func skip[T any](r *reader, v T, n int) T {
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		var zero T
+		return zero
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) bytes(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	v := r.b[:n]
+	r.b = r.b[n:]
+	return v
+}
+
+// decodeLogRecord undoes encode. It fails on bytes that encode did not make, as
+// far as they can be told.
+func decodeLogRecord(data []byte) (logRecord, error) {
+	r := &reader{b: data}
+	if v := r.bytes(1); r.bad || v[0] != logVersion {
+		return logRecord{}, fmt.Errorf("%w: version is not %d", errLogItem, logVersion)
+	}
+	rec := logRecord{offset: r.varint(), clock: presence.Instant(r.varint()), from: r.varint(), partial: r.uvarint() == 1}
+	for _, n := range rec.tally.numbers() {
+		*n = r.varint()
+	}
+	count := r.uvarint()
+	if r.bad || count > uint64(len(r.b)) {
+		return logRecord{}, fmt.Errorf("%w: head is cut short", errLogItem)
+	}
+	rec.entries = make([]logEntry, 0, count)
+	key := []byte(nil)
+	for range count {
+		shared := r.uvarint()
+		if shared > uint64(len(key)) {
+			return logRecord{}, fmt.Errorf("%w: key shares %d bytes of %d", errLogItem, shared, len(key))
+		}
+		key = append(key[:shared], r.bytes(r.uvarint())...)
+		rec.entries = append(rec.entries, logEntry{string(key), r.device(rec.clock)})
+	}
+	if r.bad || len(r.b) > 0 {
+		return logRecord{}, fmt.Errorf("%w: entries are cut short or too long", errLogItem)
+	}
+	return rec, nil
+}
+
+func (r *reader) device(clock presence.Instant) presence.Device {
+	count := r.uvarint()
+	if count > uint64(len(r.b)) {
+		r.bad = true
+		return presence.Device{}
+	}
+	d := presence.Device{Stays: make([]presence.Stay, 0, count)}
+	for range count {
+		d.Stays = append(d.Stays, r.stay(clock))
+	}
+	return d
+}
+
+func (r *reader) stay(clock presence.Instant) presence.Stay {
+	f := r.bytes(1)
+	if r.bad {
+		return presence.Stay{}
+	}
+	has := func(bit byte) bool { return f[0]&bit != 0 }
+	s := presence.Stay{
+		Confirmed: has(flagConfirmed), Ended: has(flagEnded), Associated: has(flagAssociated),
+		Plain: has(flagPlain), WeakPlain: has(flagWeakPlain), Randomised: has(flagRandomised),
+	}
+	s.Start = clock - presence.Instant(r.varint())
+	s.Last = s.Start + presence.Instant(r.varint())
+	if s.Confirmed {
+		s.WalkIn = s.Start + presence.Instant(r.varint())
+	} else {
+		s.Strong = r.uvarint()
+	}
+	if has(flagWeak) {
+		s.Weak = s.Start + presence.Instant(r.varint())
+	}
+	return s
+}
+
+// split cuts sorted entries so that each part fits an item.
+func split(entries []logEntry, clock presence.Instant, limit int) [][]logEntry {
+	var parts [][]logEntry
+	begin, size := 0, 0
+	for i := range entries {
+		n := len(appendEntry(nil, "", &entries[i], clock))
+		if size+n > limit && i > begin {
+			parts = append(parts, entries[begin:i])
+			begin, size = i, 0
+		}
+		size += n
+	}
+	return append(parts, slices.Clip(entries[begin:]))
+}
