@@ -1,0 +1,156 @@
+package dynamo
+
+import (
+	"context"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"footfall/events"
+	"footfall/shared/presence"
+	"footfall/shared/stage"
+)
+
+var _ stage.Identities = (*Identities)(nil)
+
+// Identities is a stage.Identities in the table identities. A device and a
+// contact are items of their own that no transaction ties together: a crash
+// between the two writes leaves one of them behind, and the retry of the stage
+// brings it up, since either write can be repeated. Reads are strongly
+// consistent, because identify and enrich each write before they look at what
+// the other wrote.
+type Identities struct{ table table }
+
+// NewIdentities uses the table prefix + stage.IdentitiesTable.
+func NewIdentities(client *dynamodb.Client, prefix string) *Identities {
+	return &Identities{table{client, prefix + stage.IdentitiesTable}}
+}
+
+// The prefixes keep a device and a contact of one name apart. A business never
+// holds a '/', so what stands before the first one is all of it.
+func devicePK(k stage.IdentityKey) string {
+	return "d#" + string(events.DeviceKey(k.Business, k.Device))
+}
+
+func contactPK(b events.BusinessID, c events.ContactID) string {
+	return "c#" + string(events.ContactKey(b, c))
+}
+
+// Devices gives the histories of the devices and their versions, in the order
+// of keys, which may repeat: a batch of walk-ins often has a device twice. Keys
+// are looked up a hundred at a time.
+func (i *Identities) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presence.History, []int64, error) {
+	pks := make([]string, len(keys))
+	for n, key := range keys {
+		pks[n] = devicePK(key)
+	}
+	items, err := i.table.readAll(ctx, keyPK, pks)
+	if err != nil {
+		return nil, nil, err
+	}
+	histories := make([]presence.History, len(keys))
+	versions := make([]int64, len(keys))
+	for n, pk := range pks {
+		histories[n], versions[n], err = history(items[pk])
+		if err != nil {
+			return nil, nil, i.table.wrapped("read", pk, err)
+		}
+	}
+	return histories, versions, nil
+}
+
+// PutDevice stores h if the stored version is still version.
+func (i *Identities) PutDevice(ctx context.Context, key stage.IdentityKey, h presence.History, version int64) error {
+	row := item{}
+	row.setTime(attrLastSeen, h.LastSeen)
+	row.setFlag(attrRandom, h.Randomised)
+	if len(h.Bindings) > 0 {
+		row[attrBindings] = bindingList(h.Bindings)
+	}
+	return i.putVersion(ctx, devicePK(key), row, version)
+}
+
+// Contact gives what is known of a contact.
+func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.ContactID) (stage.ContactRecord, int64, error) {
+	pk := contactPK(b, c)
+	row, err := i.table.read(ctx, item{keyPK: str(pk)})
+	if err != nil {
+		return stage.ContactRecord{}, 0, i.table.wrapped("read", pk, err)
+	}
+	r := reader{item: row}
+	version := r.num(attrVersion)
+	contact := stage.ContactRecord{DeletedAt: r.time(attrDeleted)}
+	for _, v := range r.list(attrDevices) {
+		one := reader{item: item{attrDevices: v}}
+		contact.Devices = append(contact.Devices, events.DeviceID(one.str(attrDevices)))
+		if one.err != nil {
+			r.fail(attrDevices, one.err)
+		}
+	}
+	return contact, version, i.table.wrapped("read", pk, r.err)
+}
+
+// PutContact stores r if the stored version is still version.
+func (i *Identities) PutContact(ctx context.Context, b events.BusinessID, c events.ContactID, r stage.ContactRecord, version int64) error {
+	row := item{}
+	row.setTime(attrDeleted, r.DeletedAt)
+	if len(r.Devices) > 0 {
+		list := &types.AttributeValueMemberL{}
+		for _, d := range r.Devices {
+			list.Value = append(list.Value, str(string(d)))
+		}
+		row[attrDevices] = list
+	}
+	return i.putVersion(ctx, contactPK(b, c), row, version)
+}
+
+// putVersion writes row as version+1 of pk if version is what is stored;
+// version 0 stands for no item. Nothing deletes items: a device whose bindings
+// are all gone keeps its item and its version, or a writer that still holds an
+// old version 0 could bring the bindings back.
+func (i *Identities) putVersion(ctx context.Context, pk string, row item, version int64) error {
+	row[keyPK], row[attrVersion] = str(pk), num(version+1)
+	condition, values := "v = :v", item{":v": num(version)}
+	if version == 0 {
+		condition, values = "attribute_not_exists(pk)", nil
+	}
+	err := i.table.put(ctx, row, condition, values)
+	return i.table.wrapped("put", pk, err)
+}
+
+func bindingList(bindings []presence.Binding) types.AttributeValue {
+	list := &types.AttributeValueMemberL{}
+	for _, b := range bindings {
+		m := item{attrContact: str(b.Contact)}
+		m.setTime(attrFrom, b.From)
+		m.setTime(attrUntil, b.Until)
+		list.Value = append(list.Value, &types.AttributeValueMemberM{Value: m})
+	}
+	return list
+}
+
+// history reads an item of a device; nil gives the zero history.
+func history(i item) (presence.History, int64, error) {
+	r := reader{item: i}
+	h := presence.History{Randomised: r.flag(attrRandom), LastSeen: r.time(attrLastSeen)}
+	version := r.num(attrVersion)
+	list := r.list(attrBindings)
+	h.Bindings = slices.Grow(h.Bindings, len(list))
+	for _, v := range list {
+		one := reader{item: item{attrBindings: v}}
+		m := get[*types.AttributeValueMemberM](&one, attrBindings)
+		if m == nil {
+			r.fail(attrBindings, one.err)
+			break
+		}
+		b := reader{item: m.Value}
+		h.Bindings = append(h.Bindings, presence.Binding{
+			Contact: b.str(attrContact), From: b.time(attrFrom), Until: b.time(attrUntil),
+		})
+		if b.err != nil {
+			r.fail(attrBindings, b.err)
+		}
+	}
+	return h, version, r.err
+}

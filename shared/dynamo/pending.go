@@ -1,0 +1,161 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"footfall/events"
+	"footfall/shared/stage"
+)
+
+var _ stage.Pending = (*Pending)(nil)
+
+// Pending is a stage.Pending in the table pending. The walk-ins of a device are
+// the items of one partition key, sorted by their start, so that identify finds
+// those of a visit with one query. TTL drops items within days after they
+// expired; until then they are read like any other.
+type Pending struct{ table table }
+
+// NewPending uses the table prefix + stage.PendingTable.
+func NewPending(client *dynamodb.Client, prefix string) *Pending {
+	return &Pending{table{client, prefix + stage.PendingTable}}
+}
+
+// startLayout sorts as text like the times themselves, for the years 0 to 9999.
+const startLayout = "2006-01-02T15:04:05.000Z"
+
+// startKey is the part of a sort key that a start gives. It cuts to
+// milliseconds, never up, so a walk-in lies at or after its own start.
+func startKey(t time.Time) string { return t.UTC().Format(startLayout) }
+
+func walkInKey(w events.WalkIn) item {
+	return item{
+		keyPK: str(string(events.DeviceKey(w.Business, w.Device))),
+		keySK: str(startKey(w.StartedAt) + "#" + string(w.ID)),
+	}
+}
+
+func walkInName(w events.WalkIn) string {
+	return fmt.Sprintf("%s/%s %s", w.Business, w.Device, w.ID)
+}
+
+// PutNew stores a unless its walk-in is there, and gives what is stored then.
+// The item that stands in the way may have been resolved since it was put, which
+// is what the caller wants to know.
+func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
+	row := walkInKey(a.WalkIn)
+	row.setTime(attrConfirmed, a.WalkIn.ConfirmedAt)
+	row.setFlag(attrAnonymous, a.WalkIn.Anonymous)
+	row.setTime(attrFrom, a.BoundAt)
+	row.setExpiry(expires)
+	if a.Contact != "" {
+		row[attrContact] = str(string(a.Contact))
+	}
+	err := p.table.put(ctx, row, "attribute_not_exists(pk)", nil)
+	if isConflict(err) {
+		row, err = p.stored(ctx, a.WalkIn)
+	}
+	return p.attribution(row, "put", a.WalkIn, err)
+}
+
+// Resolve sets the contact of a walk-in that has none, and gives what is
+// stored then. It fails for a walk-in that is not stored, and for an a without
+// a contact. Without the first of its two conditions an update would make an
+// item of the contact alone, for a walk-in that nobody put.
+func (p *Pending) Resolve(ctx context.Context, a stage.Attribution) (stage.Attribution, error) {
+	if a.Contact == "" {
+		return p.attribution(nil, "resolve", a.WalkIn, errors.New("no contact given"))
+	}
+	update, values := "SET c = :c", item{":c": str(string(a.Contact))}
+	if !a.BoundAt.IsZero() {
+		update += ", f = :f"
+		values.setTime(":f", a.BoundAt)
+	}
+	out, err := p.table.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 &p.table.name,
+		Key:                       walkInKey(a.WalkIn),
+		UpdateExpression:          &update,
+		ConditionExpression:       aws.String("attribute_exists(pk) AND attribute_not_exists(c)"),
+		ExpressionAttributeValues: values,
+		ReturnValues:              types.ReturnValueAllNew,
+	})
+	var row item
+	if err == nil {
+		row = out.Attributes
+	} else if isConflict(err) {
+		row, err = p.stored(ctx, a.WalkIn)
+	}
+	return p.attribution(row, "resolve", a.WalkIn, err)
+}
+
+// OfDevice gives the walk-ins of a device that started at from or later, in
+// the order of their start, those of one start in the order of their ids.
+func (p *Pending) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) ([]stage.Attribution, error) {
+	pk := string(events.DeviceKey(key.Business, key.Device))
+	rows, err := p.table.query(ctx, &dynamodb.QueryInput{
+		KeyConditionExpression:    aws.String("pk = :pk AND sk >= :from"),
+		ExpressionAttributeValues: item{":pk": str(pk), ":from": str(startKey(from))},
+		ConsistentRead:            aws.Bool(true),
+	})
+	if err != nil {
+		return nil, p.table.wrapped("walk-ins of", pk, err)
+	}
+	var found []stage.Attribution
+	for _, row := range rows {
+		a, err := attribution(row)
+		if err != nil {
+			return nil, p.table.wrapped("walk-ins of", pk, err)
+		}
+		found = append(found, a)
+	}
+	return found, nil
+}
+
+// stored reads a walk-in that a condition has just seen, or just missed.
+func (p *Pending) stored(ctx context.Context, w events.WalkIn) (item, error) {
+	row, err := p.table.read(ctx, walkInKey(w))
+	if err == nil && row == nil {
+		err = errors.New("it is not stored")
+	}
+	return row, err
+}
+
+// attribution turns the outcome of a write into that of the method.
+func (p *Pending) attribution(row item, doing string, w events.WalkIn, err error) (stage.Attribution, error) {
+	var a stage.Attribution
+	if err == nil {
+		a, err = attribution(row)
+	}
+	return a, p.table.wrapped(doing+" walk-in", walkInName(w), err)
+}
+
+// attribution reads an item of the table. What its keys hold is not stored
+// twice.
+func attribution(row item) (stage.Attribution, error) {
+	r := reader{item: row}
+	start, id, ok := strings.Cut(r.str(keySK), "#")
+	startedAt, err := time.Parse(startLayout, start)
+	if !ok || err != nil {
+		r.fail(keySK, fmt.Errorf("%q is not a start and an id", r.str(keySK)))
+	}
+	business, device, ok := events.SplitDeviceKey(r.str(keyPK))
+	if !ok {
+		r.fail(keyPK, fmt.Errorf("%q is not a business and a device", r.str(keyPK)))
+	}
+	a := stage.Attribution{
+		WalkIn: events.WalkIn{
+			ID: events.WalkInID(id), Business: business, Device: device, StartedAt: startedAt,
+			ConfirmedAt: r.time(attrConfirmed), Anonymous: r.flag(attrAnonymous),
+		},
+		Contact: events.ContactID(r.str(attrContact)),
+		BoundAt: r.time(attrFrom),
+	}
+	return a, r.err
+}
