@@ -1,0 +1,197 @@
+package esm
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Bounds of what is held in memory, as cost counts it. At totalBytes nothing
+// more is taken in. Partitions that wait after a failure do not count there, or
+// they would stop the others; they are not fetched from, so that they do not
+// grow. partitionBytes bounds what each can bring along into that state.
+const (
+	totalBytes     = 32 << 20
+	partitionBytes = totalBytes / 2
+)
+
+// What one fetch brings, in bytes as they are on the wire, compressed. The
+// client holds one fetch, decompressed, beside what was polled.
+const (
+	fetchBytes          = 4 << 20
+	fetchPartitionBytes = 1 << 20
+	fetchWait           = 250 * time.Millisecond // where there is nothing
+)
+
+// maxPoll is how many records are taken from a fetch at once: the bounds above
+// are looked at in between.
+const maxPoll = 2000
+
+// maxDeadLetterBatch is what the client may send in one batch: a record at the
+// limit of its topic with the headers of a dead letter.
+const maxDeadLetterBatch = 1<<20 + 64<<10
+
+func (p *Poller) clientOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.SeedBrokers(p.o.Brokers...),
+		kgo.ClientID("footfall-esm-" + p.o.Stage),
+		kgo.ConsumerGroup(p.o.Group),
+		kgo.ConsumeTopics(p.o.Mapping.Topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // TRIM_HORIZON
+		kgo.DisableAutoCommit(),
+		// Without it, records polled before a rebalance could be taken in after
+		// it, when the partition has been given back at an earlier offset.
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(p.assigned),
+		kgo.OnPartitionsRevoked(p.lost),
+		kgo.OnPartitionsLost(p.lost),
+		kgo.SessionTimeout(10 * time.Second), // after a crash the group waits this long for the dead member
+		kgo.HeartbeatInterval(time.Second),
+		kgo.FetchMaxBytes(fetchBytes),
+		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
+		kgo.FetchMaxWait(fetchWait),
+		// With fetch sessions kfake serves those partitions first that it served
+		// last, and the others wait until these have no more. Without, the client
+		// asks for them in turn.
+		kgo.DisableFetchSessions(),
+		kgo.ProducerBatchMaxBytes(maxDeadLetterBatch),
+		kgo.ProducerLinger(0), // dead letters come all at once
+	}
+}
+
+// assigned undoes the pauses of a former time with the partitions, which the
+// client would keep. What is held of them begins with the first records.
+func (p *Poller) assigned(_ context.Context, client *kgo.Client, topics map[string][]int32) {
+	client.ResumeFetchPartitions(topics)
+}
+
+// forgetAll drops what is held before there is a client.
+func (p *Poller) forgetAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.partitions)
+	p.updateIdle()
+}
+
+// lost forgets partitions. What is in flight of them runs on, and what becomes
+// of it is for the next owner to find out.
+func (p *Poller) lost(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
+	p.commitMu.Lock()
+	defer p.commitMu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, ids := range topics {
+		for _, id := range ids {
+			if part := p.partitions[id]; part != nil {
+				part.gone = true
+				delete(p.partitions, id)
+			}
+		}
+	}
+	p.updateIdle()
+	signal(p.room)
+}
+
+// fetch takes records in until ctx is done, as long as there is room for them.
+// It returns before that when the topic was deleted and created again: the
+// client never follows a topic into its next life.
+func (p *Poller) fetch(ctx context.Context) {
+	for stale := false; !stale && ctx.Err() == nil; {
+		if p.full() {
+			select {
+			case <-p.room:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		fetches := p.client.PollRecords(ctx, maxPoll)
+		if n := fetches.NumRecords(); n > 0 {
+			p.takeIn(fetches)
+		}
+		p.client.AllowRebalance()
+		stale = p.report(ctx, fetches)
+	}
+}
+
+// full says that the partitions that can go on have enough.
+func (p *Poller) full() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	total := 0
+	for _, part := range p.partitions {
+		if !part.failing() {
+			total += part.bytes
+		}
+	}
+	return total >= totalBytes
+}
+
+func (p *Poller) takeIn(fetches kgo.Fetches) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) == 0 {
+			return
+		}
+		part := p.partitions[f.Partition]
+		if part == nil {
+			part = &partition{id: f.Partition, name: f.Topic + "-" + strconv.Itoa(int(f.Partition))}
+			p.partitions[f.Partition] = part
+		}
+		part.add(f.Records, now)
+		p.pauseOrResume(part)
+	})
+	p.updateIdle()
+	signal(p.wake)
+}
+
+// pauseOrResume stops fetching a partition that has too much or cannot go on.
+// That is for exceptions: a pause throws away what the client has fetched ahead,
+// and a resumed partition waits for the fetch under way, up to fetchWait. p.mu
+// is held.
+func (p *Poller) pauseOrResume(part *partition) {
+	pause := part.failing() || part.bytes >= partitionBytes ||
+		part.paused && part.bytes > partitionBytes/2
+	if pause == part.paused || part.gone {
+		return
+	}
+	part.paused = pause
+	which := map[string][]int32{p.o.Mapping.Topic: {part.id}}
+	if pause {
+		p.client.PauseFetchPartitions(which)
+	} else {
+		p.client.ResumeFetchPartitions(which)
+	}
+}
+
+// report logs what a poll brought besides records. Mostly the client goes on
+// trying by itself; stale says that it never will succeed.
+func (p *Poller) report(ctx context.Context, fetches kgo.Fetches) (stale bool) {
+	failed := false
+	fetches.EachError(func(_ string, partition int32, err error) {
+		if ctx.Err() == nil {
+			failed = true
+			stale = stale || errors.Is(err, kerr.UnknownTopicID)
+			p.o.Log.WarnContext(ctx, "cannot fetch", "partition", partition, "error", err)
+		}
+	})
+	if failed {
+		wait(ctx, time.Second) // an error that stays would fill the log
+	}
+	return stale
+}
+
+// wait waits for d, or less if ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

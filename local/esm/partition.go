@@ -1,0 +1,121 @@
+package esm
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// partition is what the poller holds of one assigned partition: the records
+// from the first one that is not done on. The poller's mutex guards it.
+type partition struct {
+	id   int32
+	name string // "topic-0", as events and answers name it
+
+	records []*kgo.Record
+	bytes   int       // what records take up in memory, about
+	arrived []arrival // when records came, in their order
+
+	busy   bool // a batch of it is in flight, always the first of records
+	gone   bool // assigned to somebody else meanwhile
+	paused bool // no more is fetched
+
+	// A batch that failed is given again alone, in the same bounds or in parts:
+	// cuts are the offsets that a batch must not go beyond, the nearest last.
+	cuts     []int64
+	failures int       // of the batch as it is cut now, which count as retries
+	backoffs int       // failures in a row without progress, counted or not
+	notYet   time.Time // when the batch may be given again
+}
+
+// arrival says when the records before an offset came.
+type arrival struct {
+	before int64
+	at     time.Time
+}
+
+// share is what one batch holds of one partition.
+type share struct {
+	p       *partition
+	records []*kgo.Record
+}
+
+// recordOverhead is about what franz-go's record takes beside its bytes.
+const recordOverhead = 256
+
+func cost(r *kgo.Record) int {
+	n := recordOverhead + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value) + 64
+	}
+	return n
+}
+
+// add appends fetched records, of which there is one at least.
+func (p *partition) add(rs []*kgo.Record, now time.Time) {
+	for _, r := range rs {
+		p.bytes += cost(r)
+	}
+	p.records = append(p.records, rs...)
+	p.arrived = append(p.arrived, arrival{rs[len(rs)-1].Offset + 1, now})
+}
+
+// failing says that the batch before it failed and is not through yet.
+func (p *partition) failing() bool { return len(p.cuts) > 0 }
+
+// since is when the first record came, or, for a batch that failed, when it may
+// be given again.
+func (p *partition) since() time.Time {
+	if p.failing() {
+		return p.notYet
+	}
+	return p.arrived[0].at
+}
+
+// batch is the longest run of records that one batch may hold.
+func (p *partition) batch(size int) []*kgo.Record {
+	n := min(size, len(p.records))
+	if p.failing() {
+		cut := p.cuts[len(p.cuts)-1]
+		for n > 1 && p.records[n-1].Offset >= cut {
+			n--
+		}
+	}
+	return p.records[:n:n]
+}
+
+// drop removes the first n records, which are done.
+func (p *partition) drop(n int) {
+	if n == 0 {
+		return
+	}
+	done := p.records[n-1].Offset + 1
+	for i, r := range p.records[:n] {
+		p.bytes -= cost(r)
+		p.records[i] = nil // the array lives on under the rest
+	}
+	p.records = p.records[n:]
+	for len(p.arrived) > 0 && p.arrived[0].before <= done {
+		p.arrived = p.arrived[1:]
+	}
+	for p.failing() && p.cuts[len(p.cuts)-1] <= done {
+		p.cuts = p.cuts[:len(p.cuts)-1]
+	}
+	p.failures, p.backoffs = 0, 0
+	p.notYet = time.Time{}
+}
+
+// cutAfter bounds the next batch to the first n records.
+func (p *partition) cutAfter(n int) {
+	cut := p.records[n-1].Offset + 1
+	if !p.failing() || cut < p.cuts[len(p.cuts)-1] {
+		p.cuts = append(p.cuts, cut)
+	}
+}
+
+// where names records for logs and errors.
+func where(rs []*kgo.Record) string {
+	first, last := rs[0], rs[len(rs)-1]
+	return fmt.Sprintf("%s/%d offsets %d to %d", first.Topic, first.Partition, first.Offset, last.Offset)
+}

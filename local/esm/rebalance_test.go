@@ -1,0 +1,225 @@
+package esm
+
+import (
+	cryptorand "crypto/rand"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/shared/stage"
+)
+
+// TestBatchOfARevokedPartitionIsNotCommitted: the first poller's answers come
+// after half of its partitions went to a second one.
+func TestBatchOfARevokedPartitionIsNotCommitted(t *testing.T) {
+	bubble(t, func(h *harness) {
+		for p := range int32(4) {
+			h.produce(p, 1)
+		}
+		first := h.start(stage.Mapping{BatchSize: 1}, concurrency(4))
+		held := map[int]*call{}
+		for range 4 {
+			c := first.next()
+			held[c.partition()] = c
+		}
+		second := h.start(stage.Mapping{BatchSize: 1}, concurrency(4))
+		a, b := second.next(), second.next()
+		second.nothing()
+		for p, c := range held {
+			c.ok()
+			if p == a.partition() || p == b.partition() {
+				h.wantCommitted(int32(p), -1)
+			} else {
+				h.wantCommitted(int32(p), 1)
+			}
+		}
+		a.ok()
+		b.ok()
+		for p := range int32(4) {
+			h.wantCommitted(p, 1)
+		}
+		if want := int64(2); second.Stats().Records != want {
+			h.Errorf("the second poller did %d records, want %d", second.Stats().Records, want)
+		}
+	})
+}
+
+func (c *call) partition() int {
+	for _, rs := range c.event.Records {
+		return int(rs[0].Partition)
+	}
+	return -1
+}
+
+// TestALateCommitDoesNotRewindTheNextOwner: the next owner has committed
+// further by the time the first one's answer comes.
+func TestALateCommitDoesNotRewindTheNextOwner(t *testing.T) {
+	bubble(t, func(h *harness) {
+		for p := range int32(4) {
+			h.produce(p, 2)
+		}
+		first := h.start(stage.Mapping{BatchSize: 1}, concurrency(4))
+		held := map[int]*call{}
+		for range 4 {
+			c := first.next()
+			held[c.partition()] = c
+		}
+		second := h.start(stage.Mapping{BatchSize: 1}, concurrency(4))
+		moved := map[int]bool{}
+		for range 4 { // two records of two partitions
+			c := second.next()
+			moved[c.partition()] = true
+			c.ok()
+		}
+		for p := range moved {
+			h.wantCommitted(int32(p), 2)
+			held[p].ok()
+			h.wantCommitted(int32(p), 2)
+		}
+	})
+}
+
+// TestNothingIsLostWhilePollersComeAndGo lets pollers join and leave at random
+// under load. Each partition's records must all be acknowledged, the first time
+// in order.
+func TestNothingIsLostWhilePollersComeAndGo(t *testing.T) {
+	const perPartition = 300
+	bubble(t, func(h *harness) {
+		var mu sync.Mutex
+		done := map[int64]int64{} // by partition: records below it were acknowledged in order
+		work := func(f *function) {
+			for c := range f.calls {
+				time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
+				mu.Lock()
+				for _, rs := range c.event.Records {
+					for _, r := range rs {
+						if r.Offset > done[r.Partition] {
+							h.Errorf("partition %d: %d came before %d was done", r.Partition, r.Offset, done[r.Partition])
+						}
+						done[r.Partition] = max(done[r.Partition], r.Offset+1)
+					}
+				}
+				mu.Unlock()
+				select {
+				case c.reply <- reply{body: "{}"}:
+				case <-time.After(time.Minute): // its poller has gone
+				}
+			}
+		}
+		start := func() *function {
+			f := h.start(stage.Mapping{BatchSize: 10}, concurrency(2))
+			for range 2 {
+				go work(f)
+			}
+			h.Cleanup(func() { f.stop(); close(f.calls) })
+			return f
+		}
+		start()
+		for range 10 {
+			for p := range int32(4) {
+				h.produce(p, perPartition/10)
+			}
+			f := start()
+			time.Sleep(time.Duration(rand.IntN(3000)) * time.Millisecond)
+			f.stop()
+		}
+		time.Sleep(time.Minute)
+		for p := range int32(4) {
+			h.wantCommitted(p, perPartition)
+		}
+	})
+}
+
+// TestMemoryIsBoundedUnderLag: the function answers nothing, and the topic has
+// far more than the poller may hold.
+func TestMemoryIsBoundedUnderLag(t *testing.T) {
+	bubble(t, func(h *harness) {
+		for p := range int32(4) {
+			for range 10 { // 20 MB a partition
+				var rs []*kgo.Record
+				for range 200 {
+					value := make([]byte, 10_000)
+					cryptorand.Read(value) // compressed, a fetch would bring more than it says
+					rs = append(rs, &kgo.Record{Topic: topic, Partition: p, Value: value})
+				}
+				h.must(h.client.ProduceSync(h.Context(), rs...).FirstErr())
+			}
+		}
+		f := h.start(stage.Mapping{BatchSize: 10, Retries: -1}, concurrency(4), func(o *Options) {
+			o.MinBackoff, o.MaxBackoff = time.Hour, time.Hour
+		})
+		held := map[int]*call{}
+		for range 4 {
+			c := f.next()
+			held[c.partition()] = c
+		}
+		time.Sleep(time.Minute)
+		const bound = totalBytes + maxPoll*(10_000+recordOverhead) // one poll beyond it
+		f.wantHeld(bound)
+		for p := range 3 {
+			held[p].fail()
+		}
+		// Three partitions wait for an hour. The fourth gets through all of its
+		// records meanwhile.
+		c := held[3]
+		for i := 0; ; i += 10 {
+			if want := fmt.Sprintf("3:[%d-%d]", i, i+9); c.holds() != want {
+				h.Fatalf("event holds %s, want %s", c.holds(), want)
+			}
+			c.ok()
+			if i == 1990 {
+				break
+			}
+			c = f.next()
+		}
+		h.wantCommitted(3, 2000)
+		f.wantHeld(bound)
+		for range 3 {
+			f.next().ok()
+		}
+	})
+}
+
+// wantHeld wants the poller to hold at most limit bytes in records.
+func (f *function) wantHeld(limit int) {
+	f.Helper()
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	total := 0
+	for _, p := range f.partitions {
+		held := 0
+		for _, r := range p.records {
+			held += cost(r)
+		}
+		if held != p.bytes {
+			f.Errorf("partition %d holds %d bytes and counts %d", p.id, held, p.bytes)
+		}
+		total += held
+	}
+	f.Logf("holds %d MB", total>>20)
+	if total > limit {
+		f.Errorf("holds %d bytes, want at most %d", total, limit)
+	}
+}
+
+// TestATopicCreatedAnewStartsFromItsStart while the poller runs.
+func TestATopicCreatedAnewStartsFromItsStart(t *testing.T) {
+	bubble(t, func(h *harness) {
+		h.produce(0, 5)
+		f := h.start(stage.Mapping{Retries: -1})
+		f.expect("0:[0-4]").ok()
+		h.wantCommitted(0, 5)
+		h.must(h.cluster.DeleteTopic(topic))
+		h.must(h.cluster.CreateTopic(topic, 4, nil))
+		h.connect() // the former client knows the former topic
+		h.produce(0, 2)
+		f.expect("0:[0-1]").ok()
+		h.wantCommitted(0, 2)
+	})
+}

@@ -1,0 +1,134 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"strconv"
+	"time"
+)
+
+// A process that ends without having had an invocation waits this long for the
+// next try, twice as long each time.
+const (
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 2 * time.Second
+)
+
+// environment keeps one process of a function running.
+type environment struct {
+	f       *function
+	number  int
+	started chan error // gets how the first process started
+	process *process   // nil while none runs; guarded by f.mu
+}
+
+// run starts processes one after the other until ctx is done. It keeps its
+// thread: Linux sends the parent-death signal when the thread that forked
+// ends, and Go ends threads while the process goes on.
+func (e *environment) run(ctx context.Context) {
+	goruntime.LockOSThread()
+	defer goruntime.UnlockOSThread()
+	for useless := 0; ctx.Err() == nil; {
+		worked := e.runOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		useless++
+		if worked {
+			useless = 0
+		}
+		e.f.mu.Lock()
+		e.f.stats.Restarts++
+		e.f.mu.Unlock()
+		if useless > 1 {
+			pause(ctx, min(minBackoff<<min(useless-2, 10), maxBackoff))
+		}
+	}
+}
+
+// runOnce runs one process to its end. It reports whether the process had an
+// invocation.
+func (e *environment) runOnce(ctx context.Context) (worked bool) {
+	p := e.newProcess()
+	e.f.runtime.add(p)
+	defer e.f.runtime.remove(p)
+	err := p.start()
+	select {
+	case e.started <- err:
+	default: // not the first
+	}
+	if err == nil {
+		stop := context.AfterFunc(ctx, p.kill)
+		defer stop()
+		err = p.cmd.Wait()
+	}
+	worked = p.finish(err)
+	if ctx.Err() == nil {
+		e.f.runtime.log.WarnContext(ctx, "function process ended", "function", e.f.Name, "pid", p.pid, "state", p.state(err), "worked", worked)
+	}
+	return worked
+}
+
+func (e *environment) newProcess() *process {
+	id := fmt.Sprintf("%s-%d-%s", e.f.Name, e.number, newRequestID()[:8])
+	p := &process{id: id, env: e, ended: make(chan struct{})}
+	out := &lines{prefix: e.f.Name + " ", out: e.f.runtime.out}
+	p.flush = out.flush
+	p.cmd = exec.Command(e.f.Path)
+	p.cmd.Dir = filepath.Dir(e.f.Path)
+	p.cmd.Env = append(e.f.lambdaEnv(id), e.f.Env...)
+	p.cmd.Stdout, p.cmd.Stderr = out, out // one pipe, so that the order is kept
+	p.cmd.SysProcAttr = processAttributes()
+	p.cmd.WaitDelay = time.Second // for output that a grandchild holds open
+	return p
+}
+
+// lambdaEnv is what Lambda sets for a function (AWS Lambda developer guide,
+// "Defined runtime environment variables"). The address carries the process's
+// id: a runtime client puts its request paths behind it, so that one listener
+// can tell all processes apart.
+func (f *function) lambdaEnv(id string) []string {
+	return []string{
+		"AWS_LAMBDA_RUNTIME_API=" + f.runtime.addr + "/" + id,
+		"AWS_LAMBDA_FUNCTION_NAME=" + f.Name,
+		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(f.MemoryMB),
+		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
+		"AWS_LAMBDA_LOG_FORMAT=JSON",
+		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + f.Name,
+		"AWS_LAMBDA_LOG_STREAM_NAME=" + id,
+		"LAMBDA_TASK_ROOT=" + filepath.Dir(f.Path),
+		"_HANDLER=bootstrap",
+		"TZ=:UTC",
+		"LANG=en_US.UTF-8",
+		"PATH=/usr/local/bin:/usr/bin:/bin",
+	}
+}
+
+// arn is the function's name in the form the functions see on AWS.
+func (f *function) arn() string {
+	return "arn:aws:lambda:us-east-1:000000000000:function:" + f.Name
+}
+
+// pause waits, or less if ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// kill ends the process at once. Killing one that has ended already is no
+// error.
+func (p *process) kill() {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.env.f.runtime.log.Error("cannot kill a function process", "function", p.env.f.Name, "pid", p.pid, "error", err)
+	}
+}
