@@ -1,0 +1,19 @@
+// Command count counts how often each contact has come. The event source
+// mapping of topic enriched-walk-ins calls it. A retry is given the same
+// walk-ins; those that are counted add nothing, and the count is produced again.
+package main
+
+import (
+	"os"
+
+	"footfall/functions/internal/deps"
+	"footfall/shared/lambdarun"
+	"footfall/shared/stage"
+)
+
+func main() {
+	os.Exit(deps.Run(stage.Count, func(d deps.Deps) {
+		h := stage.NewCount(stage.CountDeps{Counts: d.Counts, Out: d.Out})
+		lambdarun.New(stage.Count, h, d.Log).Start()
+	}))
+}

@@ -1,0 +1,19 @@
+// Command enrich finds whose walk-in it is. The event source mapping of topic
+// walk-ins calls it. A retry is given the same walk-ins, finds those that an
+// earlier try stored, with the contact they got then, and produces them again.
+package main
+
+import (
+	"os"
+
+	"footfall/functions/internal/deps"
+	"footfall/shared/lambdarun"
+	"footfall/shared/stage"
+)
+
+func main() {
+	os.Exit(deps.Run(stage.Enrich, func(d deps.Deps) {
+		h := stage.NewEnrich(stage.EnrichDeps{Identities: d.Identities, Pending: d.Pending, Out: d.Out})
+		lambdarun.New(stage.Enrich, h, d.Log).Start()
+	}))
+}

@@ -1,0 +1,292 @@
+package deps_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/events"
+	"footfall/local/broker"
+	"footfall/local/dynalite"
+	"footfall/local/runtime"
+	"footfall/shared/dynamo"
+	"footfall/shared/kafka"
+	"footfall/shared/stage"
+)
+
+// binaries is the directory of the functions, built as for Lambda.
+var binaries string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	var err error
+	if binaries, err = os.MkdirTemp("", "functions"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(binaries) }()
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-o", binaries+"/", "footfall/functions/...")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the functions: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+const tablePrefix = "deps-test-"
+
+// output takes the functions' lines.
+type output struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lines.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lines.String()
+}
+
+// stack is the functions on a broker with all topics and a table server.
+type stack struct {
+	client    *kgo.Client
+	functions *runtime.Runtime
+	output    *output
+}
+
+func start(t *testing.T, tables []stage.Table) *stack {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, err := broker.Start(ctx, broker.Options{})
+	must(t, err)
+	t.Cleanup(func() { b.Close() })
+	client, err := kafka.NewClient(kafka.Config{Brokers: b.Addrs()})
+	must(t, err)
+	t.Cleanup(client.Close)
+	must(t, kafka.CreateTopics(ctx, client, events.Topics(), 0, 1))
+
+	server, err := dynalite.Start(ctx, dynalite.Options{})
+	must(t, err)
+	t.Cleanup(func() { server.Close() })
+	db := dynamo.New(aws.Config{
+		Region: "eu-central-1", BaseEndpoint: aws.String(server.Endpoint()),
+		Credentials: credentials.NewStaticCredentialsProvider("x", "x", ""),
+	})
+	must(t, dynamo.CreateTables(ctx, db, tablePrefix, tables))
+
+	s := &stack{client: client, output: &output{}}
+	o := runtime.Options{Output: s.output}
+	for _, spec := range stage.Pipeline().Stages {
+		o.Functions = append(o.Functions, runtime.Function{
+			Name: spec.Name, Path: filepath.Join(binaries, spec.Name), Timeout: spec.Timeout,
+			Env: []string{
+				"FOOTFALL_BROKERS=" + strings.Join(b.Addrs(), ","), "FOOTFALL_TABLE_PREFIX=" + tablePrefix,
+				"AWS_REGION=eu-central-1", "AWS_ENDPOINT_URL_DYNAMODB=" + server.Endpoint(),
+				"AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x",
+			},
+		})
+	}
+	s.functions, err = runtime.Start(ctx, o)
+	must(t, err)
+	t.Cleanup(func() { s.functions.Close() })
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// invoke hands the sample event of a stage to its function.
+func (s *stack) invoke(t *testing.T, name string) (answer string) {
+	t.Helper()
+	event, err := os.ReadFile("../../../events/testdata/" + name + ".json")
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	got, err := s.functions.Invoke(ctx, name, event)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.output)
+	}
+	return string(got)
+}
+
+// records reads everything that a topic holds now.
+func (s *stack) records(t *testing.T, topic string) (all []*kgo.Record) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	ends, err := kadm.NewClient(s.client).ListEndOffsets(ctx, topic)
+	must(t, err)
+	count := 0
+	ends.Each(func(o kadm.ListedOffset) { count += int(o.Offset) })
+	reader, err := kgo.NewClient(kgo.SeedBrokers(s.client.OptValue(kgo.SeedBrokers).([]string)...),
+		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	must(t, err)
+	defer reader.Close()
+	for len(all) < count {
+		fetched := reader.PollFetches(ctx)
+		must(t, fetched.Err())
+		all = append(all, fetched.Records()...)
+	}
+	return all
+}
+
+// The samples tell one story: a device walks in, nobody knows whose it is, its
+// owner logs in, and the first visit is counted. Every function runs as the
+// process that AWS runs. Told twice, as any event may be, the story is the same.
+func TestFunctionsTellTheStoryOfTheSamples(t *testing.T) {
+	s := start(t, stage.Pipeline().Tables)
+	for range 2 {
+		for _, name := range []string{stage.TickName, stage.Detect, stage.Enrich, stage.Identify, stage.Count} {
+			if got := s.invoke(t, name); got != `{}` {
+				t.Fatalf("%s answers %s\n%s", name, got, s.output)
+			}
+		}
+	}
+
+	perPartition := map[int32]int{}
+	for _, r := range s.records(t, events.Sightings) {
+		if string(r.Key) == "tick" {
+			perPartition[r.Partition]++
+		}
+	}
+	for p := range int32(32) {
+		if perPartition[p] != 2 {
+			t.Errorf("partition %d of sightings got %d ticks from two events", p, perPartition[p])
+		}
+	}
+
+	walkIn, err := events.DecodeWalkIn(keyValue(t, s.records(t, events.WalkIns)))
+	must(t, err)
+	enriched, err := events.DecodeEnrichedWalkIn(keyValue(t, s.records(t, events.EnrichedWalkIns)))
+	must(t, err)
+	if enriched.ID != walkIn.ID || enriched.Contact != "contact-17" || !enriched.Late {
+		t.Errorf("%+v became %+v", walkIn, enriched)
+	}
+	owner, err := events.DecodeDeviceContact(keyValue(t, s.records(t, events.DeviceContacts)))
+	must(t, err)
+	if owner.Device != walkIn.Device || owner.Contact != "contact-17" {
+		t.Errorf("the owner is %+v", owner)
+	}
+	count, err := events.DecodeWalkInCount(keyValue(t, s.records(t, events.WalkInCounts)))
+	must(t, err)
+	if count.Contact != "contact-17" || count.WalkIn != walkIn.ID || count.Total != 1 || count.MonthTotal != 1 {
+		t.Errorf("counted %+v", count)
+	}
+	for _, topic := range events.Topics() {
+		if topic.DeadLetters == "" {
+			if dead := s.records(t, topic.Name); len(dead) > 0 {
+				t.Errorf("%d dead letters on %s", len(dead), topic.Name)
+			}
+		}
+	}
+	checkLog(t, s.logged(t))
+}
+
+// keyValue gives the one record that all of rs are.
+func keyValue(t *testing.T, rs []*kgo.Record) (key, value []byte) {
+	t.Helper()
+	if len(rs) == 0 {
+		t.Fatal("nothing was produced")
+	}
+	for _, r := range rs {
+		if !bytes.Equal(r.Key, rs[0].Key) || !bytes.Equal(r.Value, rs[0].Value) {
+			t.Errorf("%s/%d: %q=%q is not %q=%q", r.Topic, r.Partition, r.Key, r.Value, rs[0].Key, rs[0].Value)
+		}
+	}
+	return rs[0].Key, rs[0].Value
+}
+
+// logged ends the functions, so that everything they printed has arrived, and
+// gives that.
+func (s *stack) logged(t *testing.T) string {
+	t.Helper()
+	must(t, s.functions.Close())
+	return s.output.String()
+}
+
+// checkLog wants one line per event and nothing else.
+func checkLog(t *testing.T, log string) {
+	t.Helper()
+	handled := map[string]int{}
+	for line := range strings.Lines(log) {
+		function, text, _ := strings.Cut(line, " ")
+		var entry struct{ Level, Message, Stage, RequestID string }
+		if err := json.Unmarshal([]byte(text), &entry); err != nil {
+			t.Errorf("not JSON: %s", line)
+		}
+		if entry.Level != "INFO" || entry.Stage != function || entry.RequestID == "" {
+			t.Errorf("logged %s", line)
+		}
+		handled[function]++
+	}
+	for _, spec := range stage.Pipeline().Stages {
+		if handled[spec.Name] != 2 {
+			t.Errorf("%s logged %d lines for two events", spec.Name, handled[spec.Name])
+		}
+	}
+}
+
+// Without its table a function is healthy, but its records are not done.
+func TestFunctionAnswersWhatIsNotDone(t *testing.T) {
+	s := start(t, nil)
+	var answer struct {
+		BatchItemFailures []struct {
+			ItemIdentifier struct {
+				Partition string
+				Offset    int64
+			}
+		}
+	}
+	must(t, json.Unmarshal([]byte(s.invoke(t, stage.Count)), &answer))
+	if fs := answer.BatchItemFailures; len(fs) != 1 || fs[0].ItemIdentifier.Partition != "enriched-walk-ins-14" || fs[0].ItemIdentifier.Offset != 100 {
+		t.Errorf("answered %+v", answer)
+	}
+	if log := s.logged(t); !strings.Contains(log, `"message":"partition failed"`) || !strings.Contains(log, tablePrefix+stage.CountsTable) {
+		t.Errorf("the log does not say which table:\n%s", log)
+	}
+}
+
+func TestFunctionRefusesWrongSettings(t *testing.T) {
+	for _, spec := range stage.Pipeline().Stages {
+		t.Run(spec.Name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), filepath.Join(binaries, spec.Name))
+			cmd.Env = []string{"FOOTFALL_KAFKA_AUTH=kerberos", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}
+			out, err := cmd.Output()
+			if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
+				t.Errorf("ended with %v", err)
+			}
+			var line struct{ Level, Message, Stage, Error string }
+			must(t, json.Unmarshal(out, &line))
+			if line.Level != "ERROR" || line.Stage != spec.Name ||
+				!strings.Contains(line.Error, "FOOTFALL_BROKERS") || !strings.Contains(line.Error, "FOOTFALL_KAFKA_AUTH") {
+				t.Errorf("logged %s", out)
+			}
+		})
+	}
+}
