@@ -1,0 +1,173 @@
+package local
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"footfall/events"
+	"footfall/shared/stage"
+)
+
+// stackVariable makes the test binary a stack on the directory it names, so
+// that a test can kill it.
+const stackVariable = "LOCAL_TEST_DIR"
+
+func runStack(dir string) {
+	o := Options{BinDir: os.Getenv("LOCAL_TEST_BIN"), Partitions: 4, Environments: 2, DataDir: dir, TablesOnDisk: true}
+	s, err := Start(context.Background(), o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(s.Brokers()[0])
+	select {}
+}
+
+// childrenOf lists the processes that a process started and that run, by id.
+// It needs /proc and knows of none elsewhere.
+func childrenOf(t *testing.T, parent int) (names map[int]string) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = map[int]string{}
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // has ended meanwhile
+		}
+		id, rest, _ := strings.Cut(string(text), " (")
+		name, rest, _ := strings.Cut(rest, ") ")
+		fields := strings.Fields(rest) // state, parent, ...
+		if len(fields) < 2 || fields[0] == "Z" || fields[1] != strconv.Itoa(parent) {
+			continue
+		}
+		pid, err := strconv.Atoi(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names[pid] = name
+	}
+	return names
+}
+
+func wantNoChildren(t *testing.T) {
+	t.Helper()
+	if left := childrenOf(t, os.Getpid()); len(left) > 0 {
+		t.Errorf("processes are left: %v", left)
+	}
+}
+
+func TestCloseLeavesNoProcess(t *testing.T) {
+	s := start(t, options())
+	if n := len(childrenOf(t, os.Getpid())); n != 11 { // two for each function, and Node
+		t.Errorf("%d processes, want 11", n)
+	}
+	produce(t, s, events.Sightings, 100)
+	if err := s.Close(); err != nil { // in the middle of the work
+		t.Fatal(err)
+	}
+	wantNoChildren(t)
+}
+
+func TestKilledFunctionIsReplaced(t *testing.T) {
+	s := start(t, options())
+	pid, err := s.Kill(stage.Detect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, still := childrenOf(t, os.Getpid())[pid]; still {
+		t.Errorf("process %d is still there", pid)
+	}
+	produce(t, s, events.Sightings, 100)
+	drain(t, s)
+	if got := statsOf(t, s, stage.Detect); got.Records != 100 || got.Restarts != 1 {
+		t.Errorf("%+v, want 100 records and a restart", got)
+	}
+}
+
+// TestEndOfTheTableServerIsTold: without it nothing can go on.
+func TestEndOfTheTableServerIsTold(t *testing.T) {
+	s, err := Start(t.Context(), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Err() != nil {
+		t.Errorf("broken from the start: %v", s.Err())
+	}
+	for pid, name := range childrenOf(t, os.Getpid()) {
+		if strings.Contains(name, "node") {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	<-s.Done()
+	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "table server") {
+		t.Errorf("ended with %v", err)
+	}
+	if err := s.Close(); err == nil {
+		t.Error("closed as if nothing had happened")
+	}
+	wantNoChildren(t)
+}
+
+// TestKilledStack kills the whole stack with SIGKILL: its processes go with it,
+// and another one takes up its data where it was.
+func TestKilledStack(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), stackVariable+"="+dir, "LOCAL_TEST_BIN="+echoes)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	children := childrenOf(t, cmd.Process.Pid)
+	if len(children) != 11 {
+		t.Errorf("%d processes, want 11", len(children))
+	}
+	produce(t, &Stack{brokers: []string{strings.TrimSpace(line)}}, events.Sightings, 500)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // "signal: killed"
+	eventually(t, "its processes are gone", func() bool {
+		for pid := range children {
+			if running(pid) {
+				return false
+			}
+		}
+		return true
+	})
+	o := options()
+	o.DataDir, o.TablesOnDisk = dir, true
+	s := start(t, o)
+	drain(t, s)
+	end, lag, err := s.position(t.Context(), s.mappings[0])
+	if end != 500 || lag != 0 || err != nil {
+		t.Errorf("sightings end at %d with a lag of %d, %v, want 500 and 0", end, lag, err)
+	}
+}
+
+// running says whether a process is there and not merely unclaimed.
+func running(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
