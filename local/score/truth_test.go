@@ -1,0 +1,82 @@
+package score
+
+import (
+	"net"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"footfall/events"
+	"footfall/shared/pseudonym"
+)
+
+var testKey = []byte("a key for tests")
+
+func device(t *testing.T, mac string) events.DeviceID {
+	t.Helper()
+	hw, err := net.ParseMAC(mac)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pseudonym.Device(testKey, "shop", hw)
+}
+
+func TestReadTruthCSV(t *testing.T) {
+	in := "mac,enter_ms,exit_ms\n" +
+		"02:00:00:00:00:02,1793620800000,1793621400000\n" +
+		"02:00:00:00:00:01,1793617200000,1793618100000\n"
+	got, err := ReadTruthCSV(strings.NewReader(in), "visits.csv", "shop", testKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Visit{
+		{"shop", device(t, "02:00:00:00:00:01"), at(-60), at(-45)},
+		{"shop", device(t, "02:00:00:00:00:02"), at(0), at(10)},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestReadTruthCSVNamesTheMistake(t *testing.T) {
+	const header = "mac,enter_ms,exit_ms\n"
+	const good = "02:00:00:00:00:01,1,2\n"
+	for _, c := range []struct{ why, in, want string }{
+		{"nothing", "", "visits.csv:1: header is"},
+		{"another file", "seen_at_ms,sensor,mac,rssi_dbm\n", "visits.csv:1: header is"},
+		{"no address", header + good + "phone,1,2\n", "visits.csv:3: mac:"},
+		{"eight bytes", header + "02:00:00:00:00:00:00:01,1,2\n", "visits.csv:2: mac: 8 bytes"},
+		{"no number", header + "02:00:00:00:00:01,noon,2\n", "visits.csv:2: enter_ms:"},
+		{"no number at the end", header + "02:00:00:00:00:01,1,\n", "visits.csv:2: exit_ms:"},
+		{"left before coming", header + "02:00:00:00:00:01,2,1\n", "visits.csv:2: exit_ms: left at"},
+		{"a column short", header + good + "02:00:00:00:00:01,1\n", "visits.csv:3: wrong number of fields"},
+	} {
+		_, err := ReadTruthCSV(strings.NewReader(c.in), "visits.csv", "shop", testKey)
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s: error is %v, want %s...", c.why, err, c.want)
+		}
+	}
+}
+
+func TestReadTruthOfARealOffice(t *testing.T) {
+	f, err := os.Open("../../../shared/traces/office-visits.csv")
+	if err != nil {
+		t.Skipf("the recorded office is not on this machine: %v", err)
+	}
+	defer f.Close()
+	visits, err := ReadTruthCSV(f, "office-visits.csv", "office", testKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices := map[events.DeviceID]int{}
+	for _, v := range visits {
+		devices[v.Device]++
+	}
+	if len(visits) != 12 || len(devices) != 2 {
+		t.Errorf("%d visits of %d devices, want 12 of 2", len(visits), len(devices))
+	}
+	if got := Score(visits, []FoundVisit{}); got.Missed != 12 {
+		t.Errorf("nothing found, yet %d of 12 are missed", got.Missed)
+	}
+}
