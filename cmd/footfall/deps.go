@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/events"
+	"footfall/local"
+	"footfall/shared/dynamo"
+	"footfall/shared/kafka"
+	"footfall/shared/stage"
+)
+
+// deps is the command's own access to what a pipeline stands on.
+type deps struct {
+	client     *kgo.Client
+	Out        stage.Producer
+	Topics     stage.TopicInfos
+	Partitions int32 // of sightings
+	Log        stage.VisitLog
+	Pending    stage.Pending
+	Counts     stage.Counts
+}
+
+// openDeps connects to the pipeline. The caller closes what it is given.
+func openDeps(ctx context.Context, stack *local.Stack) (*deps, error) {
+	client, err := kafka.NewClient(kafka.Config{Brokers: stack.Brokers(), Auth: "none", ClientID: "footfall"})
+	if err != nil {
+		return nil, err
+	}
+	tables := dynamo.New(aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(stack.TableEndpoint()),
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+	})
+	d := &deps{
+		client: client, Out: kafka.NewProducer(client), Topics: kafka.NewTopicInfos(client),
+		Log:     dynamo.NewVisitLog(tables, stack.TablePrefix()),
+		Pending: dynamo.NewPending(tables, stack.TablePrefix()),
+		Counts:  dynamo.NewCounts(tables, stack.TablePrefix()),
+	}
+	info, err := d.Topics.Info(ctx, events.Sightings, 0)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	d.Partitions = info.Partitions
+	return d, nil
+}
+
+// Close ends the connections.
+func (d *deps) Close() { d.client.Close() }

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// invokeCmd gives one event to one function.
+type invokeCmd struct {
+	stackFlags
+
+	Function string        `arg:"" help:"Name of the function, such as detect."`
+	Event    string        `arg:"" help:"File with the event as JSON; - for stdin."`
+	Timeout  time.Duration `default:"1m" help:"How long to wait for the answer."`
+}
+
+// Run starts a pipeline of its own, unless flags name another broker and table
+// endpoint, invokes the function and prints its answer.
+func (c *invokeCmd) Run(ctx context.Context, s streams) error {
+	payload, err := readEvent(c.Event, s.in)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	stack, err := c.start(ctx, s, false)
+	if err != nil {
+		return err
+	}
+	answer, err := stack.Invoke(ctx, c.Function, payload)
+	if err == nil {
+		_, err = fmt.Fprintf(s.out, "%s\n", answer)
+	}
+	return closing(stack, err)
+}
+
+func readEvent(path string, stdin io.Reader) ([]byte, error) {
+	var payload []byte
+	var err error
+	if path == "-" {
+		payload, err = io.ReadAll(stdin)
+	} else {
+		payload, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the event: %w", err)
+	}
+	if !json.Valid(payload) {
+		return nil, fmt.Errorf("the event in %s is not JSON", path)
+	}
+	return payload, nil
+}

@@ -1,0 +1,72 @@
+// Command footfall runs Footfall on this machine: the whole pipeline, a
+// recording or a simulated town through it, or one function on one event.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is what people type.
+type cli struct {
+	Local    localCmd    `cmd:"" help:"Run the whole pipeline until interrupted."`
+	Replay   replayCmd   `cmd:"" help:"Run recorded sightings through the pipeline and say what they told."`
+	Simulate simulateCmd `cmd:"" help:"Make a town of walking people; run it through the pipeline, or write it down."`
+	Invoke   invokeCmd   `cmd:"" help:"Give one function one event, as Lambda would."`
+}
+
+// streams are where a command reads and prints.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run parses and runs one command line and gives the exit status: 0 done, 1 it
+// failed, 2 the command line makes no sense, 130 it was interrupted.
+func run(args []string, s streams) int {
+	status := -1
+	parser, err := kong.New(&cli{},
+		kong.Name("footfall"),
+		kong.Description("Footfall tells a merchant, as it happens, that a known customer has walked in."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(code int) { status = code }),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		fmt.Fprintln(s.err, "footfall:", err)
+		return 2
+	}
+	parsed, err := parser.Parse(args)
+	if status >= 0 {
+		return status // help was asked for and printed
+	}
+	if err != nil {
+		fmt.Fprintln(s.err, "footfall:", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.Bind(s)
+	switch err := parsed.Run(); {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(s.err, "footfall: interrupted")
+		return 130
+	default:
+		fmt.Fprintln(s.err, "footfall:", err)
+		return 1
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// lineEvery is how often progress prints a line where there is no terminal.
+const lineEvery = 5 * time.Second
+
+// progress shows how far long work has come: as a bar on a terminal, as plain
+// lines elsewhere.
+type progress struct {
+	what  string
+	out   io.Writer
+	bar   *progressbar.ProgressBar // nil without a terminal
+	began time.Time
+	last  time.Time
+}
+
+// newProgress shows work of a known size, -1 where it is not known.
+func newProgress(out io.Writer, what string, total int64) *progress {
+	p := &progress{what: what, out: out, began: time.Now(), last: time.Now()}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions64(total,
+			progressbar.OptionSetWriter(out),
+			progressbar.OptionSetDescription(what),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(total > 0),
+			progressbar.OptionClearOnFinish(),
+		)
+	}
+	return p
+}
+
+// at says how much of total is done, and how to say that in words.
+func (p *progress) at(done, total int64, words string) {
+	if p.bar != nil {
+		p.bar.ChangeMax64(total)
+		if err := p.bar.Set64(done); err != nil {
+			p.bar = nil // a bar that cannot be drawn is no reason to stop
+		}
+		return
+	}
+	if time.Since(p.last) < lineEvery {
+		return
+	}
+	p.last = time.Now()
+	fmt.Fprintf(p.out, "%s: %s\n", p.what, words)
+}
+
+// done ends the bar and gives how long the work took.
+func (p *progress) done() time.Duration {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+	}
+	return time.Since(p.began)
+}

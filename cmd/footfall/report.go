@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"footfall/local/check"
+	"footfall/local/score"
+)
+
+// loyalShown is how many of the most loyal contacts are printed.
+const loyalShown = 5
+
+// printReport prints what a run came to.
+func printReport(w io.Writer, o *outcome) {
+	r, t := o.report, tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "\n%s of event time in %s: %.0f sightings a second\n\n",
+		span(o.fed.To.Sub(o.fed.From)), span(o.took), float64(r.Tally.Sightings)/o.took.Seconds())
+	row := func(name string, n int64, note string) { fmt.Fprintf(t, "%s\t%d\t  %s\n", name, n, note) }
+	row("sightings", r.Tally.Sightings, "")
+	row("late", r.Tally.Late, "too far behind the clock to count")
+	row("passers-by", r.Tally.PassersBy, "sightings of devices outside")
+	row("dead letters", r.Tally.Dead, "of sightings")
+	row("walk-ins", r.Tally.WalkIns, "")
+	row("of a known contact", int64(r.Enriched.Topics), "")
+	row("of nobody known", r.Tally.WalkIns-int64(r.Enriched.Topics), "")
+	row("anonymous", r.Tally.Anonymous, "randomised address, not associated")
+	row("enriched at once", int64(r.Enriched.Topics-r.Late), "login before the walk-in")
+	row("enriched late", int64(r.Late), "login during the visit")
+	row("contacts counted", int64(r.Contacts.Tables), "")
+	flush(t)
+	fmt.Fprintln(w)
+	printCheck(w, r)
+	printLoyal(w, r.Loyal)
+}
+
+func flush(t *tabwriter.Writer) {
+	// A table that cannot be printed shows on the next print to the same writer.
+	_ = t.Flush()
+}
+
+func printCheck(w io.Writer, r *check.Report) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "check\toracle\ttopics\ttables\t")
+	for _, c := range []struct {
+		name string
+		f    check.Figures
+	}{
+		{"walk-ins", r.WalkIns},
+		{"enriched", r.Enriched},
+		{"counted", r.Counted},
+		{"contacts", r.Contacts},
+	} {
+		verdict := "equal"
+		if !c.f.Same() {
+			verdict = "DIFFERENT"
+		}
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t  %s\n", c.name, c.f.Oracle, c.f.Topics, c.f.Tables, verdict)
+	}
+	flush(t)
+	fmt.Fprintln(w)
+}
+
+func printLoyal(w io.Writer, loyal []check.Loyal) {
+	if len(loyal) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "most loyal contacts, by walk-ins")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, l := range loyal[:min(loyalShown, len(loyal))] {
+		fmt.Fprintf(t, "  %s\tat %s\t%d\n", l.Contact, l.Business, l.Total)
+	}
+	flush(t)
+	fmt.Fprintln(w)
+}
+
+// printScore prints how what was told compares with who was really there.
+func printScore(w io.Writer, s score.Result) {
+	fmt.Fprintf(w, "who really came: %d visits of 2 minutes or more\n", s.True)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, r := range []struct {
+		name string
+		n    int
+		note string
+	}{
+		{"found", s.Found, "of them, by at least one walk-in"},
+		{"missed", s.Missed, "of them"},
+		{"split", s.Split, "of them, told as more than one walk-in"},
+		{"merged", s.Merged, "walk-ins that cover more than one of them"},
+		{"false", s.False, "walk-ins of devices that were not in the store"},
+	} {
+		fmt.Fprintf(t, "%s\t%d\t  %s\n", r.name, r.n, r.note)
+	}
+	flush(t)
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"footfall/local"
+	"footfall/local/check"
+	"footfall/local/feed"
+	"footfall/shared/presence"
+)
+
+// stackFlags say what the local pipeline stands on.
+type stackFlags struct {
+	Bin           string   `default:"bin" help:"Directory with the function binaries, as make build leaves them." placeholder:"DIR"`
+	DataDir       string   `help:"Keep the broker's data here; without it, it goes when the command ends." placeholder:"DIR"`
+	TablesOnDisk  bool     `help:"Keep the tables on disk too, below the data directory, instead of in memory."`
+	Partitions    int32    `default:"4" help:"Partitions of every topic; 0 for as many as in AWS."`
+	Brokers       []string `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
+	TableEndpoint string   `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
+	TablePrefix   string   `help:"Put this before the names of the tables."`
+	Environments  int      `default:"2" help:"Processes per function."`
+	FunctionLogs  bool     `help:"Print what the functions log, a JSON object a line."`
+}
+
+func (f *stackFlags) options(s streams, schedule bool) local.Options {
+	logs := io.Discard
+	if f.FunctionLogs {
+		logs = s.err
+	}
+	return local.Options{
+		DataDir: f.DataDir, TablesOnDisk: f.TablesOnDisk, TablePrefix: f.TablePrefix,
+		Partitions: f.Partitions, Brokers: f.Brokers, TableEndpoint: f.TableEndpoint,
+		BinDir: f.Bin, Environments: f.Environments, Schedule: schedule, FunctionLogs: logs,
+		Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+}
+
+// start starts the pipeline. With schedule the tick function is started each
+// minute by the wall clock.
+func (f *stackFlags) start(ctx context.Context, s streams, schedule bool) (*local.Stack, error) {
+	return local.Start(ctx, f.options(s, schedule))
+}
+
+// closing stops the pipeline and gives all that went wrong.
+func closing(stack *local.Stack, err error) error { return errors.Join(err, stack.Close()) }
+
+// outcome is what a recording or a town came to.
+type outcome struct {
+	fed    feed.Stats
+	took   time.Duration // until everything fed was processed
+	report *check.Report
+}
+
+// through feeds a source into the pipeline, waits until all of it is processed
+// and checks what was told.
+func through(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed float64, fed func(*progress, feed.Stats)) (*outcome, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-stack.Done():
+			cancel(stack.Err())
+		case <-ctx.Done():
+		}
+	}()
+	o, err := pass(ctx, s, stack, src, speed, fed)
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return o, err
+}
+
+func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed float64, fed func(*progress, feed.Stats)) (*outcome, error) {
+	deps, err := openDeps(ctx, stack)
+	if err != nil {
+		return nil, err
+	}
+	defer deps.Close()
+	p := newProgress(s.err, "feeding", -1)
+	began := time.Now()
+	stats, err := feed.Run(ctx, src, feed.Options{
+		Out: deps.Out, Partitions: deps.Partitions, Speed: speed, Settle: stack.DrainCRM,
+		Fed: func(st feed.Stats) { fed(p, st) },
+	})
+	p.done()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(s.err, "fed %d sightings and %d CRM events of %s in %s; waiting for the functions\n",
+		stats.Sightings, stats.CRMEvents, span(stats.To.Sub(stats.From)), span(time.Since(began)))
+	if err := stack.Drain(ctx); err != nil {
+		return nil, fmt.Errorf("wait for the functions: %w", err)
+	}
+	o := &outcome{fed: stats, took: time.Since(began)}
+	fmt.Fprintln(s.err, "checking against the oracle")
+	o.report, err = check.Run(ctx, check.Sources{
+		Brokers: stack.Brokers(), Topics: deps.Topics, Log: deps.Log, Pending: deps.Pending, Counts: deps.Counts,
+		Rules: presence.DefaultRules(),
+	})
+	return o, err
+}
+
+// span writes a duration for people.
+func span(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.1f days", d.Hours()/24)
+	case d >= time.Minute:
+		return d.Round(time.Second).String()
+	default:
+		return d.Round(10 * time.Millisecond).String()
+	}
+}

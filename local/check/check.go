@@ -1,0 +1,288 @@
+// Package check holds what a run has told against what the oracle computes from
+// the same input, read back from the topics.
+package check
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/events"
+	"footfall/local/score"
+	"footfall/shared/presence"
+	"footfall/shared/presence/oracle"
+	"footfall/shared/stage"
+)
+
+// Sources is where a run left its results.
+type Sources struct {
+	Brokers []string
+	Topics  stage.TopicInfos
+	Log     stage.VisitLog
+	Pending stage.Pending
+	Counts  stage.Counts
+	Rules   presence.Rules // of every business
+}
+
+// Figures are the same things as three witnesses have them: the oracle, the
+// topics and the tables.
+type Figures struct {
+	Oracle, Topics, Tables int
+}
+
+// Same says whether all three agree.
+func (f Figures) Same() bool { return f.Oracle == f.Topics && f.Topics == f.Tables }
+
+// Loyal is a contact and how often it came.
+type Loyal struct {
+	Business events.BusinessID
+	Contact  events.ContactID
+	Total    int64
+}
+
+// Report is what a run came to.
+type Report struct {
+	Tally    stage.Tally
+	WalkIns  Figures // told, each id once
+	Enriched Figures
+	Counted  Figures // sum of all counts
+	Contacts Figures // contacts that have a count
+	Late     int     // of the enriched ones, those whose login came after the walk-in
+	Wrong    []string
+	Loyal    []Loyal // the most loyal first
+	Visits   []score.FoundVisit
+}
+
+// Err says what does not agree, nil if everything does.
+func (r *Report) Err() error {
+	var errs []error
+	for _, f := range []struct {
+		name string
+		f    Figures
+	}{
+		{"walk-ins", r.WalkIns},
+		{"enriched walk-ins", r.Enriched},
+		{"walk-ins counted", r.Counted},
+		{"contacts counted", r.Contacts},
+	} {
+		if !f.f.Same() {
+			errs = append(errs, fmt.Errorf("%s: the oracle has %d, the topics %d, the tables %d", f.name, f.f.Oracle, f.f.Topics, f.f.Tables))
+		}
+	}
+	for _, w := range r.Wrong {
+		errs = append(errs, errors.New(w))
+	}
+	return errors.Join(errs...)
+}
+
+// Run reads everything back and computes the report. It takes memory for one
+// partition of sightings at a time.
+func Run(ctx context.Context, s Sources) (*Report, error) {
+	want, err := expected(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("what the oracle expects: %w", err)
+	}
+	r := &Report{}
+	info, err := s.Topics.Info(ctx, events.Sightings, 0)
+	if err == nil {
+		r.Tally, err = stage.SumTallies(ctx, s.Log, info)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tallies of the visit log: %w", err)
+	}
+	walkIns, err := r.readVisits(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	r.WalkIns = Figures{want.WalkIns, len(walkIns), int(r.Tally.WalkIns)}
+	if r.Enriched, err = r.readEnriched(ctx, s, walkIns); err != nil {
+		return nil, err
+	}
+	r.Enriched.Oracle = want.Enriched
+	return r, r.readCounts(ctx, s, want)
+}
+
+// expected gives the input to the oracle.
+func expected(ctx context.Context, s Sources) (oracle.Expected, error) {
+	var want oracle.Expected
+	var crm []oracle.CRM
+	for _, topic := range []string{events.CRMEventsBackfill, events.CRMEvents} {
+		err := readAll(ctx, s.Brokers, topic, decodeCRM, func(e *oracle.CRM) {
+			if e != nil {
+				crm = append(crm, *e)
+			}
+		})
+		if err != nil {
+			return want, err
+		}
+	}
+	n, err := partitionsOf(ctx, s.Brokers, events.Sightings)
+	if err != nil {
+		return want, err
+	}
+	for p := range n {
+		heard, err := hearPartition(ctx, s, p)
+		if err != nil {
+			return want, err
+		}
+		want.Add(heard, crm, s.Rules)
+	}
+	return want, nil
+}
+
+func hearPartition(ctx context.Context, s Sources, p int32) ([]oracle.Heard, error) {
+	var heard []oracle.Heard
+	names := map[string]string{} // one string per device
+	var e events.SightingsRecord
+	err := readPartition(ctx, s.Brokers, events.Sightings, p, func(r *kgo.Record) error {
+		err := events.DecodeSightings(r.Key, r.Value, &e)
+		if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
+			return nil // a dead letter, as its topic shows
+		}
+		if err != nil {
+			return err
+		}
+		if e.IsTick {
+			heard = append(heard, oracle.Heard{Tick: presence.InstantOf(e.Tick.At)})
+			return nil
+		}
+		name, ok := names[string(r.Key)]
+		if !ok {
+			name = string(r.Key)
+			names[name] = name
+		}
+		heard = append(heard, oracle.Heard{Device: name, Sighting: presence.Sighting{
+			At: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
+			Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
+		}})
+		return nil
+	})
+	return heard, err
+}
+
+// decodeCRM gives nil for what the oracle need not know: what is undecodable
+// and details of a contact.
+func decodeCRM(key, value []byte) (*oracle.CRM, error) {
+	e, err := events.DecodeCRM(key, value)
+	if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	contact := func(c events.ContactID) string { return string(events.ContactKey(e.Business(), c)) }
+	switch {
+	case e.Login != nil:
+		device := string(events.DeviceKey(e.Login.Business, e.Login.Device))
+		return &oracle.CRM{At: e.At(), Device: device, Contact: contact(e.Login.Contact)}, nil
+	case e.Deleted != nil:
+		return &oracle.CRM{At: e.At(), Contact: contact(e.Deleted.Contact)}, nil
+	case e.Changed.MergedInto != "":
+		return &oracle.CRM{At: e.At(), Contact: contact(e.Changed.Contact), Into: contact(e.Changed.MergedInto)}, nil
+	}
+	return nil, nil
+}
+
+// readVisits reads the walk-ins, each id once, and how long they stayed.
+func (r *Report) readVisits(ctx context.Context, s Sources) (map[events.WalkInID]events.WalkIn, error) {
+	walkIns := map[events.WalkInID]events.WalkIn{}
+	err := readAll(ctx, s.Brokers, events.WalkIns, events.DecodeWalkIn, func(w events.WalkIn) { walkIns[w.ID] = w })
+	if err != nil {
+		return nil, err
+	}
+	lastSeen := map[events.WalkInID]time.Time{}
+	err = readAll(ctx, s.Brokers, events.VisitsEnded, events.DecodeVisitEnded, func(v events.VisitEnded) {
+		if v.LastSeenAt.After(lastSeen[v.ID]) {
+			lastSeen[v.ID] = v.LastSeenAt
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for id, w := range walkIns {
+		last, ended := lastSeen[id]
+		if !ended {
+			r.Wrong = append(r.Wrong, fmt.Sprintf("walk-in %s of %s/%s never ended", id, w.Business, w.Device))
+			last = w.ConfirmedAt
+		}
+		r.Visits = append(r.Visits, score.FoundVisit{Business: w.Business, Device: w.Device, Start: w.StartedAt, End: last})
+	}
+	return walkIns, nil
+}
+
+// readEnriched counts the enriched walk-ins on their topic and in the table.
+func (r *Report) readEnriched(ctx context.Context, s Sources, walkIns map[events.WalkInID]events.WalkIn) (Figures, error) {
+	told := map[events.WalkInID]events.EnrichedWalkIn{}
+	err := readAll(ctx, s.Brokers, events.EnrichedWalkIns, events.DecodeEnrichedWalkIn, func(e events.EnrichedWalkIn) {
+		if former, ok := told[e.ID]; ok && former.Contact != e.Contact {
+			r.Wrong = append(r.Wrong, fmt.Sprintf("walk-in %s was told as %s's and as %s's", e.ID, former.Contact, e.Contact))
+		}
+		told[e.ID] = e
+	})
+	if err != nil {
+		return Figures{}, err
+	}
+	for _, e := range told {
+		if e.Late {
+			r.Late++
+		}
+	}
+	stored := 0
+	for id, w := range walkIns {
+		all, err := s.Pending.OfDevice(ctx, stage.IdentityKey{Business: w.Business, Device: w.Device}, w.StartedAt)
+		if err != nil {
+			return Figures{}, fmt.Errorf("walk-in %s in the table: %w", id, err)
+		}
+		if i := slices.IndexFunc(all, func(a stage.Attribution) bool { return a.WalkIn.ID == id }); i >= 0 && all[i].Contact != "" {
+			stored++
+		}
+	}
+	return Figures{Topics: len(told), Tables: stored}, nil
+}
+
+// readCounts compares every contact's count.
+func (r *Report) readCounts(ctx context.Context, s Sources, want oracle.Expected) error {
+	told := map[stage.CountKey]events.WalkInCount{}
+	err := readAll(ctx, s.Brokers, events.WalkInCounts, events.DecodeWalkInCount, func(c events.WalkInCount) {
+		key := stage.CountKey{Business: c.Business, Contact: c.Contact}
+		if former, ok := told[key]; !ok || c.Version > former.Version {
+			told[key] = c
+		}
+	})
+	if err != nil {
+		return err
+	}
+	r.Contacts = Figures{Oracle: len(want.Counts), Topics: len(told)}
+	for _, n := range want.Counts {
+		r.Counted.Oracle += n
+	}
+	for key, c := range told {
+		months, err := s.Counts.Get(ctx, key)
+		if err != nil {
+			return fmt.Errorf("count of %s/%s in the table: %w", key.Business, key.Contact, err)
+		}
+		stored := int64(0)
+		for _, m := range months {
+			stored += m.Total
+		}
+		if stored > 0 {
+			r.Contacts.Tables++
+		}
+		name := string(events.ContactKey(key.Business, key.Contact))
+		if n := int64(want.Counts[name]); n != c.Total || n != stored {
+			r.Wrong = append(r.Wrong, fmt.Sprintf("count of %s: the oracle has %d, the topic %d, the table %d", name, n, c.Total, stored))
+		}
+		r.Counted.Topics += int(c.Total)
+		r.Counted.Tables += int(stored)
+		r.Loyal = append(r.Loyal, Loyal{key.Business, key.Contact, stored})
+	}
+	slices.SortFunc(r.Loyal, func(a, b Loyal) int {
+		return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Business, b.Business), cmp.Compare(a.Contact, b.Contact))
+	})
+	return nil
+}
