@@ -1,0 +1,75 @@
+#!/bin/sh
+# Checks that this machine has what Footfall is built and tested with, and says
+# in one line for each thing that is missing how to get it.
+#
+#   scripts/prerequisites.sh         to build, run and test
+#   scripts/prerequisites.sh race    to find data races as well, as CI does
+#
+# As root on Debian it installs what Debian offers in a version that will do.
+set -eu
+cd "$(dirname "$0")/.."
+
+missing=0
+updated=no
+
+# at_least VERSION WANTED compares dotted numbers. Nothing at all is version 0.
+at_least() {
+	awk -v have="$1" -v want="$2" 'BEGIN {
+		split(have, h, "."); n = split(want, w, ".")
+		for (i = 1; i <= n; i++) if (h[i] + 0 != w[i] + 0) exit h[i] + 0 < w[i] + 0
+	}'
+}
+
+# version TOOL prints the version that is there, or nothing.
+version() {
+	case $1 in
+	# Asked in this directory, an older Go answers with the version that it
+	# fetches for go.mod, if it may.
+	go) go env GOVERSION | sed 's/^go//' ;;
+	node) node --version | sed 's/^v//' ;;
+	make | npm) command -v "$1" >/dev/null && echo 1 ;;
+	# Go turns cgo off by itself where it finds no C compiler.
+	cgo) go env CGO_ENABLED | grep 1 ;;
+	esac 2>/dev/null || true
+}
+
+# debian_install WANTED PACKAGE... installs the packages if Debian offers the
+# first of them in that version.
+debian_install() {
+	[ $# -gt 1 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+	if [ $updated = no ]; then
+		apt-get update >/dev/null 2>&1 || true
+		updated=yes
+	fi
+	wanted=$1
+	shift
+	offered=$(apt-cache policy "$1" | awk '$1 == "Candidate:" { sub(/^[0-9]+:/, "", $2); print $2 }')
+	at_least "$offered" "$wanted" || return 0
+	echo "Installing $* from Debian."
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" </dev/null >/dev/null || true
+}
+
+# need TOOL WANTED HOW PACKAGE... is silent if the tool is there.
+need() {
+	tool=$1 wanted_version=$2 how=$3
+	shift 3
+	at_least "$(version "$tool")" "$wanted_version" && return
+	debian_install "$wanted_version" "$@"
+	found=$(version "$tool")
+	at_least "$found" "$wanted_version" && return
+	echo "Missing: $how${found:+ (this is $found)}." >&2
+	missing=1
+}
+
+go_version=$(awk '$1 == "go" { print $2 }' go.mod)
+node_version=$(sed -n 's/.*"node": *">=\([0-9.]*\)".*/\1/p' package.json)
+
+need make 1 "make; get it from the system's packages" make
+need go "$go_version" "Go $go_version or newer; get it from https://go.dev/dl/" golang-go
+need node "$node_version" "Node.js $node_version or newer; get it from https://nodejs.org/en/download" nodejs npm
+# Not from Debian on its own: its npm brings its Node.js, which may be too old.
+need npm 1 "npm; it comes with Node.js from https://nodejs.org/en/download"
+if [ "${1:-}" = race ] && [ $missing = 0 ]; then
+	need cgo 1 "a C compiler for the race detector; get gcc from the system's packages (and do not set CGO_ENABLED=0)" gcc libc6-dev
+fi
+exit $missing
