@@ -84,11 +84,11 @@ func (h History) Hand(contact, to string, at time.Time) History {
 	return h.insert(Binding{Contact: to, From: at})
 }
 
-// Seen notes a walk-in of the device. changed is true where that moves LastSeen
-// by a day or more: finer steps would cost a write per walk-in and tell nothing
-// more of an expiry of 45 days.
+// Seen notes a walk-in of the device. changed is true where that matters: for a
+// binding that can expire, and where LastSeen moves by a day or more. Finer
+// steps would cost a write per walk-in and tell nothing more of 45 days.
 func (h History) Seen(at time.Time) (next History, changed bool) {
-	if len(h.Bindings) == 0 || at.Sub(h.LastSeen) < 24*time.Hour {
+	if !h.Randomised || len(h.Bindings) == 0 || at.Sub(h.LastSeen) < 24*time.Hour {
 		return h, false
 	}
 	h.LastSeen = at

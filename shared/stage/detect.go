@@ -35,6 +35,11 @@ const (
 	// logRetention is how long an item is kept. A chain needs its items for the
 	// longest visit silence; days leave room to look into what happened.
 	logRetention = 14 * 24 * time.Hour
+	// relogAfter is how many items a device's state may lie back. Its state is
+	// written anew then, so that a cold start is never longer than that and never
+	// meets items that have expired: at one item a minute, the least there are
+	// while ticks come, it is half of logRetention.
+	relogAfter = 10_000
 	// maxAhead is how far in the future of its partition's clock a sighting may
 	// lie. A router whose clock is a day off says nothing of use.
 	maxAhead = presence.Instant(24 * time.Hour / time.Millisecond)
@@ -306,6 +311,9 @@ func (w *decision) tick(ctx context.Context, at presence.Instant) error {
 	if at <= w.view.clock {
 		return nil
 	}
+	if w.view.seq-w.view.from > relogAfter {
+		w.relog()
+	}
 	if at < w.partition.due {
 		w.view.clock = at
 		return nil
@@ -325,6 +333,17 @@ func (w *decision) tick(ctx context.Context, at presence.Instant) error {
 		}
 	}
 	return nil
+}
+
+// relog marks the devices as changed whose state lies far back in the log: those
+// that a router with a wrong clock has put into the future, if there are any.
+func (w *decision) relog() {
+	for key, d := range w.view.devices {
+		if w.view.seq-d.logged > relogAfter/2 {
+			business, _, _ := events.SplitDeviceKey(key)
+			w.note(key, d, w.deps.Rules(business))
+		}
+	}
 }
 
 // dueAt lists the devices that have something to do, in the order of their

@@ -364,6 +364,47 @@ func TestDetectSplitsALargeTick(t *testing.T) {
 	}
 }
 
+// forgetful drops items once they are a number of items old, as TTL does.
+type forgetful struct{ stage.VisitLog }
+
+const remembered = 12_000
+
+func (f forgetful) Read(ctx context.Context, chain string, from, to int64, consistent bool) ([]stage.LogItem, error) {
+	last, ok, err := f.Last(ctx, chain, true)
+	if err == nil && ok && chain != "generations/sightings" {
+		from = max(from, last.Seq-remembered)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.VisitLog.Read(ctx, chain, from, to, consistent)
+}
+
+// A router far ahead of time, heard before the first tick, leaves a device that
+// nothing ends for years. A cold environment must not need the item it was
+// written in when that is long gone.
+func TestDetectDoesNotNeedExpiredItems(t *testing.T) {
+	w, l := newWorld(), sightings()
+	w.log = forgetful{w.log}
+	l.seen(t, "from-the-future", noon.AddDate(50, 0, 0), -60)
+	env := w.environment()
+	for i := range 2 * remembered {
+		l.tick(t, noon.Add(time.Duration(i)*time.Minute))
+	}
+	for i := range l.records {
+		if err := env.Handle(t.Context(), l.batch(i, i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.seen(t, "phone", noon.Add(2*remembered*time.Minute), -60)
+	if err := w.environment().Handle(t.Context(), l.batch(len(l.records)-1, len(l.records))); err != nil {
+		t.Fatal(err)
+	}
+	if got := tallyOf(t, w.log.(forgetful).VisitLog); got.Sightings != 2 {
+		t.Errorf("tally %+v, want both sightings", got)
+	}
+}
+
 // A sighting that changes nothing is not stored, yet its offset is covered.
 func TestDetectStoresNoPasserBy(t *testing.T) {
 	w, l := newWorld(), sightings()

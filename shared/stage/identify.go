@@ -103,7 +103,8 @@ func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) 
 }
 
 // resolve attributes the walk-ins that waited for a login at at, and tells those
-// again that an earlier try has attributed.
+// again that this login has attributed: the try that did may have died before
+// it could.
 func (h *identify) resolve(ctx context.Context, key IdentityKey, at time.Time, history presence.History) ([]Record, error) {
 	waiting, err := h.deps.Pending.OfDevice(ctx, key, at.Add(-presence.LoginWindow))
 	if err != nil {
@@ -112,7 +113,7 @@ func (h *identify) resolve(ctx context.Context, key IdentityKey, at time.Time, h
 	var out []Record
 	for _, a := range waiting {
 		binding, ok := history.Attribute(a.WalkIn.StartedAt)
-		if !ok {
+		if !ok || a.Contact != "" && !a.BoundAt.Equal(at) {
 			continue
 		}
 		if a.Contact == "" {
