@@ -7,7 +7,7 @@
 FUZZTIME ?= 10m
 CHECK_FUZZTIME ?= 5s
 
-# Go turns cgo off where it finds no C compiler; the race detector needs one.
+# The race detector needs a C compiler; Go turns cgo off where it finds none.
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 # -count=1: Go does not see that a binary or a Node package a test starts changed.
 TEST = go test $(RACE) -count=1 -timeout 20m ./...
@@ -39,7 +39,7 @@ test: setup build ## Run all tests, with the race detector where there is a C co
 	$(TEST)
 
 .PHONY: check
-check: check-race check-format check-tidy lint test check-bench check-fuzz ## Run all that CI runs: format, tidy, lint, tests, benchmarks and fuzz targets briefly
+check: check-race check-format check-tidy lint test check-run check-bench check-fuzz ## Run all that CI runs: format, tidy, lint, tests, a town, benchmarks and fuzz targets briefly
 
 .PHONY: bench
 bench: setup build ## Run every benchmark
@@ -50,9 +50,7 @@ fuzz: setup build ## Run every fuzz target for FUZZTIME [10m]
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: lint
-lint: prerequisites bin/tools/built ## Check the code and which package may import which (.golangci.yml), and that none of it is dead
-	$(LINT) run
-	@dead=$$(bin/tools/deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
+lint: check-lint check-dead ## Check the code and which package may import which (.golangci.yml), and find dead code
 
 .PHONY: fmt
 fmt: prerequisites bin/tools/built ## Format the code
@@ -73,13 +71,32 @@ check-race:
 	@scripts/prerequisites.sh race
 
 .PHONY: check-format
-check-format: bin/tools/built
+check-format: prerequisites bin/tools/built
 	$(LINT) fmt --diff
 
+.PHONY: check-lint
+check-lint: prerequisites bin/tools/built
+	$(LINT) run
+
+.PHONY: check-dead
+check-dead: prerequisites bin/tools/built
+	@echo "bin/tools/deadcode -test ./..."
+	@dead=$$(bin/tools/deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
+
 .PHONY: check-tidy
-check-tidy:
+check-tidy: prerequisites
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+
+# A simulated day and, where there are recordings beside the repository, that of
+# an office whose people wrote down when they came and went.
+TRACES = ../shared/traces
+.PHONY: check-run
+check-run: setup build
+	bin/footfall simulate
+	@if [ -e $(TRACES)/office.csv.gz ]; then \
+		bin/footfall replay --truth $(TRACES)/office-visits.csv $(TRACES)/office.csv.gz; \
+	else echo "No recordings in $(TRACES): none is replayed."; fi
 
 .PHONY: check-bench
 check-bench: setup build

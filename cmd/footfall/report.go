@@ -28,6 +28,7 @@ func printReport(w io.Writer, o *outcome) {
 	row("anonymous", r.Tally.Anonymous, "randomised address, not associated")
 	row("enriched at once", int64(r.Enriched.Topics-r.Late), "login before the walk-in")
 	row("enriched late", int64(r.Late), "login during the visit")
+	row("walk-ins counted", int64(r.Counted.Tables), "")
 	row("contacts counted", int64(r.Contacts.Tables), "")
 	flush(t)
 	fmt.Fprintln(w)

@@ -1,0 +1,280 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"footfall/events"
+	"footfall/shared/presence"
+)
+
+// decision is the work on one batch up to the next item of the log.
+type decision struct {
+	*detect
+	partition *partition
+	batch     Batch
+	view      *view
+
+	changed map[string]struct{}
+	size    int // of changed, packed, at the most
+	last    int64
+	written presence.Instant // the clock in the log
+	out     []Record
+	tally   Tally
+
+	event   events.SightingsRecord
+	scratch []presence.Event
+	spare   *tracked
+}
+
+// record decides on one record.
+func (w *decision) record(ctx context.Context, r *Record) error {
+	err := w.decide(ctx, r)
+	if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
+		w.out = append(w.out, DeadLetter(Detect, r, bad.Reason, bad.Err))
+		w.tally.Dead++
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("offset %d: %w", r.Offset, err)
+	}
+	w.last = r.Offset
+	if w.size >= flushBytes {
+		return w.flush(ctx)
+	}
+	return nil
+}
+
+func (w *decision) decide(ctx context.Context, r *Record) error {
+	if err := events.DecodeSightings(r.Key, r.Value, &w.event); err != nil {
+		return err
+	}
+	if w.event.IsTick {
+		return w.tick(ctx, presence.InstantOf(w.event.Tick.At))
+	}
+	return w.sighting(r)
+}
+
+// sighting decides on the sighting in event.
+func (w *decision) sighting(r *Record) error {
+	s := &w.event.Sighting
+	in := presence.Sighting{
+		At: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI),
+		Associated: s.Associated, Randomised: s.Randomised,
+	}
+	clock := w.view.clock
+	if clock != 0 && in.At > clock+maxAhead {
+		return events.Bad(events.AheadOfClock, "seen at %v, the partition's clock is at %v", s.SeenAt, clock.Time())
+	}
+	d := w.view.devices[string(r.Key)]
+	if d == nil {
+		d = w.stranger()
+	}
+	rules := w.deps.Rules(s.Business)
+	verdict, out := d.Next(in, clock, rules, w.scratch[:0])
+	w.scratch = out
+	w.tally.Sightings++
+	if verdict.Late {
+		w.tally.Late++
+	}
+	if verdict.PasserBy {
+		w.tally.PassersBy++
+	}
+	if !verdict.Changed {
+		return nil
+	}
+	if d == w.spare {
+		w.spare = nil
+	}
+	key := string(r.Key)
+	w.view.devices[key] = d
+	w.note(key, d, rules)
+	return w.emit(s.Business, s.Device, out)
+}
+
+// stranger gives an unknown device. It is the same one again until it is
+// stored: most sightings are of passers-by, who never are.
+func (w *decision) stranger() *tracked {
+	if w.spare == nil {
+		w.spare = &tracked{logged: -1}
+	}
+	return w.spare
+}
+
+// note marks a device as changed.
+func (w *decision) note(key string, d *tracked, rules *presence.Rules) {
+	if _, ok := w.changed[key]; !ok {
+		w.changed[key] = struct{}{}
+		w.size += len(key) + max(2, len(d.Stays))*maxStayBytes
+	}
+	w.due(d.Due(rules))
+}
+
+// due notes when a device has something to do next; 0 is never.
+func (w *decision) due(at presence.Instant) {
+	if at != 0 {
+		w.partition.due = min(w.partition.due, at)
+	}
+}
+
+// tick moves the clock and does what the time that has passed calls for.
+func (w *decision) tick(ctx context.Context, at presence.Instant) error {
+	if at <= w.view.clock {
+		return nil
+	}
+	if w.view.seq-w.view.from > relogAfter {
+		w.relog()
+	}
+	if at < w.partition.due {
+		w.view.clock = at
+		return nil
+	}
+	keys, next := w.dueAt(at)
+	if w.size > 0 && w.size+len(keys)*2*maxStayBytes > flushBytes {
+		// One tick may change more than an item holds; then flush writes parts of
+		// it ahead, and nothing else may be in those. See flush.
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+	}
+	w.view.clock, w.partition.due = at, next
+	for _, key := range keys {
+		if err := w.tickDevice(key, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relog marks the devices as changed whose state lies far back in the log: those
+// that a router with a wrong clock has put into the future, if there are any.
+func (w *decision) relog() {
+	for key, d := range w.view.devices {
+		if w.view.seq-d.logged > relogAfter/2 {
+			business, _, _ := events.SplitDeviceKey(key)
+			w.note(key, d, w.deps.Rules(business))
+		}
+	}
+}
+
+// dueAt lists the devices that have something to do, in the order of their
+// keys, so that whoever decides produces the same. next is when the others have.
+func (w *decision) dueAt(at presence.Instant) (keys []string, next presence.Instant) {
+	next = presence.Instant(math.MaxInt64)
+	for key, d := range w.view.devices {
+		business, _, _ := events.SplitDeviceKey(key)
+		switch due := d.Due(w.deps.Rules(business)); {
+		case due <= at:
+			keys = append(keys, key)
+		default:
+			next = min(next, due)
+		}
+	}
+	slices.Sort(keys)
+	return keys, next
+}
+
+func (w *decision) tickDevice(key string, at presence.Instant) error {
+	d := w.view.devices[key]
+	business, device, ok := events.SplitDeviceKey(key)
+	if !ok {
+		return fmt.Errorf("device key %q has no business", key)
+	}
+	rules := w.deps.Rules(business)
+	changed, out := d.Tick(at, rules, w.scratch[:0])
+	w.scratch = out
+	_, unwritten := w.changed[key]
+	switch {
+	case changed || unwritten:
+		w.note(key, d, rules)
+	case len(d.Stays) == 0:
+		// The log still has its last state, of which nothing is left to be told:
+		// whoever reads it forgets it by the same clock.
+		w.view.drop(key)
+	}
+	w.due(d.Due(rules))
+	return w.emit(business, device, out)
+}
+
+// emit makes the records of what was decided on one device.
+func (w *decision) emit(b events.BusinessID, device events.DeviceID, decided []presence.Event) error {
+	for i := range decided {
+		r, err := recordOf(b, device, &decided[i])
+		if err != nil {
+			return fmt.Errorf("visit of %s/%s from %v: %w", b, device, decided[i].WalkIn.Time(), err)
+		}
+		w.out = append(w.out, r)
+		if decided[i].Ended {
+			continue
+		}
+		w.tally.WalkIns++
+		if decided[i].Anonymous {
+			w.tally.Anonymous++
+		}
+	}
+	return nil
+}
+
+// recordOf makes the walk-in or the end of a visit.
+func recordOf(b events.BusinessID, device events.DeviceID, e *presence.Event) (Record, error) {
+	id, key := events.NewWalkInID(b, device, e.WalkIn.Time()), events.DeviceKey(b, device)
+	if e.Ended {
+		return encoded(events.VisitsEnded, key, &events.VisitEnded{
+			ID: id, Business: b, Device: device, Anonymous: e.Anonymous,
+			StartedAt: e.WalkIn.Time(), LastSeenAt: e.Last.Time(), DwellMillis: int64(e.Last - e.WalkIn),
+		})
+	}
+	return encoded(events.WalkIns, key, &events.WalkIn{
+		ID: id, Business: b, Device: device, Anonymous: e.Anonymous,
+		StartedAt: e.WalkIn.Time(), ConfirmedAt: e.At.Time(),
+	})
+}
+
+// flush produces what was decided, then appends it to the log.
+//
+// Where the changes of one tick take several items, all but the last say the
+// former offset and clock. An environment that dies between two of them leaves
+// the tick to be told again, and a device that has done what a tick calls for
+// does nothing when it is told twice.
+func (w *decision) flush(ctx context.Context) error {
+	if len(w.out) > 0 {
+		if err := w.deps.Out.Produce(ctx, w.out); err != nil {
+			return fmt.Errorf("produce up to offset %d: %w", w.last, err)
+		}
+	}
+	entries := sortedEntries(w.view, w.changed)
+	parts := split(entries, w.view.clock, flushBytes)
+	for i, part := range parts {
+		r := logRecord{offset: w.view.offset, clock: w.written, entries: part}
+		if i == len(parts)-1 {
+			r.offset, r.clock, r.tally = w.last, w.view.clock, w.tally
+		}
+		if err := w.append(ctx, r); err != nil {
+			return err
+		}
+	}
+	w.written = w.view.clock
+	clear(w.changed)
+	w.size, w.out, w.tally = 0, w.out[:0], Tally{}
+	return nil
+}
+
+// append writes one item and takes note of it.
+func (w *decision) append(ctx context.Context, r logRecord) error {
+	v, seq := w.view, w.view.seq+1
+	for i := range r.entries {
+		v.take(&r.entries[i], seq)
+	}
+	v.seq, v.offset = seq, r.offset
+	v.advance()
+	r.from = v.from
+	chain := v.gen.chain(w.batch.Partition)
+	err := w.deps.Log.Append(ctx, chain, LogItem{Seq: seq, Data: r.encode()}, expiry(w.batch))
+	if err != nil {
+		return fmt.Errorf("visit log %s item %d: %w", chain, seq, err)
+	}
+	return nil
+}
