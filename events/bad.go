@@ -14,7 +14,11 @@ const (
 	UnknownSchema Reason = "unknown-schema" // a fingerprint, or a "type" in JSON, of no record of this topic: often a producer ahead of us
 	InvalidField  Reason = "invalid-field"  // decoded, but a field is outside of its range
 	KeyMismatch   Reason = "key-mismatch"   // the key is not the one its value calls for, so order is not kept
-	AheadOfClock  Reason = "ahead-of-clock" // seen-at too far in the future of the partition's clock
+	// WrongPartition is a record in another partition than murmur2 of its key
+	// calls for: its producer uses another partitioner, and one device would be
+	// decided on in two places.
+	WrongPartition Reason = "wrong-partition"
+	AheadOfClock   Reason = "ahead-of-clock" // seen-at too far in the future of the partition's clock
 )
 
 // MaxValueBytes bounds the value of a record on a topic that foreign producers

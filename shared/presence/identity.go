@@ -42,10 +42,36 @@ const (
 // does the same in any order of logins and when told twice.
 func (h History) Bind(contact string, at time.Time, randomised bool) History {
 	h.Randomised = h.Randomised || randomised
+	h = h.insert(Binding{Contact: contact, From: at})
+	if h.Randomised {
+		h = h.expire(at)
+	}
 	if at.After(h.LastSeen) {
 		h.LastSeen = at
 	}
-	return h.insert(Binding{Contact: contact, From: at})
+	return h
+}
+
+// expire writes down where the bindings around a login had expired by the one
+// that follows. LastSeen cannot tell any more once it has moved on: it would
+// say that the device was seen all the time, and a walk-in from just before the
+// login would go to who had the address months ago.
+func (h History) expire(at time.Time) History {
+	h.Bindings = slices.Clone(h.Bindings)
+	for i := range max(0, len(h.Bindings)-1) {
+		b, next := &h.Bindings[i], h.Bindings[i+1].From
+		seen := b.From
+		if h.LastSeen.After(seen) && h.LastSeen.Before(next) {
+			seen = h.LastSeen
+		}
+		// Where LastSeen is later than a login that is told late, the binding before
+		// it may have been seen at any time up to that login.
+		known := b.From.Equal(at) || next.Equal(at) && h.LastSeen.Before(at)
+		if known && b.Until.IsZero() && next.Sub(seen) > BindingExpiry {
+			b.Until = seen.Add(BindingExpiry + time.Millisecond) // the first moment that is over it
+		}
+	}
+	return h
 }
 
 func (h History) insert(b Binding) History {

@@ -28,7 +28,7 @@ type Stay struct {
 	Randomised bool // the device's address is randomised
 }
 
-// anonymous says that nothing ties the stay to another day (rule 6).
+// anonymous says that nothing ties the stay to another day (rule 5).
 func (s *Stay) anonymous() bool { return s.Randomised && !s.Associated }
 
 // reach is how many steps after Last the stay still takes a sighting.
@@ -48,7 +48,7 @@ func (s *Stay) follows(x step, r *Rules) bool {
 	return x-s.Last.step() <= s.reach(r) && sameLife(s.anonymous(), s.Last.step(), x, r)
 }
 
-// sameLife applies rule 6: what is anonymous does not reach into the next day.
+// sameLife applies rule 5: what is anonymous does not reach into the next day.
 // Only the older side counts. Were it the newer one, a weak sighting that comes
 // just ahead of the first associated one would be dropped in one order of
 // arrival and count in the other.

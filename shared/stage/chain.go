@@ -46,10 +46,29 @@ type view struct {
 	// item that has any, or the next one to be written.
 	perItem map[int64]int
 	from    int64
+	partial bool // the chain ends in an adoption that was not finished
+	sealed  bool // a later generation has adopted it: nobody may write any more
+	// counts are the numbers of partitions that the topic has had so far.
+	counts []int32
+}
+
+// owns says whether murmur2 of a key calls for the partition, now or when the
+// topic had fewer.
+func (v *view) owns(key []byte, partition int32) bool {
+	return slices.ContainsFunc(v.counts, func(n int32) bool { return events.Partition(key, n) == partition })
 }
 
 func newView(g generation) *view {
 	return &view{gen: g, seq: -1, offset: -1, devices: map[string]*tracked{}, perItem: map[int64]int{}}
+}
+
+// usable is an error for the view of a generation that a later one has adopted,
+// though the broker still takes it for the present one.
+func (v *view) usable() error {
+	if v.sealed {
+		return fmt.Errorf("topic %s with %d partitions is followed by another by now", v.gen.Topic, v.gen.Partitions)
+	}
+	return nil
 }
 
 // fold takes item seq into the view.
@@ -58,6 +77,7 @@ func (v *view) fold(seq int64, r *logRecord) {
 		v.take(&r.entries[i], seq)
 	}
 	v.seq, v.offset, v.clock = seq, r.offset, r.clock
+	v.partial, v.sealed = r.partial, r.sealed
 	v.advance()
 }
 
@@ -111,41 +131,49 @@ type chainReader struct {
 // load reads a partition's chain from the oldest item that still matters. For a
 // chain that has not begun it adopts what the former generation knew.
 func (c chainReader) load(ctx context.Context, g generation, partition int32, expires time.Time) (*view, error) {
-	v, partial, err := c.read(ctx, g, partition)
+	v, err := c.read(ctx, g, partition)
+	if err == nil && (v.seq < 0 || v.partial) {
+		v, err = c.adopt(ctx, g, partition, v.seq+1, expires)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if v.seq >= 0 && !partial {
-		return v, nil
+	known, err := c.generations(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return c.adopt(ctx, g, partition, v.seq+1, expires)
+	for _, k := range known {
+		if k.Topic == g.Topic {
+			v.counts = append(v.counts, k.Partitions)
+		}
+	}
+	return v, nil
 }
 
-// read folds a chain. partial says that it ends in an adoption that was not
-// finished.
-func (c chainReader) read(ctx context.Context, g generation, partition int32) (v *view, partial bool, err error) {
+// read folds a chain.
+func (c chainReader) read(ctx context.Context, g generation, partition int32) (*view, error) {
 	chain := g.chain(partition)
 	last, ok, err := c.log.Last(ctx, chain, false)
 	if err == nil && !ok {
 		last, ok, err = c.log.Last(ctx, chain, true)
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("last item of visit log %s: %w", chain, err)
+		return nil, fmt.Errorf("last item of visit log %s: %w", chain, err)
 	}
-	v = newView(g)
+	v := newView(g)
 	if !ok {
-		return v, false, nil
+		return v, nil
 	}
 	head, err := decodeLogRecord(last.Data)
 	if err != nil {
-		return nil, false, fmt.Errorf("visit log %s item %d: %w", chain, last.Seq, err)
+		return nil, fmt.Errorf("visit log %s item %d: %w", chain, last.Seq, err)
 	}
 	v.seq, v.from = head.from-1, head.from
 	if err := c.follow(ctx, v, partition, last.Seq-1); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	v.fold(last.Seq, &head)
-	return v, head.partial, nil
+	return v, nil
 }
 
 // follow folds the items after the view's last one, up to item to.
@@ -199,7 +227,7 @@ func (c chainReader) adopt(ctx context.Context, g generation, partition int32, s
 	if former == nil {
 		return newView(g), nil
 	}
-	whole, err := c.inherit(ctx, *former, g, partition)
+	whole, err := c.inherit(ctx, *former, g, partition, expires)
 	if err != nil {
 		return nil, err
 	}
@@ -219,15 +247,16 @@ func (c chainReader) adopt(ctx context.Context, g generation, partition int32, s
 			return nil, fmt.Errorf("visit log %s item %d: %w", g.chain(partition), seq, err)
 		}
 	}
-	v, _, err := c.read(ctx, g, partition)
-	return v, err
+	return c.read(ctx, g, partition)
 }
 
-// inherit gathers from all chains of the former generation.
-func (c chainReader) inherit(ctx context.Context, former, g generation, partition int32) (*view, error) {
+// inherit gathers from all chains of the former generation. One of those may
+// not have begun, or not be whole, where that generation was short: it is made
+// whole first, or what lies before it would be out of everyone's reach.
+func (c chainReader) inherit(ctx context.Context, former, g generation, partition int32, expires time.Time) (*view, error) {
 	whole := newView(g)
 	for p := range former.Partitions {
-		v, _, err := c.read(ctx, former, p)
+		v, err := c.seal(ctx, former, p, expires)
 		if err != nil {
 			return nil, err
 		}
@@ -244,19 +273,33 @@ func (c chainReader) inherit(ctx context.Context, former, g generation, partitio
 	return whole, nil
 }
 
+// seal ends a chain of a former generation and gives what it came to. Whoever
+// still takes that generation for the present one finds the next number taken,
+// and asks the broker.
+func (c chainReader) seal(ctx context.Context, g generation, partition int32, expires time.Time) (*view, error) {
+	for {
+		v, err := c.load(ctx, g, partition, expires)
+		if err != nil || v.sealed {
+			return v, err
+		}
+		end := logRecord{offset: v.offset, clock: v.clock, from: v.from, sealed: true}
+		err = c.log.Append(ctx, g.chain(partition), LogItem{Seq: v.seq + 1, Data: end.encode()}, expires)
+		if err == nil {
+			return v, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return nil, fmt.Errorf("seal visit log %s: %w", g.chain(partition), err)
+		}
+	}
+}
+
 // former is the generation before g, nil if g is the first. A generation that
 // is not listed yet is put at the end.
 func (c chainReader) former(ctx context.Context, g generation) (*generation, error) {
 	for {
-		items, err := c.log.Read(ctx, generationsChain, 0, 1<<40, true)
+		known, err := c.generations(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("generations of %s: %w", events.Sightings, err)
-		}
-		known := make([]generation, len(items))
-		for i, item := range items {
-			if err := json.Unmarshal(item.Data, &known[i]); err != nil {
-				return nil, fmt.Errorf("generation %d of %s: %w", item.Seq, events.Sightings, err)
-			}
+			return nil, err
 		}
 		switch i := slices.Index(known, g); {
 		case i > 0:
@@ -269,15 +312,30 @@ func (c chainReader) former(ctx context.Context, g generation) (*generation, err
 			return nil, fmt.Errorf("generation %v: %w", g, err)
 		}
 		// It must outlive every chain: no expiry.
-		err = c.log.Append(ctx, generationsChain, LogItem{Seq: int64(len(items)), Data: data}, time.Time{})
+		err = c.log.Append(ctx, generationsChain, LogItem{Seq: int64(len(known)), Data: data}, time.Time{})
 		if err != nil && !errors.Is(err, ErrConflict) {
 			return nil, fmt.Errorf("generation %v: %w", g, err)
 		}
 	}
 }
 
+// generations lists all generations in the order of their beginning.
+func (c chainReader) generations(ctx context.Context) ([]generation, error) {
+	items, err := c.log.Read(ctx, generationsChain, 0, 1<<40, true)
+	if err != nil {
+		return nil, fmt.Errorf("generations of %s: %w", events.Sightings, err)
+	}
+	known := make([]generation, len(items))
+	for i, item := range items {
+		if err := json.Unmarshal(item.Data, &known[i]); err != nil {
+			return nil, fmt.Errorf("generation %d of %s: %w", item.Seq, events.Sightings, err)
+		}
+	}
+	return known, nil
+}
+
 // sortedEntries gives what has changed in the order of its keys.
-func sortedEntries(v *view, changed map[string]struct{}) []logEntry {
+func sortedEntries(v *view, changed map[string]int) []logEntry {
 	entries := make([]logEntry, 0, len(changed))
 	for key := range changed {
 		entries = append(entries, logEntry{key, v.devices[key].Device})

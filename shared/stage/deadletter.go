@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"footfall/events"
 )
@@ -28,22 +29,29 @@ const maxErrorBytes = 1 << 10
 // DeadLetter is r as it goes to its topic's dead letters: key, value, headers
 // and timestamp as they came, and where it came from.
 func DeadLetter(stage string, r *Record, reason events.Reason, cause error) Record {
-	text := cause.Error()
-	if len(text) > maxErrorBytes {
-		text = text[:maxErrorBytes]
-	}
 	t, _ := events.TopicByName(r.Topic)
 	return Record{
 		Topic: t.DeadLetters, Partition: AnyPartition, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value,
 		Headers: append(slices.Clone(r.Headers),
 			Header{HeaderReason, []byte(reason)},
-			Header{HeaderError, []byte(text)},
+			Header{HeaderError, []byte(shorten(cause.Error(), maxErrorBytes))},
 			Header{HeaderTopic, []byte(r.Topic)},
 			Header{HeaderPartition, strconv.AppendInt(nil, int64(r.Partition), 10)},
 			Header{HeaderOffset, strconv.AppendInt(nil, r.Offset, 10)},
 			Header{HeaderStage, []byte(stage)},
 		),
 	}
+}
+
+// shorten cuts text to n bytes, not within a character.
+func shorten(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
 }
 
 // decodeAll decodes the records of a batch. What can never be decoded becomes a

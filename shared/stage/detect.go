@@ -98,8 +98,6 @@ func (d *detect) Handle(ctx context.Context, b Batch) error {
 		if err == nil {
 			return nil
 		}
-		// What is in memory may be ahead of the log now.
-		p.view = nil
 		if !errors.Is(err, ErrConflict) || ctx.Err() != nil {
 			return fmt.Errorf("detect on %s/%d: %w", b.Topic, b.Partition, err)
 		}
@@ -108,10 +106,18 @@ func (d *detect) Handle(ctx context.Context, b Batch) error {
 
 // try decides and writes the part of the batch that the log does not cover.
 func (d *detect) try(ctx context.Context, p *partition, b Batch) error {
+	done := false
+	defer func() {
+		// What is in memory may be ahead of the log now. A panic ends the batch and
+		// not the environment, so it counts as well.
+		if !done {
+			p.view = nil
+		}
+	}()
 	if err := d.prepare(ctx, p, b); err != nil {
 		return err
 	}
-	work := decision{detect: d, partition: p, batch: b, view: p.view, changed: map[string]struct{}{}, last: p.view.offset, written: p.view.clock}
+	work := decision{detect: d, partition: p, batch: b, view: p.view, changed: map[string]int{}, last: p.view.offset, written: p.view.clock}
 	for i := range b.Records {
 		r := &b.Records[i]
 		if r.Offset <= p.view.offset {
@@ -121,23 +127,31 @@ func (d *detect) try(ctx context.Context, p *partition, b Batch) error {
 			return err
 		}
 	}
-	if work.last == p.view.offset {
-		return nil
+	if work.last > p.view.offset {
+		if err := work.flush(ctx); err != nil {
+			return err
+		}
 	}
-	return work.flush(ctx)
+	done = true
+	return nil
 }
 
 // prepare sees to it that the view is the one that the batch is to be decided
 // on: of the topic's present life and not behind the log.
 func (d *detect) prepare(ctx context.Context, p *partition, b Batch) error {
 	first := b.Records[0].Offset
-	maxAge := topicAge
-	if p.view != nil && first <= p.view.offset {
-		maxAge = 0 // given again, or a new topic that counts from 0
+	maxAge := time.Duration(0) // given again, a new topic that counts from 0, or a partition that was added
+	if p.view != nil && first == p.view.offset+1 {
+		maxAge = topicAge
 	}
 	info, err := d.deps.Topics.Info(ctx, b.Topic, maxAge)
 	if err != nil {
 		return fmt.Errorf("life of topic %s: %w", b.Topic, err)
+	}
+	if b.Partition >= info.Partitions {
+		// A broker that does not know yet what was added. A chain under the former
+		// number is one that nobody adopts.
+		return fmt.Errorf("topic %s has %d partitions by what the broker says", b.Topic, info.Partitions)
 	}
 	g := generation{info.ID, info.Partitions}
 	if p.view == nil || p.view.gen != g {
@@ -146,7 +160,7 @@ func (d *detect) prepare(ctx context.Context, p *partition, b Batch) error {
 		}
 		p.due = 0
 		if first <= p.view.offset+1 {
-			return nil
+			return p.view.usable()
 		}
 	}
 	if first == p.view.offset+1 {
@@ -154,7 +168,10 @@ func (d *detect) prepare(ctx context.Context, p *partition, b Batch) error {
 	}
 	// Others may have gone on, or the offsets between are gone for good.
 	p.due = 0
-	return d.chains.catchUp(ctx, p.view, b.Partition)
+	if err := d.chains.catchUp(ctx, p.view, b.Partition); err != nil {
+		return err
+	}
+	return p.view.usable()
 }
 
 // expiry is when log items of the batch may go. Time is that of the records.

@@ -18,8 +18,8 @@ type decision struct {
 	batch     Batch
 	view      *view
 
-	changed map[string]struct{}
-	size    int // of changed, packed, at the most
+	changed map[string]int // the size of each, packed, at the most
+	size    int            // of all of changed
 	last    int64
 	written presence.Instant // the clock in the log
 	out     []Record
@@ -69,6 +69,9 @@ func (w *decision) sighting(r *Record) error {
 	if clock != 0 && in.At > clock+maxAhead {
 		return events.Bad(events.AheadOfClock, "seen at %v, the partition's clock is at %v", s.SeenAt, clock.Time())
 	}
+	if !w.view.owns(r.Key, w.batch.Partition) {
+		return events.Bad(events.WrongPartition, "key %.80q is not partition %d's by murmur2", r.Key, w.batch.Partition)
+	}
 	d := w.view.devices[string(r.Key)]
 	if d == nil {
 		d = w.stranger()
@@ -106,12 +109,15 @@ func (w *decision) stranger() *tracked {
 
 // note marks a device as changed.
 func (w *decision) note(key string, d *tracked, rules *presence.Rules) {
-	if _, ok := w.changed[key]; !ok {
-		w.changed[key] = struct{}{}
-		w.size += len(key) + max(2, len(d.Stays))*maxStayBytes
-	}
+	size := entrySize(key, d)
+	w.size += size - w.changed[key]
+	w.changed[key] = size
 	w.due(d.Due(rules))
 }
+
+// entrySize is the most that a device takes in an item. It is entered with room
+// for a second stay.
+func entrySize(key string, d *tracked) int { return len(key) + max(2, len(d.Stays))*maxStayBytes }
 
 // due notes when a device has something to do next; 0 is never.
 func (w *decision) due(at presence.Instant) {
@@ -126,6 +132,9 @@ func (w *decision) tick(ctx context.Context, at presence.Instant) error {
 		return nil
 	}
 	if w.view.seq-w.view.from > relogAfter {
+		if err := w.flushEarlier(ctx); err != nil {
+			return err
+		}
 		w.relog()
 	}
 	if at < w.partition.due {
@@ -133,10 +142,12 @@ func (w *decision) tick(ctx context.Context, at presence.Instant) error {
 		return nil
 	}
 	keys, next := w.dueAt(at)
-	if w.size > 0 && w.size+len(keys)*2*maxStayBytes > flushBytes {
-		// One tick may change more than an item holds; then flush writes parts of
-		// it ahead, and nothing else may be in those. See flush.
-		if err := w.flush(ctx); err != nil {
+	size := w.size
+	for _, key := range keys {
+		size += entrySize(key, w.view.devices[key])
+	}
+	if size > flushBytes {
+		if err := w.flushEarlier(ctx); err != nil {
 			return err
 		}
 	}
@@ -147,6 +158,17 @@ func (w *decision) tick(ctx context.Context, at presence.Instant) error {
 		}
 	}
 	return nil
+}
+
+// flushEarlier writes what is decided on the records before a tick that may
+// change more than an item holds. Then flush writes parts of the tick ahead,
+// and nothing else may be in those: given again, a record from before the tick
+// would meet devices that have the tick behind them, or are gone from the log.
+func (w *decision) flushEarlier(ctx context.Context) error {
+	if w.last == w.view.offset {
+		return nil
+	}
+	return w.flush(ctx)
 }
 
 // relog marks the devices as changed whose state lies far back in the log: those

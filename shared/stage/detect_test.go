@@ -126,6 +126,47 @@ func TestDetectPutsBadRecordsAside(t *testing.T) {
 	}
 }
 
+// A producer with another partitioner would have one device decided on in two
+// partitions. Records from before partitions were added are where they belong.
+func TestDetectPutsMisplacedRecordsAside(t *testing.T) {
+	w := newWorld()
+	if err := w.environment().Handle(t.Context(), func() stage.Batch { // one partition
+		l := sightings()
+		l.seen(t, "phone", noon, -80)
+		return l.all()
+	}()); err != nil {
+		t.Fatal(err)
+	}
+	w.topics.info.Partitions = 4
+	key := events.DeviceKey(cafe, "phone")
+	home := events.Partition(key, 4)
+	for p := range int32(4) {
+		l := &partitionLog{topic: events.Sightings, partition: p}
+		if p == 0 {
+			l.seen(t, "phone", noon, -80) // covered
+		}
+		l.seen(t, "phone", noon, -80)
+		if err := w.environment().Handle(t.Context(), l.all()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	misplaced := 0
+	for _, r := range w.out.on("sightings-dead-letters") {
+		if header(r, stage.HeaderReason) != string(events.WrongPartition) || header(r, stage.HeaderPartition) == fmt.Sprint(home) {
+			t.Errorf("dead letter %v", r.Headers)
+		}
+		misplaced++
+	}
+	// Partition 0 was the one there was, so a record there may be an old one.
+	want := 2
+	if home == 0 {
+		want = 3
+	}
+	if misplaced != want {
+		t.Errorf("%d records put aside, want %d (the key's partition is %d)", misplaced, want, home)
+	}
+}
+
 // drawPartition draws what some devices did in a day or less, in one partition.
 func drawPartition(t *rapid.T) *partitionLog {
 	l := sightings()

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,10 +44,43 @@ func (h *identify) Handle(ctx context.Context, b Batch) error {
 			out, err = h.apply(ctx, e, b.Topic)
 		}
 		if err == nil {
-			err = produce(ctx, h.deps.Out, out)
+			err = h.tell(ctx, out)
 		}
 		if err != nil {
 			return &Failure{Offset: r.Offset, Err: fmt.Errorf("identify %s/%d: %w", b.Topic, b.Partition, err)}
+		}
+	}
+	return nil
+}
+
+// tell produces records, and owners again until the last one told of each
+// device is the one that is stored: two CRM topics may write of a device in one
+// order and produce in the other, and the last record is what compaction keeps.
+func (h *identify) tell(ctx context.Context, out []Record) error {
+	for len(out) > 0 {
+		if err := h.deps.Out.Produce(ctx, out); err != nil {
+			return err
+		}
+		var told []Record
+		var keys []IdentityKey
+		for _, r := range out {
+			if b, d, ok := events.SplitDeviceKey(string(r.Key)); ok && r.Topic == events.DeviceContacts {
+				told, keys = append(told, r), append(keys, IdentityKey{b, d})
+			}
+		}
+		histories, _, err := h.deps.Identities.Devices(ctx, keys)
+		if err != nil {
+			return err
+		}
+		out = nil
+		for i := range histories {
+			r, err := ownerRecord(keys[i], histories[i])
+			if err != nil {
+				return err
+			}
+			if !bytes.Equal(r.Value, told[i].Value) {
+				out = append(out, r)
+			}
 		}
 	}
 	return nil
@@ -73,10 +107,7 @@ func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) 
 	if err != nil {
 		return nil, err
 	}
-	history, err := change(ctx, h.deps.Identities, key, func(h presence.History) presence.History {
-		// A login may be told after a deletion that came after it.
-		return h.Bind(string(l.Contact), l.At, l.Randomised).Release(string(l.Contact), contact.DeletedAt)
-	})
+	history, err := h.bind(ctx, key, l, contact.DeletedAt)
 	if err != nil {
 		return nil, err
 	}
@@ -102,9 +133,31 @@ func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) 
 	return append(out, sighting), nil
 }
 
+// bind binds a device to the contact of a login, which may be told after a
+// deletion that came after it. The deletion may also be told meanwhile, on the
+// other CRM topic, and have found the device without the binding: so the contact
+// is read again when the binding is written.
+func (h *identify) bind(ctx context.Context, key IdentityKey, l *events.PortalLogin, deleted time.Time) (presence.History, error) {
+	for {
+		history, err := change(ctx, h.deps.Identities, key, func(h presence.History) presence.History {
+			return h.Bind(string(l.Contact), l.At, l.Randomised).Release(string(l.Contact), deleted)
+		})
+		if err != nil {
+			return presence.History{}, err
+		}
+		contact, _, err := h.deps.Identities.Contact(ctx, l.Business, l.Contact)
+		if err != nil || !contact.DeletedAt.After(deleted) {
+			return history, err
+		}
+		deleted = contact.DeletedAt
+	}
+}
+
 // resolve attributes the walk-ins that waited for a login at at, and tells those
 // again that this login has attributed: the try that did may have died before
-// it could.
+// it could. Which those are is told by what is stored alone. The history may
+// have changed since, and it may have named another binding than the login's for
+// a walk-in from before the login.
 func (h *identify) resolve(ctx context.Context, key IdentityKey, at time.Time, history presence.History) ([]Record, error) {
 	waiting, err := h.deps.Pending.OfDevice(ctx, key, at.Add(-presence.LoginWindow))
 	if err != nil {
@@ -112,11 +165,14 @@ func (h *identify) resolve(ctx context.Context, key IdentityKey, at time.Time, h
 	}
 	var out []Record
 	for _, a := range waiting {
-		binding, ok := history.Attribute(a.WalkIn.StartedAt)
-		if !ok || a.Contact != "" && !a.BoundAt.Equal(at) {
+		if a.Contact != "" && !a.BoundAt.Equal(at) && !a.WalkIn.StartedAt.Before(at) {
 			continue
 		}
 		if a.Contact == "" {
+			binding, ok := history.Attribute(a.WalkIn.StartedAt)
+			if !ok {
+				continue
+			}
 			a.Contact, a.BoundAt = events.ContactID(binding.Contact), binding.From
 			if a, err = h.deps.Pending.Resolve(ctx, a); err != nil {
 				return nil, err

@@ -42,11 +42,18 @@ type logRecord struct {
 	clock   presence.Instant // of the partition, after that offset
 	from    int64            // the oldest item of the chain that a cold reader needs
 	partial bool             // an adoption that goes on in the next item
+	sealed  bool             // the chain ends here: a later generation has adopted it
 	tally   Tally
 	entries []logEntry // sorted by key
 }
 
 const logVersion = 1
+
+// Bits of an item's flags.
+const (
+	flagPartial = 1 << iota
+	flagSealed
+)
 
 // Bits of a stay's flags.
 const (
@@ -66,11 +73,14 @@ func (r *logRecord) appendHead(b []byte) []byte {
 	b = binary.AppendVarint(b, r.offset)
 	b = binary.AppendVarint(b, int64(r.clock))
 	b = binary.AppendVarint(b, r.from)
-	partial := uint64(0)
+	flags := uint64(0)
 	if r.partial {
-		partial = 1
+		flags |= flagPartial
 	}
-	b = binary.AppendUvarint(b, partial)
+	if r.sealed {
+		flags |= flagSealed
+	}
+	b = binary.AppendUvarint(b, flags)
 	for _, n := range r.tally.numbers() {
 		b = binary.AppendVarint(b, *n)
 	}
@@ -180,7 +190,9 @@ func decodeLogRecord(data []byte) (logRecord, error) {
 	if v := r.bytes(1); r.bad || v[0] != logVersion {
 		return logRecord{}, fmt.Errorf("%w: version is not %d", errLogItem, logVersion)
 	}
-	rec := logRecord{offset: r.varint(), clock: presence.Instant(r.varint()), from: r.varint(), partial: r.uvarint() == 1}
+	rec := logRecord{offset: r.varint(), clock: presence.Instant(r.varint()), from: r.varint()}
+	flags := r.uvarint()
+	rec.partial, rec.sealed = flags&flagPartial != 0, flags&flagSealed != 0
 	for _, n := range rec.tally.numbers() {
 		*n = r.varint()
 	}

@@ -37,7 +37,7 @@ func drawStay(t *rapid.T) presence.Stay {
 func drawRecord(t *rapid.T) logRecord {
 	r := logRecord{
 		offset: rapid.Int64Min(-1).Draw(t, "offset"), clock: presence.Instant(rapid.Int64Range(0, 4_102_444_800_000).Draw(t, "clock")),
-		from: rapid.Int64Min(0).Draw(t, "from"), partial: rapid.Bool().Draw(t, "partial"), entries: []logEntry{},
+		from: rapid.Int64Min(0).Draw(t, "from"), partial: rapid.Bool().Draw(t, "partial"), sealed: rapid.Bool().Draw(t, "sealed"), entries: []logEntry{},
 	}
 	for _, n := range r.tally.numbers() {
 		*n = rapid.Int64Min(0).Draw(t, "tally")

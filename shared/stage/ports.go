@@ -122,7 +122,7 @@ type IdentityKey struct {
 
 // ContactRecord is what identify keeps of a contact.
 type ContactRecord struct {
-	Devices   []events.DeviceID // that it ever had, in the order they were put
+	Devices   []events.DeviceID // that it ever had
 	DeletedAt time.Time         // its latest deletion, zero for none
 }
 

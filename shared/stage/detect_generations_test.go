@@ -1,0 +1,222 @@
+package stage_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"footfall/events"
+	"footfall/shared/stage"
+)
+
+// remembering is a TopicInfos that answers from memory where it may: what it
+// said last is as young as any maxAge but 0 asks for.
+type remembering struct {
+	now  *stage.TopicInfo
+	last stage.TopicInfo
+}
+
+func (r *remembering) Info(_ context.Context, _ string, maxAge time.Duration) (stage.TopicInfo, error) {
+	if maxAge == 0 || r.last.ID == "" {
+		r.last = *r.now
+	}
+	return r.last, nil
+}
+
+// grown is a world whose only partition had some devices come in, with the log
+// of each partition that it may get.
+func grown(t rapid.TB, w *world, devices int) (parts []*partitionLog) {
+	t.Helper()
+	parts = make([]*partitionLog, 8)
+	for p := range parts {
+		parts[p] = &partitionLog{topic: events.Sightings, partition: int32(p)}
+	}
+	for i := range devices {
+		comeIn(t, parts[0], i, noon)
+	}
+	parts[0].tick(t, noon.Add(time.Minute))
+	if err := w.environment().Handle(context.Background(), parts[0].all()); err != nil {
+		t.Fatal(err)
+	}
+	return parts
+}
+
+func comeIn(t rapid.TB, l *partitionLog, device int, at time.Time) {
+	t.Helper()
+	d := events.DeviceID(fmt.Sprintf("%0100d", device))
+	l.put(t, events.DeviceKey(cafe, d), &events.Sighting{
+		Business: cafe, Sensor: "door", Device: d, SeenAt: at, RSSI: -60, Associated: true,
+	})
+}
+
+// seenAgain puts a sighting of each device into the partition that is its own
+// now.
+func seenAgain(t rapid.TB, parts []*partitionLog, devices int, partitions int32, at time.Time) {
+	t.Helper()
+	for i := range devices {
+		d := events.DeviceID(fmt.Sprintf("%0100d", i))
+		comeIn(t, parts[events.Partition(events.DeviceKey(cafe, d), partitions)], i, at)
+	}
+}
+
+// onceEach fails unless each device has been told to walk in once.
+func onceEach(t rapid.TB, w *world, devices int) {
+	t.Helper()
+	if got := len(distinct(w.walkIns(t))); got != devices {
+		t.Fatalf("%d different walk-ins, want one of each of %d devices", got, devices)
+	}
+}
+
+// A warm environment that has not heard of new partitions yet gets the first
+// batch of one. What it decides must not go to a chain that nobody reads.
+func TestDetectAsksAnewAboutAPartitionItDoesNotKnow(t *testing.T) {
+	w := newWorld()
+	parts := grown(t, w, 0)
+	parts[0].tick(t, noon.Add(2*time.Minute))
+	env := stage.NewDetect(stage.DetectDeps{
+		Log: w.log, Topics: &remembering{now: &w.topics.info}, Out: w.out, Rules: stage.DefaultRules(),
+	})
+	if err := env.Handle(t.Context(), parts[0].batch(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	w.topics.info.Partitions = 4
+	seenAgain(t, parts, 8, 4, noon.Add(3*time.Minute))
+	for _, part := range parts[1:4] {
+		if err := env.Handle(t.Context(), part.all()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := env.Handle(t.Context(), parts[0].batch(2, len(parts[0].records))); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range parts[:4] {
+		begin := len(part.records)
+		part.tick(t, noon.Add(5*time.Minute))
+		for i := range 8 {
+			if d := fmt.Sprintf("%0100d", i); events.Partition(events.DeviceKey(cafe, events.DeviceID(d)), 4) == part.partition {
+				comeIn(t, part, i, noon.Add(6*time.Minute))
+			}
+		}
+		if err := w.environment().Handle(t.Context(), part.batch(begin, len(part.records))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onceEach(t, w, 8)
+}
+
+// cutting fails the Append number at from the time it is set, after it took
+// effect where lost is set.
+type cutting struct {
+	stage.VisitLog
+	at   int
+	lost bool
+}
+
+func (c *cutting) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
+	c.at--
+	if c.at == 0 && !c.lost {
+		return errInjected
+	}
+	if err := c.VisitLog.Append(ctx, chain, item, expires); err != nil {
+		return err
+	}
+	if c.at == 0 {
+		return errInjected
+	}
+	return nil
+}
+
+// Partitions are added twice, and whatever part of the generation in the middle
+// has begun, to whatever item: each device goes on with its visit in the last.
+func TestDetectAdoptsThroughAGenerationThatHasHardlyBegun(t *testing.T) {
+	const devices = 4000                    // the former chain is adopted in several items
+	for _, cut := range []int{0, 1, 2, 3} { // items, the generation's entry among them
+		for _, lost := range []bool{false, true} {
+			t.Run(fmt.Sprintf("cut at item %d, answer lost %v", cut, lost), func(t *testing.T) {
+				w := newWorld()
+				parts := grown(t, w, devices)
+				w.topics.info.Partitions = 2
+				log := &cutting{w.log, cut, lost}
+				w.log = log
+				parts[1].tick(t, noon.Add(2*time.Minute))
+				if err := w.environment().Handle(t.Context(), parts[1].all()); (err == nil) != (cut == 0) {
+					t.Fatalf("handled with %v", err)
+				}
+				log.at = 0
+				w.topics.info.Partitions = 8
+				begin := len(parts[0].records)
+				seenAgain(t, parts, devices, 8, noon.Add(10*time.Minute))
+				for p, part := range parts {
+					from := 0
+					if p == 0 {
+						from = begin - 2 // two are given again
+					}
+					if p == 1 {
+						from = 1
+					}
+					if err := w.environment().Handle(t.Context(), part.batch(from, len(part.records))); err != nil {
+						t.Fatal(err)
+					}
+				}
+				onceEach(t, w, devices)
+				if got := talliesOf(t, w, 1, 2, 8); got.Sightings != 2*devices {
+					t.Errorf("%d sightings decided on, want %d", got.Sightings, 2*devices)
+				}
+			})
+		}
+	}
+}
+
+func talliesOf(t *testing.T, w *world, partitions ...int32) (sum stage.Tally) {
+	t.Helper()
+	for _, n := range partitions {
+		one, err := stage.SumTallies(t.Context(), w.log, stage.TopicInfo{ID: w.topics.info.ID, Partitions: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum = sum.Plus(one)
+	}
+	return sum
+}
+
+// An environment that still takes the former number of partitions for the
+// present one, as its knowledge of the topic may be some seconds old, must not
+// go on in a chain that nobody reads any more.
+func TestAnAdoptedChainIsClosedToWhoDoesNotKnow(t *testing.T) {
+	w, l := newWorld(), sightings()
+	phone := events.DeviceID("")
+	for i := 0; phone == "" || events.Partition(events.DeviceKey(cafe, phone), 2) != 0; i++ {
+		phone = events.DeviceID(fmt.Sprint("phone-", i))
+	}
+	seen := func(minutes int) {
+		l.put(t, events.DeviceKey(cafe, phone), &events.Sighting{
+			Business: cafe, Sensor: "door", Device: phone, RSSI: -60, Associated: true,
+			SeenAt: noon.Add(time.Duration(minutes) * time.Minute),
+		})
+	}
+	l.tick(t, noon)
+	l.tick(t, noon.Add(time.Minute))
+	seen(1)
+	seen(3)
+	stale := stage.NewDetect(stage.DetectDeps{
+		Log: w.log, Topics: &remembering{now: &w.topics.info}, Out: w.out, Rules: stage.DefaultRules(),
+	})
+	fresh := w.environment()
+	give := func(h stage.Handler, from, to int) {
+		t.Helper()
+		if err := h.Handle(t.Context(), l.batch(from, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	give(stale, 0, 1)
+	w.topics.info.Partitions = 2
+	give(fresh, 1, 2)
+	give(stale, 1, 3) // given to both
+	give(fresh, 3, 4)
+	if got := distinct(w.walkIns(t)); len(got) != 1 {
+		t.Errorf("walk-ins %v, want the one of the visit", got)
+	}
+}
