@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -104,7 +105,11 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 		return nil, err
 	}
 	r.Enriched.Oracle = want.Enriched
-	return r, r.readCounts(ctx, s, want)
+	if err := r.readCounts(ctx, s, want); err != nil {
+		return nil, err
+	}
+	slices.Sort(r.Wrong) // maps gave it in any order
+	return r, nil
 }
 
 // expected gives the input to the oracle.
@@ -197,6 +202,10 @@ func (r *Report) readVisits(ctx context.Context, s Sources) (map[events.WalkInID
 	}
 	lastSeen := map[events.WalkInID]time.Time{}
 	err = readAll(ctx, s.Brokers, events.VisitsEnded, events.DecodeVisitEnded, func(v events.VisitEnded) {
+		_, again := lastSeen[v.ID]
+		if _, told := walkIns[v.ID]; !told && !again {
+			r.Wrong = append(r.Wrong, fmt.Sprintf("visit %s of %s/%s ended without a walk-in", v.ID, v.Business, v.Device))
+		}
 		if v.LastSeenAt.After(lastSeen[v.ID]) {
 			lastSeen[v.ID] = v.LastSeenAt
 		}
@@ -212,10 +221,14 @@ func (r *Report) readVisits(ctx context.Context, s Sources) (map[events.WalkInID
 		}
 		r.Visits = append(r.Visits, score.FoundVisit{Business: w.Business, Device: w.Device, Start: w.StartedAt, End: last})
 	}
+	slices.SortFunc(r.Visits, func(a, b score.FoundVisit) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Business, b.Business), cmp.Compare(a.Device, b.Device))
+	})
 	return walkIns, nil
 }
 
-// readEnriched counts the enriched walk-ins on their topic and in the table.
+// readEnriched counts the enriched walk-ins on their topic and in the table,
+// which is asked for every walk-in that either topic tells.
 func (r *Report) readEnriched(ctx context.Context, s Sources, walkIns map[events.WalkInID]events.WalkIn) (Figures, error) {
 	told := map[events.WalkInID]events.EnrichedWalkIn{}
 	err := readAll(ctx, s.Brokers, events.EnrichedWalkIns, events.DecodeEnrichedWalkIn, func(e events.EnrichedWalkIn) {
@@ -231,6 +244,10 @@ func (r *Report) readEnriched(ctx context.Context, s Sources, walkIns map[events
 		if e.Late {
 			r.Late++
 		}
+		// Of a walk-in that its own topic lost, the table may still know.
+		if _, ok := walkIns[e.ID]; !ok {
+			walkIns[e.ID] = events.WalkIn{ID: e.ID, Business: e.Business, Device: e.Device, StartedAt: e.StartedAt}
+		}
 	}
 	stored := 0
 	for id, w := range walkIns {
@@ -245,7 +262,8 @@ func (r *Report) readEnriched(ctx context.Context, s Sources, walkIns map[events
 	return Figures{Topics: len(told), Tables: stored}, nil
 }
 
-// readCounts compares every contact's count.
+// readCounts compares the count of every contact that the oracle or the topic
+// knows.
 func (r *Report) readCounts(ctx context.Context, s Sources, want oracle.Expected) error {
 	told := map[stage.CountKey]events.WalkInCount{}
 	err := readAll(ctx, s.Brokers, events.WalkInCounts, events.DecodeWalkInCount, func(c events.WalkInCount) {
@@ -258,31 +276,45 @@ func (r *Report) readCounts(ctx context.Context, s Sources, want oracle.Expected
 		return err
 	}
 	r.Contacts = Figures{Oracle: len(want.Counts), Topics: len(told)}
-	for _, n := range want.Counts {
+	for name, n := range want.Counts {
 		r.Counted.Oracle += n
+		business, contact, _ := strings.Cut(name, "/")
+		key := stage.CountKey{Business: events.BusinessID(business), Contact: events.ContactID(contact)}
+		if _, ok := told[key]; !ok {
+			told[key] = events.WalkInCount{} // never told: a total of 0
+		}
 	}
 	for key, c := range told {
-		months, err := s.Counts.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("count of %s/%s in the table: %w", key.Business, key.Contact, err)
+		if err := r.compareCount(ctx, s.Counts, key, c.Total, want); err != nil {
+			return err
 		}
-		stored := int64(0)
-		for _, m := range months {
-			stored += m.Total
-		}
-		if stored > 0 {
-			r.Contacts.Tables++
-		}
-		name := string(events.ContactKey(key.Business, key.Contact))
-		if n := int64(want.Counts[name]); n != c.Total || n != stored {
-			r.Wrong = append(r.Wrong, fmt.Sprintf("count of %s: the oracle has %d, the topic %d, the table %d", name, n, c.Total, stored))
-		}
-		r.Counted.Topics += int(c.Total)
-		r.Counted.Tables += int(stored)
-		r.Loyal = append(r.Loyal, Loyal{key.Business, key.Contact, stored})
 	}
 	slices.SortFunc(r.Loyal, func(a, b Loyal) int {
 		return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Business, b.Business), cmp.Compare(a.Contact, b.Contact))
 	})
+	return nil
+}
+
+// compareCount holds the total that the topic told of one contact against the
+// others.
+func (r *Report) compareCount(ctx context.Context, counts stage.Counts, key stage.CountKey, told int64, want oracle.Expected) error {
+	months, err := counts.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("count of %s/%s in the table: %w", key.Business, key.Contact, err)
+	}
+	stored := int64(0)
+	for _, m := range months {
+		stored += m.Total
+	}
+	if stored > 0 {
+		r.Contacts.Tables++
+	}
+	name := string(events.ContactKey(key.Business, key.Contact))
+	if n := int64(want.Counts[name]); n != told || n != stored {
+		r.Wrong = append(r.Wrong, fmt.Sprintf("count of %s: the oracle has %d, the topic %d, the table %d", name, n, told, stored))
+	}
+	r.Counted.Topics += int(told)
+	r.Counted.Tables += int(stored)
+	r.Loyal = append(r.Loyal, Loyal{key.Business, key.Contact, stored})
 	return nil
 }

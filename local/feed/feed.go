@@ -139,20 +139,24 @@ func (f *feeder) record(it *recording.Item) (stage.Record, error) {
 	return r, err
 }
 
-// tickUntil puts the ticks that are due before something arrives at at.
+// tickUntil puts the ticks that are due before something arrives at at. The last
+// one is of that very minute, whatever pause was before: with an older clock a
+// sighting that comes too late would count, and the ticks of the minutes between
+// would follow what arrived after them.
 func (f *feeder) tickUntil(ctx context.Context, at time.Time) error {
-	for {
+	for minute := at.Truncate(time.Minute); f.clock.Before(minute); {
 		next := f.clock.Add(time.Minute)
-		if !f.stats.To.IsZero() && next.Sub(f.stats.To) > busy {
+		if next.Sub(f.stats.To) > busy {
 			next = f.clock.Add(time.Hour)
 		}
-		if next.After(at) {
-			return nil
+		if next.After(minute) {
+			next = minute
 		}
 		if err := f.tick(ctx, next); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 func (f *feeder) tick(ctx context.Context, at time.Time) error {
