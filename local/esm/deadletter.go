@@ -2,18 +2,11 @@ package esm
 
 import (
 	"context"
-	"strconv"
-	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/shared/stage"
 )
-
-// reasonExhausted is the reason of every dead letter from here. A stage that
-// knows a record to be bad writes the others.
-const reasonExhausted = "retries-exhausted"
-
-// maxError bounds the error text in a dead letter's header, in bytes.
-const maxError = 1024
 
 // bury writes records to the dead-letter topic, with their keys, values and
 // headers and with where they came from, and waits until all are acknowledged.
@@ -25,29 +18,18 @@ func (p *Poller) bury(ctx context.Context, rs []*kgo.Record, cause error) error 
 	return p.client.ProduceSync(ctx, letters...).FirstErr()
 }
 
+// deadLetter is what stage.DeadLetter makes of a record.
 func (p *Poller) deadLetter(r *kgo.Record, cause error) *kgo.Record {
-	own := []kgo.RecordHeader{
-		{Key: "footfall-stage", Value: []byte(p.o.Stage)},
-		{Key: "footfall-topic", Value: []byte(r.Topic)},
-		{Key: "footfall-partition", Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
-		{Key: "footfall-offset", Value: strconv.AppendInt(nil, r.Offset, 10)},
-		{Key: "footfall-reason", Value: []byte(reasonExhausted)},
-		{Key: "footfall-error", Value: []byte(shorten(cause.Error(), maxError))},
+	from := stage.Record{
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value,
 	}
-	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+len(own))
-	return &kgo.Record{
-		Topic: p.o.DeadLetters, Key: r.Key, Value: r.Value,
-		Headers: append(append(headers, r.Headers...), own...),
+	for _, h := range r.Headers {
+		from.Headers = append(from.Headers, stage.Header(h))
 	}
-}
-
-// shorten cuts text to n bytes, not within a character.
-func shorten(text string, n int) string {
-	if len(text) <= n {
-		return text
+	letter := stage.DeadLetter(p.o.Stage, &from, stage.ReasonRetriesExhausted, cause)
+	to := &kgo.Record{Topic: p.o.DeadLetters, Timestamp: letter.Timestamp, Key: letter.Key, Value: letter.Value}
+	for _, h := range letter.Headers {
+		to.Headers = append(to.Headers, kgo.RecordHeader(h))
 	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
+	return to
 }

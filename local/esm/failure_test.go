@@ -103,8 +103,8 @@ func TestExhaustedRecordsGoToTheDeadLettersAndThePartitionGoesOn(t *testing.T) {
 		if string(rs[0].Key) != "shop/phone" || string(rs[0].Value) != "v" || rs[1].Key != nil || rs[1].Value != nil {
 			h.Errorf("keys and values are %q=%q and %q=%q", rs[0].Key, rs[0].Value, rs[1].Key, rs[1].Value)
 		}
-		const own = "footfall-stage=detect footfall-topic=sightings footfall-partition=2 footfall-offset=%d " +
-			"footfall-reason=retries-exhausted footfall-error=database down"
+		const own = "footfall-reason=retries-exhausted footfall-error=database down " +
+			"footfall-topic=sightings footfall-partition=2 footfall-offset=%d footfall-stage=detect"
 		for i, want := range []string{"own=\x00\xff " + fmt.Sprintf(own, 0), fmt.Sprintf(own, 1)} {
 			if got := headers(rs[i]); got != want {
 				h.Errorf("dead letter %d has the headers %q, want %q", i, got, want)

@@ -24,9 +24,9 @@ type Visit struct {
 	// Contact is whose device it is in the CRM by the time of leaving, "" if
 	// nobody knows.
 	Contact    events.ContactID `json:"contact"`
-	Randomised bool             `json:"randomised"` // of the device's address
-	Joined     bool             `json:"joined"`     // to the store's network from entering on
-	LoginAt    time.Time        `json:"login_at"`   // first login at the portal, during this visit; zero for none
+	Randomised bool             `json:"randomised"`        // of the device's address
+	Joined     bool             `json:"joined"`            // to the store's network from entering on
+	LoginAt    time.Time        `json:"login_at,omitzero"` // first login at the portal, during this visit; zero for none
 	Companion  bool             `json:"companion"`
 }
 
