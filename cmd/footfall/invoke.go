@@ -11,11 +11,11 @@ import (
 
 // invokeCmd gives one event to one function.
 type invokeCmd struct {
-	stackFlags
-
 	Function string        `arg:"" help:"Name of the function, such as detect."`
 	Event    string        `arg:"" help:"File with the event as JSON; - for stdin."`
 	Timeout  time.Duration `default:"1m" help:"How long to wait for the answer."`
+
+	stackFlags `group:"The pipeline:"`
 }
 
 // Run starts a pipeline of its own, unless flags name another broker and table
@@ -25,6 +25,7 @@ func (c *invokeCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	c.Partitions = 0 // an event names partitions as in AWS
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	stack, err := c.start(ctx, s, false)

@@ -22,7 +22,7 @@ func (c *localCmd) Run(ctx context.Context, s streams) error {
 	fmt.Fprintf(t, "broker\t%s\n", strings.Join(stack.Brokers(), ","))
 	fmt.Fprintf(t, "tables\t%s\n", stack.TableEndpoint())
 	flush(t)
-	fmt.Fprintln(s.out, "running until interrupted; put sightings on the topic of that name")
+	fmt.Fprintln(s.out, "running until interrupted: sightings and crm-events are the topics to put things on, walk-in-counts tells what came of it")
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(s.err, "stopping")

@@ -52,7 +52,7 @@ func run(args []string, s streams) int {
 		return status // help was asked for and printed
 	}
 	if err != nil {
-		fmt.Fprintln(s.err, "footfall:", err)
+		fmt.Fprintf(s.err, "footfall: %v (see footfall --help)\n", err)
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -5,29 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"footfall/events"
 	"footfall/local/feed"
 	"footfall/local/recording"
 	"footfall/local/score"
+	"footfall/local/town"
 )
 
 // replayCmd runs recordings through the pipeline.
 type replayCmd struct {
-	stackFlags
-
 	Files    []string          `arg:"" name:"file" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
 	Business events.BusinessID `default:"store" help:"The store of rows that name none."`
 	Key      string            `default:"footfall-replay" help:"Key of the pseudonyms that MAC addresses are turned into."`
-	Speed    float64           `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
-	Truth    string            `help:"CSV (mac,enter_ms,exit_ms) of who was really there, to compare with." placeholder:"FILE"`
+	Speed    speedFlag         `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
+	Truth    string            `help:"Who was really there, to compare with: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
+
+	stackFlags `group:"The pipeline:"`
 }
 
 // Run replays the files with the recording's own clock.
 func (c *replayCmd) Run(ctx context.Context, s streams) error {
-	if c.Speed < 0 {
-		return fmt.Errorf("--speed %v is negative", c.Speed)
-	}
 	truth, err := c.truth()
 	if err != nil {
 		return err
@@ -62,6 +61,14 @@ func (c *replayCmd) truth() ([]score.Visit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("true visits: %w", err)
 	}
-	visits, err := score.ReadTruthCSV(f, c.Truth, c.Business, []byte(c.Key))
+	visits, err := c.readTruth(f)
 	return visits, errors.Join(err, f.Close())
+}
+
+func (c *replayCmd) readTruth(f *os.File) ([]score.Visit, error) {
+	if filepath.Ext(c.Truth) != ".ndjson" {
+		return score.ReadTruthCSV(f, c.Truth, c.Business, []byte(c.Key))
+	}
+	visits, err := town.ReadTruth(f, c.Truth)
+	return town.Town{Visits: visits}.ScoreTruth(), err
 }

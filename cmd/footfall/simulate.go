@@ -17,15 +17,15 @@ import (
 
 // simulateCmd makes a town.
 type simulateCmd struct {
-	stackFlags
-
 	Seed     uint64        `default:"1" help:"The same seed makes the same town."`
 	Duration time.Duration `default:"24h" help:"How long the town lives, in its own time."`
 	Visits   float64       `default:"1" help:"Factor on the visits of every business."`
 	Traffic  float64       `default:"1" help:"Factor on the passers-by of every business."`
-	Speed    float64       `help:"Seconds of the town per second; without it, as fast as the machine can." placeholder:"N"`
+	Speed    speedFlag     `help:"Seconds of the town per second; without it, as fast as the machine can." placeholder:"N"`
 	Out      string        `help:"Write what the routers and the CRM tell here as NDJSON, instead of running it; - for stdout." placeholder:"FILE"`
 	TruthOut string        `help:"Write who was really there here as NDJSON." placeholder:"FILE"`
+
+	stackFlags `group:"The pipeline:"`
 }
 
 // Run makes the town and runs it through the pipeline, or writes it down.

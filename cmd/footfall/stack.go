@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
+	"strings"
 	"time"
 
 	"footfall/local"
@@ -17,14 +19,37 @@ import (
 // stackFlags say what the local pipeline stands on.
 type stackFlags struct {
 	Bin           string   `default:"bin" help:"Directory with the function binaries, as make build leaves them." placeholder:"DIR"`
-	DataDir       string   `help:"Keep the broker's data here; without it, it goes when the command ends." placeholder:"DIR"`
+	DataDir       string   `help:"Keep the broker's data here; by default it goes when the command ends." placeholder:"DIR"`
 	TablesOnDisk  bool     `help:"Keep the tables on disk too, below the data directory, instead of in memory."`
 	Partitions    int32    `default:"4" help:"Partitions of every topic; 0 for as many as in AWS."`
 	Brokers       []string `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
 	TableEndpoint string   `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
-	TablePrefix   string   `help:"Put this before the names of the tables."`
+	TablePrefix   string   `help:"Put this before the names of the tables." placeholder:"TEXT"`
 	Environments  int      `default:"2" help:"Processes per function."`
 	FunctionLogs  bool     `help:"Print what the functions log, a JSON object a line."`
+}
+
+// Validate refuses numbers that make no pipeline.
+func (f *stackFlags) Validate() error {
+	if f.Partitions < 0 {
+		return fmt.Errorf("--partitions %d is negative", f.Partitions)
+	}
+	if f.Environments < 1 {
+		return fmt.Errorf("--environments %d is less than 1", f.Environments)
+	}
+	return nil
+}
+
+// speedFlag is how many seconds of event time go by in one of the wall clock, 0
+// for as many as the machine can.
+type speedFlag float64
+
+// Validate refuses a clock that does not go forward.
+func (f speedFlag) Validate() error {
+	if !(f >= 0) || math.IsInf(float64(f), 1) {
+		return fmt.Errorf("%v is not a number of seconds", float64(f))
+	}
+	return nil
 }
 
 func (f *stackFlags) options(s streams, schedule bool) local.Options {
@@ -58,7 +83,7 @@ type outcome struct {
 
 // through feeds a source into the pipeline, waits until all of it is processed
 // and checks what was told.
-func through(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed float64, fed func(*progress, feed.Stats)) (*outcome, error) {
+func through(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -75,7 +100,7 @@ func through(ctx context.Context, s streams, stack *local.Stack, src feed.Source
 	return o, err
 }
 
-func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed float64, fed func(*progress, feed.Stats)) (*outcome, error) {
+func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
 	deps, err := openDeps(ctx, stack)
 	if err != nil {
 		return nil, err
@@ -84,7 +109,7 @@ func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, s
 	p := newProgress(s.err, "feeding", -1)
 	began := time.Now()
 	stats, err := feed.Run(ctx, src, feed.Options{
-		Out: deps.Out, Partitions: deps.Partitions, Speed: speed, Settle: stack.DrainCRM,
+		Out: deps.Out, Partitions: deps.Partitions, Speed: float64(speed), Settle: stack.DrainCRM,
 		Fed: func(st feed.Stats) { fed(p, st) },
 	})
 	p.done()
@@ -110,6 +135,12 @@ func span(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:
 		return fmt.Sprintf("%.1f days", d.Hours()/24)
+	case d >= time.Hour:
+		s := strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+		if hours, whole := strings.CutSuffix(s, "h0m"); whole {
+			return hours + "h"
+		}
+		return s
 	case d >= time.Minute:
 		return d.Round(time.Second).String()
 	default:
