@@ -18,7 +18,8 @@ const (
 	// calls for: its producer uses another partitioner, and one device would be
 	// decided on in two places.
 	WrongPartition Reason = "wrong-partition"
-	AheadOfClock   Reason = "ahead-of-clock" // seen-at too far in the future of the partition's clock
+	TooManyDevices Reason = "too-many-devices" // a login of a contact that has more devices than a person can have
+	AheadOfClock   Reason = "ahead-of-clock"   // seen-at too far in the future of the partition's clock
 )
 
 // MaxValueBytes bounds the value of a record on a topic that foreign producers

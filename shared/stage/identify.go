@@ -29,6 +29,10 @@ func NewIdentify(deps IdentifyDeps) Handler { return &identify{deps} }
 
 type identify struct{ deps IdentifyDeps }
 
+// maxDevices bounds the devices of a contact, and so its item. What has more is
+// no person but a login that is passed around.
+const maxDevices = 1000
+
 // portalSensor is the sensor of the sighting that a login makes.
 const portalSensor events.SensorID = "portal"
 
@@ -38,10 +42,11 @@ func (h *identify) Handle(ctx context.Context, b Batch) error {
 		r := &b.Records[i]
 		e, err := events.DecodeCRM(r.Key, r.Value)
 		var out []Record
+		if err == nil {
+			out, err = h.apply(ctx, e, b.Topic)
+		}
 		if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
 			out, err = []Record{DeadLetter(Identify, r, bad.Reason, bad.Err)}, nil
-		} else if err == nil {
-			out, err = h.apply(ctx, e, b.Topic)
 		}
 		if err == nil {
 			err = h.tell(ctx, out)
@@ -247,13 +252,19 @@ func (h *identify) eachDevice(ctx context.Context, b events.BusinessID, c events
 // list puts a device on the list of a contact and gives what is known of the
 // contact then.
 func (h *identify) list(ctx context.Context, b events.BusinessID, c events.ContactID, device events.DeviceID) (ContactRecord, error) {
-	return h.changeContact(ctx, b, c, func(r *ContactRecord) bool {
+	full := false
+	r, err := h.changeContact(ctx, b, c, func(r *ContactRecord) bool {
 		i, found := slices.BinarySearch(r.Devices, device)
-		if !found {
-			r.Devices = slices.Insert(r.Devices, i, device)
+		if full = !found && len(r.Devices) >= maxDevices; found || full {
+			return false
 		}
-		return !found
+		r.Devices = slices.Insert(r.Devices, i, device)
+		return true
 	})
+	if full {
+		return r, events.Bad(events.TooManyDevices, "%s/%s has %d devices already", b, c, maxDevices)
+	}
+	return r, err
 }
 
 // changeContact is change for a contact; f tells whether it changed anything.

@@ -179,6 +179,27 @@ func TestWhatIsStoredKeepsNothingFromBeingToldAgain(t *testing.T) {
 	}
 }
 
+// A login that everybody uses must not grow an item without end, and must not
+// hold up the logins behind it.
+func TestAContactOfTooManyDevicesHoldsNothingUp(t *testing.T) {
+	p := newPeople()
+	var logins []any
+	for i := range 1001 {
+		logins = append(logins, login(fmt.Sprint("phone-", i), "everybody", noon))
+	}
+	logins = append(logins, login("phone-7", "everybody", noon.Add(time.Hour)), login("phone", "ann", noon))
+	if err := p.identify().Handle(t.Context(), crm(t, events.CRMEvents, logins...).all()); err != nil {
+		t.Fatal(err)
+	}
+	dead := p.out.on("crm-events-dead-letters")
+	if len(dead) != 1 || header(dead[0], stage.HeaderReason) != string(events.TooManyDevices) || header(dead[0], stage.HeaderOffset) != "1000" {
+		t.Errorf("%d dead letters, want that of offset 1000", len(dead))
+	}
+	if got := len(p.out.on(events.Sightings)); got != 1002 {
+		t.Errorf("%d logins were taken, want 1002", got)
+	}
+}
+
 func TestIdentifyTellsOwnersAndMakesALoginASighting(t *testing.T) {
 	p := newPeople()
 	err := p.identify().Handle(t.Context(), crm(t, events.CRMEvents,
