@@ -80,7 +80,9 @@ func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.
 	}
 	r := reader{item: row}
 	version := r.num(attrVersion)
-	contact := stage.ContactRecord{DeletedAt: r.time(attrDeleted)}
+	contact := stage.ContactRecord{
+		DeletedAt: r.time(attrDeleted), MergedInto: events.ContactID(r.str(attrContact)), MergedAt: r.time(attrFrom),
+	}
 	for _, v := range r.list(attrDevices) {
 		one := reader{item: item{attrDevices: v}}
 		contact.Devices = append(contact.Devices, events.DeviceID(one.str(attrDevices)))
@@ -95,6 +97,10 @@ func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.
 func (i *Identities) PutContact(ctx context.Context, b events.BusinessID, c events.ContactID, r stage.ContactRecord, version int64) error {
 	row := item{}
 	row.setTime(attrDeleted, r.DeletedAt)
+	row.setTime(attrFrom, r.MergedAt)
+	if r.MergedInto != "" {
+		row[attrContact] = str(string(r.MergedInto))
+	}
 	if len(r.Devices) > 0 {
 		list := &types.AttributeValueMemberL{}
 		for _, d := range r.Devices {

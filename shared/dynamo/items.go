@@ -15,7 +15,7 @@ import (
 //
 //	visit-log   chain S, seq N                       d data B, expires N
 //	identities  pk "d#business/device"               v version N, b bindings (L of M with c, f, u), r randomised, l last seen N
-//	            pk "c#business/contact"              v version N, ds devices (L of S), x deleted
+//	            pk "c#business/contact"              v version N, ds devices (L of S), x deleted, c merged into, f merged at
 //	pending     pk "business/device", sk "start#id"  t confirmed at N, a anonymous, c contact S, f bound at N, expires N
 //	counts      pk "business/contact", month         n total N, ids walk-in ids SS (not in month "base")
 const (

@@ -79,7 +79,8 @@ func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.
 }
 
 func copyContact(r stage.ContactRecord) stage.ContactRecord {
-	return stage.ContactRecord{Devices: slices.Clone(r.Devices), DeletedAt: millis(r.DeletedAt)}
+	r.Devices, r.DeletedAt, r.MergedAt = slices.Clone(r.Devices), millis(r.DeletedAt), millis(r.MergedAt)
+	return r
 }
 
 // PutContact stores r if the stored version is still version.

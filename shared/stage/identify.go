@@ -108,11 +108,7 @@ func (h *identify) apply(ctx context.Context, e events.CRMEvent, topic string) (
 // store, which one from a backfill is not any more.
 func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) ([]Record, error) {
 	key := IdentityKey{l.Business, l.Device}
-	contact, err := h.list(ctx, l.Business, l.Contact, l.Device)
-	if err != nil {
-		return nil, err
-	}
-	history, err := h.bind(ctx, key, l, contact.DeletedAt)
+	history, err := h.bind(ctx, key, l)
 	if err != nil {
 		return nil, err
 	}
@@ -139,23 +135,63 @@ func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) 
 }
 
 // bind binds a device to the contact of a login, which may be told after a
-// deletion that came after it. The deletion may also be told meanwhile, on the
-// other CRM topic, and have found the device without the binding: so the contact
-// is read again when the binding is written.
-func (h *identify) bind(ctx context.Context, key IdentityKey, l *events.PortalLogin, deleted time.Time) (presence.History, error) {
-	for {
-		history, err := change(ctx, h.deps.Identities, key, func(h presence.History) presence.History {
-			return h.Bind(string(l.Contact), l.At, l.Randomised).Release(string(l.Contact), deleted)
+// deletion or a merge that came after it. Those may also be told meanwhile, on
+// the other CRM topic, and have found the device without the binding: so the
+// contact is read again when the binding is written.
+func (h *identify) bind(ctx context.Context, key IdentityKey, l *events.PortalLogin) (presence.History, error) {
+	fates, err := h.fates(ctx, key, l.Contact)
+	for err == nil {
+		var history presence.History
+		history, err = change(ctx, h.deps.Identities, key, func(h presence.History) presence.History {
+			h = h.Bind(string(l.Contact), l.At, l.Randomised)
+			for _, f := range fates {
+				h = f.apply(h)
+			}
+			return h
 		})
 		if err != nil {
-			return presence.History{}, err
+			break
 		}
-		contact, _, err := h.deps.Identities.Contact(ctx, l.Business, l.Contact)
-		if err != nil || !contact.DeletedAt.After(deleted) {
-			return history, err
+		before := fates
+		if fates, err = h.fates(ctx, key, l.Contact); err == nil && slices.Equal(fates, before) {
+			return history, nil
 		}
-		deleted = contact.DeletedAt
 	}
+	return presence.History{}, err
+}
+
+// fate is what became of a contact.
+type fate struct {
+	contact    events.ContactID
+	deletedAt  time.Time
+	mergedInto events.ContactID
+	mergedAt   time.Time
+}
+
+func (f fate) apply(h presence.History) presence.History {
+	h = h.Release(string(f.contact), f.deletedAt)
+	if f.mergedInto != "" {
+		h = h.Hand(string(f.contact), string(f.mergedInto), f.mergedAt)
+	}
+	return h
+}
+
+// maxMerges bounds how many merges are followed, in case they lead in a circle.
+const maxMerges = 8
+
+// fates puts a device on the list of a contact and of those that it was merged
+// into, and gives what became of each.
+func (h *identify) fates(ctx context.Context, key IdentityKey, contact events.ContactID) ([]fate, error) {
+	var all []fate
+	for contact != "" && len(all) < maxMerges {
+		r, err := h.list(ctx, key.Business, contact, key.Device)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, fate{contact, r.DeletedAt, r.MergedInto, r.MergedAt})
+		contact = r.MergedInto
+	}
+	return all, nil
 }
 
 // resolve attributes the walk-ins that waited for a login at at, and tells those
@@ -192,8 +228,19 @@ func (h *identify) resolve(ctx context.Context, key IdentityKey, at time.Time, h
 	return out, nil
 }
 
-// merge hands the devices of a contact to the one it was merged into.
+// merge hands the devices of a contact to the one it was merged into. As in
+// release, the merge is written first.
 func (h *identify) merge(ctx context.Context, e *events.ContactChanged) ([]Record, error) {
+	_, err := h.changeContact(ctx, e.Business, e.Contact, func(r *ContactRecord) bool {
+		later := e.At.After(r.MergedAt)
+		if later {
+			r.MergedInto, r.MergedAt = e.MergedInto, e.At
+		}
+		return later
+	})
+	if err != nil {
+		return nil, err
+	}
 	return h.eachDevice(ctx, e.Business, e.Contact, func(device events.DeviceID) (presence.History, error) {
 		if _, err := h.list(ctx, e.Business, e.MergedInto, device); err != nil {
 			return presence.History{}, err

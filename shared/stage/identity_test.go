@@ -100,6 +100,9 @@ func TestWhoseWalkInItIs(t *testing.T) {
 		"a deletion told before its login":         {crm: []any{deleted("ann", before.Add(time.Hour)), login("phone", "ann", before)}},
 		"a contact that came back":                 {crm: []any{login("phone", "ann", before), deleted("ann", before.Add(time.Hour)), login("phone", "ann", noon.Add(-time.Hour))}, want: "ann"},
 		"a contact merged before":                  {crm: []any{login("phone", "ann", before), merged("ann", "anna", before.Add(time.Hour))}, want: "anna"},
+		"a merge told before its login":            {crm: []any{merged("ann", "anna", before.Add(time.Hour)), login("phone", "ann", before)}, want: "anna"},
+		"two merges told before":                   {crm: []any{merged("ann", "anna", before.Add(time.Hour)), merged("anna", "anne", before.Add(2*time.Hour)), login("phone", "ann", before)}, want: "anne"},
+		"a circle of merges":                       {crm: []any{merged("ann", "anna", before.Add(time.Hour)), merged("anna", "ann", before.Add(2*time.Hour)), login("phone", "ann", before)}, want: "ann"},
 		"a contact of whom details changed":        {crm: []any{login("phone", "ann", before), merged("ann", "", before.Add(time.Hour))}, want: "ann"},
 	}
 	for name, c := range cases {

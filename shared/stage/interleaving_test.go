@@ -120,6 +120,24 @@ func TestADeletionThatMeetsAnOlderLoginEndsIt(t *testing.T) {
 	})
 }
 
+// A login from the backfill and the merge of its contact meet: the device is the
+// other contact's in the end.
+func TestAMergeThatMeetsAnOlderLoginTakesItAlong(t *testing.T) {
+	eachOrder(t, func(t *testing.T, p inTurns) {
+		old := crm(t, events.CRMEventsBackfill, login("phone", "ann", noon.Add(-24*time.Hour)))
+		live := crm(t, events.CRMEvents, merged("ann", "anna", noon.Add(-time.Hour)))
+		p.run(p.poller(p.identify(), old), p.poller(p.identify(), old), p.poller(p.identify(), live))
+		key := stage.IdentityKey{Business: cafe, Device: "phone"}
+		histories, _, err := p.identities.Devices(t.Context(), []stage.IdentityKey{key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, _ := histories[0].Owner(noon); b.Contact != "anna" {
+			t.Errorf("the device is %q's after the merge: %+v", b.Contact, histories[0])
+		}
+	})
+}
+
 // A live login and one from the backfill meet: what compaction keeps of the
 // device's owner, the last record, is what is stored.
 func TestTheLastOwnerToldIsTheOneStored(t *testing.T) {

@@ -124,6 +124,10 @@ type IdentityKey struct {
 type ContactRecord struct {
 	Devices   []events.DeviceID // that it ever had
 	DeletedAt time.Time         // its latest deletion, zero for none
+	// MergedInto is the contact that it was last merged into, "" for none, and
+	// MergedAt when that was.
+	MergedInto events.ContactID
+	MergedAt   time.Time
 }
 
 // Identities keeps who owned a device since when, and which devices a contact

@@ -259,10 +259,11 @@ func idsTimes(t *testing.T, s stage.Identities) {
 		Bindings: []presence.Binding{{Contact: "c", From: precise.In(tokyo), Until: precise}},
 		LastSeen: precise.In(tokyo),
 	}, 0))
-	noError(t, s.PutContact(t.Context(), "shop", "contact", stage.ContactRecord{DeletedAt: precise.In(tokyo)}, 0))
+	gone := stage.ContactRecord{DeletedAt: precise.In(tokyo), MergedInto: "other", MergedAt: precise.In(tokyo)}
+	noError(t, s.PutContact(t.Context(), "shop", "contact", gone, 0))
 	cut := noon.Add(time.Millisecond)
-	if r, _, err := s.Contact(t.Context(), "shop", "contact"); err != nil || r.DeletedAt != cut {
-		t.Errorf("contact deleted at %v (%v), want %v", r.DeletedAt, err, cut)
+	if r, _, err := s.Contact(t.Context(), "shop", "contact"); err != nil || r.DeletedAt != cut || r.MergedInto != "other" || r.MergedAt != cut {
+		t.Errorf("contact %+v (%v), want it deleted and merged into other at %v", r, err, cut)
 	}
 	wantDevice(t, s, shopDevice, presence.History{
 		Bindings: []presence.Binding{{Contact: "c", From: cut, Until: cut}},
