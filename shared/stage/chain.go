@@ -1,11 +1,11 @@
 package stage
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -123,10 +123,7 @@ func (v *view) advance() {
 }
 
 // chainReader loads views from the log.
-type chainReader struct {
-	log    VisitLog
-	topics TopicInfos
-}
+type chainReader struct{ log VisitLog }
 
 // load reads a partition's chain from the oldest item that still matters. For a
 // chain that has not begun it adopts what the former generation knew.
@@ -231,12 +228,7 @@ func (c chainReader) adopt(ctx context.Context, g generation, partition int32, s
 	if err != nil {
 		return nil, err
 	}
-	keys := slices.Sorted(maps.Keys(whole.devices))
-	entries := make([]logEntry, len(keys))
-	for i, k := range keys {
-		entries[i] = logEntry{k, whole.devices[k].Device}
-	}
-	parts := split(entries, whole.clock, flushBytes)
+	parts := split(entriesOf(whole, maps.Keys(whole.devices)), whole.clock, flushBytes)
 	for ; seq < int64(len(parts)); seq++ {
 		r := logRecord{
 			offset: whole.offset, clock: whole.clock, entries: parts[seq],
@@ -334,13 +326,13 @@ func (c chainReader) generations(ctx context.Context) ([]generation, error) {
 	return known, nil
 }
 
-// sortedEntries gives what has changed in the order of its keys.
-func sortedEntries(v *view, changed map[string]int) []logEntry {
-	entries := make([]logEntry, 0, len(changed))
-	for key := range changed {
-		entries = append(entries, logEntry{key, v.devices[key].Device})
+// entriesOf gives the state of devices in the order of their keys.
+func entriesOf(v *view, keys iter.Seq[string]) []logEntry {
+	sorted := slices.Sorted(keys)
+	entries := make([]logEntry, len(sorted))
+	for i, key := range sorted {
+		entries[i] = logEntry{key, v.devices[key].Device}
 	}
-	slices.SortFunc(entries, func(a, b logEntry) int { return cmp.Compare(a.key, b.key) })
 	return entries
 }
 

@@ -58,7 +58,7 @@ const (
 // forgets what it thought, reads on and decides again. Walk-in ids are made of
 // data, so what both have produced is the same.
 func NewDetect(deps DetectDeps) Handler {
-	return &detect{deps: deps, chains: chainReader{deps.Log, deps.Topics}, partitions: map[int32]*partition{}}
+	return &detect{deps: deps, chains: chainReader{deps.Log}, partitions: map[int32]*partition{}}
 }
 
 type detect struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -267,8 +268,7 @@ func (w *decision) flush(ctx context.Context) error {
 			return fmt.Errorf("produce up to offset %d: %w", w.last, err)
 		}
 	}
-	entries := sortedEntries(w.view, w.changed)
-	parts := split(entries, w.view.clock, flushBytes)
+	parts := split(entriesOf(w.view, maps.Keys(w.changed)), w.view.clock, flushBytes)
 	for i, part := range parts {
 		r := logRecord{offset: w.view.offset, clock: w.written, entries: part}
 		if i == len(parts)-1 {
