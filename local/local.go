@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -193,11 +194,7 @@ func (s *Stack) startTables(ctx context.Context, g stage.Graph) error {
 			s.broke(errors.New("local: the table server ended"))
 		}()
 	}
-	client := dynamo.New(aws.Config{
-		Region: region, BaseEndpoint: aws.String(s.tables),
-		Credentials: credentials.NewStaticCredentialsProvider(accessKey, accessKey, ""),
-	})
-	return dynamo.CreateTables(ctx, client, s.o.TablePrefix, g.Tables)
+	return dynamo.CreateTables(ctx, s.TableClient(), s.o.TablePrefix, g.Tables)
 }
 
 // startFunctions starts the processes of every stage with the environment that
@@ -269,6 +266,14 @@ func (s *Stack) Brokers() []string { return s.brokers }
 
 // TableEndpoint is the URL of the DynamoDB in use.
 func (s *Stack) TableEndpoint() string { return s.tables }
+
+// TableClient makes a client of the DynamoDB in use.
+func (s *Stack) TableClient() *dynamodb.Client {
+	return dynamo.New(aws.Config{
+		Region: region, BaseEndpoint: aws.String(s.tables),
+		Credentials: credentials.NewStaticCredentialsProvider(accessKey, accessKey, ""),
+	})
+}
 
 // TablePrefix is what the names of its tables begin with.
 func (s *Stack) TablePrefix() string { return s.o.TablePrefix }

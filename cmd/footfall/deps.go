@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/events"
@@ -31,10 +29,7 @@ func openDeps(ctx context.Context, stack *local.Stack) (*deps, error) {
 	if err != nil {
 		return nil, err
 	}
-	tables := dynamo.New(aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(stack.TableEndpoint()),
-		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
-	})
+	tables := stack.TableClient()
 	d := &deps{
 		client: client, Out: kafka.NewProducer(client), Topics: kafka.NewTopicInfos(client),
 		Log:     dynamo.NewVisitLog(tables, stack.TablePrefix()),

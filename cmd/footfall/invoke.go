@@ -25,7 +25,6 @@ func (c *invokeCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	c.Partitions = 0 // an event names partitions as in AWS
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	stack, err := c.start(ctx, s, false)

@@ -19,7 +19,7 @@ type cli struct {
 	Local    localCmd    `cmd:"" help:"Run the whole pipeline until interrupted."`
 	Replay   replayCmd   `cmd:"" help:"Run recorded sightings through the pipeline and say what they told."`
 	Simulate simulateCmd `cmd:"" help:"Make a town of walking people; run it through the pipeline, or write it down."`
-	Invoke   invokeCmd   `cmd:"" help:"Give one function one event, as Lambda would."`
+	Invoke   invokeCmd   `cmd:"" set:"partitions=0" help:"Give one function one event, as Lambda would."`
 }
 
 // streams are where a command reads and prints.
@@ -42,6 +42,8 @@ func run(args []string, s streams) int {
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(code int) { status = code }),
 		kong.UsageOnError(),
+		// An event for invoke names partitions as they are in AWS.
+		kong.Vars{"partitions": "4"},
 	)
 	if err != nil {
 		fmt.Fprintln(s.err, "footfall:", err)

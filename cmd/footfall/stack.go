@@ -21,7 +21,7 @@ type stackFlags struct {
 	Bin           string   `default:"bin" help:"Directory with the function binaries, as make build leaves them." placeholder:"DIR"`
 	DataDir       string   `help:"Keep the broker's data here; by default it goes when the command ends." placeholder:"DIR"`
 	TablesOnDisk  bool     `help:"Keep the tables on disk too, below the data directory, instead of in memory."`
-	Partitions    int32    `default:"4" help:"Partitions of every topic; 0 for as many as in AWS."`
+	Partitions    int32    `default:"${partitions}" help:"Partitions of every topic; 0 for as many as in AWS."`
 	Brokers       []string `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
 	TableEndpoint string   `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
 	TablePrefix   string   `help:"Put this before the names of the tables." placeholder:"TEXT"`
