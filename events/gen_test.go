@@ -81,7 +81,7 @@ func drawOther(t *rapid.T) (topic string, e event) {
 	default:
 		return WalkInCounts, &WalkInCount{
 			Business: b, Contact: c, WalkIn: id, WalkInAt: from, Month: from.Format("2006-01"),
-			MonthTotal: n, Total: draw(t, rapid.Int64Min(0), "total"), Version: draw(t, rapid.Int64Min(0), "version"),
+			MonthTotal: n, Total: draw(t, rapid.Int64Min(0), "total"), Base: draw(t, rapid.Int64Min(0), "base"), Version: draw(t, rapid.Int64Min(0), "version"),
 		}
 	}
 }

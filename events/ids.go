@@ -122,14 +122,20 @@ type EnrichedWalkIn struct {
 }
 
 // WalkInCount says how often a contact has come. Of two records with the same
-// key the one with the higher Version is true.
+// key the one with the higher Version is true. One that tells of a base count
+// that was set has no walk-in: WalkIn and Month are empty, MonthTotal is 0 and
+// WalkInAt is NoWalkIn.
 type WalkInCount struct {
 	Business   BusinessID `avro:"business" json:"business"`
 	Contact    ContactID  `avro:"contact" json:"contact"`
-	WalkIn     WalkInID   `avro:"walk_in" json:"walk_in"` // the latest one counted
+	WalkIn     WalkInID   `avro:"walk_in" json:"walk_in"` // the latest that led to this record
 	WalkInAt   time.Time  `avro:"walk_in_at" json:"walk_in_at"`
 	Month      string     `avro:"month" json:"month"` // of WalkInAt, "2026-11", UTC
 	MonthTotal int64      `avro:"month_total" json:"month_total"`
 	Total      int64      `avro:"total" json:"total"` // base and all months
+	Base       int64      `avro:"base" json:"base"`   // of Total, what was counted before the first month kept
 	Version    int64      `avro:"version" json:"version"`
 }
+
+// NoWalkIn is the WalkInAt of a WalkInCount that no walk-in has led to.
+var NoWalkIn = time.UnixMilli(0).UTC()

@@ -61,7 +61,7 @@ func samples() []sample {
 		}},
 		{"walk-in-count", WalkInCounts, contact, &WalkInCount{
 			Business: cafe, Contact: regular, WalkIn: id, WalkInAt: start,
-			Month: "2026-11", MonthTotal: 3, Total: 41, Version: 44,
+			Month: "2026-11", MonthTotal: 3, Total: 41, Base: 30, Version: 44,
 		}},
 	}
 }

@@ -123,15 +123,21 @@ func (r *EnrichedWalkIn) Validate() error {
 
 // Validate checks every field, see [Sighting.Validate].
 func (r *WalkInCount) Validate() error {
-	return cmp.Or(
+	err := cmp.Or(
 		validBusiness(r.Business),
 		validID("contact", string(r.Contact)),
+		validCount("month_total", r.MonthTotal),
+		validCount("total", r.Total),
+		validCount("base", r.Base),
+		validCount("version", r.Version),
+	)
+	if r.WalkIn == "" && r.Month == "" && r.MonthTotal == 0 && r.WalkInAt.Equal(NoWalkIn) {
+		return err
+	}
+	return cmp.Or(err,
 		validID("walk_in", string(r.WalkIn)),
 		validTime("walk_in_at", r.WalkInAt),
 		validMonth("month", r.Month),
-		validCount("month_total", r.MonthTotal),
-		validCount("total", r.Total),
-		validCount("version", r.Version),
 	)
 }
 

@@ -192,6 +192,9 @@ func TestNumbers(t *testing.T) {
 	ended := func(dwell int64) *VisitEnded {
 		return &VisitEnded{ID: "w", Business: cafe, Device: guest, StartedAt: start, LastSeenAt: start, DwellMillis: dwell}
 	}
+	base := func(month string, inMonth, base int64) *WalkInCount {
+		return &WalkInCount{Business: cafe, Contact: regular, WalkInAt: NoWalkIn, Month: month, MonthTotal: inMonth, Total: 7, Base: base, Version: 9}
+	}
 	count := func(month string, inMonth, total, version int64) *WalkInCount {
 		return &WalkInCount{
 			Business: cafe, Contact: regular, WalkIn: "w", WalkInAt: start,
@@ -218,6 +221,10 @@ func TestNumbers(t *testing.T) {
 		{WalkInCounts, count("2026-13", 0, 0, 0), "month"},
 		{WalkInCounts, count("2026-1", 0, 0, 0), "month"},
 		{WalkInCounts, count("2026-11-02", 0, 0, 0), "month"},
+		{WalkInCounts, base("", 0, 7), ""},
+		{WalkInCounts, base("", 0, -1), "base"},
+		{WalkInCounts, base("2026-11", 0, 7), "walk_in"},
+		{WalkInCounts, base("", 1, 7), "walk_in"},
 	}
 	for _, c := range cases {
 		_, err := decodeAs(c.topic, keyOf(c.event), mustEncode(t, c.event))

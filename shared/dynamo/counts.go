@@ -73,7 +73,7 @@ func (c *Counts) addChunk(ctx context.Context, row item, ids []string) error {
 		if !isConflict(err) {
 			return err
 		}
-		stored, err := c.table.read(ctx, row)
+		stored, err := c.table.met(ctx, err, row)
 		if err != nil {
 			return err
 		}
@@ -112,19 +112,24 @@ func (c *Counts) addNew(ctx context.Context, key item, ids []string) error {
 		UpdateExpression:          aws.String("ADD n :n, ids :ids"),
 		ConditionExpression:       aws.String(strings.Join(conditions, " AND ")),
 		ExpressionAttributeValues: values,
+
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
 	return err
 }
 
-// SetBase sets what a contact had been counted before the first month that is
-// kept here. Setting it again replaces it, so a backfill can be run again. It is
-// an item of its own, which no Add ever touches.
-func (c *Counts) SetBase(ctx context.Context, key stage.CountKey, base int64) error {
-	_, err := c.table.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &c.table.name,
-		Item:      item{keyPK: str(countPK(key)), keyMonth: str(baseMonth), attrTotal: num(base)},
-	})
-	return c.table.wrapped("set base of", countPK(key), err)
+// SetBase sets the base count if its version is still version. It is an item of
+// its own, which no Add ever touches.
+func (c *Counts) SetBase(ctx context.Context, key stage.CountKey, base, version int64) error {
+	condition, values := "v = :v", item{":v": num(version)}
+	if version == 0 {
+		condition, values = "attribute_not_exists(pk)", nil
+	}
+	row := item{
+		keyPK: str(countPK(key)), keyMonth: str(baseMonth),
+		attrTotal: num(base), attrVersion: num(version + 1),
+	}
+	return c.table.wrapped("set base of", countPK(key), c.table.put(ctx, row, condition, values))
 }
 
 // Get gives the base count, where one was set, and then the months. It does
@@ -133,7 +138,7 @@ func (c *Counts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCoun
 	rows, err := c.table.query(ctx, &dynamodb.QueryInput{
 		KeyConditionExpression:    aws.String("pk = :pk"),
 		ExpressionAttributeValues: item{":pk": str(countPK(key))},
-		ProjectionExpression:      aws.String("#m, n"),
+		ProjectionExpression:      aws.String("#m, n, v"),
 		ExpressionAttributeNames:  map[string]string{"#m": keyMonth}, // month is a reserved word
 		ConsistentRead:            aws.Bool(true),
 	})
@@ -147,8 +152,12 @@ func (c *Counts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCoun
 		if r.err != nil {
 			return nil, c.table.wrapped("read", countPK(key), r.err)
 		}
+		one.Version = one.Total
 		if one.Month == baseMonth { // sorts after the digits of the months
-			one.Month = ""
+			one.Month, one.Version = "", r.num(attrVersion)
+			if r.err != nil {
+				return nil, c.table.wrapped("read", countPK(key), r.err)
+			}
 			counts = slices.Insert(counts, 0, one)
 			continue
 		}

@@ -77,5 +77,5 @@ func TestCounts(t *testing.T) {
 
 func TestBaseCount(t *testing.T) {
 	c := NewCounts(tables(t))
-	storetest.BaseCount(t, c, c.SetBase)
+	storetest.BaseCount(t, c)
 }

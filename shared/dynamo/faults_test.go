@@ -35,6 +35,11 @@ func TestWritesSurviveFaults(t *testing.T) {
 		{"answer lost twice", []fault{loseAnswer, loseAnswer}, true},
 		{"throttled three times", []fault{throttle, throttle, throttle}, false},
 		{"throttled, then answer lost", []fault{throttle, loseAnswer}, true},
+		{"throttled as a table and as an account", []fault{throttleTable, throttleAccount}, false},
+		{"an error and an outage of the service", []fault{internalError, unavailable}, false},
+		{"an error of the service, then answer lost", []fault{internalError, loseAnswer}, true},
+		{"connection ended in the middle of the answer", []fault{cutAnswer}, true},
+		{"a slow answer", []fault{slowAnswer}, false},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			_, prefix := tables(t)
@@ -86,12 +91,15 @@ func TestReadsSurviveFaults(t *testing.T) {
 	_, prefix := tables(t)
 	p, client := newProxy(t)
 	identities := NewIdentities(client, prefix)
-	if err := identities.PutDevice(t.Context(), phone, presence.History{LastSeen: noon}, 0); err != nil {
-		t.Fatal(err)
+	tablet := stage.IdentityKey{Business: "shop", Device: "tablet"}
+	for _, key := range []stage.IdentityKey{phone, tablet} {
+		if err := identities.PutDevice(t.Context(), key, presence.History{LastSeen: noon}, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
-	p.next(throttle, hangUp, unprocessed, unprocessed, loseAnswer)
-	h, v, err := identities.Devices(t.Context(), []stage.IdentityKey{phone})
-	if err != nil || v[0] != 1 || h[0].LastSeen != noon {
+	p.next(throttle, hangUp, unprocessed, halfProcessed, loseAnswer)
+	h, v, err := identities.Devices(t.Context(), []stage.IdentityKey{phone, tablet})
+	if err != nil || v[0] != 1 || h[0].LastSeen != noon || v[1] != 1 || h[1].LastSeen != noon {
 		t.Errorf("read %v, version %v, %v", h, v, err)
 	}
 	if n := p.count("BatchGetItem"); n != 6 {

@@ -17,7 +17,7 @@ import (
 //	identities  pk "d#business/device"               v version N, b bindings (L of M with c, f, u), r randomised, l last seen N
 //	            pk "c#business/contact"              v version N, ds devices (L of S), x deleted, c merged into, f merged at
 //	pending     pk "business/device", sk "start#id"  t confirmed at N, a anonymous, c contact S, f bound at N, expires N
-//	counts      pk "business/contact", month         n total N, ids walk-in ids SS (not in month "base")
+//	counts      pk "business/contact", month         n total N, ids walk-in ids SS; month "base": n, v version N
 const (
 	keyChain      = "chain"
 	keySeq        = "seq"

@@ -58,9 +58,9 @@ func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, expires time.
 	if a.Contact != "" {
 		row[attrContact] = str(string(a.Contact))
 	}
-	err := p.table.put(ctx, row, "attribute_not_exists(pk)", nil)
+	err := p.table.putNew(ctx, row, keyPK)
 	if isConflict(err) {
-		row, err = p.stored(ctx, a.WalkIn)
+		row, err = p.stored(ctx, a.WalkIn, err)
 	}
 	return p.attribution(row, "put", a.WalkIn, err)
 }
@@ -85,12 +85,14 @@ func (p *Pending) Resolve(ctx context.Context, a stage.Attribution) (stage.Attri
 		ConditionExpression:       aws.String("attribute_exists(pk) AND attribute_not_exists(c)"),
 		ExpressionAttributeValues: values,
 		ReturnValues:              types.ReturnValueAllNew,
+
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
 	var row item
 	if err == nil {
 		row = out.Attributes
 	} else if isConflict(err) {
-		row, err = p.stored(ctx, a.WalkIn)
+		row, err = p.stored(ctx, a.WalkIn, err)
 	}
 	return p.attribution(row, "resolve", a.WalkIn, err)
 }
@@ -118,9 +120,9 @@ func (p *Pending) OfDevice(ctx context.Context, key stage.IdentityKey, from time
 	return found, nil
 }
 
-// stored reads a walk-in that a condition has just seen, or just missed.
-func (p *Pending) stored(ctx context.Context, w events.WalkIn) (item, error) {
-	row, err := p.table.read(ctx, walkInKey(w))
+// stored gives a walk-in that a condition has just seen, or just missed.
+func (p *Pending) stored(ctx context.Context, w events.WalkIn, conflict error) (item, error) {
+	row, err := p.table.met(ctx, conflict, walkInKey(w))
 	if err == nil && row == nil {
 		err = errors.New("it is not stored")
 	}
@@ -142,7 +144,7 @@ func attribution(row item) (stage.Attribution, error) {
 	r := reader{item: row}
 	start, id, ok := strings.Cut(r.str(keySK), "#")
 	startedAt, err := time.Parse(startLayout, start)
-	if !ok || err != nil {
+	if !ok || err != nil || startKey(startedAt) != start { // Parse also takes "T9:" and a comma
 		r.fail(keySK, fmt.Errorf("%q is not a start and an id", r.str(keySK)))
 	}
 	business, device, ok := events.SplitDeviceKey(r.str(keyPK))

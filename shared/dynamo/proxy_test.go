@@ -2,16 +2,22 @@ package dynamo
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
@@ -21,22 +27,36 @@ type fault func(p *proxy, w http.ResponseWriter, r *http.Request)
 
 // proxy stands between a client and the table server and spoils requests.
 type proxy struct {
-	forward *httputil.ReverseProxy
-	conns   atomic.Int64 // connections ever opened to it
+	server *httputil.ReverseProxy
+	conns  atomic.Int64 // connections ever opened to it
 
-	mu     sync.Mutex
+	// tellsItems has a failed condition answered as DynamoDB does when it is
+	// asked for the item, which dynalite cannot.
+	tellsItems bool
+	// conditionless has every write succeed, as an adapter's would that forgot
+	// its condition.
+	conditionless bool
+
+	exact  sync.Mutex     // over a write and the look at the item it met
+	mu     sync.Mutex     // guards what follows
 	faults []fault        // of the next requests
+	chance func() fault   // of those after, nil for none
 	seen   map[string]int // requests by operation
 }
 
-// newProxy gives a proxy and a client that goes through it.
-func newProxy(t *testing.T) (*proxy, *dynamodb.Client) {
+// newProxy gives a proxy and a client that goes through it. set changes it before
+// the first request.
+func newProxy(t *testing.T, set ...func(*proxy)) (*proxy, *dynamodb.Client) {
 	t.Helper()
 	target, err := url.Parse(server.Endpoint())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{forward: httputil.NewSingleHostReverseProxy(target), seen: map[string]int{}}
+	p := &proxy{server: httputil.NewSingleHostReverseProxy(target), seen: map[string]int{}}
+	p.server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of clients that gave up
+	for _, change := range set {
+		change(p)
+	}
 	s := httptest.NewUnstartedServer(p)
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -47,6 +67,8 @@ func newProxy(t *testing.T) (*proxy, *dynamodb.Client) {
 	t.Cleanup(s.Close)
 	return p, New(localConfig(s.URL))
 }
+
+func tellsItems(p *proxy) { p.tellsItems = true }
 
 // next spoils the requests that come from now on, in this order.
 func (p *proxy) next(faults ...fault) {
@@ -62,21 +84,132 @@ func (p *proxy) count(operation string) int {
 	return p.seen[operation]
 }
 
+// operation is what a request asks for, such as PutItem.
+func operation(r *http.Request) string {
+	_, name, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	return name
+}
+
 // ServeHTTP spoils the request or passes it on.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	p.mu.Lock()
-	p.seen[operation]++
+	p.seen[operation(r)]++
 	var f fault
-	if len(p.faults) > 0 {
+	switch {
+	case len(p.faults) > 0:
 		f, p.faults = p.faults[0], p.faults[1:]
+	case p.chance != nil:
+		f = p.chance()
 	}
 	p.mu.Unlock()
 	if f == nil {
-		p.forward.ServeHTTP(w, r)
+		p.forward(w, r)
 		return
 	}
 	f(p, w, r)
+}
+
+// forward has the request carried out.
+func (p *proxy) forward(w http.ResponseWriter, r *http.Request) {
+	if !p.tellsItems && !p.conditionless {
+		p.server.ServeHTTP(w, r)
+		return
+	}
+	p.exact.Lock()
+	defer p.exact.Unlock()
+	request := body{}
+	request.read(r)
+	if p.conditionless {
+		request.dropCondition(operation(r))
+	}
+	request.write(r)
+	answer := httptest.NewRecorder()
+	p.server.ServeHTTP(answer, r)
+	text := answer.Body.Bytes()
+	if request["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD" && bytes.Contains(text, []byte("ConditionalCheckFailedException")) {
+		text = p.withItem(text, request, r)
+		answer.Header().Del("X-Amz-Crc32") // of the text without
+	}
+	send(w, answer, text, len(text))
+}
+
+// withItem is the error of a failed condition with the item that is there, in
+// the form that the API reference gives it.
+func (p *proxy) withItem(text []byte, request body, r *http.Request) []byte {
+	key, ok := request["Key"].(map[string]any)
+	if !ok {
+		key = maps.Clone(request["Item"].(map[string]any))
+		maps.DeleteFunc(key, func(name string, _ any) bool {
+			return !slices.Contains([]string{keyChain, keySeq, keyPK, keySK, keyMonth}, name)
+		})
+	}
+	get := r.Clone(r.Context())
+	get.Header.Set("X-Amz-Target", "DynamoDB_20120810.GetItem")
+	body{"TableName": request["TableName"], "Key": key, "ConsistentRead": true}.write(get)
+	answer := httptest.NewRecorder()
+	p.server.ServeHTTP(answer, get)
+	var found, failure body
+	hangUpOn(json.Unmarshal(answer.Body.Bytes(), &found))
+	hangUpOn(json.Unmarshal(text, &failure))
+	if item, ok := found["Item"]; ok {
+		failure["Item"] = item
+	}
+	return failure.text()
+}
+
+// body is a request or an answer.
+type body map[string]any
+
+func (b *body) read(r *http.Request) {
+	text, err := io.ReadAll(r.Body)
+	hangUpOn(err)
+	hangUpOn(json.Unmarshal(text, b))
+}
+
+func (b body) text() []byte {
+	text, err := json.Marshal(b)
+	hangUpOn(err)
+	return text
+}
+
+func (b body) write(r *http.Request) {
+	text := b.text()
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	r.Header.Set("Content-Length", strconv.Itoa(len(text)))
+}
+
+// dropCondition leaves a write without its condition, and without the values that
+// only the condition names: DynamoDB refuses those.
+func (b body) dropCondition(operation string) {
+	condition, ok := b["ConditionExpression"].(string)
+	if !ok {
+		return
+	}
+	delete(b, "ConditionExpression")
+	values, _ := b["ExpressionAttributeValues"].(map[string]any)
+	maps.DeleteFunc(values, func(name string, _ any) bool {
+		update, _ := b["UpdateExpression"].(string)
+		return strings.Contains(condition, name) && !strings.Contains(update, name)
+	})
+	if operation == "PutItem" {
+		delete(b, "ExpressionAttributeValues")
+	}
+}
+
+// hangUpOn ends the connection, net/http's way, where a request or an answer
+// did not come whole: its client has gone.
+func hangUpOn(err error) {
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// send gives n bytes of a recorded answer whose body has become text.
+func send(w http.ResponseWriter, answer *httptest.ResponseRecorder, text []byte, n int) {
+	maps.Copy(w.Header(), answer.Header())
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(answer.Code)
+	w.Write(text[:n])
 }
 
 // hangUp ends the connection without an answer; the request did nothing.
@@ -90,22 +223,79 @@ func hangUp(_ *proxy, w http.ResponseWriter, r *http.Request) {
 
 // loseAnswer has the request carried out and ends the connection then.
 func loseAnswer(p *proxy, w http.ResponseWriter, r *http.Request) {
-	p.forward.ServeHTTP(httptest.NewRecorder(), r)
+	p.forward(httptest.NewRecorder(), r)
 	hangUp(p, w, r)
 }
 
-// throttle answers as DynamoDB does when a partition of a table gets too much.
-func throttle(_ *proxy, w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-	w.WriteHeader(http.StatusBadRequest)
-	_, _ = io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"too much"}`)
+// cutAnswer has the request carried out and ends the connection in the middle
+// of the answer.
+func cutAnswer(p *proxy, w http.ResponseWriter, r *http.Request) {
+	answer := httptest.NewRecorder()
+	p.forward(answer, r)
+	send(w, answer, answer.Body.Bytes(), answer.Body.Len()/2)
+	hangUpOn(io.ErrUnexpectedEOF)
 }
+
+// slowAnswer has the request carried out, and takes its time.
+func slowAnswer(p *proxy, w http.ResponseWriter, r *http.Request) {
+	answer := httptest.NewRecorder()
+	p.forward(answer, r)
+	time.Sleep(50 * time.Millisecond)
+	send(w, answer, answer.Body.Bytes(), answer.Body.Len())
+}
+
+// refuse answers with an error of DynamoDB's; the request did nothing.
+func refuse(status int, name string) fault {
+	return func(_ *proxy, w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.WriteHeader(status)
+		w.Write(body{"__type": name, "message": "not now"}.text())
+	}
+}
+
+// The errors that pass (DynamoDB developer guide, "Error handling with DynamoDB",
+// those that say "OK to retry").
+var (
+	throttle        = refuse(http.StatusBadRequest, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
+	throttleTable   = refuse(http.StatusBadRequest, "com.amazon.coral.availability#ThrottlingException")
+	throttleAccount = refuse(http.StatusBadRequest, "com.amazonaws.dynamodb.v20120810#RequestLimitExceeded")
+	internalError   = refuse(http.StatusInternalServerError, "com.amazonaws.dynamodb.v20120810#InternalServerError")
+	unavailable     = refuse(http.StatusServiceUnavailable, "com.amazonaws.dynamodb.v20120810#ServiceUnavailable")
+)
 
 // unprocessed answers a BatchGetItem with all of its keys left over.
 func unprocessed(_ *proxy, w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	b := body{}
+	b.read(r)
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-	w.Write(bytes.Replace(body, []byte(`"RequestItems"`), []byte(`"Responses":{},"UnprocessedKeys"`), 1))
+	w.Write(body{"Responses": body{}, "UnprocessedKeys": b["RequestItems"]}.text())
+}
+
+// halfProcessed answers the first half of a BatchGetItem's keys and leaves the
+// others over.
+func halfProcessed(p *proxy, w http.ResponseWriter, r *http.Request) {
+	b := body{}
+	b.read(r)
+	left := body{}
+	for name, v := range b["RequestItems"].(map[string]any) {
+		ask := v.(map[string]any)
+		keys := ask["Keys"].([]any)
+		rest := maps.Clone(ask)
+		ask["Keys"], rest["Keys"] = keys[:(len(keys)+1)/2], keys[(len(keys)+1)/2:]
+		if len(keys) > 1 {
+			left[name] = rest
+		}
+	}
+	b.write(r)
+	answer := httptest.NewRecorder()
+	p.server.ServeHTTP(answer, r)
+	out := body{}
+	hangUpOn(json.Unmarshal(answer.Body.Bytes(), &out))
+	out["UnprocessedKeys"] = left
+	answer.Header().Del("X-Amz-Crc32")
+	text := out.text()
+	send(w, answer, text, len(text))
 }
 
 // silence keeps the request without an answer until the client gives up.

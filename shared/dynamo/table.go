@@ -49,6 +49,31 @@ func (t table) put(ctx context.Context, i item, condition string, values item) e
 	return err
 }
 
+// putNew writes a whole item where none has its key, of which keyAttribute is a
+// part, and asks for the one that is in the way: see met.
+func (t table) putNew(ctx context.Context, i item, keyAttribute string) error {
+	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName:           &t.name,
+		Item:                i,
+		ConditionExpression: aws.String("attribute_not_exists(" + keyAttribute + ")"),
+
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	return err
+}
+
+// met gives the item that the condition of a write did not hold for. conflict is
+// that write's error and key what it wrote to. The write has to ask for the item:
+// then DynamoDB tells it at no cost (API reference, "PutItem",
+// ReturnValuesOnConditionCheckFailure), as the condition saw it. Servers that do
+// not, such as dynalite, are read from.
+func (t table) met(ctx context.Context, conflict error, key item) (item, error) {
+	if e, ok := errors.AsType[*types.ConditionalCheckFailedException](conflict); ok && len(e.Item) > 0 {
+		return e.Item, nil
+	}
+	return t.read(ctx, key)
+}
+
 // read gives the item of a key, strongly consistent; nil where there is none. It
 // follows a condition that did not hold: an eventually consistent answer could
 // be older than what the condition has seen.

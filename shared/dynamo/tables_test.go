@@ -143,6 +143,7 @@ func TestForeignItemsAreErrors(t *testing.T) {
 		{"devices as numbers", stage.IdentitiesTable, item{keyPK: str("c#shop/anna"), attrDevices: list(num(1))},
 			func() error { _, _, err := identities.Contact(t.Context(), "shop", "anna"); return err }, attrDevices},
 		{"a start that is no time", stage.PendingTable, item{keyPK: str("shop/phone"), keySK: str("9999-no time#id")}, readPending, keySK},
+		{"a start in another form", stage.PendingTable, item{keyPK: str("shop/phone"), keySK: str("9999-01-01T9:00:00.000Z#id")}, readPending, keySK},
 		{"a count as text", stage.CountsTable, item{keyPK: str("shop/anna"), keyMonth: str("2026-11"), attrTotal: str("7")}, readCounts, attrTotal},
 		{"data as text", stage.VisitLogTable, item{keyChain: str("chain"), keySeq: num(0), attrData: str("x")},
 			func() error { _, _, err := log.Last(t.Context(), "chain", true); return err }, attrData},

@@ -24,7 +24,7 @@ type Counts struct {
 // counted in each month. A total is the number of its ids and is kept nowhere
 // else, so the two cannot differ.
 type contactCount struct {
-	base   *int64
+	base   stage.MonthCount // Version 0 for none
 	months map[string]map[events.WalkInID]struct{}
 }
 
@@ -54,15 +54,19 @@ func (c *Counts) Add(ctx context.Context, key stage.CountKey, month string, ids 
 	return nil
 }
 
-// SetBase sets what a contact had been counted before the first month that is
-// kept here. Setting it again replaces it.
-func (c *Counts) SetBase(ctx context.Context, key stage.CountKey, base int64) error {
+// SetBase sets the base count if its version is still version.
+func (c *Counts) SetBase(ctx context.Context, key stage.CountKey, base, version int64) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memory: base count of %s/%s: %w", key.Business, key.Contact, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.of(key).base = &base
+	contact := c.of(key)
+	if contact.base.Version != version {
+		return fmt.Errorf("memory: base count of %s/%s: version %d is not the stored one: %w",
+			key.Business, key.Contact, version, stage.ErrConflict)
+	}
+	contact.base = stage.MonthCount{Total: base, Version: version + 1}
 	return nil
 }
 
@@ -87,11 +91,12 @@ func (c *Counts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCoun
 		return nil, nil
 	}
 	var counts []stage.MonthCount
-	if contact.base != nil {
-		counts = append(counts, stage.MonthCount{Total: *contact.base})
+	if contact.base.Version > 0 {
+		counts = append(counts, contact.base)
 	}
 	for _, month := range slices.Sorted(maps.Keys(contact.months)) {
-		counts = append(counts, stage.MonthCount{Month: month, Total: int64(len(contact.months[month]))})
+		n := int64(len(contact.months[month]))
+		counts = append(counts, stage.MonthCount{Month: month, Total: n, Version: n})
 	}
 	return counts, nil
 }

@@ -25,6 +25,5 @@ func TestCounts(t *testing.T) {
 }
 
 func TestBaseCount(t *testing.T) {
-	c := memory.NewCounts()
-	storetest.BaseCount(t, c, c.SetBase)
+	storetest.BaseCount(t, memory.NewCounts())
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,10 +16,11 @@ import (
 
 var _ stage.Pending = (*Pending)(nil)
 
-// Pending is a stage.Pending. It never drops a walk-in, whatever its expiry.
+// Pending is a stage.Pending. It drops a walk-in only where Expire is called.
 type Pending struct {
 	mu      sync.RWMutex
 	devices map[stage.IdentityKey]map[walkInKey]stage.Attribution
+	expires map[walkInKey]time.Time
 }
 
 // walkInKey finds a walk-in of one device. The start is part of it because a
@@ -30,7 +32,10 @@ type walkInKey struct {
 
 // NewPending makes a store without walk-ins.
 func NewPending() *Pending {
-	return &Pending{devices: map[stage.IdentityKey]map[walkInKey]stage.Attribution{}}
+	return &Pending{
+		devices: map[stage.IdentityKey]map[walkInKey]stage.Attribution{},
+		expires: map[walkInKey]time.Time{},
+	}
 }
 
 func keysOf(w events.WalkIn) (stage.IdentityKey, walkInKey) {
@@ -38,7 +43,7 @@ func keysOf(w events.WalkIn) (stage.IdentityKey, walkInKey) {
 }
 
 // PutNew stores a unless its walk-in is there, and gives what is stored then.
-func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, _ time.Time) (stage.Attribution, error) {
+func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
 	if err := ctx.Err(); err != nil {
 		return stage.Attribution{}, fmt.Errorf("memory: put walk-in %s: %w", a.WalkIn.ID, err)
 	}
@@ -53,7 +58,17 @@ func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, _ time.Time) 
 	}
 	a = cutTimes(a)
 	p.devices[device][walkIn] = a
+	p.expires[walkIn] = expires
 	return a, nil
+}
+
+// Expire drops the walk-ins whose expiry is before now.
+func (p *Pending) Expire(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, walkIns := range p.devices {
+		maps.DeleteFunc(walkIns, func(k walkInKey, _ stage.Attribution) bool { return p.expires[k].Before(now) })
+	}
 }
 
 // Resolve sets the contact of a walk-in that has none, and gives what is

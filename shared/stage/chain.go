@@ -166,18 +166,21 @@ func (c chainReader) read(ctx context.Context, g generation, partition int32) (*
 		return nil, fmt.Errorf("visit log %s item %d: %w", chain, last.Seq, err)
 	}
 	v.seq, v.from = head.from-1, head.from
-	if err := c.follow(ctx, v, partition, last.Seq-1); err != nil {
+	if _, err := c.follow(ctx, v, partition, last.Seq-1); err != nil {
 		return nil, err
 	}
 	v.fold(last.Seq, &head)
 	return v, nil
 }
 
-// follow folds the items after the view's last one, up to item to.
-func (c chainReader) follow(ctx context.Context, v *view, partition int32, to int64) error {
+// follow folds the items after the view's last one, up to item to. whole is
+// false where some are not there: an item comes after the one before it, so
+// those have expired, which takes a partition that stood still for as long as
+// items are kept. Then what lies behind the last hole is all there is.
+func (c chainReader) follow(ctx context.Context, v *view, partition int32, to int64) (whole bool, err error) {
 	chain, want := v.gen.chain(partition), to-v.seq
 	if want <= 0 {
-		return nil
+		return true, nil
 	}
 	items, err := c.log.Read(ctx, chain, v.seq+1, to, false)
 	if err == nil && int64(len(items)) < want {
@@ -185,31 +188,48 @@ func (c chainReader) follow(ctx context.Context, v *view, partition int32, to in
 		items, err = c.log.Read(ctx, chain, v.seq+1, to, true)
 	}
 	if err != nil {
-		return fmt.Errorf("visit log %s items %d to %d: %w", chain, v.seq+1, to, err)
+		return false, fmt.Errorf("visit log %s items %d to %d: %w", chain, v.seq+1, to, err)
 	}
-	if int64(len(items)) < want {
-		return fmt.Errorf("visit log %s: %d of items %d to %d are missing", chain, want-int64(len(items)), v.seq+1, to)
-	}
+	items = behindHoles(items, to)
 	for _, item := range items {
 		r, err := decodeLogRecord(item.Data)
 		if err != nil {
-			return fmt.Errorf("visit log %s item %d: %w", chain, item.Seq, err)
+			return false, fmt.Errorf("visit log %s item %d: %w", chain, item.Seq, err)
 		}
 		v.fold(item.Seq, &r)
 	}
-	return nil
+	return int64(len(items)) == want, nil
 }
 
-// catchUp folds what others have written since.
+// behindHoles gives the items that lead up to number to without a hole.
+func behindHoles(items []LogItem, to int64) []LogItem {
+	n := len(items)
+	for n > 0 && items[n-1].Seq == to {
+		n, to = n-1, to-1
+	}
+	return items[n:]
+}
+
+// catchUp folds what others have written since. A view whose chain has expired
+// under it, so that others have begun without what it knows, is out of date as
+// if another had been first.
 func (c chainReader) catchUp(ctx context.Context, v *view, partition int32) error {
-	last, ok, err := c.log.Last(ctx, v.gen.chain(partition), true)
+	chain := v.gen.chain(partition)
+	last, ok, err := c.log.Last(ctx, chain, true)
 	if err != nil {
-		return fmt.Errorf("last item of visit log %s: %w", v.gen.chain(partition), err)
+		return fmt.Errorf("last item of visit log %s: %w", chain, err)
 	}
 	if !ok {
-		return nil
+		last.Seq = -1
 	}
-	return c.follow(ctx, v, partition, last.Seq)
+	whole := last.Seq >= v.seq
+	if whole {
+		whole, err = c.follow(ctx, v, partition, last.Seq)
+	}
+	if err == nil && !whole {
+		err = fmt.Errorf("visit log %s: items after %d have expired: %w", chain, v.seq, ErrConflict)
+	}
+	return err
 }
 
 // adopt begins a chain with what the former generation knew of the keys that
@@ -245,6 +265,11 @@ func (c chainReader) adopt(ctx context.Context, g generation, partition int32, s
 // inherit gathers from all chains of the former generation. One of those may
 // not have begun, or not be whole, where that generation was short: it is made
 // whole first, or what lies before it would be out of everyone's reach.
+//
+// A partition that was added has no clock before its first tick. One of another
+// partition may be ahead: an environment that does not know of the change yet
+// goes on there until the chain is sealed, and sightings would be late that are
+// not.
 func (c chainReader) inherit(ctx context.Context, former, g generation, partition int32, expires time.Time) (*view, error) {
 	whole := newView(g)
 	for p := range former.Partitions {
@@ -252,14 +277,16 @@ func (c chainReader) inherit(ctx context.Context, former, g generation, partitio
 		if err != nil {
 			return nil, err
 		}
-		whole.clock = max(whole.clock, v.clock)
+		if former.Topic != g.Topic {
+			whole.clock = max(whole.clock, v.clock)
+		}
 		for key, d := range v.devices {
 			if events.Partition([]byte(key), g.Partitions) == partition {
 				whole.devices[key] = d
 			}
 		}
 		if p == partition && former.Topic == g.Topic {
-			whole.offset = v.offset
+			whole.offset, whole.clock = v.offset, v.clock
 		}
 	}
 	return whole, nil

@@ -2,7 +2,10 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"footfall/events"
@@ -24,11 +27,12 @@ func NewCount(deps CountDeps) Handler { return &count{deps} }
 
 type count struct{ deps CountDeps }
 
-// group is the walk-ins of one contact in one batch.
+// group is the walk-ins of one contact in one batch; none where a base was set.
 type group struct {
 	key    CountKey
 	latest events.EnrichedWalkIn
 	months map[string][]events.WalkInID
+	stored []MonthCount // what the table had when it was last read
 }
 
 // Handle counts a batch of enriched walk-ins.
@@ -37,19 +41,49 @@ func (c *count) Handle(ctx context.Context, b Batch) error {
 	if err != nil {
 		return err
 	}
-	groups := groupByContact(walkIns)
-	counted := make([]Record, len(groups))
-	err = each(ctx, len(groups), func(ctx context.Context, i int) (err error) {
-		counted[i], err = c.count(ctx, groups[i])
-		return err
-	})
-	if err == nil {
-		err = produce(ctx, c.deps.Out, append(out, counted...))
-	}
-	if err != nil {
+	if err := c.countAll(ctx, groupByContact(walkIns), out); err != nil {
 		return fmt.Errorf("count %s/%d: %w", b.Topic, b.Partition, err)
 	}
 	return nil
+}
+
+// SetBase sets what a contact had been counted before the first month that the
+// table keeps, and tells the count that follows. It may be called again, and
+// while walk-ins are counted: the last base stays. base is 0 or more.
+func SetBase(ctx context.Context, deps CountDeps, key CountKey, base int64) error {
+	if base < 0 {
+		return fmt.Errorf("base count of %s/%s: %d is below 0", key.Business, key.Contact, base)
+	}
+	c := &count{deps}
+	err := c.setBase(ctx, key, base)
+	if err == nil {
+		err = c.countAll(ctx, []*group{{key: key}}, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("base count of %s/%s: %w", key.Business, key.Contact, err)
+	}
+	return nil
+}
+
+// setBase reads again where somebody else, or an earlier try of ours, was first.
+func (c *count) setBase(ctx context.Context, key CountKey, base int64) error {
+	for {
+		parts, err := c.deps.Counts.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		var former MonthCount
+		if len(parts) > 0 && parts[0].Month == "" {
+			former = parts[0]
+		}
+		if former.Version > 0 && former.Total == base {
+			return nil
+		}
+		err = c.deps.Counts.SetBase(ctx, key, base, former.Version)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
 }
 
 // groupByContact folds a batch, so that a contact costs one round of calls and
@@ -79,34 +113,89 @@ func groupByContact(walkIns []events.EnrichedWalkIn) []*group {
 	return groups
 }
 
-func (c *count) count(ctx context.Context, g *group) (Record, error) {
-	for month, ids := range g.months {
-		if err := c.deps.Counts.Add(ctx, g.key, month, ids); err != nil {
-			return Record{}, err
+// countAll counts what is new in the groups and tells their counts, with out
+// before them. A count is told again until the last one told is the one stored:
+// two pollers may add in one order and produce in the other, and the last record
+// is what compaction keeps.
+func (c *count) countAll(ctx context.Context, groups []*group, out []Record) error {
+	err := each(ctx, len(groups), func(ctx context.Context, i int) error { return c.add(ctx, groups[i]) })
+	if err == nil {
+		err = c.read(ctx, groups)
+	}
+	for err == nil && len(groups)+len(out) > 0 {
+		for _, g := range groups {
+			r, err := g.record()
+			if err != nil {
+				return err
+			}
+			out = append(out, r)
 		}
+		if err := c.deps.Out.Produce(ctx, out); err != nil {
+			return err
+		}
+		told := make([]int64, len(groups))
+		for i, g := range groups {
+			told[i] = g.version()
+		}
+		err = c.read(ctx, groups)
+		var changed []*group
+		for i, g := range groups {
+			if g.version() != told[i] {
+				changed = append(changed, g)
+			}
+		}
+		groups, out = changed, nil
 	}
-	months, err := c.deps.Counts.Get(ctx, g.key)
-	if err != nil {
-		return Record{}, err
-	}
-	return countRecord(g, months)
+	return err
 }
 
-// countRecord tells a contact's count. Its version is the count itself, which
-// only ever grows.
-func countRecord(g *group, months []MonthCount) (Record, error) {
-	at := g.latest.StartedAt
-	n := events.WalkInCount{
-		Business: g.key.Business, Contact: g.key.Contact,
-		WalkIn: g.latest.ID, WalkInAt: at.UTC().Truncate(time.Millisecond), Month: presence.MonthOf(at),
-	}
-	for _, m := range months {
-		n.Total += m.Total
-		if m.Month == n.Month {
-			n.MonthTotal = m.Total
+func (c *count) add(ctx context.Context, g *group) error {
+	for _, month := range slices.Sorted(maps.Keys(g.months)) {
+		if err := c.deps.Counts.Add(ctx, g.key, month, g.months[month]); err != nil {
+			return err
 		}
 	}
-	n.Version = n.Total
+	return nil
+}
+
+// read takes in what the table has of the groups.
+func (c *count) read(ctx context.Context, groups []*group) error {
+	return each(ctx, len(groups), func(ctx context.Context, i int) (err error) {
+		groups[i].stored, err = c.deps.Counts.Get(ctx, groups[i].key)
+		return err
+	})
+}
+
+// version grows with every change of the counts, since that of each part does.
+// What is stored was read part by part, so other parts may be older in it than
+// in what somebody else has read; but only who has read all of them as they are
+// in the end has the highest version, and who changed one last reads after it.
+func (g *group) version() int64 {
+	sum := int64(0)
+	for _, p := range g.stored {
+		sum += p.Version
+	}
+	return sum
+}
+
+// record tells a contact's count.
+func (g *group) record() (Record, error) {
+	n := events.WalkInCount{
+		Business: g.key.Business, Contact: g.key.Contact, WalkInAt: events.NoWalkIn, Version: g.version(),
+	}
+	if g.latest.ID != "" {
+		at := g.latest.StartedAt
+		n.WalkIn, n.WalkInAt, n.Month = g.latest.ID, at.UTC().Truncate(time.Millisecond), presence.MonthOf(at)
+	}
+	for _, p := range g.stored {
+		n.Total += p.Total
+		switch p.Month {
+		case "":
+			n.Base = p.Total
+		case n.Month:
+			n.MonthTotal = p.Total
+		}
+	}
 	r, err := encoded(events.WalkInCounts, events.ContactKey(n.Business, n.Contact), &n)
 	if err != nil {
 		return Record{}, fmt.Errorf("count of %s/%s: %w", n.Business, n.Contact, err)

@@ -3,6 +3,7 @@ package stage_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,5 +107,72 @@ func BenchmarkCount(b *testing.B) {
 		if err := h.Handle(b.Context(), l.all()); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A base count is set, raised and lowered while walk-ins are counted: each
+// change is told, with a higher version than the one before.
+func TestABaseCountIsToldLikeAnyChange(t *testing.T) {
+	out := &sink{}
+	deps := stage.CountDeps{Counts: memory.NewCounts(), Out: out}
+	key := stage.CountKey{Business: cafe, Contact: "ann"}
+	if err := stage.NewCount(deps).Handle(t.Context(), enrichedLog(t, "ann", noon).all()); err != nil {
+		t.Fatal(err)
+	}
+	for _, base := range []int64{40, 40, 7} { // a backfill may run again
+		if err := stage.SetBase(t.Context(), deps, key, base); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stage.NewCount(deps).Handle(t.Context(), enrichedLog(t, "ann", noon.Add(time.Hour)).all()); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range counts(t, out) {
+		got = append(got, fmt.Sprintf("v%d: %d, %d of them base, %d in %q", c.Version, c.Total, c.Base, c.MonthTotal, c.Month))
+	}
+	want := []string{
+		`v1: 1, 0 of them base, 1 in "2026-03"`, `v2: 41, 40 of them base, 0 in ""`, `v2: 41, 40 of them base, 0 in ""`,
+		`v3: 8, 7 of them base, 0 in ""`, `v4: 9, 7 of them base, 2 in "2026-03"`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %q\nwant %q", got, want)
+	}
+	if err := stage.SetBase(t.Context(), deps, key, -1); err == nil {
+		t.Error("a base below 0 is taken")
+	}
+}
+
+// overtaken is a table where another poller counts a walk-in between our reading
+// and our telling.
+type overtaken struct {
+	stage.Counts
+	others func()
+}
+
+func (o *overtaken) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
+	months, err := o.Counts.Get(ctx, key)
+	if o.others != nil {
+		o.others()
+		o.others = nil
+	}
+	return months, err
+}
+
+func TestTheLastCountToldIsTheOneStored(t *testing.T) {
+	out, table := &sink{}, memory.NewCounts()
+	other := stage.NewCount(stage.CountDeps{Counts: table, Out: out})
+	slow := &overtaken{table, func() {
+		if err := other.Handle(t.Context(), enrichedLog(t, "ann", noon.Add(time.Hour)).all()); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	h := stage.NewCount(stage.CountDeps{Counts: slow, Out: out})
+	if err := h.Handle(t.Context(), enrichedLog(t, "ann", noon).all()); err != nil {
+		t.Fatal(err)
+	}
+	all := counts(t, out)
+	if last := all[len(all)-1]; last.Total != 2 || last.Version != 2 {
+		t.Errorf("the last one told says %d, version %d, want 2 and 2", last.Total, last.Version)
 	}
 }

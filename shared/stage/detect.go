@@ -39,7 +39,9 @@ const (
 	// while ticks come, it is half of logRetention.
 	relogAfter = 10_000
 	// maxAhead is how far in the future of its partition's clock a sighting may
-	// lie. A router whose clock is a day off says nothing of use.
+	// lie, and a tick in that of its own record's timestamp. A router whose clock is
+	// a day off says nothing of use. A clock set that far ahead would make all that
+	// follows late, for it never goes back.
 	maxAhead = presence.Instant(24 * time.Hour / time.Millisecond)
 	// flushBytes is how much changed state goes into one log item. One record
 	// more may follow before it is written, so it stays clear of the limit.

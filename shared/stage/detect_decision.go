@@ -23,6 +23,7 @@ type decision struct {
 	size    int            // of all of changed
 	last    int64
 	written presence.Instant // the clock in the log
+	asked   bool             // whether the topic is still what the view takes it for
 	out     []Record
 	tally   Tally
 
@@ -54,13 +55,17 @@ func (w *decision) decide(ctx context.Context, r *Record) error {
 		return err
 	}
 	if w.event.IsTick {
-		return w.tick(ctx, presence.InstantOf(w.event.Tick.At))
+		at := presence.InstantOf(w.event.Tick.At)
+		if at > presence.InstantOf(r.Timestamp)+maxAhead {
+			return events.Bad(events.AheadOfClock, "tick of %v in a record of %v", w.event.Tick.At, r.Timestamp)
+		}
+		return w.tick(ctx, at)
 	}
-	return w.sighting(r)
+	return w.sighting(ctx, r)
 }
 
 // sighting decides on the sighting in event.
-func (w *decision) sighting(r *Record) error {
+func (w *decision) sighting(ctx context.Context, r *Record) error {
 	s := &w.event.Sighting
 	in := presence.Sighting{
 		At: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI),
@@ -70,8 +75,10 @@ func (w *decision) sighting(r *Record) error {
 	if clock != 0 && in.At > clock+maxAhead {
 		return events.Bad(events.AheadOfClock, "seen at %v, the partition's clock is at %v", s.SeenAt, clock.Time())
 	}
-	if !w.view.owns(r.Key, w.batch.Partition) {
-		return events.Bad(events.WrongPartition, "key %.80q is not partition %d's by murmur2", r.Key, w.batch.Partition)
+	if events.Partition(r.Key, w.view.gen.Partitions) != w.batch.Partition {
+		if err := w.misplaced(ctx, r); err != nil {
+			return err
+		}
 	}
 	d := w.view.devices[string(r.Key)]
 	if d == nil {
@@ -97,6 +104,36 @@ func (w *decision) sighting(r *Record) error {
 	w.view.devices[key] = d
 	w.note(key, d, rules)
 	return w.emit(s.Business, s.Device, out)
+}
+
+// misplaced is an error for a record that was never in its place. One from before
+// partitions were added was.
+func (w *decision) misplaced(ctx context.Context, r *Record) error {
+	if err := w.current(ctx); err != nil {
+		return err
+	}
+	if !w.view.owns(r.Key, w.batch.Partition) {
+		return events.Bad(events.WrongPartition, "key %.80q is not partition %d's by murmur2", r.Key, w.batch.Partition)
+	}
+	return nil
+}
+
+// current is an error where the topic has another number of partitions than the
+// view takes it to have: a producer may know of those that were added before we
+// do.
+func (w *decision) current(ctx context.Context) error {
+	if w.asked {
+		return nil
+	}
+	info, err := w.deps.Topics.Info(ctx, w.batch.Topic, 0)
+	if err != nil {
+		return fmt.Errorf("life of topic %s: %w", w.batch.Topic, err)
+	}
+	if g := (generation{info.ID, info.Partitions}); g != w.view.gen {
+		return fmt.Errorf("topic %s has %d partitions by now: %w", w.batch.Topic, info.Partitions, ErrConflict)
+	}
+	w.asked = true
+	return nil
 }
 
 // stranger gives an unknown device. It is the same one again until it is

@@ -3,12 +3,14 @@ package stage_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"footfall/events"
+	"footfall/shared/memory"
 	"footfall/shared/stage"
 )
 
@@ -218,5 +220,161 @@ func TestAnAdoptedChainIsClosedToWhoDoesNotKnow(t *testing.T) {
 	give(fresh, 3, 4)
 	if got := distinct(w.walkIns(t)); len(got) != 1 {
 		t.Errorf("walk-ins %v, want the one of the visit", got)
+	}
+}
+
+// A producer may know of partitions that were added before a warm environment
+// does. What it sends to its key's new place is no mistake of its.
+func TestDetectAsksAnewBeforeItPutsASightingAside(t *testing.T) {
+	w := newWorld()
+	w.topics.info.Partitions = 2
+	env := stage.NewDetect(stage.DetectDeps{
+		Log: w.log, Topics: &remembering{now: &w.topics.info}, Out: w.out, Rules: stage.DefaultRules(),
+	})
+	const devices = 16
+	parts := make([]*partitionLog, 5)
+	for p := range parts {
+		parts[p] = &partitionLog{topic: events.Sightings, partition: int32(p)}
+	}
+	for _, part := range parts[:2] {
+		part.tick(t, noon)
+		if err := env.Handle(t.Context(), part.all()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.topics.info.Partitions = 5
+	seenAgain(t, parts, devices, 5, noon.Add(time.Minute))
+	for p, part := range parts {
+		begin := 0
+		if p < 2 {
+			begin = 1 // its tick is done
+		}
+		if err := env.Handle(t.Context(), part.batch(begin, len(part.records))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if dead := w.out.on("sightings-dead-letters"); len(dead) > 0 {
+		t.Errorf("%d dead letters of good sightings: %s", len(dead), header(dead[0], stage.HeaderError))
+	}
+	onceEach(t, w, devices)
+}
+
+// An environment that does not know of new partitions yet works off an hour of
+// the old one. The clock of that hour is not that of the partition added.
+func TestAPartitionThatWasAddedHasAClockOfItsOwn(t *testing.T) {
+	w := newWorld()
+	parts := grown(t, w, 0)
+	behind := stage.NewDetect(stage.DetectDeps{
+		Log: w.log, Topics: &topics{w.topics.info}, Out: w.out, Rules: stage.DefaultRules(),
+	})
+	w.topics.info.Partitions = 4
+	parts[0].tick(t, noon.Add(time.Hour))
+	if err := behind.Handle(t.Context(), parts[0].batch(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	const devices = 16
+	seenAgain(t, parts, devices, 4, noon.Add(10*time.Minute))
+	added := 0
+	for _, part := range parts[1:4] {
+		added += len(part.records)
+		if err := w.environment().Handle(t.Context(), part.all()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onceEach(t, w, added)
+}
+
+// A partition stood still for so long that items of its chain have expired, in
+// no order. It goes on with what is left.
+func TestDetectGoesOnWhereItemsHaveExpired(t *testing.T) {
+	for name, gone := range map[string][]int64{
+		"the oldest": {0, 1}, "some in the middle": {2}, "all but the last": {0, 1, 2}, "the last": {3}, "all": {0, 1, 2, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, l := newWorld(), sightings()
+			log := w.log.(*memory.VisitLog)
+			warm := w.environment()
+			for i := range 4 { // each item has a device that is still inside
+				l.seen(t, fmt.Sprint("phone-", i), noon.Add(time.Duration(i)*time.Second), -60)
+				if err := warm.Handle(t.Context(), l.batch(i, i+1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			seq := int64(-1)
+			log.Expire(wall.AddDate(1, 0, 0), func() bool {
+				seq++
+				return slices.Contains(gone, seq)
+			})
+			l.tick(t, noon.AddDate(0, 0, 20))
+			for _, gap := range []time.Duration{0, 7 * time.Minute} {
+				l.seen(t, "phone", noon.AddDate(0, 0, 20).Add(gap), -60)
+			}
+			for i := 4; i < len(l.records); i++ {
+				if err := w.environment().Handle(t.Context(), l.batch(i, i+1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := distinct(w.walkIns(t)); len(got) != 1 {
+				t.Errorf("%d walk-ins, want that of the last device", len(got))
+			}
+		})
+	}
+}
+
+// A key comes back to the partition that it had two changes ago. An environment
+// that knows of the former change alone must not take its sighting for an old
+// one: what it knows of the device is elsewhere.
+func TestDetectAsksAnewBeforeItTakesASightingForAnOldOne(t *testing.T) {
+	var device events.DeviceID
+	for i := 0; ; i++ {
+		device = events.DeviceID(fmt.Sprint("phone-", i))
+		key := events.DeviceKey(cafe, device)
+		if events.Partition(key, 2) == 1 && events.Partition(key, 3) == 0 {
+			break
+		}
+	}
+	w := newWorld()
+	parts := grown(t, w, 0)
+	w.topics.info.Partitions = 2
+	env := stage.NewDetect(stage.DetectDeps{
+		Log: w.log, Topics: &remembering{now: &w.topics.info}, Out: w.out, Rules: stage.DefaultRules(),
+	})
+	parts[0].tick(t, noon.Add(2*time.Minute))
+	parts[1].seen(t, string(device), noon.Add(3*time.Minute), -60)
+	for p, begin := range []int{1, 0} {
+		if err := env.Handle(t.Context(), parts[p].batch(begin, begin+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.topics.info.Partitions = 3
+	parts[0].seen(t, string(device), noon.Add(10*time.Minute), -60)
+	if err := env.Handle(t.Context(), parts[0].batch(2, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.walkIns(t); len(got) != 1 || !got[0].StartedAt.Equal(noon.Add(3*time.Minute)) {
+		t.Errorf("walk-ins %+v, want one from when the device was first seen", got)
+	}
+}
+
+// A broker that lags behind still tells the former number of partitions, to an
+// environment that sees by the log that this has been followed by another.
+func TestNobodyGoesOnInAChainThatWasAdopted(t *testing.T) {
+	w := newWorld()
+	parts := grown(t, w, 0)
+	lagging := stage.DetectDeps{Log: w.log, Topics: &topics{w.topics.info}, Out: w.out, Rules: stage.DefaultRules()}
+	warm := stage.NewDetect(lagging)
+	if err := warm.Handle(t.Context(), parts[0].all()); err != nil {
+		t.Fatal(err)
+	}
+	w.topics.info.Partitions = 4
+	parts[1].tick(t, noon.Add(2*time.Minute))
+	if err := w.environment().Handle(t.Context(), parts[1].all()); err != nil {
+		t.Fatal(err)
+	}
+	parts[0].tick(t, noon.Add(2*time.Minute))
+	for name, env := range map[string]stage.Handler{"warm": warm, "cold": stage.NewDetect(lagging)} {
+		if err := env.Handle(t.Context(), parts[0].all()); err == nil {
+			t.Errorf("the %s environment went on", name)
+		}
 	}
 }

@@ -30,6 +30,7 @@ func (l *partitionLog) seen(t rapid.TB, device string, at time.Time, rssi events
 func (l *partitionLog) tick(t rapid.TB, at time.Time) {
 	t.Helper()
 	l.put(t, []byte("tick"), &events.Tick{At: at})
+	l.records[len(l.records)-1].Timestamp = at
 }
 
 // world is what environments share.
@@ -93,6 +94,7 @@ func TestDetectPutsBadRecordsAside(t *testing.T) {
 	l.put(t, key, &events.Sighting{Business: cafe, Sensor: "door", Device: "phone", SeenAt: noon.Add(25 * time.Hour), RSSI: -60})
 	l.put(t, []byte("other/key"), &events.Sighting{Business: cafe, Sensor: "door", Device: "phone", SeenAt: noon, RSSI: -60})
 	l.put(t, key, &events.WalkIn{ID: "00", Business: cafe, Device: "phone", StartedAt: noon, ConfirmedAt: noon})
+	l.put(t, []byte("tick"), &events.Tick{At: wall.Add(25 * time.Hour)}) // all that follows would be late
 	l.seen(t, "phone", noon.Add(7*time.Minute), -60)
 	if err := w.environment().Handle(t.Context(), l.all()); err != nil {
 		t.Fatal(err)
@@ -101,7 +103,7 @@ func TestDetectPutsBadRecordsAside(t *testing.T) {
 		t.Errorf("%d walk-ins from the good records, want 1", len(got))
 	}
 	want := []events.Reason{
-		events.NullValue, events.Undecodable, events.InvalidField, events.AheadOfClock, events.KeyMismatch, events.UnknownSchema,
+		events.NullValue, events.Undecodable, events.InvalidField, events.AheadOfClock, events.KeyMismatch, events.UnknownSchema, events.AheadOfClock,
 	}
 	dead := w.out.on("sightings-dead-letters")
 	if len(dead) != len(want) {

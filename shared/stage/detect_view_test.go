@@ -136,7 +136,7 @@ func compareViews(t *testing.T, env *detect) {
 		t.Fatal(err)
 	}
 	whole := newView(warm.gen)
-	if err := env.chains.follow(t.Context(), whole, 0, warm.seq); err != nil {
+	if _, err := env.chains.follow(t.Context(), whole, 0, warm.seq); err != nil {
 		t.Fatal(err)
 	}
 	for name, v := range map[string]*view{"cold": cold, "whole": whole} {

@@ -108,7 +108,9 @@ func (h *identify) apply(ctx context.Context, e events.CRMEvent, topic string) (
 // store, which one from a backfill is not any more.
 func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) ([]Record, error) {
 	key := IdentityKey{l.Business, l.Device}
-	history, err := h.bind(ctx, key, l)
+	history, err := h.bind(ctx, key, l.Contact, func(h presence.History) presence.History {
+		return h.Bind(string(l.Contact), l.At, l.Randomised)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -134,18 +136,20 @@ func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) 
 	return append(out, sighting), nil
 }
 
-// bind binds a device to the contact of a login, which may be told after a
-// deletion or a merge that came after it. Those may also be told meanwhile, on
-// the other CRM topic, and have found the device without the binding: so the
-// contact is read again when the binding is written.
-func (h *identify) bind(ctx context.Context, key IdentityKey, l *events.PortalLogin) (presence.History, error) {
-	fates, err := h.fates(ctx, key, l.Contact)
+// bind has f bind a device to a contact, by a login or a merge, which may be told
+// after a deletion or a merge that came after it. Those may also be told
+// meanwhile, on the other CRM topic, and have found the device without the
+// binding: so the contact is read again when the binding is written.
+func (h *identify) bind(ctx context.Context, key IdentityKey, contact events.ContactID,
+	f func(presence.History) presence.History,
+) (presence.History, error) {
+	fates, err := h.fates(ctx, key, contact)
 	for err == nil {
 		var history presence.History
 		history, err = change(ctx, h.deps.Identities, key, func(h presence.History) presence.History {
-			h = h.Bind(string(l.Contact), l.At, l.Randomised)
-			for _, f := range fates {
-				h = f.apply(h)
+			h = f(h)
+			for _, fate := range fates {
+				h = fate.apply(h)
 			}
 			return h
 		})
@@ -153,7 +157,7 @@ func (h *identify) bind(ctx context.Context, key IdentityKey, l *events.PortalLo
 			break
 		}
 		before := fates
-		if fates, err = h.fates(ctx, key, l.Contact); err == nil && slices.Equal(fates, before) {
+		if fates, err = h.fates(ctx, key, contact); err == nil && slices.Equal(fates, before) {
 			return history, nil
 		}
 	}
@@ -195,10 +199,11 @@ func (h *identify) fates(ctx context.Context, key IdentityKey, contact events.Co
 }
 
 // resolve attributes the walk-ins that waited for a login at at, and tells those
-// again that this login has attributed: the try that did may have died before
-// it could. Which those are is told by what is stored alone. The history may
-// have changed since, and it may have named another binding than the login's for
-// a walk-in from before the login.
+// again that this login may have attributed: the try that did may have died
+// before it could. Which those are is told by what is stored alone, for the
+// history may have changed since. A walk-in from before the login may have gone
+// by any binding, a later one by the login's or by one after it, such as that of
+// a merge, which nobody else tells of.
 func (h *identify) resolve(ctx context.Context, key IdentityKey, at time.Time, history presence.History) ([]Record, error) {
 	waiting, err := h.deps.Pending.OfDevice(ctx, key, at.Add(-presence.LoginWindow))
 	if err != nil {
@@ -206,7 +211,7 @@ func (h *identify) resolve(ctx context.Context, key IdentityKey, at time.Time, h
 	}
 	var out []Record
 	for _, a := range waiting {
-		if a.Contact != "" && !a.BoundAt.Equal(at) && !a.WalkIn.StartedAt.Before(at) {
+		if a.Contact != "" && a.BoundAt.Before(at) && !a.WalkIn.StartedAt.Before(at) {
 			continue
 		}
 		if a.Contact == "" {
@@ -242,10 +247,7 @@ func (h *identify) merge(ctx context.Context, e *events.ContactChanged) ([]Recor
 		return nil, err
 	}
 	return h.eachDevice(ctx, e.Business, e.Contact, func(device events.DeviceID) (presence.History, error) {
-		if _, err := h.list(ctx, e.Business, e.MergedInto, device); err != nil {
-			return presence.History{}, err
-		}
-		return change(ctx, h.deps.Identities, IdentityKey{e.Business, device}, func(h presence.History) presence.History {
+		return h.bind(ctx, IdentityKey{e.Business, device}, e.MergedInto, func(h presence.History) presence.History {
 			return h.Hand(string(e.Contact), string(e.MergedInto), e.At)
 		})
 	})

@@ -102,6 +102,7 @@ func TestWhoseWalkInItIs(t *testing.T) {
 		"a contact merged before":                  {crm: []any{login("phone", "ann", before), merged("ann", "anna", before.Add(time.Hour))}, want: "anna"},
 		"a merge told before its login":            {crm: []any{merged("ann", "anna", before.Add(time.Hour)), login("phone", "ann", before)}, want: "anna"},
 		"two merges told before":                   {crm: []any{merged("ann", "anna", before.Add(time.Hour)), merged("anna", "anne", before.Add(2*time.Hour)), login("phone", "ann", before)}, want: "anne"},
+		"a deletion told before the merge into it": {crm: []any{login("phone", "ann", before), deleted("anna", before.Add(2*time.Hour)), merged("ann", "anna", before.Add(time.Hour))}},
 		"a circle of merges":                       {crm: []any{merged("ann", "anna", before.Add(time.Hour)), merged("anna", "ann", before.Add(2*time.Hour)), login("phone", "ann", before)}, want: "ann"},
 		"a contact of whom details changed":        {crm: []any{login("phone", "ann", before), merged("ann", "", before.Add(time.Hour))}, want: "ann"},
 	}
@@ -179,6 +180,35 @@ func TestWhatIsStoredKeepsNothingFromBeingToldAgain(t *testing.T) {
 	}
 	if got := p.enriched(t); len(got) != 1 {
 		t.Errorf("%d enriched walk-ins, want 1", len(got))
+	}
+}
+
+// A login from the backfill finds its contact merged, gives a walk-in from after
+// the merge to the other contact, and dies. Its next try tells that walk-in,
+// though it was bound by the merge, and whatever became of the contact since.
+func TestALoginTellsWhatAMergeHasBoundForIt(t *testing.T) {
+	for name, meanwhile := range map[string][]any{
+		"nothing else":    nil,
+		"another merge":   {merged("ann", "bea", noon.Add(time.Hour))},
+		"a deletion":      {deleted("anna", noon.Add(time.Hour))},
+		"another's login": {login("phone", "carl", noon.Add(time.Hour))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeople()
+			old := crm(t, events.CRMEventsBackfill, login("phone", "ann", noon.Add(-time.Hour)))
+			handleAll(t, p.identify(), crm(t, events.CRMEvents, merged("ann", "anna", noon.Add(-30*time.Minute))))
+			handleAll(t, p.enrich(), walkInsAt(t, "phone", noon))
+			p.out.fail = func(int) error { return errInjected }
+			if err := p.identify().Handle(t.Context(), old.all()); err == nil {
+				t.Fatal("the injected fault was not met")
+			}
+			p.out.fail = nil
+			handleAll(t, p.identify(), crm(t, events.CRMEvents, meanwhile...))
+			handleAll(t, p.identify(), old)
+			if got := p.enriched(t); len(got) != 1 || got[0].Contact != "anna" {
+				t.Errorf("told %+v, want one of anna", got)
+			}
+		})
 	}
 }
 
@@ -288,6 +318,17 @@ func handle(t *rapid.T, h stage.Handler, l *partitionLog, from, to int) {
 		return
 	}
 	if err := h.Handle(context.Background(), l.batch(from, to)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// handleAll gives a stage everything at once.
+func handleAll(t *testing.T, h stage.Handler, l *partitionLog) {
+	t.Helper()
+	if len(l.records) == 0 {
+		return
+	}
+	if err := h.Handle(t.Context(), l.all()); err != nil {
 		t.Fatal(err)
 	}
 }

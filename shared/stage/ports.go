@@ -173,19 +173,30 @@ type CountKey struct {
 	Contact  events.ContactID
 }
 
-// MonthCount is the part of a contact's count that one month holds.
+// MonthCount is the part of a contact's count that one month holds, or its
+// base.
 type MonthCount struct {
-	Month string // "2026-11" in UTC
+	Month string // "2026-11" in UTC, "" for the base
 	Total int64
+	// Version is higher after every change of this part. That of a month is its
+	// total, for ids never leave it; a base has one of its own, as it may be
+	// lowered.
+	Version int64
 }
 
-// Counts keeps, per contact and month, how many walk-ins there were and which.
+// Counts keeps, per contact and month, how many walk-ins there were and which,
+// and what had been counted before.
 type Counts interface {
 	// Add counts ids in month, each of them once for ever: an id that the month
 	// holds already adds nothing. ids has no duplicates. It answers when all of
 	// ids are counted.
 	Add(ctx context.Context, key CountKey, month string, ids []events.WalkInID) error
-	// Get gives the base count (month "") and the count of every month, strongly
-	// consistent and in ascending order of month.
+	// Get gives the base count (month ""), where one was set, and the count of
+	// every month in ascending order. Each part is as it was after every write
+	// that was answered before; together they are no snapshot.
 	Get(ctx context.Context, key CountKey) ([]MonthCount, error)
+	// SetBase sets what had been counted before the first month that is kept.
+	// It MUST store base only if the base's version is still version, 0 where
+	// none was set, and MUST answer ErrConflict otherwise; it stores version+1.
+	SetBase(ctx context.Context, key CountKey, base, version int64) error
 }

@@ -37,7 +37,9 @@ func (t *Ticker) Tick(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// TickRecords makes a tick for each partition.
+// TickRecords makes a tick for each partition. Where at is over a day ahead of the
+// producer's clock, as in a simulation of days to come, the records need a
+// Timestamp that is not: detect takes no other.
 func TickRecords(at time.Time, partitions int32) ([]Record, error) {
 	value, err := events.Encode(nil, &events.Tick{At: at})
 	if err != nil {

@@ -31,19 +31,26 @@ func Counts(t *testing.T, open func(*testing.T) stage.Counts) {
 }
 
 // BaseCount tests the base count of s, an empty implementation of stage.Counts.
-// Stages do not set one, so setBase is the store's own means to do it.
-func BaseCount(t *testing.T, s stage.Counts, setBase func(ctx context.Context, key stage.CountKey, base int64) error) {
-	noError(t, setBase(t.Context(), anna, 40))
-	wantCounts(t, s, anna, stage.MonthCount{Total: 40})
+func BaseCount(t *testing.T, s stage.Counts) {
+	setBase := func(base, version int64) error { return s.SetBase(t.Context(), anna, base, version) }
+	noError(t, setBase(40, 0))
+	wantCounts(t, s, anna, stage.MonthCount{Total: 40, Version: 1})
 	add(t, s, anna, "2026-11", 1, 2)
 	add(t, s, anna, "2025-12", 3)
 	months := []stage.MonthCount{{Month: "2025-12", Total: 1}, {Month: "2026-11", Total: 2}}
-	wantCounts(t, s, anna, append([]stage.MonthCount{{Total: 40}}, months...)...)
+	wantCounts(t, s, anna, append([]stage.MonthCount{{Total: 40, Version: 1}}, months...)...)
+	version := int64(1)
 	for _, base := range []int64{40, 0, 41} { // a backfill runs again, with better figures
-		noError(t, setBase(t.Context(), anna, base))
-		wantCounts(t, s, anna, append([]stage.MonthCount{{Total: base}}, months...)...)
+		for _, stale := range []int64{version - 1, version + 1} {
+			wantConflict(t, setBase(7, stale))
+		}
+		noError(t, setBase(base, version))
+		version++
+		wantCounts(t, s, anna, append([]stage.MonthCount{{Total: base, Version: version}}, months...)...)
 	}
 	wantCounts(t, s, stage.CountKey{Business: "shop", Contact: "ben"})
+	oneWins(t, race(func(n int) error { return setBase(int64(n), version) }))
+	wantCanceled(t, s.SetBase(canceled(), anna, 1, 1))
 }
 
 var anna = stage.CountKey{Business: "shop", Contact: "anna"}
@@ -66,8 +73,15 @@ func add(t *testing.T, s stage.Counts, key stage.CountKey, month string, ns ...i
 	noError(t, s.Add(t.Context(), key, month, ids))
 }
 
+// wantCounts takes the version of a month from its total.
 func wantCounts(t *testing.T, s stage.Counts, key stage.CountKey, want ...stage.MonthCount) {
 	t.Helper()
+	want = slices.Clone(want)
+	for i := range want {
+		if want[i].Month != "" {
+			want[i].Version = want[i].Total
+		}
+	}
 	got, err := s.Get(t.Context(), key)
 	noError(t, err)
 	if !slices.Equal(got, want) {
