@@ -1,0 +1,164 @@
+package simtest
+
+import (
+	"fmt"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/stage"
+)
+
+const (
+	shop  events.BusinessID = "b0"
+	phone events.DeviceID   = "phone"
+	ann   events.ContactID  = "ann"
+)
+
+func after(minutes int) time.Time { return epoch.Add(time.Duration(minutes) * time.Minute) }
+
+func sighting(minutes int, associated bool) item {
+	i := record(events.Sightings, events.DeviceKey(shop, phone), &events.Sighting{
+		Business: shop, Sensor: "door", Device: phone, SeenAt: after(minutes), RSSI: -60, Associated: associated,
+	})
+	i.record.Timestamp = after(minutes)
+	return i
+}
+
+// tickAt is a tick on the partition of phone.
+func tickAt(minutes int) item {
+	i := record(events.Sightings, []byte("tick"), &events.Tick{At: after(minutes)})
+	i.record.Partition, i.record.Timestamp = events.Partition(events.DeviceKey(shop, phone), 2), after(minutes)
+	return i
+}
+
+func walkIn(minutes int) item {
+	at := after(minutes)
+	return record(events.WalkIns, events.DeviceKey(shop, phone), &events.WalkIn{
+		ID: events.NewWalkInID(shop, phone, at), Business: shop, Device: phone, StartedAt: at, ConfirmedAt: at,
+	})
+}
+
+func login(topic string, contact events.ContactID, minutes int) item {
+	return record(topic, events.BusinessKey(shop), &events.PortalLogin{Business: shop, Device: phone, Contact: contact, At: after(minutes)})
+}
+
+// randomised is a login with an address that is.
+func randomised(topic string, contact events.ContactID, minutes int) item {
+	return record(topic, events.BusinessKey(shop), &events.PortalLogin{
+		Business: shop, Device: phone, Contact: contact, At: after(minutes), Randomised: true,
+	})
+}
+
+// merge is that of ann into anna.
+func merge(minutes int) item {
+	return record(events.CRMEvents, events.BusinessKey(shop), &events.ContactChanged{Business: shop, Contact: ann, MergedInto: "anna", At: after(minutes)})
+}
+
+func deletion(topic string, contact events.ContactID, minutes int) item {
+	return record(topic, events.BusinessKey(shop), &events.ContactDeleted{Business: shop, Contact: contact, At: after(minutes)})
+}
+
+func enrichedAt(minutes int) item {
+	at := after(minutes)
+	return record(events.EnrichedWalkIns, events.ContactKey(shop, ann), &events.EnrichedWalkIn{
+		ID: events.NewWalkInID(shop, phone, at), Business: shop, Device: phone, Contact: ann, StartedAt: at, BoundAt: at,
+	})
+}
+
+func poison(topic string) item {
+	i := record(topic, events.DeviceKey(shop, phone), &events.Tick{At: epoch})
+	i.record.Value, i.poison = nil, events.NullValue
+	return i
+}
+
+func base(n int64) item {
+	return item{at: epoch, base: &baseChange{stage.CountKey{Business: shop, Contact: ann}, n}}
+}
+
+// histories are those of which every course is tried: of each stage one record
+// with any two faults and two records with any one, given together and apart,
+// and what meets at two stages, or under two pollers.
+func histories() []history {
+	detect, identify, enrich, count := []string{stage.Detect}, []string{stage.Identify}, []string{stage.Enrich}, []string{stage.Count}
+	end := []item{tickAt(200)}
+	visits := checks((*world).checkWalkIns, (*world).checkDeadLetters)
+	people := checks((*world).checkAttribution, (*world).checkOwners, (*world).checkDeadLetters)
+	counted := checks((*world).checkCounts, (*world).checkLastTold, (*world).checkDeadLetters)
+	before := []item{login(events.CRMEvents, ann, -60)}
+	late := []item{login(events.CRMEvents, ann, 10)}
+	all := []history{
+		{name: "detect/a walk-in", items: []item{sighting(0, true)}, later: end, stages: detect, faults: 2, check: visits},
+		{name: "detect/a poisoned record", items: []item{poison(events.Sightings)}, stages: detect, faults: 2, check: visits},
+		{name: "detect/the end of a visit", known: []item{sighting(0, true)}, items: []item{tickAt(60)}, stages: detect, faults: 2, check: visits},
+		{name: "identify/a login", items: before, stages: identify, faults: 2, check: people},
+		{name: "identify/a login that is waited for", known: []item{walkIn(0)}, items: late, stages: identify, faults: 2, check: people},
+		{name: "identify/a login of the backfill after its merge", known: []item{merge(-30), walkIn(0)}, items: []item{login(events.CRMEventsBackfill, ann, -60)}, stages: identify, faults: 2, check: people},
+		{name: "identify/a merge", known: before, items: []item{merge(-30)}, later: []item{walkIn(0)}, stages: identify, faults: 2, check: people},
+		{name: "identify/a deletion", known: before, items: []item{deletion(events.CRMEvents, ann, -30)}, later: []item{walkIn(0)}, stages: identify, faults: 2, check: people},
+		{name: "enrich/a known device", known: before, items: []item{walkIn(0)}, stages: enrich, faults: 2, check: people},
+		{name: "enrich/an unknown device", items: []item{walkIn(0)}, later: late, stages: enrich, faults: 2, check: people},
+		{name: "enrich/a poisoned record", items: []item{poison(events.WalkIns)}, stages: enrich, faults: 2, check: people},
+		{name: "count/a walk-in", items: []item{enrichedAt(0)}, stages: count, faults: 2, check: counted},
+		{name: "count/a poisoned record", items: []item{poison(events.EnrichedWalkIns)}, stages: count, faults: 2, check: counted},
+		{name: "count/a base", items: []item{base(7)}, stages: count, faults: 2, check: counted},
+		{name: "count/a base, lowered", known: []item{enrichedAt(0), base(7)}, items: []item{base(3)}, stages: count, faults: 2, check: counted},
+		{name: "count/a walk-in and a base", items: []item{enrichedAt(0), base(7)}, stages: count, check: counted},
+
+		{name: "rivals/detect", known: []item{tickAt(-1)}, items: []item{sighting(0, true)}, later: end, stages: detect, rivals: true, check: visits},
+		{name: "rivals/enrich", known: before, items: []item{walkIn(0)}, stages: enrich, rivals: true, check: people},
+		{name: "rivals/count", items: []item{enrichedAt(0)}, stages: count, rivals: true, check: counted},
+		{name: "meeting/a login and its walk-in", items: []item{walkIn(0), late[0]}, stages: []string{stage.Identify, stage.Enrich}, check: people},
+	}
+	for _, batch := range []int{1, 2} {
+		of := fmt.Sprintf(", %d at once", batch)
+		all = append(all,
+			history{name: "detect/two sightings" + of, items: []item{sighting(0, false), sighting(7, false)}, later: end, stages: detect, batch: batch, faults: 1, check: visits},
+			history{name: "identify/two logins" + of, known: []item{walkIn(0)}, items: []item{late[0], login(events.CRMEvents, "bob", 12)}, stages: identify, batch: batch, faults: 1, check: people},
+			history{name: "enrich/two walk-ins" + of, known: before, items: []item{walkIn(0), walkIn(90)}, stages: enrich, batch: batch, faults: 1, check: people},
+			history{name: "count/two walk-ins" + of, items: []item{enrichedAt(0), enrichedAt(90)}, stages: count, batch: batch, faults: 1, check: counted},
+			history{name: "count/two months" + of, items: []item{enrichedAt(0), enrichedAt(60 * 24 * 40)}, stages: count, batch: batch, faults: 1, check: counted},
+		)
+	}
+	return all
+}
+
+// meetings are histories of more than can be tried in every course: each is run
+// with many seeds, every partition under two pollers.
+func meetings() []history {
+	const live, backfill = events.CRMEvents, events.CRMEventsBackfill
+	const longAgo = -50 * 24 * 60
+	people := checks((*world).checkAttribution, (*world).checkOwners)
+	counted := checks((*world).checkCounts, (*world).checkLastTold)
+	both, identify := []string{stage.Identify, stage.Enrich}, []string{stage.Identify}
+	at := func(all ...item) []item { return append([]item{walkIn(0)}, all...) }
+	return []history{
+		{name: "one login", items: at(login(live, ann, 10)), stages: both, check: people},
+		{name: "a login before it", items: at(login(backfill, ann, -60)), stages: both, check: people},
+		{name: "two logins on two topics", items: at(login(live, ann, 10), login(backfill, "bob", 9)), stages: both, check: people},
+		{name: "two logins one after the other", items: at(login(live, ann, 10), login(live, "bob", 11)), stages: both, check: people},
+		{name: "a deletion that is told with an older login", items: at(deletion(live, ann, -30), login(backfill, ann, -60)), stages: both, check: people},
+		{name: "a merge after the login", items: at(login(live, ann, 10), merge(11)), stages: both, check: people},
+		{name: "a merge before the walk-in and an older login", items: at(merge(-30), login(backfill, ann, -60)), stages: both, check: people},
+		{name: "an address that has expired", known: []item{randomised(backfill, "carl", longAgo)}, items: at(randomised(live, ann, 10)), stages: both, check: isOf(ann)},
+		{name: "an address that has expired, of the same contact", known: []item{randomised(backfill, ann, longAgo)}, items: at(randomised(live, ann, 10)), stages: both, check: isOf(ann)},
+		{name: "a deletion and an older login", items: []item{deletion(live, ann, -30), login(backfill, ann, -60)}, later: at(), stages: identify, check: people},
+		{name: "a merge and an older login", items: []item{merge(-30), login(backfill, ann, -60)}, later: at(), stages: identify, check: people},
+		{name: "a merge and an older deletion of whom it leads to", known: []item{login(live, ann, -60)}, items: []item{merge(-30), deletion(backfill, "anna", -20)}, later: at(), stages: identify, check: people},
+		{name: "a live login and one from the backfill", items: []item{login(live, "bob", 0), login(backfill, ann, -60)}, stages: identify, check: people},
+		{name: "walk-ins of two months and a base", items: []item{enrichedAt(0), enrichedAt(90), enrichedAt(60 * 24 * 40), base(7)}, stages: []string{stage.Count}, check: counted},
+	}
+}
+
+// isOf wants every walk-in to be told as one contact's, where the oracle, which
+// knows of no binding that expires, cannot say so.
+func isOf(contact events.ContactID) func(*world) error {
+	return func(w *world) error {
+		told := decodeNew(w.seen.all[events.EnrichedWalkIns], events.DecodeEnrichedWalkIn, func(e events.EnrichedWalkIn) string {
+			return string(e.ID) + string(e.Contact)
+		})
+		if len(told) != len(w.walkIns()) || told[0].Contact != contact {
+			return fmt.Errorf("told %+v, want one of %s", told, contact)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,254 @@
+package simtest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/presence"
+	"footfall/shared/stage"
+)
+
+// env is one environment of a function: a warm process with its memory.
+type env struct {
+	id      int
+	stage   string
+	handler stage.Handler
+	ports   *ports
+	dead    bool
+	old     bool                       // runs the version from before the deployment
+	tasks   int                        // under way
+	infos   map[string]stage.TopicInfo // what it has been told of topics
+}
+
+// ports are the ports of one environment. Each call is a turn of the scheduler.
+type ports struct {
+	w   *world
+	env *env
+}
+
+var (
+	_ stage.VisitLog   = (*ports)(nil)
+	_ stage.Identities = (*ports)(nil)
+	_ stage.Pending    = (*ports)(nil)
+	_ stage.Counts     = (*ports)(nil)
+	_ stage.Producer   = (*ports)(nil)
+	_ stage.TopicInfos = (*ports)(nil)
+)
+
+// background is for the stores of package memory, whose calls take no time.
+var background = context.Background()
+
+// Produce appends the records. Some of them may be written where it fails, of
+// each partition the first ones: the client keeps their order. What the client
+// repeats is written once where the producer is idempotent, else twice.
+func (p *ports) Produce(ctx context.Context, records []stage.Record) error {
+	s, w := &p.w.scheduler, p.w
+	all := slices.Clone(records)
+	key := ""
+	if len(all) > 0 {
+		key = all[0].Topic + " " + string(all[0].Key)
+	}
+	written := false
+	write := func() {
+		for _, r := range all {
+			w.broker.append(r)
+		}
+		written = true
+	}
+	return s.call(ctx, call{
+		port: "produce", op: "produce", key: key, n: int64(len(all)), write: true,
+		do: func() error {
+			write()
+			return nil
+		},
+		again: func() error {
+			if written && s.coin() {
+				write()
+			}
+			return nil
+		},
+		part: func() {
+			stopped := map[groupKey]bool{}
+			for _, r := range all {
+				if r.Partition == stage.AnyPartition {
+					r.Partition = events.Partition(r.Key, int32(len(w.broker.topics[r.Topic].parts)))
+				}
+				lane := groupKey{topic: r.Topic, partition: r.Partition}
+				if stopped[lane] = stopped[lane] || s.coin(); !stopped[lane] {
+					w.broker.append(r)
+				}
+			}
+		},
+	})
+}
+
+// Info may be as old as maxAge allows: a minute, or, where seconds are asked for,
+// for some records after the topic has changed. It is not once a topic that was
+// made anew has as many records as the one before.
+func (p *ports) Info(ctx context.Context, name string, maxAge time.Duration) (stage.TopicInfo, error) {
+	var info stage.TopicInfo
+	err := p.w.call(ctx, call{port: "topics", op: "info", key: name, do: func() error {
+		t := p.w.broker.topics[name]
+		if known, ok := p.env.infos[name]; ok && maxAge > 0 && p.w.infoMayBeOld && p.w.broker.now.Sub(t.changed) <= newsTravels(maxAge) && !t.outgrown() {
+			info = known
+			return nil
+		}
+		info = stage.TopicInfo{ID: t.id, Partitions: int32(len(t.parts))}
+		p.env.infos[name] = info
+		return nil
+	}})
+	return info, err
+}
+
+// newsTravels is how much time of the input may pass until a change is known.
+// Within detect's ten seconds a world has little input; ten minutes of it are far
+// from what makes a clock that is ahead do harm.
+func newsTravels(maxAge time.Duration) time.Duration {
+	if maxAge < time.Minute {
+		return 10 * time.Minute
+	}
+	return time.Minute
+}
+
+// Last may be behind unless consistent is asked for.
+func (p *ports) Last(ctx context.Context, chain string, consistent bool) (item stage.LogItem, ok bool, err error) {
+	err = p.w.call(ctx, call{port: stage.VisitLogTable, op: "last", key: chain, do: func() (err error) {
+		item, ok, err = p.w.log.Last(background, chain, true)
+		if ok && !consistent && p.w.chance(4) {
+			older, err := p.w.log.Read(background, chain, max(0, item.Seq-int64(1+p.w.random.IntN(3))), item.Seq-1, true)
+			if err != nil {
+				return err
+			}
+			if item, ok = (stage.LogItem{}), len(older) > 0; ok {
+				item = older[p.w.random.IntN(len(older))]
+			}
+		}
+		return err
+	}})
+	return item, ok, err
+}
+
+// Read may miss the latest items unless consistent is asked for.
+func (p *ports) Read(ctx context.Context, chain string, from, to int64, consistent bool) (items []stage.LogItem, err error) {
+	err = p.w.call(ctx, call{port: stage.VisitLogTable, op: "read", key: chain, n: from, do: func() (err error) {
+		items, err = p.w.log.Read(background, chain, from, to, true)
+		if len(items) > 0 && !consistent && p.w.chance(4) {
+			items = items[:len(items)-1]
+		}
+		return err
+	}})
+	return items, err
+}
+
+func (p *ports) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
+	item.Data = slices.Clone(item.Data)
+	return p.w.call(ctx, call{port: stage.VisitLogTable, op: "append", key: chain, n: item.Seq, write: true, do: func() error {
+		return p.w.log.Append(background, chain, item, expires)
+	}})
+}
+
+// Devices reads one key after another: a batch that DynamoDB answers in parts is
+// no snapshot.
+func (p *ports) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presence.History, []int64, error) {
+	histories, versions := make([]presence.History, 0, len(keys)), make([]int64, 0, len(keys))
+	for _, key := range keys {
+		var h []presence.History
+		var v []int64
+		err := p.w.call(ctx, call{port: stage.IdentitiesTable, op: "device", key: string(key.Device), do: func() (err error) {
+			h, v, err = p.w.identities.Devices(background, []stage.IdentityKey{key})
+			return err
+		}})
+		if err != nil {
+			return nil, nil, err
+		}
+		histories, versions = append(histories, h...), append(versions, v...)
+	}
+	return histories, versions, nil
+}
+
+func (p *ports) PutDevice(ctx context.Context, key stage.IdentityKey, h presence.History, version int64) error {
+	return p.w.call(ctx, call{port: stage.IdentitiesTable, op: "put device", key: string(key.Device), n: version, write: true, do: func() error {
+		return p.w.identities.PutDevice(background, key, h, version)
+	}})
+}
+
+func (p *ports) Contact(ctx context.Context, b events.BusinessID, c events.ContactID) (r stage.ContactRecord, v int64, err error) {
+	err = p.w.call(ctx, call{port: stage.IdentitiesTable, op: "contact", key: string(c), do: func() (err error) {
+		r, v, err = p.w.identities.Contact(background, b, c)
+		return err
+	}})
+	return r, v, err
+}
+
+func (p *ports) PutContact(ctx context.Context, b events.BusinessID, c events.ContactID, r stage.ContactRecord, version int64) error {
+	return p.w.call(ctx, call{port: stage.IdentitiesTable, op: "put contact", key: string(c), n: version, write: true, do: func() error {
+		return p.w.identities.PutContact(background, b, c, r, version)
+	}})
+}
+
+func (p *ports) PutNew(ctx context.Context, a stage.Attribution, expires time.Time) (stored stage.Attribution, err error) {
+	err = p.w.call(ctx, call{port: stage.PendingTable, op: "put new", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
+		stored, err = p.w.pending.PutNew(background, a, expires)
+		return err
+	}})
+	return stored, err
+}
+
+func (p *ports) Resolve(ctx context.Context, a stage.Attribution) (stored stage.Attribution, err error) {
+	err = p.w.call(ctx, call{port: stage.PendingTable, op: "resolve", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
+		stored, err = p.w.pending.Resolve(background, a)
+		return err
+	}})
+	return stored, err
+}
+
+func (p *ports) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) (all []stage.Attribution, err error) {
+	err = p.w.call(ctx, call{port: stage.PendingTable, op: "of device", key: string(key.Device), n: from.Unix(), do: func() (err error) {
+		all, err = p.w.pending.OfDevice(background, key, from)
+		return err
+	}})
+	return all, err
+}
+
+// Add may count some of the ids only where it fails: the table takes a few at a
+// time.
+func (p *ports) Add(ctx context.Context, key stage.CountKey, month string, ids []events.WalkInID) error {
+	ids = slices.Clone(ids)
+	return p.w.call(ctx, call{
+		port: stage.CountsTable, op: "add", key: string(key.Contact) + " " + month, n: int64(len(ids)), write: true,
+		do: func() error { return p.w.counts.Add(background, key, month, ids) },
+		part: func() {
+			// memory takes every valid month, so there is no error to tell.
+			_ = p.w.counts.Add(background, key, month, ids[:p.w.intn(len(ids))])
+		},
+	})
+}
+
+// Get reads the first months before the others: a query is no snapshot.
+func (p *ports) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
+	read := func() (months []stage.MonthCount, err error) {
+		err = p.w.call(ctx, call{port: stage.CountsTable, op: "get", key: string(key.Contact), do: func() (err error) {
+			months, err = p.w.counts.Get(background, key)
+			return err
+		}})
+		return months, err
+	}
+	first, err := read()
+	if err != nil || len(first) < 2 {
+		return first, err
+	}
+	second, err := read()
+	if err != nil {
+		return nil, err
+	}
+	n := len(first) / 2
+	return append(first[:n:n], slices.DeleteFunc(second, func(m stage.MonthCount) bool { return m.Month <= first[n-1].Month })...), nil
+}
+
+func (p *ports) SetBase(ctx context.Context, key stage.CountKey, base, version int64) error {
+	return p.w.call(ctx, call{port: stage.CountsTable, op: "set base", key: string(key.Contact), n: version, write: true, do: func() error {
+		return p.w.counts.SetBase(background, key, base, version)
+	}})
+}

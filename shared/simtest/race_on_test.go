@@ -1,0 +1,6 @@
+//go:build race
+
+package simtest
+
+// raceDetector makes the runs fewer.
+const raceDetector = true

@@ -1,0 +1,33 @@
+package simtest
+
+import (
+	"context"
+
+	"footfall/events"
+	"footfall/shared/stage"
+)
+
+// sink is what a reader of walk-in-counts does: it keeps a record only where its
+// version is higher than that of what it has.
+type sink struct{ w *world }
+
+// Handle upserts a batch, record by record.
+func (s *sink) Handle(ctx context.Context, b stage.Batch) error {
+	for _, r := range b.Records {
+		c, err := events.DecodeWalkInCount(r.Key, r.Value)
+		if err != nil {
+			return err
+		}
+		key := stage.CountKey{Business: c.Business, Contact: c.Contact}
+		err = s.w.call(ctx, call{port: "sink", op: "upsert", key: string(c.Contact), n: c.Version, write: true, do: func() error {
+			if c.Version > s.w.table[key].Version {
+				s.w.table[key] = c
+			}
+			return nil
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package simtest
+
+import (
+	"fmt"
+
+	"footfall/events"
+	"footfall/shared/presence/oracle"
+	"footfall/shared/stage"
+)
+
+// checkLastTold wants the last record of each contact, which is what compaction
+// keeps, to be that of the highest version, and the last one of each device to
+// name its owner. A writer that was overtaken between reading and producing puts
+// this right by telling again; it cannot where it dies before, or where its
+// request lands when it has given up, and then the next change does.
+func (w *world) checkLastTold() error {
+	highest, last := map[string]int64{}, map[string]int{}
+	versions := make([]int64, len(w.seen.all[events.WalkInCounts]))
+	for i, r := range w.seen.all[events.WalkInCounts] {
+		c, err := events.DecodeWalkInCount(r.Key, r.Value)
+		if err != nil {
+			return err
+		}
+		key := string(r.Key)
+		versions[i], last[key], highest[key] = c.Version, i, max(highest[key], c.Version)
+	}
+	for key, i := range last {
+		if versions[i] != highest[key] && !w.seen.hadNoWord(events.WalkInCounts, i) {
+			return fmt.Errorf("the last count told of %s has version %d, the highest is %d", key, versions[i], highest[key])
+		}
+	}
+	return nil
+}
+
+// checkOwners wants the last record of each device to name the owner stored.
+func (w *world) checkOwners() error {
+	last := map[string]int{}
+	for i, r := range w.seen.all[events.DeviceContacts] {
+		last[string(r.Key)] = i
+	}
+	for key, i := range last {
+		b, d, _ := events.SplitDeviceKey(key)
+		histories, _, err := w.identities.Devices(background, []stage.IdentityKey{{Business: b, Device: d}})
+		if err != nil {
+			return err
+		}
+		want, told := "", ""
+		if n := len(histories[0].Bindings); n > 0 && histories[0].Bindings[n-1].Until.IsZero() {
+			want = histories[0].Bindings[n-1].Contact
+		}
+		if r := &w.seen.all[events.DeviceContacts][i]; r.Value != nil {
+			o, err := events.DecodeDeviceContact(r.Key, r.Value)
+			if err != nil {
+				return err
+			}
+			told = string(o.Contact)
+		}
+		if told != want && !w.seen.hadNoWord(events.DeviceContacts, i) {
+			return fmt.Errorf("the owner of %s is told to be %q and stored to be %q", key, told, want)
+		}
+	}
+	return nil
+}
+
+// hadNoWord says that the writer of a record died or gave up before it could look
+// whether it had been overtaken.
+func (v *witness) hadNoWord(topicName string, i int) bool {
+	by := v.writers[topicName][i]
+	if by == nil || !by.succeeded {
+		v.stale++
+		return true
+	}
+	return false
+}
+
+// checkTallies wants the log to have counted each record once, where one life of
+// sightings is all there was and nothing of its log has expired.
+func (w *world) checkTallies() error {
+	if len(w.seen.lives) > 1 || w.floor != nil {
+		return nil
+	}
+	t := w.broker.topics[events.Sightings]
+	got, err := stage.SumTallies(background, w.log, stage.TopicInfo{ID: t.id, Partitions: int32(len(t.parts))})
+	if err != nil {
+		return err
+	}
+	want := stage.Tally{PassersBy: got.PassersBy, Anonymous: got.Anonymous, WalkIns: int64(len(w.walkIns()))}
+	for _, p := range w.seen.poison {
+		if p.record.Topic == events.Sightings {
+			want.Dead++
+		}
+	}
+	var s events.SightingsRecord
+	for _, r := range w.seen.all[events.Sightings] {
+		if events.DecodeSightings(r.Key, r.Value, &s) != nil || !s.IsTick {
+			want.Sightings++
+		}
+	}
+	want.Sightings -= want.Dead - w.absurdTicks()
+	streams := w.seen.heard()
+	for key := range streams {
+		_, late := oracle.VisitsOf(streams[key], *w.rules(""))
+		want.Late += int64(late)
+	}
+	if got != want {
+		return fmt.Errorf("tallies %+v, want %+v", got, want)
+	}
+	return nil
+}
+
+// absurdTicks are those of the poison.
+func (w *world) absurdTicks() int64 {
+	n := int64(0)
+	for _, p := range w.seen.poison {
+		if p.record.Topic == events.Sightings && string(p.record.Key) == "tick" {
+			n++
+		}
+	}
+	return n
+}
