@@ -1,0 +1,294 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"footfall/events"
+	"footfall/shared/presence"
+	"footfall/shared/stage"
+)
+
+// outcome is how a call ended.
+type outcome int
+
+const (
+	done     outcome = iota
+	conflict         // refused because of what is stored, which may be from an earlier try of the same call
+	unknown          // failed: it took place once, or will, or not at all
+)
+
+func outcomeOf(err error) outcome {
+	switch {
+	case err == nil:
+		return done
+	case errors.Is(err, stage.ErrConflict):
+		return conflict
+	default:
+		return unknown
+	}
+}
+
+// op is a call as the models see it; out is its answer where it has one beside
+// its outcome.
+type op struct {
+	read    bool
+	n       int64  // number of the item, or version the write goes by
+	text    string // what is written
+	outcome outcome
+	out     string // what was read
+}
+
+// step is what a call that succeeded, or not, means for a state. Where a call's
+// outcome is unknown, that it never took place needs no case of its own: it has
+// no end in the history, so it may take place after all others.
+type step func(state string, o op) (ok bool, next string)
+
+// appendStep models a chain: its items, in their order, each followed by a
+// comma. An append that met a conflict has either found its number taken, or
+// has taken it with a try whose answer was lost.
+func appendStep(state string, o op) (bool, string) {
+	items := int64(0)
+	for _, c := range state {
+		if c == ',' {
+			items++
+		}
+	}
+	if o.read {
+		return o.out == state, state
+	}
+	switch free := o.n == items; {
+	case free:
+		return true, state + o.text + ","
+	default: // taken; the test appends nothing that leaves a hole
+		return o.outcome != done && o.n < items, state
+	}
+}
+
+// versionStep models an item with a version: "version text".
+func versionStep(state string, o op) (bool, string) {
+	if o.read {
+		return o.out == state, state
+	}
+	var version int64
+	if state != "" {
+		if _, err := fmt.Sscan(state, &version); err != nil {
+			return false, state
+		}
+	}
+	if o.n == version {
+		return true, fmt.Sprint(version+1, " ", o.text)
+	}
+	return o.outcome != done, state
+}
+
+// countStep models a count: the ids, sorted. An Add never meets a conflict; what
+// is read is how many there are.
+func countStep(state string, o op) (bool, string) {
+	if o.read {
+		return o.out == fmt.Sprint(len(state)), state
+	}
+	ids := slices.Sorted(slices.Values([]rune(state + o.text)))
+	return o.outcome != conflict, string(slices.Compact(ids))
+}
+
+// linearizable says whether the calls can have taken place one after the other,
+// each between its beginning and its end, as the model has it.
+func linearizable(t *testing.T, model step, calls []porcupine.Operation) bool {
+	t.Helper()
+	m := porcupine.Model{
+		Init: func() any { return "" },
+		Step: func(state, _, output any) (bool, any) { return model(state.(string), output.(op)) },
+	}
+	switch porcupine.CheckOperationsTimeout(m, calls, time.Minute) {
+	case porcupine.Ok:
+		return true
+	case porcupine.Illegal:
+		return false
+	default:
+		t.Fatalf("a history of %d calls could not be checked within a minute", len(calls))
+		return false
+	}
+}
+
+// recorder takes the history of calls of several clients.
+type recorder struct {
+	clock atomic.Int64
+	mu    sync.Mutex
+	calls []porcupine.Operation
+}
+
+// call records one call. What is unknown never returned.
+func (r *recorder) call(client int, do func() op) {
+	began := r.clock.Add(1)
+	o := do()
+	ended := r.clock.Add(1)
+	if o.outcome == unknown {
+		if o.read {
+			return // a read that failed says nothing
+		}
+		ended = math.MaxInt64
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = append(r.calls, porcupine.Operation{ClientId: client, Call: began, Output: o, Return: ended})
+}
+
+// subject is one store to check: one client's nth call, on one item.
+type subject struct {
+	name  string
+	model step
+	call  func(ctx context.Context, client *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op
+}
+
+var subjects = []subject{
+	{"Append on a chain", appendStep, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
+		log := NewVisitLog(c, prefix)
+		items, err := log.Read(ctx, "chain", 0, 1000, true)
+		if err != nil || dice.IntN(3) == 0 {
+			text := ""
+			for _, i := range items {
+				text += string(i.Data) + ","
+			}
+			return op{read: true, outcome: outcomeOf(err), out: text}
+		}
+		o := op{n: int64(len(items)), text: fmt.Sprint(who, ".", n)}
+		if len(items) > 0 && dice.IntN(4) == 0 {
+			o.n-- // as somebody who is behind
+		}
+		o.outcome = outcomeOf(log.Append(ctx, "chain", stage.LogItem{Seq: o.n, Data: []byte(o.text)}, noon))
+		return o
+	}},
+	{"PutDevice on a version", versionStep, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
+		identities := NewIdentities(c, prefix)
+		h, v, err := identities.Devices(ctx, []stage.IdentityKey{phone})
+		if err != nil || dice.IntN(3) == 0 {
+			text := ""
+			if err == nil && v[0] > 0 {
+				text = fmt.Sprint(v[0], " ", h[0].Bindings[0].Contact)
+			}
+			return op{read: true, outcome: outcomeOf(err), out: text}
+		}
+		o := op{n: v[0], text: fmt.Sprint(who, ".", n)}
+		next := presence.History{Bindings: []presence.Binding{{Contact: o.text, From: noon}}}
+		o.outcome = outcomeOf(identities.PutDevice(ctx, phone, next, o.n))
+		return o
+	}},
+	{"Add to a count", countStep, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
+		counts := NewCounts(c, prefix)
+		if dice.IntN(3) == 0 {
+			months, err := counts.Get(ctx, anna)
+			total := int64(0)
+			for _, m := range months {
+				total += m.Total
+			}
+			return op{read: true, outcome: outcomeOf(err), out: fmt.Sprint(total)}
+		}
+		var ids []events.WalkInID
+		o := op{}
+		for _, i := range dice.Perm(20)[:1+dice.IntN(3)] { // others add some of them, too
+			o.text += string(rune('a' + i))
+			ids = append(ids, events.WalkInID(fmt.Sprintf("%032x", i)))
+		}
+		o.outcome = outcomeOf(counts.Add(ctx, anna, "2026-11", ids))
+		return o
+	}},
+}
+
+// history has clients call a store at once, through a proxy that spoils every
+// third request or so.
+func (s subject) history(t *testing.T, seed uint64, set ...func(*proxy)) []porcupine.Operation {
+	const clients, calls = 4, 12
+	_, prefix := tables(t)
+	spoil := []fault{hangUp, loseAnswer, loseAnswer, cutAnswer, throttle, throttleTable, throttleAccount, internalError}
+	dice := rand.New(rand.NewPCG(seed, 0))
+	_, client := newProxy(t, append(set, func(p *proxy) {
+		p.chance = func() fault {
+			if dice.IntN(3) > 0 {
+				return nil
+			}
+			return spoil[dice.IntN(len(spoil))]
+		}
+	})...)
+	var r recorder
+	var wg sync.WaitGroup
+	for who := range clients {
+		wg.Go(func() {
+			dice := rand.New(rand.NewPCG(seed, uint64(who+1)))
+			for n := range calls {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				if dice.IntN(4) == 0 { // too little time for a second try
+					cancel()
+					ctx, cancel = context.WithTimeout(t.Context(), 15*time.Millisecond)
+				}
+				r.call(who, func() op { return s.call(ctx, client, prefix, who, n, dice) })
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	return r.calls
+}
+
+// TestHistoriesAreLinearizable: whatever requests are lost, what concurrent
+// clients are told can have happened one call after the other.
+func TestHistoriesAreLinearizable(t *testing.T) {
+	const histories = 10
+	for _, s := range subjects {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
+			ends := map[outcome]int{}
+			for seed := range uint64(histories) {
+				calls := s.history(t, seed, func(p *proxy) { p.tellsItems = seed%2 == 0 })
+				for _, c := range calls {
+					ends[c.Output.(op).outcome]++
+				}
+				if !linearizable(t, s.model, calls) {
+					t.Errorf("seed %d: no order of these calls explains them:\n%s", seed, told(calls))
+				}
+			}
+			t.Logf("%d done, %d conflicts, %d unknown", ends[done], ends[conflict], ends[unknown])
+			if ends[unknown] == 0 {
+				t.Error("no outcome was unknown")
+			}
+		})
+	}
+}
+
+// TestAWriteWithoutItsConditionIsCaught: the same clients against tables that
+// carry out every write, which is what an adapter without conditions does.
+func TestAWriteWithoutItsConditionIsCaught(t *testing.T) {
+	for _, s := range subjects {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(10) {
+				if !linearizable(t, s.model, s.history(t, seed, func(p *proxy) { p.conditionless = true })) {
+					t.Logf("caught with seed %d", seed)
+					return
+				}
+			}
+			t.Error("ten histories without conditions pass for linearizable")
+		})
+	}
+}
+
+// told lists calls by their beginning.
+func told(calls []porcupine.Operation) string {
+	slices.SortFunc(calls, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
+	text := ""
+	for _, c := range calls {
+		text += fmt.Sprintf("client %d from %d to %d: %+v\n", c.ClientId, c.Call, c.Return, c.Output)
+	}
+	return text
+}
