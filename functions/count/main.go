@@ -7,13 +7,12 @@ import (
 	"os"
 
 	"footfall/functions/internal/deps"
-	"footfall/shared/lambdarun"
 	"footfall/shared/stage"
 )
 
 func main() {
 	os.Exit(deps.Run(stage.Count, func(d deps.Deps) {
 		h := stage.NewCount(stage.CountDeps{Counts: d.Counts, Out: d.Out})
-		lambdarun.New(stage.Count, h, d.Log).Start()
+		d.Serve(h)
 	}))
 }

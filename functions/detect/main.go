@@ -9,7 +9,6 @@ import (
 	"os"
 
 	"footfall/functions/internal/deps"
-	"footfall/shared/lambdarun"
 	"footfall/shared/stage"
 )
 
@@ -18,6 +17,6 @@ func main() {
 		h := stage.NewDetect(stage.DetectDeps{
 			Log: d.VisitLog, Topics: d.Topics, Out: d.Out, Rules: stage.DefaultRules(),
 		})
-		lambdarun.New(stage.Detect, h, d.Log).Start()
+		d.Serve(h)
 	}))
 }

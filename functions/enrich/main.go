@@ -7,13 +7,12 @@ import (
 	"os"
 
 	"footfall/functions/internal/deps"
-	"footfall/shared/lambdarun"
 	"footfall/shared/stage"
 )
 
 func main() {
 	os.Exit(deps.Run(stage.Enrich, func(d deps.Deps) {
 		h := stage.NewEnrich(stage.EnrichDeps{Identities: d.Identities, Pending: d.Pending, Out: d.Out})
-		lambdarun.New(stage.Enrich, h, d.Log).Start()
+		d.Serve(h)
 	}))
 }

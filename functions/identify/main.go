@@ -9,13 +9,12 @@ import (
 	"os"
 
 	"footfall/functions/internal/deps"
-	"footfall/shared/lambdarun"
 	"footfall/shared/stage"
 )
 
 func main() {
 	os.Exit(deps.Run(stage.Identify, func(d deps.Deps) {
 		h := stage.NewIdentify(stage.IdentifyDeps{Identities: d.Identities, Pending: d.Pending, Out: d.Out})
-		lambdarun.New(stage.Identify, h, d.Log).Start()
+		d.Serve(h)
 	}))
 }

@@ -16,7 +16,8 @@ import (
 )
 
 // Config is what every function is told. Brokers has no usable zero value, all
-// the others have: no authentication, tables by their plain names, level info.
+// the others have: no authentication, tables by their plain names, partial
+// answers, level info.
 type Config struct {
 	// Brokers are Kafka bootstrap addresses, host:port, at least one.
 	Brokers []string `env:"FOOTFALL_BROKERS"`
@@ -25,6 +26,9 @@ type Config struct {
 	// TablePrefix is put before the name of each table of the graph, so that
 	// several pipelines can share an AWS account.
 	TablePrefix string `env:"FOOTFALL_TABLE_PREFIX"`
+	// WholeBatch says that events come from pollers on demand, which take a
+	// partial answer for a success: true or false, see lambdarun.Runner.
+	WholeBatch bool `env:"FOOTFALL_WHOLE_BATCH"`
 	// LogLevel is the lowest level that is logged: debug, info, warn or error.
 	LogLevel slog.Level `env:"FOOTFALL_LOG_LEVEL"`
 }

@@ -25,8 +25,11 @@ func TestLoad(t *testing.T) {
 			Config{Brokers: []string{"localhost:9092"}, KafkaAuth: AuthNone}},
 		{"everything", map[string]string{
 			"FOOTFALL_BROKERS": "b-1.kafka:9098, [::1]:9098", "FOOTFALL_KAFKA_AUTH": "iam",
-			"FOOTFALL_TABLE_PREFIX": "shop_2.a-", "FOOTFALL_LOG_LEVEL": "debug",
-		}, Config{Brokers: []string{"b-1.kafka:9098", "[::1]:9098"}, KafkaAuth: AuthIAM, TablePrefix: "shop_2.a-", LogLevel: slog.LevelDebug}},
+			"FOOTFALL_TABLE_PREFIX": "shop_2.a-", "FOOTFALL_LOG_LEVEL": "debug", "FOOTFALL_WHOLE_BATCH": "true",
+		}, Config{
+			Brokers: []string{"b-1.kafka:9098", "[::1]:9098"}, KafkaAuth: AuthIAM, TablePrefix: "shop_2.a-",
+			WholeBatch: true, LogLevel: slog.LevelDebug,
+		}},
 		{"auth none, level in capitals", map[string]string{
 			"FOOTFALL_BROKERS": "b:1", "FOOTFALL_KAFKA_AUTH": "none", "FOOTFALL_LOG_LEVEL": "WARN",
 		}, Config{Brokers: []string{"b:1"}, KafkaAuth: AuthNone, LogLevel: slog.LevelWarn}},
@@ -53,8 +56,9 @@ func TestLoadReportsEveryMistake(t *testing.T) {
 		{"nothing set", nil, []string{`FOOTFALL_BROKERS: not set`}},
 		{"all wrong", map[string]string{
 			"FOOTFALL_BROKERS": "localhost,b:1,:9092,b:0,b:70000,b:http,", "FOOTFALL_KAFKA_AUTH": "IAM",
-			"FOOTFALL_TABLE_PREFIX": "shop/", "FOOTFALL_LOG_LEVEL": "loud",
+			"FOOTFALL_TABLE_PREFIX": "shop/", "FOOTFALL_LOG_LEVEL": "loud", "FOOTFALL_WHOLE_BATCH": "perhaps",
 		}, []string{
+			`FOOTFALL_WHOLE_BATCH: strconv.ParseBool: parsing "perhaps": invalid syntax`,
 			`FOOTFALL_LOG_LEVEL: slog: level string "loud": unknown name`,
 			`FOOTFALL_BROKERS: "localhost" is not host:port`,
 			`FOOTFALL_BROKERS: ":9092" is not host:port`,

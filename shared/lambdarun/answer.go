@@ -3,7 +3,9 @@ package lambdarun
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"footfall/shared/stage"
 )
@@ -51,4 +53,28 @@ func undone(records []stage.Record, err error) []stage.Record {
 		return cmp.Compare(r.Offset, offset)
 	})
 	return records[i:]
+}
+
+// maxNamed bounds how many partitions an error names; the log names them all.
+const maxNamed = 8
+
+// undoneError says in one error which partitions of an event are undone and
+// from which offset on, and why the first of them is.
+func undoneError(parts []Partition, errs []error) error {
+	var named []string
+	failed, first := 0, error(nil)
+	for i, p := range parts {
+		if errs[i] == nil {
+			continue
+		}
+		failed++
+		first = cmp.Or(first, errs[i])
+		if failed <= maxNamed {
+			named = append(named, fmt.Sprintf("%s from offset %d on", p.ID, undone(p.Batch.Records, errs[i])[0].Offset))
+		}
+	}
+	if failed > maxNamed {
+		named = append(named, fmt.Sprintf("and %d more", failed-maxNamed))
+	}
+	return fmt.Errorf("%d of %d partitions undone (%s): %w", failed, len(parts), strings.Join(named, ", "), first)
 }

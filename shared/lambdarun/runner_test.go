@@ -257,9 +257,15 @@ func TestInvokeLogs(t *testing.T) {
 	invoke(t, r, ctx, partitionEvent([]int64{1}, []int64{5, 6, 7}, []int64{4, 9}))
 
 	got := lines(t, &log)
-	if len(got) != 3 {
-		t.Fatalf("%d lines, want one per failed partition and one for the event: %s", len(got), &log)
+	if len(got) != 4 {
+		t.Fatalf("%d lines, want one per failed partition and two for the event: %s", len(got), &log)
 	}
+	wantLine(t, got[0], map[string]any{"level": "INFO", "message": "event received", "stage": "count", "requestId": "8476a536",
+		"records": 6.0})
+	if offsets, _ := json.Marshal(got[0]["offsets"]); string(offsets) != `{"t":"0:1-1 1:5-7 2:4-9"}` {
+		t.Errorf("received %s", offsets)
+	}
+	got = got[1:]
 	wantLine(t, got[0], map[string]any{"level": "ERROR", "message": "partition failed", "stage": "count", "requestId": "8476a536",
 		"topic": "t", "partition": 1.0, "firstOffset": 5.0, "lastOffset": 7.0, "retryFrom": 6.0, "error": "from offset 6: throttled", "stack": nil})
 	wantLine(t, got[1], map[string]any{"level": "ERROR", "partition": 2.0, "firstOffset": 4.0, "lastOffset": 9.0, "retryFrom": 4.0,

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/shared/config"
 	"footfall/shared/dynamo"
@@ -27,6 +29,17 @@ type Deps struct {
 	Identities stage.Identities
 	Pending    stage.Pending
 	Counts     stage.Counts
+
+	stage      string
+	wholeBatch bool
+}
+
+// Serve handles the events of event source mappings with h. It does not return
+// while the environment lives.
+func (d Deps) Serve(h stage.Handler) {
+	r := lambdarun.New(d.stage, h, d.Log)
+	r.WholeBatch = d.wholeBatch
+	r.Start()
 }
 
 // Run reads the settings and hands serve the deps of a stage. serve does not
@@ -48,26 +61,48 @@ func Run(stageName string, serve func(d Deps)) (exitCode int) {
 	return 1
 }
 
+// Kafka reads the settings and makes a client for the cluster that they name,
+// which connects when it is first used; the caller closes it. It is for a
+// function that is no stage. name is the function's, for the brokers' logs and
+// for log, which also gets what goes wrong inside of the client.
+func Kafka(ctx context.Context, name string, log *slog.Logger) (*kgo.Client, error) {
+	cfg, err := config.Load()
+	if err != nil {
+		return nil, err
+	}
+	aws, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("AWS settings: %w", err)
+	}
+	return connect(name, cfg, aws, log)
+}
+
+func connect(name string, cfg config.Config, aws aws.Config, log *slog.Logger) (*kgo.Client, error) {
+	return kafka.NewClient(kafka.Config{
+		Brokers: cfg.Brokers, Auth: string(cfg.KafkaAuth), Credentials: aws.Credentials,
+		ClientID: "footfall-" + name, Logger: log.With("stage", name),
+	})
+}
+
 func wire(ctx context.Context, stageName string, cfg config.Config, log *slog.Logger) (Deps, error) {
 	aws, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return Deps{}, fmt.Errorf("AWS settings: %w", err)
 	}
-	broker, err := kafka.NewClient(kafka.Config{
-		Brokers: cfg.Brokers, Auth: string(cfg.KafkaAuth), Credentials: aws.Credentials,
-		ClientID: "footfall-" + stageName, Logger: log.With("stage", stageName),
-	})
+	broker, err := connect(stageName, cfg, aws, log)
 	if err != nil {
 		return Deps{}, err
 	}
 	tables := dynamo.New(aws)
 	return Deps{
 		Log:        log,
-		Out:        kafka.NewProducer(broker),
+		Out:        lambdarun.LogDeadLetters(kafka.NewProducer(broker), stageName, log),
 		Topics:     kafka.NewTopicInfos(broker),
 		VisitLog:   dynamo.NewVisitLog(tables, cfg.TablePrefix),
 		Identities: dynamo.NewIdentities(tables, cfg.TablePrefix),
 		Pending:    dynamo.NewPending(tables, cfg.TablePrefix),
 		Counts:     dynamo.NewCounts(tables, cfg.TablePrefix),
+		stage:      stageName,
+		wholeBatch: cfg.WholeBatch,
 	}, nil
 }

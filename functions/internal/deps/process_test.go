@@ -76,7 +76,7 @@ type stack struct {
 	output    *output
 }
 
-func start(t *testing.T, tables []stage.Table) *stack {
+func start(t *testing.T, tables []stage.Table, env ...string) *stack {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	b, err := broker.Start(ctx, broker.Options{})
@@ -101,11 +101,11 @@ func start(t *testing.T, tables []stage.Table) *stack {
 	for _, spec := range stage.Pipeline().Stages {
 		o.Functions = append(o.Functions, runtime.Function{
 			Name: spec.Name, Path: filepath.Join(binaries, spec.Name), Timeout: spec.Timeout,
-			Env: []string{
+			Env: append([]string{
 				"FOOTFALL_BROKERS=" + strings.Join(b.Addrs(), ","), "FOOTFALL_TABLE_PREFIX=" + tablePrefix,
 				"AWS_REGION=eu-central-1", "AWS_ENDPOINT_URL_DYNAMODB=" + server.Endpoint(),
 				"AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x",
-			},
+			}, env...),
 		})
 	}
 	s.functions, err = runtime.Start(ctx, o)
@@ -230,7 +230,8 @@ func (s *stack) logged(t *testing.T) string {
 	return s.output.String()
 }
 
-// checkLog wants one line per event and nothing else.
+// checkLog wants two lines per event, one where it is a schedule's, and nothing
+// else.
 func checkLog(t *testing.T, log string) {
 	t.Helper()
 	handled := map[string]int{}
@@ -246,8 +247,12 @@ func checkLog(t *testing.T, log string) {
 		handled[function]++
 	}
 	for _, spec := range stage.Pipeline().Stages {
-		if handled[spec.Name] != 2 {
-			t.Errorf("%s logged %d lines for two events", spec.Name, handled[spec.Name])
+		want := 4
+		if spec.Schedule > 0 {
+			want = 2
+		}
+		if handled[spec.Name] != want {
+			t.Errorf("%s logged %d lines for two events, want %d", spec.Name, handled[spec.Name], want)
 		}
 	}
 }
@@ -269,6 +274,47 @@ func TestFunctionAnswersWhatIsNotDone(t *testing.T) {
 	}
 	if log := s.logged(t); !strings.Contains(log, `"message":"partition failed"`) || !strings.Contains(log, tablePrefix+stage.CountsTable) {
 		t.Errorf("the log does not say which table:\n%s", log)
+	}
+}
+
+// Pollers on demand take any answer for a success, so that there must be none.
+func TestFunctionFailsWholeBatches(t *testing.T) {
+	s := start(t, nil, "FOOTFALL_WHOLE_BATCH=true")
+	event, err := os.ReadFile("../../../events/testdata/count.json")
+	must(t, err)
+	answer, err := s.functions.Invoke(t.Context(), stage.Count, event)
+	if err == nil || !strings.Contains(err.Error(), "1 of 1 partitions undone (enriched-walk-ins-14 from offset 100 on)") {
+		t.Errorf("answered %s, %v", answer, err)
+	}
+}
+
+// Dead letters are no failure of an event, so the log must tell of them.
+func TestFunctionLogsDeadLetters(t *testing.T) {
+	s := start(t, stage.Pipeline().Tables)
+	event, err := os.ReadFile("../../../events/testdata/bad-records.json")
+	must(t, err)
+	answer, err := s.functions.Invoke(t.Context(), stage.Detect, event)
+	if err != nil || string(answer) != `{}` {
+		t.Fatalf("answered %s, %v", answer, err)
+	}
+	logged := 0
+	for line := range strings.Lines(s.logged(t)) {
+		_, text, _ := strings.Cut(line, " ")
+		var entry struct {
+			Level, Message, Stage, Topic, Reason string
+			Records                              int
+		}
+		must(t, json.Unmarshal([]byte(text), &entry))
+		if entry.Message != "dead letters written" {
+			continue
+		}
+		logged += entry.Records
+		if entry.Level != "WARN" || entry.Stage != stage.Detect || entry.Topic != events.Sightings || entry.Reason == "" {
+			t.Errorf("logged %s", line)
+		}
+	}
+	if dead := len(s.records(t, events.Sightings+"-dead-letters")); dead == 0 || logged != dead {
+		t.Errorf("%d dead letters, %d logged", dead, logged)
 	}
 }
 
