@@ -11,8 +11,9 @@ import (
 
 // outcome says what an invocation did to one share of its batch.
 type outcome struct {
-	done int   // records from the first on that are done
-	err  error // why the rest is not; nil where all of them are
+	done     int          // records from the first on that are done
+	err      error        // why the rest is not; nil where all of them are
+	reported map[int]bool // the records that the answer names; nil for none
 }
 
 // answer is what a function may return (AWS Lambda developer guide,
@@ -30,9 +31,8 @@ type answer struct {
 // the whole batch: an answer that is not in the documented form, or that names
 // a record which was not in the event.
 //
-// Whether AWS gives records behind a failed one of the same partition again is
-// not documented. Here they are, and the lowest offset decides; a function that
-// reports all of them is right either way.
+// The lowest offset decides what is done. What becomes of records behind it that
+// are not reported is up to Options.PassUnreported.
 func judge(shares []share, body []byte) ([]outcome, error) {
 	outcomes := make([]outcome, len(shares))
 	for i, s := range shares {
@@ -54,7 +54,12 @@ func judge(shares []share, body []byte) ([]outcome, error) {
 		if !ok {
 			return nil, fmt.Errorf("answer names %s offset %d, which was not in the event", *f.Item.Partition, *f.Item.Offset)
 		}
-		if o := &outcomes[share]; o.err == nil || record < o.done {
+		o := &outcomes[share]
+		if o.reported == nil {
+			o.reported = map[int]bool{}
+		}
+		o.reported[record] = true
+		if o.err == nil || record < o.done {
 			o.done = record
 			o.err = fmt.Errorf("reported as failed from offset %d on", *f.Item.Offset)
 		}

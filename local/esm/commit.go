@@ -28,8 +28,8 @@ func (p *Poller) commit(ctx context.Context, ds []delivery) {
 const commitTimeout = 5 * time.Second
 
 func (p *Poller) tryCommit(ctx context.Context, ds []delivery) error {
-	p.commitMu.Lock()
-	defer p.commitMu.Unlock()
+	p.committing <- struct{}{}
+	defer func() { <-p.committing }()
 	offsets := map[int32]kgo.EpochOffset{}
 	for _, d := range ds {
 		if d.done > 0 && !p.isGone(d.p) {

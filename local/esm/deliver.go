@@ -2,7 +2,10 @@ package esm
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // delivery is what became of one share.
@@ -24,6 +27,7 @@ func (p *Poller) deliver(ctx context.Context, batch []share, ev *event) {
 	if err == nil || ctx.Err() == nil {
 		ds = p.judgeAll(batch, answer, err)
 		p.buryExhausted(ctx, ds)
+		p.reachFurther(ds)
 		p.commit(ctx, ds)
 	}
 	p.mu.Lock()
@@ -81,6 +85,7 @@ func (p *Poller) judgeAll(batch []share, answer []byte, err error) []delivery {
 		if err == nil {
 			ds[i].done, ds[i].err = outcomes[i].done, outcomes[i].err
 			failed = failed || ds[i].err != nil
+			p.passUnreported(s, outcomes[i])
 		}
 	}
 	if failed {
@@ -89,6 +94,35 @@ func (p *Poller) judgeAll(batch []share, answer []byte, err error) []delivery {
 		p.mu.Unlock()
 	}
 	return ds
+}
+
+// passUnreported notes which records behind a reported one count as done.
+func (p *Poller) passUnreported(s share, o outcome) {
+	if !p.o.PassUnreported || o.err == nil {
+		return
+	}
+	var rs []*kgo.Record
+	for i := o.done; i < len(s.records); i++ {
+		if !o.reported[i] {
+			rs = append(rs, s.records[i])
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.p.pass(rs)
+}
+
+// reachFurther takes into the shares that are done what was passed before right
+// behind them.
+func (p *Poller) reachFurther(ds []delivery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range ds {
+		if d := &ds[i]; d.err == nil && !d.p.gone {
+			d.records = d.p.through(d.done)
+			d.done = len(d.records)
+		}
+	}
 }
 
 // splits says that the rest of a failed share is to be given again as a smaller
@@ -114,7 +148,7 @@ func (p *Poller) buryExhausted(ctx context.Context, ds []delivery) {
 		if d.err == nil || p.o.Mapping.Retries < 0 || p.splits(*d) || d.failures() <= p.o.Mapping.Retries {
 			continue
 		}
-		rest := d.records[d.done:]
+		rest := p.notPassed(d.p, d.records[d.done:])
 		p.o.Log.ErrorContext(ctx, "retries are used up", "records", where(rest), "error", d.err)
 		for try := 0; !p.isGone(d.p); try++ {
 			err := p.bury(ctx, rest, d.err)
@@ -129,6 +163,13 @@ func (p *Poller) buryExhausted(ctx context.Context, ds []delivery) {
 			wait(ctx, p.backoff(try))
 		}
 	}
+}
+
+// notPassed gives those of a partition's records that are not done.
+func (p *Poller) notPassed(part *partition, rs []*kgo.Record) []*kgo.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(rs), func(r *kgo.Record) bool { return part.passed[r.Offset] })
 }
 
 func (p *Poller) isGone(part *partition) bool {

@@ -10,14 +10,15 @@
 //     large for that goes alone.
 //   - {}, null and nothing are a success. A partial answer names failed records:
 //     those before the lowest named offset of a partition are done, and the rest
-//     of the batch is given again.
+//     of the batch is given again, or those of the rest that are named; see
+//     Options.PassUnreported.
 //   - A function error, a malformed answer or one that names a record which was
 //     not in the event fails the whole batch.
 //   - A failed batch is given again, with growing pauses, up to Retries times.
 //     With Bisect it is split first, which does not count: by partition, at the
 //     reported offset, or in halves.
 //   - Once the retries are used up the records go to the dead-letter topic and
-//     the partition goes on.
+//     the partition goes on. Endless retries are 10 where there is such a topic.
 //   - Offsets are committed after success only, in their order, and never for a
 //     partition that was assigned to somebody else meanwhile.
 //
@@ -51,8 +52,15 @@ type Options struct {
 	Mapping stage.Mapping
 	// Group is the consumer group; "" means "footfall-<stage>-<topic>".
 	Group string
-	// DeadLetters is the topic for records whose retries are used up.
+	// DeadLetters is the topic for records whose retries are used up. With one,
+	// a Mapping that retries for ever retries 10 times, as on AWS.
 	DeadLetters string
+	// PassUnreported is for what AWS does not document: what becomes of records
+	// behind a reported one of their partition that the answer does not name.
+	// They come again with it, or, if this is set, they are done, and only what
+	// was named comes again, before anything later. A function that names every
+	// record from the first failure on is right either way.
+	PassUnreported bool
 	// Invoke hands an event to the function and gives its answer. It is called
 	// from several goroutines and must not keep payload. Partitions tells from
 	// its context what the event holds.
@@ -68,6 +76,11 @@ type Options struct {
 
 // Group is the consumer group of a stage's mapping on a topic.
 func Group(stageName, topic string) string { return "footfall-" + stageName + "-" + topic }
+
+// retriesWithDestination is what endless retries become where there is a failure
+// destination (AWS Lambda developer guide, "Capturing discarded batches for
+// Kafka event sources").
+const retriesWithDestination = 10
 
 // check fills in what was left out and reports every mistake at once.
 func (o *Options) check() error {
@@ -85,6 +98,9 @@ func (o *Options) check() error {
 	need(o.DeadLetters != "" || o.Mapping.Retries < 0, "retries end, but there is no topic for dead letters")
 	if o.Group == "" {
 		o.Group = Group(o.Stage, o.Mapping.Topic)
+	}
+	if o.Mapping.Retries < 0 && o.DeadLetters != "" {
+		o.Mapping.Retries = retriesWithDestination
 	}
 	o.Concurrency = max(o.Concurrency, 1)
 	if o.MinBackoff <= 0 {
@@ -114,10 +130,11 @@ type Poller struct {
 	o      Options
 	client *kgo.Client
 
-	// commitMu is held over a commit together with the check that its partitions
-	// are still ours, and taken by the callbacks that lose partitions: without it
-	// a commit on its way could rewind what the next owner has committed.
-	commitMu sync.Mutex
+	// committing is full over a commit together with the check that its partitions
+	// are still ours, and while the callbacks lose partitions: without it a commit
+	// on its way could rewind what the next owner has committed. It is no mutex,
+	// since the clock of a synctest bubble stands still while one is waited for.
+	committing chan struct{}
 
 	mu         sync.Mutex
 	partitions map[int32]*partition
@@ -137,6 +154,7 @@ func New(o Options) (*Poller, error) {
 	}
 	p := &Poller{
 		o:          o,
+		committing: make(chan struct{}, 1),
 		partitions: map[int32]*partition{},
 		idle:       make(chan struct{}),
 		wake:       make(chan struct{}, 1),

@@ -11,7 +11,7 @@ import (
 
 func concurrency(n int) func(*Options) { return func(o *Options) { o.Concurrency = n } }
 
-func TestOneBatchOfAPartitionInFlightInOrder(t *testing.T) {
+func oneBatchOfAPartitionInFlightInOrder(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 10)
 		f := h.start(stage.Mapping{BatchSize: 4}, concurrency(3))
@@ -28,7 +28,7 @@ func TestOneBatchOfAPartitionInFlightInOrder(t *testing.T) {
 	})
 }
 
-func TestAnEventHoldsSeveralPartitionsUpToTheBatchSize(t *testing.T) {
+func severalPartitionsUpToTheBatchSize(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 3)
 		h.produce(1, 3)
@@ -50,7 +50,7 @@ func TestAnEventHoldsSeveralPartitionsUpToTheBatchSize(t *testing.T) {
 	})
 }
 
-func TestInvocationsRunInParallelOnDisjointPartitions(t *testing.T) {
+func parallelOnDisjointPartitions(t *testing.T) {
 	bubble(t, func(h *harness) {
 		for p := range int32(3) {
 			h.produce(p, 4)
@@ -71,7 +71,7 @@ func TestInvocationsRunInParallelOnDisjointPartitions(t *testing.T) {
 	})
 }
 
-func TestABatchWaitsForItsWindowUnlessItIsFull(t *testing.T) {
+func windowUnlessFull(t *testing.T) {
 	bubble(t, func(h *harness) {
 		f := h.start(stage.Mapping{BatchSize: 5, Window: 20 * time.Second})
 		h.produce(0, 5)
@@ -91,7 +91,7 @@ func TestABatchWaitsForItsWindowUnlessItIsFull(t *testing.T) {
 	})
 }
 
-func TestWithoutAWindowARecordGoesAtOnce(t *testing.T) {
+func noWindow(t *testing.T) {
 	bubble(t, func(h *harness) {
 		f := h.start(stage.Mapping{BatchSize: 500})
 		time.Sleep(time.Minute)
@@ -105,7 +105,7 @@ func TestWithoutAWindowARecordGoesAtOnce(t *testing.T) {
 	})
 }
 
-func TestSuccessfulAnswers(t *testing.T) {
+func successfulAnswers(t *testing.T) {
 	for _, body := range []string{"{}", "null", "", " \n", `{"batchItemFailures":[]}`, `{"batchItemFailures":null}`, `{"other":1}`} {
 		t.Run(body, func(t *testing.T) {
 			bubble(t, func(h *harness) {

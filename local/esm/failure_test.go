@@ -13,7 +13,7 @@ import (
 	"footfall/shared/stage"
 )
 
-func TestPartialAnswerCommitsWhatComesBeforeAndRetriesTheRest(t *testing.T) {
+func partialAnswer(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 5)
 		h.produce(1, 3)
@@ -30,9 +30,9 @@ func TestPartialAnswerCommitsWhatComesBeforeAndRetriesTheRest(t *testing.T) {
 	})
 }
 
-// TestRecordsBehindAFailedOneAreHeldBack: a function that reports one record
-// gets those behind it again, too.
-func TestRecordsBehindAFailedOneAreHeldBack(t *testing.T) {
+// unreportedHeldBack: a function that reports one record gets those behind it
+// again, too.
+func unreportedHeldBack(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 3)
 		f := h.start(stage.Mapping{Retries: -1})
@@ -41,7 +41,7 @@ func TestRecordsBehindAFailedOneAreHeldBack(t *testing.T) {
 	})
 }
 
-func TestAnswersThatFailTheWholeBatch(t *testing.T) {
+func answersThatFailTheWholeBatch(t *testing.T) {
 	for _, c := range []struct{ name, body string }{
 		{"not JSON", `<html>`},
 		{"not an object", `["topic-0"]`},
@@ -87,7 +87,7 @@ func TestFailedBatchComesAgainAsItWasAfterGrowingPauses(t *testing.T) {
 	})
 }
 
-func TestExhaustedRecordsGoToTheDeadLettersAndThePartitionGoesOn(t *testing.T) {
+func exhaustedRecordsGoToTheDeadLetters(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.must(h.client.ProduceSync(h.Context(),
 			&kgo.Record{Topic: topic, Partition: 2, Key: []byte("shop/phone"), Value: []byte("v"),
@@ -142,7 +142,7 @@ func TestProgressStartsTheRetriesAnew(t *testing.T) {
 	})
 }
 
-func TestEndlessRetries(t *testing.T) {
+func endlessRetries(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
 		f := h.start(stage.Mapping{Retries: -1})
@@ -153,9 +153,9 @@ func TestEndlessRetries(t *testing.T) {
 	})
 }
 
-// TestBisect: record 5 fails whatever it comes with. Halves without it are
-// done, in order, and it alone goes to the dead letters after its own retries.
-func TestBisect(t *testing.T) {
+// bisect: record 5 fails whatever it comes with. Halves without it are done, in
+// order, and it alone goes to the dead letters after its own retries.
+func bisect(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 8)
 		f := h.start(stage.Mapping{Retries: 2, Bisect: true}, concurrency(2))
@@ -188,10 +188,10 @@ func TestBisect(t *testing.T) {
 	})
 }
 
-// TestBisectPartialAnswers: a reported offset is where a batch is split; if it
-// is the first, the batch is halved, so that records behind it are not counted
+// bisectPartialAnswers: a reported offset is where a batch is split; if it is
+// the first, the batch is halved, so that records behind it are not counted
 // out with it.
-func TestBisectPartialAnswers(t *testing.T) {
+func bisectPartialAnswers(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 6)
 		f := h.start(stage.Mapping{Retries: 0, Bisect: true})
@@ -221,7 +221,7 @@ func TestPartitionsThatFailedTogetherAreTriedApart(t *testing.T) {
 	}
 }
 
-func TestAFailingPartitionDoesNotStopTheOthers(t *testing.T) {
+func failingPartitionAlone(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
 		f := h.start(stage.Mapping{Retries: -1, Window: time.Minute, BatchSize: 1}, func(o *Options) { o.MaxBackoff = time.Second })

@@ -80,8 +80,8 @@ func (p *Poller) forgetAll() {
 // lost forgets partitions. What is in flight of them runs on, and what becomes
 // of it is for the next owner to find out.
 func (p *Poller) lost(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
-	p.commitMu.Lock()
-	defer p.commitMu.Unlock()
+	p.committing <- struct{}{}
+	defer func() { <-p.committing }()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, ids := range topics {
@@ -97,8 +97,12 @@ func (p *Poller) lost(_ context.Context, _ *kgo.Client, topics map[string][]int3
 }
 
 // fetch takes records in until ctx is done, as long as there is room for them.
-// It returns before that when the topic was deleted and created again: the
-// client never follows a topic into its next life.
+// It returns before that where a new session, which goes on from the committed
+// offsets with nothing held, is the way out: for a topic that was deleted and
+// created again, since the client never follows it into its next life; for a new
+// leader whose log is shorter than what was fetched, when the client goes back,
+// and the records it brings would follow those held, which are gone; and for a
+// partition that the client left out.
 func (p *Poller) fetch(ctx context.Context) {
 	for stale := false; !stale && ctx.Err() == nil; {
 		if p.full() {
@@ -109,12 +113,34 @@ func (p *Poller) fetch(ctx context.Context) {
 			continue
 		}
 		fetches := p.client.PollRecords(ctx, maxPoll)
-		if n := fetches.NumRecords(); n > 0 {
+		stale = isStale(fetches)
+		if n := fetches.NumRecords(); n > 0 && !stale {
 			p.takeIn(fetches)
 		}
+		p.holdUnreadable(ctx, fetches)
 		p.client.AllowRebalance()
-		stale = p.report(ctx, fetches)
+		p.report(ctx, fetches)
 	}
+}
+
+// isStale says that the client is of no use any more, or what is held is not.
+func isStale(fetches kgo.Fetches) (stale bool) {
+	fetches.EachError(func(topic string, _ int32, err error) {
+		var reset *kgo.ErrDataLoss
+		stale = stale || errors.Is(err, kerr.UnknownTopicID) || errors.As(err, &reset)
+		for _, refusal := range offsetRefusals {
+			stale = stale || topic != "" && errors.Is(err, refusal)
+		}
+	})
+	return stale
+}
+
+// offsetRefusals are what a broker answers for a partition instead of its
+// committed offset. The client (franz-go 1.22, groupConsumer.fetchOffsets) then
+// leaves the partition out until the group rebalances. The same errors for the
+// whole group, which have no topic, it overcomes by itself.
+var offsetRefusals = []error{
+	kerr.NotCoordinator, kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.TopicAuthorizationFailed,
 }
 
 // full says that the partitions that can go on have enough.
@@ -138,16 +164,22 @@ func (p *Poller) takeIn(fetches kgo.Fetches) {
 		if len(f.Records) == 0 {
 			return
 		}
-		part := p.partitions[f.Partition]
-		if part == nil {
-			part = &partition{id: f.Partition, name: f.Topic + "-" + strconv.Itoa(int(f.Partition))}
-			p.partitions[f.Partition] = part
-		}
+		part := p.held(f)
 		part.add(f.Records, now)
 		p.pauseOrResume(part)
 	})
 	p.updateIdle()
 	signal(p.wake)
+}
+
+// held is what is held of a partition, at first nothing. p.mu is held.
+func (p *Poller) held(f kgo.FetchTopicPartition) *partition {
+	part := p.partitions[f.Partition]
+	if part == nil {
+		part = &partition{id: f.Partition, name: f.Topic + "-" + strconv.Itoa(int(f.Partition)), next: -1}
+		p.partitions[f.Partition] = part
+	}
+	return part
 }
 
 // pauseOrResume stops fetching a partition that has too much or cannot go on.
@@ -170,20 +202,20 @@ func (p *Poller) pauseOrResume(part *partition) {
 }
 
 // report logs what a poll brought besides records. Mostly the client goes on
-// trying by itself; stale says that it never will succeed.
-func (p *Poller) report(ctx context.Context, fetches kgo.Fetches) (stale bool) {
+// trying by itself.
+func (p *Poller) report(ctx context.Context, fetches kgo.Fetches) {
 	failed := false
-	fetches.EachError(func(_ string, partition int32, err error) {
-		if ctx.Err() == nil {
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		switch {
+		case f.Err == nil || ctx.Err() != nil || p.isUnreadable(f):
+		default:
 			failed = true
-			stale = stale || errors.Is(err, kerr.UnknownTopicID)
-			p.o.Log.WarnContext(ctx, "cannot fetch", "partition", partition, "error", err)
+			p.o.Log.WarnContext(ctx, "cannot fetch", "partition", f.Partition, "error", f.Err)
 		}
 	})
 	if failed {
 		wait(ctx, time.Second) // an error that stays would fill the log
 	}
-	return stale
 }
 
 // wait waits for d, or less if ctx is done.

@@ -101,6 +101,9 @@ func (h *harness) start(m stage.Mapping, more ...func(*Options)) *function {
 		Brokers: []string{"localhost:9092"}, Client: []kgo.Opt{kgo.Dialer(h.net.DialContext)},
 		Stage: "detect", Mapping: m, DeadLetters: letters, Invoke: f.invoke,
 	}
+	if m.Retries < 0 {
+		o.DeadLetters = "" // with them, retries end
+	}
 	for _, change := range more {
 		change(&o)
 	}

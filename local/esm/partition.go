@@ -21,6 +21,13 @@ type partition struct {
 	gone   bool // assigned to somebody else meanwhile
 	paused bool // no more is fetched
 
+	next       int64 // the offset that is fetched next, -1 while nothing was fetched
+	unreadable int   // how often in a row what lies there could not be read
+
+	// passed are the offsets that are done although one before them is not. It is
+	// empty unless the batch before a cut failed.
+	passed map[int64]bool
+
 	// A batch that failed is given again alone, in the same bounds or in parts:
 	// cuts are the offsets that a batch must not go beyond, the nearest last.
 	cuts     []int64
@@ -58,6 +65,7 @@ func (p *partition) add(rs []*kgo.Record, now time.Time) {
 		p.bytes += cost(r)
 	}
 	p.records = append(p.records, rs...)
+	p.next, p.unreadable = rs[len(rs)-1].Offset+1, 0
 	p.arrived = append(p.arrived, arrival{rs[len(rs)-1].Offset + 1, now})
 }
 
@@ -73,7 +81,8 @@ func (p *partition) since() time.Time {
 	return p.arrived[0].at
 }
 
-// batch is the longest run of records that one batch may hold.
+// batch is the longest run of records that one batch may hold. The first record
+// is never one that was passed.
 func (p *partition) batch(size int) []*kgo.Record {
 	n := min(size, len(p.records))
 	if p.failing() {
@@ -81,6 +90,30 @@ func (p *partition) batch(size int) []*kgo.Record {
 		for n > 1 && p.records[n-1].Offset >= cut {
 			n--
 		}
+		for i := 1; i < n; i++ {
+			if p.passed[p.records[i].Offset] {
+				n = i
+			}
+		}
+	}
+	return p.records[:n:n]
+}
+
+// pass notes records that are done although one before them is not.
+func (p *partition) pass(rs []*kgo.Record) {
+	if p.passed == nil {
+		p.passed = map[int64]bool{}
+	}
+	for _, r := range rs {
+		p.passed[r.Offset] = true
+	}
+}
+
+// through gives the first n records, which are done, and with them those that
+// were passed right behind.
+func (p *partition) through(n int) []*kgo.Record {
+	for n < len(p.records) && p.passed[p.records[n].Offset] {
+		n++
 	}
 	return p.records[:n:n]
 }
@@ -93,6 +126,7 @@ func (p *partition) drop(n int) {
 	done := p.records[n-1].Offset + 1
 	for i, r := range p.records[:n] {
 		p.bytes -= cost(r)
+		delete(p.passed, r.Offset)
 		p.records[i] = nil // the array lives on under the rest
 	}
 	p.records = p.records[n:]

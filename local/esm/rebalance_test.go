@@ -9,14 +9,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"footfall/shared/stage"
 )
 
-// TestBatchOfARevokedPartitionIsNotCommitted: the first poller's answers come
-// after half of its partitions went to a second one.
-func TestBatchOfARevokedPartitionIsNotCommitted(t *testing.T) {
+// secondPoller: the first poller's answers come after half of its partitions
+// went to a second one.
+func secondPoller(t *testing.T) {
 	bubble(t, func(h *harness) {
 		for p := range int32(4) {
 			h.produce(p, 1)
@@ -221,5 +224,45 @@ func TestATopicCreatedAnewStartsFromItsStart(t *testing.T) {
 		h.produce(0, 2)
 		f.expect("0:[0-1]").ok()
 		h.wantCommitted(0, 2)
+	})
+}
+
+// TestALogThatGotShorterIsReadFromItsNewEnd: a new leader lacks what the former
+// one gave out. What comes then must not stand behind what is held, or one event
+// would have offsets that go back.
+func TestALogThatGotShorterIsReadFromItsNewEnd(t *testing.T) {
+	bubble(t, func(h *harness) {
+		h.produce(0, 6)
+		f := h.start(stage.Mapping{BatchSize: 4, Retries: -1, Window: time.Minute})
+		f.expect("0:[0-3]") // in flight; 4 and 5 are held
+		h.cluster.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+			h.cluster.KeepControl()
+			resp := kreq.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+			rt, rp := kmsg.NewOffsetForLeaderEpochResponseTopic(), kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+			rt.Topic, rp.LeaderEpoch, rp.EndOffset = topic, 0, 2
+			rt.Partitions = append(rt.Partitions, rp)
+			resp.Topics = append(resp.Topics, rt)
+			return resp, nil, true
+		})
+		h.must(h.cluster.MoveTopicPartition(topic, 0, 0)) // a new epoch of the same broker
+		f.expect("0:[0-3]").ok()                          // by a session of its own, from the committed offset
+		f.expect("0:[4-5]").ok()
+		h.wantCommitted(0, 6)
+	})
+}
+
+// TestAPartitionWhoseOffsetIsRefusedOnceComes: the client leaves such a partition
+// out until the group rebalances, which it may never do.
+func TestAPartitionWhoseOffsetIsRefusedOnceComes(t *testing.T) {
+	bubble(t, func(h *harness) {
+		h.produce(0, 1)
+		refused := h.cluster.Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.OffsetFetch}, Topic: topic, Partitions: []int32{0}, Err: kerr.TopicAuthorizationFailed,
+		})
+		h.start(stage.Mapping{Retries: -1}).expect("0:[0-0]").ok()
+		h.wantCommitted(0, 1)
+		if refused.Hits() != 1 {
+			h.Errorf("%d offsets were refused, want 1", refused.Hits())
+		}
 	})
 }

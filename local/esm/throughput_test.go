@@ -62,7 +62,7 @@ func BenchmarkThroughput(b *testing.B) {
 	b.ReportMetric(float64(records)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
 
-func buildEcho(b *testing.B) string {
+func buildEcho(b testing.TB) string {
 	path := filepath.Join(b.TempDir(), "bootstrap")
 	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", path, "footfall/local/runtime/testdata/echo")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -1,0 +1,6 @@
+//go:build race
+
+package faults
+
+// raceDetector slows a run down about tenfold.
+const raceDetector = true

@@ -1,0 +1,5 @@
+//go:build !synctests
+
+package faults
+
+const channelMutexes = false
