@@ -20,6 +20,11 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" help:"Run recorded sightings through the pipeline and say what they told."`
 	Simulate simulateCmd `cmd:"" help:"Make a town of walking people; run it through the pipeline, or write it down."`
 	Invoke   invokeCmd   `cmd:"" set:"partitions=0" help:"Give one function one event, as Lambda would."`
+	Topics   topicsCmd   `cmd:"" help:"Bring the topics of a cluster to what they should be."`
+
+	DeadLetters deadLettersCmd `cmd:"" help:"Look at records that could not be processed, and put them back."`
+	Audit       auditCmd       `cmd:"" help:"Recount walk-ins from the topics and compare with what was counted."`
+	Offsets     offsetsCmd     `cmd:"" help:"Look at how far the stages have read, and get them past what nobody can read."`
 }
 
 // streams are where a command reads and prints.

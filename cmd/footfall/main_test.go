@@ -69,7 +69,8 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Dir:  filepath.Join("testdata", "script"),
+		Cmds: commands,
 		Condition: func(name string) (bool, error) {
 			if name != "recordings" {
 				return false, fmt.Errorf("unknown condition %q", name)

@@ -15,6 +15,8 @@ import (
 
 	"footfall/events"
 	"footfall/local/score"
+	"footfall/shared/audit"
+	"footfall/shared/kafka"
 	"footfall/shared/presence"
 	"footfall/shared/presence/oracle"
 	"footfall/shared/stage"
@@ -81,10 +83,15 @@ func (r *Report) Err() error {
 	return errors.Join(errs...)
 }
 
-// Run reads everything back and computes the report. It takes memory for one
-// partition of sightings at a time.
+// Run reads everything back and computes the report. Of sightings it keeps in
+// memory what is heard in an hour or so, of the rest one entry per walk-in.
 func Run(ctx context.Context, s Sources) (*Report, error) {
-	want, err := expected(ctx, s)
+	client, err := kafka.NewClient(kafka.Config{Brokers: s.Brokers, ClientID: "footfall-check"}, kafka.ReadOptions()...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	want, err := expected(ctx, client, s.Rules)
 	if err != nil {
 		return nil, fmt.Errorf("what the oracle expects: %w", err)
 	}
@@ -96,112 +103,58 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tallies of the visit log: %w", err)
 	}
-	walkIns, err := r.readVisits(ctx, s)
+	walkIns, err := r.readVisits(ctx, client)
 	if err != nil {
 		return nil, err
 	}
 	r.WalkIns = Figures{want.WalkIns, len(walkIns), int(r.Tally.WalkIns)}
-	if r.Enriched, err = r.readEnriched(ctx, s, walkIns); err != nil {
+	if r.Enriched, err = r.readEnriched(ctx, client, s.Pending, walkIns); err != nil {
 		return nil, err
 	}
 	r.Enriched.Oracle = want.Enriched
-	if err := r.readCounts(ctx, s, want); err != nil {
+	if err := r.readCounts(ctx, client, s.Counts, want); err != nil {
 		return nil, err
 	}
 	slices.Sort(r.Wrong) // maps gave it in any order
 	return r, nil
 }
 
-// expected gives the input to the oracle.
-func expected(ctx context.Context, s Sources) (oracle.Expected, error) {
-	var want oracle.Expected
-	var crm []oracle.CRM
-	for _, topic := range []string{events.CRMEventsBackfill, events.CRMEvents} {
-		err := readAll(ctx, s.Brokers, topic, decodeCRM, func(e *oracle.CRM) {
-			if e != nil {
-				crm = append(crm, *e)
+// expected recounts the input.
+func expected(ctx context.Context, client *kgo.Client, rules presence.Rules) (oracle.Expected, error) {
+	want := oracle.Expected{Counts: map[string]int{}}
+	in := audit.Input{Client: client, Rules: rules}
+	crm, err := audit.ReadCRM(ctx, in)
+	if err != nil {
+		return want, err
+	}
+	spans, err := kafka.Spans(ctx, client, events.Sightings)
+	if err != nil {
+		return want, err
+	}
+	for _, s := range spans {
+		_, err := audit.Recount(ctx, in, s, time.Time{}, time.Time{}, func(v audit.Visit) {
+			want.WalkIns++
+			if contact, _ := crm.Whose(v.Device, v.Start); contact != "" {
+				want.Enriched++
+				want.Counts[contact]++
 			}
 		})
 		if err != nil {
 			return want, err
 		}
 	}
-	n, err := partitionsOf(ctx, s.Brokers, events.Sightings)
-	if err != nil {
-		return want, err
-	}
-	for p := range n {
-		heard, err := hearPartition(ctx, s, p)
-		if err != nil {
-			return want, err
-		}
-		want.Add(heard, crm, s.Rules)
-	}
 	return want, nil
 }
 
-func hearPartition(ctx context.Context, s Sources, p int32) ([]oracle.Heard, error) {
-	var heard []oracle.Heard
-	names := map[string]string{} // one string per device
-	var e events.SightingsRecord
-	err := readPartition(ctx, s.Brokers, events.Sightings, p, func(r *kgo.Record) error {
-		err := events.DecodeSightings(r.Key, r.Value, &e)
-		if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
-			return nil // a dead letter, as its topic shows
-		}
-		if err != nil {
-			return err
-		}
-		if e.IsTick {
-			heard = append(heard, oracle.Heard{Tick: presence.InstantOf(e.Tick.At)})
-			return nil
-		}
-		name, ok := names[string(r.Key)]
-		if !ok {
-			name = string(r.Key)
-			names[name] = name
-		}
-		heard = append(heard, oracle.Heard{Device: name, Sighting: presence.Sighting{
-			At: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
-			Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
-		}})
-		return nil
-	})
-	return heard, err
-}
-
-// decodeCRM gives nil for what the oracle need not know: what is undecodable
-// and details of a contact.
-func decodeCRM(key, value []byte) (*oracle.CRM, error) {
-	e, err := events.DecodeCRM(key, value)
-	if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	contact := func(c events.ContactID) string { return string(events.ContactKey(e.Business(), c)) }
-	switch {
-	case e.Login != nil:
-		device := string(events.DeviceKey(e.Login.Business, e.Login.Device))
-		return &oracle.CRM{At: e.At(), Device: device, Contact: contact(e.Login.Contact)}, nil
-	case e.Deleted != nil:
-		return &oracle.CRM{At: e.At(), Contact: contact(e.Deleted.Contact)}, nil
-	case e.Changed.MergedInto != "":
-		return &oracle.CRM{At: e.At(), Contact: contact(e.Changed.Contact), Into: contact(e.Changed.MergedInto)}, nil
-	}
-	return nil, nil
-}
-
 // readVisits reads the walk-ins, each id once, and how long they stayed.
-func (r *Report) readVisits(ctx context.Context, s Sources) (map[events.WalkInID]events.WalkIn, error) {
+func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events.WalkInID]events.WalkIn, error) {
 	walkIns := map[events.WalkInID]events.WalkIn{}
-	err := readAll(ctx, s.Brokers, events.WalkIns, events.DecodeWalkIn, func(w events.WalkIn) { walkIns[w.ID] = w })
+	err := readAll(ctx, client, events.WalkIns, events.DecodeWalkIn, func(w events.WalkIn) { walkIns[w.ID] = w })
 	if err != nil {
 		return nil, err
 	}
 	lastSeen := map[events.WalkInID]time.Time{}
-	err = readAll(ctx, s.Brokers, events.VisitsEnded, events.DecodeVisitEnded, func(v events.VisitEnded) {
+	err = readAll(ctx, client, events.VisitsEnded, events.DecodeVisitEnded, func(v events.VisitEnded) {
 		_, again := lastSeen[v.ID]
 		if _, told := walkIns[v.ID]; !told && !again {
 			r.Wrong = append(r.Wrong, fmt.Sprintf("visit %s of %s/%s ended without a walk-in", v.ID, v.Business, v.Device))
@@ -229,9 +182,11 @@ func (r *Report) readVisits(ctx context.Context, s Sources) (map[events.WalkInID
 
 // readEnriched counts the enriched walk-ins on their topic and in the table,
 // which is asked for every walk-in that either topic tells.
-func (r *Report) readEnriched(ctx context.Context, s Sources, walkIns map[events.WalkInID]events.WalkIn) (Figures, error) {
+func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending stage.Pending,
+	walkIns map[events.WalkInID]events.WalkIn,
+) (Figures, error) {
 	told := map[events.WalkInID]events.EnrichedWalkIn{}
-	err := readAll(ctx, s.Brokers, events.EnrichedWalkIns, events.DecodeEnrichedWalkIn, func(e events.EnrichedWalkIn) {
+	err := readAll(ctx, client, events.EnrichedWalkIns, events.DecodeEnrichedWalkIn, func(e events.EnrichedWalkIn) {
 		if former, ok := told[e.ID]; ok && former.Contact != e.Contact {
 			r.Wrong = append(r.Wrong, fmt.Sprintf("walk-in %s was told as %s's and as %s's", e.ID, former.Contact, e.Contact))
 		}
@@ -251,7 +206,7 @@ func (r *Report) readEnriched(ctx context.Context, s Sources, walkIns map[events
 	}
 	stored := 0
 	for id, w := range walkIns {
-		all, err := s.Pending.OfDevice(ctx, stage.IdentityKey{Business: w.Business, Device: w.Device}, w.StartedAt)
+		all, err := pending.OfDevice(ctx, stage.IdentityKey{Business: w.Business, Device: w.Device}, w.StartedAt)
 		if err != nil {
 			return Figures{}, fmt.Errorf("walk-in %s in the table: %w", id, err)
 		}
@@ -264,9 +219,9 @@ func (r *Report) readEnriched(ctx context.Context, s Sources, walkIns map[events
 
 // readCounts compares the count of every contact that the oracle or the topic
 // knows.
-func (r *Report) readCounts(ctx context.Context, s Sources, want oracle.Expected) error {
+func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stage.Counts, want oracle.Expected) error {
 	told := map[stage.CountKey]events.WalkInCount{}
-	err := readAll(ctx, s.Brokers, events.WalkInCounts, events.DecodeWalkInCount, func(c events.WalkInCount) {
+	err := readAll(ctx, client, events.WalkInCounts, events.DecodeWalkInCount, func(c events.WalkInCount) {
 		key := stage.CountKey{Business: c.Business, Contact: c.Contact}
 		if former, ok := told[key]; !ok || c.Version > former.Version {
 			told[key] = c
@@ -285,7 +240,7 @@ func (r *Report) readCounts(ctx context.Context, s Sources, want oracle.Expected
 		}
 	}
 	for key, c := range told {
-		if err := r.compareCount(ctx, s.Counts, key, c.Total, want); err != nil {
+		if err := r.compareCount(ctx, counts, key, c.Total, want); err != nil {
 			return err
 		}
 	}

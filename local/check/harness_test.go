@@ -49,7 +49,7 @@ func newWorld(t *testing.T, leaveOut string) *world {
 	}
 	t.Cleanup(func() { _ = b.Close() })
 	w := &world{t: t, next: map[string]int64{}}
-	if w.client, err = kafka.NewClient(kafka.Config{Brokers: b.Addrs()}); err != nil {
+	if w.client, err = kafka.NewClient(kafka.Config{Brokers: b.Addrs()}, kafka.ReadOptions()...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.client.Close)
@@ -80,11 +80,8 @@ func (w *world) work(ctx context.Context) error {
 		for p := range int32(partitions) {
 			b := stage.Batch{Topic: r.topic, Partition: p}
 			at := fmt.Sprintf("%s/%d", r.topic, p)
-			err := readPartition(ctx, w.Brokers, r.topic, p, func(k *kgo.Record) error {
-				if k.Offset >= w.next[at] {
-					b.Records = append(b.Records, stage.Record{Topic: r.topic, Partition: p, Offset: k.Offset, Timestamp: k.Timestamp, Key: k.Key, Value: k.Value})
-				}
-				return nil
+			err := w.readFrom(ctx, r.topic, p, w.next[at], func(k *kgo.Record) {
+				b.Records = append(b.Records, stage.Record{Topic: r.topic, Partition: p, Offset: k.Offset, Timestamp: k.Timestamp, Key: k.Key, Value: k.Value})
 			})
 			if err == nil && len(b.Records) > 0 {
 				err = r.handler.Handle(ctx, b)
@@ -96,6 +93,20 @@ func (w *world) work(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// readFrom gives what a partition holds from an offset on.
+func (w *world) readFrom(ctx context.Context, topic string, p int32, from int64, each func(*kgo.Record)) error {
+	spans, err := kafka.Spans(ctx, w.client, topic)
+	if err != nil {
+		return err
+	}
+	s := spans[p]
+	s.From = max(s.From, from)
+	return kafka.Read(ctx, w.client, []kafka.Span{s}, func(r *kgo.Record) error {
+		each(r)
+		return nil
+	})
 }
 
 // put writes one record as a stage would; event may be raw bytes.
@@ -119,11 +130,10 @@ func (w *world) lose(topic string, key []byte) {
 	w.t.Helper()
 	p := events.Partition(key, partitions)
 	end := int64(-1)
-	err := readPartition(w.t.Context(), w.Brokers, topic, p, func(k *kgo.Record) error {
+	err := w.readFrom(w.t.Context(), topic, p, 0, func(k *kgo.Record) {
 		if end < 0 && string(k.Key) == string(key) {
 			end = k.Offset + 1
 		}
-		return nil
 	})
 	var offsets kadm.Offsets
 	offsets.AddOffset(topic, p, end, -1)

@@ -1,5 +1,8 @@
-// Package kafka connects the stages to Kafka: it produces their records, looks
-// topics up and creates them.
+// Package kafka connects Footfall to Kafka. Stages produce with it and look
+// topics up (Producer, TopicInfos). People and the audit bring topics to what they
+// should be (PlanTopics), read them (Spans, Read), put dead letters back (Letter,
+// Redriver), and look at the offsets of consumer groups and move them
+// (GroupOffsets, PlanShift). All of it works on a client of NewClient.
 package kafka
 
 import (
@@ -70,10 +73,10 @@ const linger = 5 * time.Millisecond
 // zstdFastest is the fastest level of zstd (of klauspost/compress).
 const zstdFastest = 1
 
-// NewClient makes a client for NewProducer, NewTopicInfos and CreateTopics. It
-// connects when it is first used. opts come after the package's own options and
-// can replace them. The caller closes it; nothing is buffered in it once
-// Produce has returned without an error.
+// NewClient makes a client for all that this package does. It connects when it is
+// first used. opts come after the package's own options and can replace them. The
+// caller closes it; nothing is buffered in it once Produce has returned without
+// an error.
 func NewClient(cfg Config, opts ...kgo.Opt) (*kgo.Client, error) {
 	auth, err := cfg.auth()
 	if err != nil {

@@ -91,8 +91,8 @@ func (t *TopicInfos) ask(ctx context.Context, topic string) (stage.TopicInfo, er
 	return stage.TopicInfo{ID: hex.EncodeToString(got.TopicID[:]), Partitions: int32(len(got.Partitions))}, nil
 }
 
-// TopicConfigs are the settings that a topic of the pipeline is created with, by
-// their names in Kafka.
+// TopicConfigs are the settings that a topic of the pipeline has, by their names
+// in Kafka.
 func TopicConfigs(t events.Topic) map[string]string {
 	// Express brokers refuse records whose timestamp is over a day old unless
 	// this is raised, and a replay writes records as old as the retention.
@@ -126,7 +126,7 @@ func CreateTopics(ctx context.Context, client *kgo.Client, topics []events.Topic
 		if partitions > 0 {
 			one.NumPartitions = partitions
 		}
-		for name, value := range TopicConfigs(t) {
+		for name, value := range configsFor(client, t) {
 			config := kmsg.NewCreateTopicsRequestTopicConfig()
 			config.Name, config.Value = name, &value
 			one.Configs = append(one.Configs, config)
@@ -144,9 +144,9 @@ func CreateTopics(ctx context.Context, client *kgo.Client, topics []events.Topic
 			continue
 		}
 		if t.ErrorMessage != nil {
-			err = fmt.Errorf("%w: %s", err, *t.ErrorMessage)
+			err = told(err, *t.ErrorMessage)
 		}
-		errs = append(errs, fmt.Errorf("kafka: create topic %s: %w", t.Topic, err))
+		errs = append(errs, of(err, "create", t.Topic))
 	}
 	return errors.Join(errs...)
 }

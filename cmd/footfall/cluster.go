@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/shared/kafka"
+)
+
+// clusterFlags say which Kafka cluster a command works on: the one that
+// `footfall local` names when it starts, or one in AWS.
+type clusterFlags struct {
+	Brokers   []string `required:"" placeholder:"HOST:PORT" help:"Bootstrap addresses of the cluster."`
+	KafkaAuth string   `enum:"none,iam" default:"none" help:"How to authenticate: none, or iam with the credentials of the AWS SDK."`
+}
+
+// patience is how long a request may be tried again. People wait for it, who may
+// only have mistyped an address: the client's own patience is minutes.
+const patience = 15 * time.Second
+
+// client makes a client for the cluster, with opts behind its own options. It
+// connects when it is first used. The caller closes it.
+func (f clusterFlags) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
+	var credentials aws.CredentialsProvider
+	if f.KafkaAuth == kafka.AuthIAM {
+		cfg, err := awsconfig.LoadDefaultConfig(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("AWS settings: %w", err)
+		}
+		credentials = cfg.Credentials
+	}
+	return kafka.NewClient(kafka.Config{
+		Brokers: f.Brokers, Auth: f.KafkaAuth, Credentials: credentials, ClientID: "footfall",
+	}, append([]kgo.Opt{kgo.RetryTimeout(patience)}, opts...)...)
+}

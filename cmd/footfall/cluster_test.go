@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"net"
+	"testing"
+)
+
+// With iam the first thing said to a broker is TLS, and without it is not: the
+// flag reaches the client.
+func TestKafkaAuthReachesTheClient(t *testing.T) {
+	t.Setenv("AWS_REGION", "eu-central-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "x")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+	for auth, want := range map[string]byte{"iam": 0x16, "none": 0x00} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		client, err := clusterFlags{Brokers: []string{l.Addr().String()}, KafkaAuth: auth}.client(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		pinged := make(chan error, 1)
+		go func() { pinged <- client.Ping(ctx) }()
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := make([]byte, 1)
+		if _, err := conn.Read(first); err != nil || first[0] != want {
+			t.Errorf("%s: first byte %#x, %v, want %#x", auth, first[0], err, want)
+		}
+		cancel()
+		conn.Close()
+		if err := <-pinged; err == nil {
+			t.Errorf("%s: a broker that says nothing passes for one", auth)
+		}
+	}
+}

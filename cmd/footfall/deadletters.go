@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/events"
+	"footfall/shared/kafka"
+)
+
+// deadLettersCmd is what people do with records that could not be processed.
+type deadLettersCmd struct {
+	List    letterListCmd    `cmd:"" help:"List dead letters, and count them by reason."`
+	Show    letterShowCmd    `cmd:"" help:"Show one dead letter with all there is in it."`
+	Redrive letterRedriveCmd `cmd:"" help:"Put dead letters back where they came from."`
+}
+
+// letterFlags say which dead letters are meant.
+type letterFlags struct {
+	Topic     []string        `placeholder:"NAME" help:"Of this topic, which may be named without -dead-letters; otherwise of all."`
+	Reason    []events.Reason `placeholder:"REASON" help:"With this reason, such as undecodable."`
+	Stage     []string        `placeholder:"NAME" help:"Given up by this stage."`
+	Partition []int32         `placeholder:"N" help:"In this partition of the dead-letter topic."`
+	Key       *string         `placeholder:"KEY" help:"Of records with this key."`
+	Since     momentFlag      `placeholder:"TIME" help:"Of records from this time on: 2026-11-21, 2026-11-21T18:00:00Z, or 36h for so long ago."`
+	Until     momentFlag      `placeholder:"TIME" help:"Of records before this time."`
+}
+
+// topics names the dead-letter topics that are meant.
+func (f *letterFlags) topics() ([]string, error) {
+	all := kafka.DeadLetterTopics()
+	if len(f.Topic) == 0 {
+		return all, nil
+	}
+	var chosen []string
+	for _, name := range f.Topic {
+		if t, ok := events.TopicByName(name); ok && t.DeadLetters != "" {
+			name = t.DeadLetters
+		}
+		if !slices.Contains(all, name) {
+			return nil, fmt.Errorf("--topic %s: there are %s", name, strings.Join(all, ", "))
+		}
+		chosen = append(chosen, name)
+	}
+	return chosen, nil
+}
+
+// Validate refuses topics that hold no dead letters.
+func (f *letterFlags) Validate() error {
+	_, err := f.topics()
+	return err
+}
+
+func (f *letterFlags) filter() kafka.LetterFilter {
+	filter := kafka.LetterFilter{
+		Reasons: f.Reason, Stages: f.Stage, Partitions: f.Partition,
+		Since: f.Since.Time, Until: f.Until.Time,
+	}
+	if f.Key != nil {
+		filter.Key = []byte(*f.Key)
+	}
+	return filter
+}
+
+// letterBox is where the dead letters that are meant lie.
+type letterBox struct {
+	client   *kgo.Client
+	redriver *kafka.Redriver // knows which were put back
+	spans    []kafka.Span    // of the partitions that are meant, with something in them
+	filter   kafka.LetterFilter
+	seen     int // letters that were read, with those that are not meant
+}
+
+// open looks at what there is, with a client that has kafka.ReadOptions.
+func (f *letterFlags) open(ctx context.Context, client *kgo.Client) (*letterBox, error) {
+	topics, err := f.topics()
+	if err != nil {
+		return nil, err
+	}
+	redriver, err := kafka.NewRedriver(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	spans, err := kafka.Spans(ctx, client, topics...)
+	if err != nil {
+		return nil, err
+	}
+	spans = slices.DeleteFunc(spans, func(s kafka.Span) bool {
+		return s.Len() == 0 || len(f.Partition) > 0 && !slices.Contains(f.Partition, s.Partition)
+	})
+	return &letterBox{client: client, redriver: redriver, spans: spans, filter: f.filter()}, nil
+}
+
+// each gives the letters of a span that are meant, and says on w which offsets
+// cannot be read.
+func (b *letterBox) each(ctx context.Context, w io.Writer, s kafka.Span, do func(*kafka.Letter) error) error {
+	return kafka.ReadAround(ctx, b.client, s, func(r *kgo.Record) error {
+		b.seen++
+		l := kafka.ReadLetter(r)
+		if !b.filter.Match(&l) {
+			return nil
+		}
+		return do(&l)
+	}, func(left kafka.Span, err error) {
+		fmt.Fprintf(w, "note: %s: offsets %d to %d cannot be read: %v\n", left, left.From, left.To-1, err)
+	})
+}
+
+// momentFlag is a moment that people write down: a date (UTC), a time as in RFC
+// 3339, or how long ago it was.
+type momentFlag struct{ time.Time }
+
+// UnmarshalText reads a moment.
+func (m *momentFlag) UnmarshalText(text []byte) error {
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, string(text)); err == nil {
+			m.Time = t
+			return nil
+		}
+	}
+	ago, err := time.ParseDuration(string(text))
+	if err != nil || ago < 0 {
+		return fmt.Errorf("%q is none of 2026-11-21, 2026-11-21T18:00:00Z and 36h", text)
+	}
+	m.Time = time.Now().Add(-ago).Truncate(time.Second)
+	return nil
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/kafka"
+)
+
+// letterListCmd lists dead letters.
+type letterListCmd struct {
+	clusterFlags
+	letterFlags
+	Open bool `help:"Only those that were not put back."`
+	JSON bool `help:"Print a JSON object a line instead of a table."`
+}
+
+// Help says what the table tells.
+func (c *letterListCmd) Help() string {
+	return `TIME is that of the record. ORIGIN is where the record was: a ? stands for what nobody wrote down, as with records
+that Lambda itself delivered to a failure destination. BACK tells whether the letter was put back by redrive; letters
+that were stay in their topic until retention drops them.`
+}
+
+// letterTally counts the letters of one reason.
+type letterTally struct {
+	reason      events.Reason
+	total, back int
+}
+
+// Run prints what is found partition by partition, while reading.
+func (c *letterListCmd) Run(ctx context.Context, s streams) error {
+	client, err := c.client(ctx, kafka.ReadOptions()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	box, err := c.open(ctx, client)
+	if err != nil {
+		return err
+	}
+	out := letterPrinter(s.out, c.JSON)
+	tallies := map[events.Reason]*letterTally{}
+	for _, span := range box.spans {
+		err := box.each(ctx, s.err, span, func(l *kafka.Letter) error {
+			back := box.redriver.Done(l.Place)
+			if back && c.Open {
+				return nil
+			}
+			t := tallies[l.Reason]
+			if t == nil {
+				t = &letterTally{reason: l.Reason}
+				tallies[l.Reason] = t
+			}
+			t.total++
+			if back {
+				t.back++
+			}
+			return out.print(l, back)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := out.flush(); err != nil || c.JSON {
+		return err
+	}
+	if len(tallies) == 0 && box.seen > 0 {
+		fmt.Fprintf(s.out, "no dead letters match, of %d there are\n", box.seen)
+		return nil
+	}
+	printTallies(s.out, tallies)
+	return nil
+}
+
+// printTallies counts by reason, the most frequent first.
+func printTallies(w io.Writer, tallies map[events.Reason]*letterTally) {
+	var all []*letterTally
+	sum := letterTally{reason: "in all"}
+	for _, t := range tallies {
+		all = append(all, t)
+		sum.total += t.total
+		sum.back += t.back
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(w, "no dead letters")
+		return
+	}
+	slices.SortFunc(all, func(a, b *letterTally) int {
+		return cmp.Or(cmp.Compare(b.total, a.total), cmp.Compare(a.reason, b.reason))
+	})
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range append(all, &sum) {
+		fmt.Fprintf(t, "%s\t%d", printable([]byte(r.reason)), r.total)
+		if r.back > 0 {
+			fmt.Fprintf(t, "\t%d of them put back", r.back)
+		}
+		fmt.Fprintln(t)
+	}
+	flush(t)
+}
+
+// letterLine is a dead letter as --json prints it. Partition and offset of the
+// origin are null where they are not known.
+type letterLine struct {
+	Topic     string        `json:"topic"`
+	Partition int32         `json:"partition"`
+	Offset    int64         `json:"offset"`
+	Time      time.Time     `json:"time"`
+	Key       *string       `json:"key"`
+	Reason    events.Reason `json:"reason"`
+	Error     string        `json:"error,omitempty"`
+	Stage     string        `json:"stage,omitempty"`
+	Origin    struct {
+		Topic     string `json:"topic"`
+		Partition *int32 `json:"partition"`
+		Offset    *int64 `json:"offset"`
+	} `json:"origin"`
+	Bytes    int  `json:"bytes"`
+	Redrives int  `json:"redrives"`
+	PutBack  bool `json:"put_back"`
+}
+
+func lineOf(l *kafka.Letter, back bool) letterLine {
+	line := letterLine{
+		Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Time: l.Time.UTC(),
+		Reason: l.Reason, Error: l.Error, Stage: l.Stage, Bytes: l.Size(), Redrives: l.Redrives, PutBack: back,
+	}
+	if l.Key != nil {
+		key := string(l.Key)
+		line.Key = &key
+	}
+	line.Origin.Topic = l.Origin.Topic
+	if l.Origin.Partition >= 0 {
+		line.Origin.Partition = &l.Origin.Partition
+	}
+	if l.Origin.Offset >= 0 {
+		line.Origin.Offset = &l.Origin.Offset
+	}
+	return line
+}
+
+// letterOutput prints letters one after the other.
+type letterOutput struct {
+	print func(l *kafka.Letter, back bool) error
+	flush func() error
+}
+
+// tableChunk is after how many lines a table is let out: its columns may move
+// then, but a long list is seen while it is read.
+const tableChunk = 500
+
+func letterPrinter(w io.Writer, asJSON bool) letterOutput {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		return letterOutput{
+			print: func(l *kafka.Letter, back bool) error { return enc.Encode(lineOf(l, back)) },
+			flush: func() error { return nil },
+		}
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	lines := 0
+	return letterOutput{
+		print: func(l *kafka.Letter, back bool) error {
+			if lines == 0 {
+				fmt.Fprintln(t, "TOPIC\tPARTITION\tOFFSET\tTIME\tREASON\tSTAGE\tORIGIN\tBYTES\tBACK")
+			}
+			lines++
+			yes := "-"
+			if back {
+				yes = "yes"
+			}
+			fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Topic, l.Partition, l.Offset, l.Time.UTC().Format(time.RFC3339),
+				printable([]byte(l.Reason)), printable([]byte(cmp.Or(l.Stage, "-"))), l.Origin, l.Size(), yes)
+			if lines%tableChunk == 0 {
+				return t.Flush()
+			}
+			return nil
+		},
+		flush: t.Flush,
+	}
+}
+
+// printable gives text that a terminal may be shown: records hold what anybody
+// sent.
+func printable(b []byte) string {
+	if quoted := strconv.Quote(string(b)); quoted != `"`+string(b)+`"` {
+		return quoted
+	}
+	return string(b)
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"time"
+
+	"footfall/shared/kafka"
+)
+
+// letterRedriveCmd puts dead letters back.
+type letterRedriveCmd struct {
+	clusterFlags
+	letterFlags
+	Yes         bool    `help:"Do it. Without this, redrive only says what it would put back."`
+	Rate        float64 `default:"0" placeholder:"N" help:"At most so many records a second; 0 for as many as go."`
+	MaxRedrives int     `default:"3" placeholder:"N" help:"Leave out letters whose record was put back so often already [3]."`
+	Force       bool    `help:"Put those back too."`
+}
+
+// Help says what a redrive does, and what it promises.
+func (c *letterRedriveCmd) Help() string {
+	return `A letter goes back to the topic it came from, with its key, its value and its own headers; its partition is that of its
+key. Its timestamp is new. It is read there by whatever reads that topic: by the stage that gave it up, and by others of
+the same topic that had no trouble with it. They know a record that comes again by the ids in it.
+
+Mend the cause first: a letter that fails again is a dead letter again, with the header footfall-redrives telling how
+often. The header footfall-redriven-from of a record tells which letter it was.
+
+The consumer group ` + kafka.RedriveGroup + ` keeps which letters were put back, so redrive can be run again at any time
+and goes on with those left. No letter is lost. Each is put back once; only where redrive is killed, or loses the
+cluster, between the writing of up to ` + strconv.Itoa(maxRound) + ` records and the note of it, the next one writes these again, which changes no
+count. One redrive at a time: a second one stops when it meets the other's notes.`
+}
+
+// Validate refuses a rate that never ends, and what no letter can meet.
+func (c *letterRedriveCmd) Validate() error {
+	if !(c.Rate >= 0) || math.IsInf(c.Rate, 1) {
+		return fmt.Errorf("--rate %v is not a number of records a second", c.Rate)
+	}
+	if c.MaxRedrives < 0 {
+		return fmt.Errorf("--max-redrives %d is negative", c.MaxRedrives)
+	}
+	return nil
+}
+
+// maxRound is how many letters are put back between two notes of it.
+const maxRound = 100
+
+// Run counts what is meant, and with --yes puts it back.
+func (c *letterRedriveCmd) Run(ctx context.Context, s streams) error {
+	client, err := c.client(ctx, kafka.ReadOptions()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	box, err := c.open(ctx, client)
+	if err != nil {
+		return err
+	}
+	plan, err := c.plan(ctx, s, box)
+	if err != nil {
+		return err
+	}
+	if plan.tooLarge > 0 {
+		fmt.Fprintf(s.out, "%d left out: with the headers of a redrive they are larger than their topic takes\n", plan.tooLarge)
+	}
+	if plan.refused > 0 {
+		fmt.Fprintf(s.out, "%d left out: put back %d times or more already; --force puts them back all the same\n", plan.refused, c.MaxRedrives)
+	}
+	if !c.Yes {
+		fmt.Fprintf(s.out, "%d to put back; --yes does it\n", plan.total)
+		return nil
+	}
+	w := &redriveWork{letterRedriveCmd: c, box: box, progress: newProgress(s.err, "putting back", plan.total), total: plan.total}
+	err = w.all(ctx)
+	took := w.progress.done()
+	fmt.Fprintf(s.err, "that took %s\n", span(took))
+	fmt.Fprintf(s.out, "%d put back\n", w.done)
+	if left := plan.total - w.done; err == nil && left > 0 {
+		fmt.Fprintf(s.out, "%d were gone when their turn came: retention has dropped them\n", left)
+	}
+	return err
+}
+
+// redrivePlan is what a redrive finds to do.
+type redrivePlan struct {
+	total    int64
+	refused  int // put back too often already
+	tooLarge int
+}
+
+// plan counts the letters; in a dry run it lists them too.
+func (c *letterRedriveCmd) plan(ctx context.Context, s streams, box *letterBox) (redrivePlan, error) {
+	var plan redrivePlan
+	out := letterPrinter(s.out, false)
+	for _, span := range box.spans {
+		err := box.each(ctx, s.err, span, func(l *kafka.Letter) error {
+			switch {
+			case box.redriver.Done(l.Place):
+				return nil
+			case !l.Fits():
+				plan.tooLarge++
+				return nil
+			case c.refuses(l):
+				plan.refused++
+				return nil
+			}
+			plan.total++
+			if c.Yes {
+				return nil
+			}
+			return out.print(l, false)
+		})
+		if err != nil {
+			return plan, err
+		}
+	}
+	return plan, out.flush()
+}
+
+func (c *letterRedriveCmd) refuses(l *kafka.Letter) bool {
+	return !c.Force && l.Redrives >= c.MaxRedrives
+}
+
+// redriveWork is a redrive under way.
+type redriveWork struct {
+	*letterRedriveCmd
+	box         *letterBox
+	progress    *progress
+	done, total int64
+	free        time.Time // when the rate allows the next round
+}
+
+func (w *redriveWork) all(ctx context.Context) error {
+	var errs []error
+	for _, span := range w.box.spans {
+		// What stops one partition, such as another redrive, need not stop the
+		// others.
+		if err := w.partition(ctx, span); err != nil {
+			errs = append(errs, err)
+			// Without brokers the other partitions would each wait for them.
+			if ctx.Err() != nil || w.box.client.Ping(ctx) != nil {
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (w *redriveWork) partition(ctx context.Context, span kafka.Span) error {
+	size := maxRound
+	if w.Rate > 0 {
+		size = max(min(int(w.Rate), maxRound), 1)
+	}
+	round := make([]kafka.Letter, 0, size)
+	send := func() error {
+		err := w.round(ctx, span, round)
+		round = round[:0]
+		return err
+	}
+	err := w.box.each(ctx, io.Discard, span, func(l *kafka.Letter) error {
+		if w.box.redriver.Done(l.Place) || !l.Fits() || w.refuses(l) {
+			return nil
+		}
+		round = append(round, *l)
+		if len(round) < size {
+			return nil
+		}
+		return send()
+	})
+	if err == nil && len(round) > 0 {
+		err = send()
+	}
+	return err
+}
+
+// round puts letters back when the rate allows it.
+func (w *redriveWork) round(ctx context.Context, span kafka.Span, letters []kafka.Letter) error {
+	if err := waitUntil(ctx, w.free); err != nil {
+		return err
+	}
+	if w.Rate > 0 {
+		w.free = time.Now().Add(time.Duration(float64(len(letters)) / w.Rate * float64(time.Second)))
+	}
+	n, err := w.box.redriver.Redrive(ctx, span, letters)
+	w.done += int64(n)
+	w.progress.at(w.done, w.total, fmt.Sprintf("%d of %d, of %s", w.done, w.total, span))
+	return err
+}
+
+// waitUntil waits for a moment that may be over.
+func waitUntil(ctx context.Context, at time.Time) error {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/events"
+	"footfall/shared/kafka"
+)
+
+// letterShowCmd shows one dead letter.
+type letterShowCmd struct {
+	clusterFlags
+	Letter string `arg:"" name:"topic/partition/offset" help:"Where it lies, as list tells it."`
+}
+
+// Validate refuses what names no letter.
+func (c *letterShowCmd) Validate() error {
+	at, err := kafka.ParsePlace(c.Letter)
+	if err != nil {
+		return err
+	}
+	if all := kafka.DeadLetterTopics(); !slices.Contains(all, at.Topic) {
+		return fmt.Errorf("%s holds no dead letters: there are %s", at.Topic, strings.Join(all, ", "))
+	}
+	return nil
+}
+
+// Run reads that one record.
+func (c *letterShowCmd) Run(ctx context.Context, s streams) error {
+	at, err := kafka.ParsePlace(c.Letter)
+	if err != nil {
+		return err
+	}
+	client, err := c.client(ctx, kafka.ReadOptions()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	redriver, err := kafka.NewRedriver(ctx, client)
+	if err != nil {
+		return err
+	}
+	letter, err := findLetter(ctx, client, at)
+	if err != nil {
+		return err
+	}
+	showLetter(s.out, letter, redriver.Done(at))
+	return nil
+}
+
+// errNoLetter is about a place where nothing is, or nothing any more.
+var errNoLetter = errors.New("there is no such record")
+
+func findLetter(ctx context.Context, client *kgo.Client, at kafka.Place) (*kafka.Letter, error) {
+	spans, err := kafka.Spans(ctx, client, at.Topic)
+	if err != nil {
+		return nil, err
+	}
+	if int(at.Partition) >= len(spans) {
+		return nil, fmt.Errorf("%s: %w", at, errNoLetter)
+	}
+	s := spans[at.Partition]
+	if at.Offset < s.From || at.Offset >= s.To {
+		return nil, fmt.Errorf("%s: %w: the partition holds the offsets from %d to %d", at, errNoLetter, s.From, s.To-1)
+	}
+	s.From, s.To = at.Offset, at.Offset+1
+	var found *kafka.Letter
+	err = kafka.Read(ctx, client, []kafka.Span{s}, func(r *kgo.Record) error {
+		l := kafka.ReadLetter(r)
+		found = &l
+		return nil
+	})
+	if err == nil && found == nil {
+		err = fmt.Errorf("%s: %w", at, errNoLetter)
+	}
+	return found, err
+}
+
+func showLetter(w io.Writer, l *kafka.Letter, back bool) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
+	row("dead letter", l.Place.String())
+	row("origin", l.Origin.String())
+	row("reason", printable([]byte(l.Reason)))
+	row("error", printable([]byte(cmp.Or(l.Error, "-"))))
+	row("stage", printable([]byte(cmp.Or(l.Stage, "-"))))
+	row("record time", l.Time.UTC().Format(time.RFC3339Nano))
+	row("redrives", strconv.Itoa(l.Redrives))
+	row("put back", map[bool]string{true: "yes", false: "no"}[back])
+	for _, h := range l.Headers {
+		row("header", printable([]byte(h.Key))+" = "+printable(h.Value))
+	}
+	if l.Key == nil {
+		row("key", "null")
+	} else {
+		row("key", printable(l.Key))
+	}
+	flush(t)
+	showValue(w, l)
+}
+
+// maxDump is how many bytes of an undecodable value are shown.
+const maxDump = 4 << 10
+
+// showValue shows a value as its topic's records are read, and as bytes where
+// that cannot be done. Values hold no MAC addresses: ingest has replaced them.
+func showValue(w io.Writer, l *kafka.Letter) {
+	if l.Value == nil {
+		fmt.Fprintln(w, "value        null")
+		return
+	}
+	decoded, err := decodeValue(l.Origin.Topic, l.Key, l.Value)
+	if err == nil {
+		fmt.Fprintf(w, "value        %d bytes, which decode to\n%s\n", len(l.Value), decoded)
+		return
+	}
+	if json.Valid(l.Value) && bytes.ContainsAny(l.Value, "{") {
+		fmt.Fprintf(w, "value        %d bytes of JSON: %v\n%s\n", len(l.Value), err, indented(l.Value))
+		return
+	}
+	shown := l.Value[:min(len(l.Value), maxDump)]
+	fmt.Fprintf(w, "value        %d bytes: %v\n%s", len(l.Value), err, hex.Dump(shown))
+	if len(shown) < len(l.Value) {
+		fmt.Fprintf(w, "and %d bytes more\n", len(l.Value)-len(shown))
+	}
+}
+
+// decodeValue gives the JSON of a record of a topic.
+func decodeValue(topic string, key, value []byte) (string, error) {
+	var v any
+	var err error
+	switch topic {
+	case events.Sightings:
+		var r events.SightingsRecord
+		if err = events.DecodeSightings(key, value, &r); r.IsTick {
+			v = r.Tick
+		} else {
+			v = r.Sighting
+		}
+	case events.CRMEvents, events.CRMEventsBackfill:
+		v, err = events.DecodeCRM(key, value)
+	case events.DeviceContacts:
+		v, err = events.DecodeDeviceContact(key, value)
+	case events.WalkIns:
+		v, err = events.DecodeWalkIn(key, value)
+	case events.VisitsEnded:
+		v, err = events.DecodeVisitEnded(key, value)
+	case events.EnrichedWalkIns:
+		v, err = events.DecodeEnrichedWalkIn(key, value)
+	case events.WalkInCounts:
+		v, err = events.DecodeWalkInCount(key, value)
+	default:
+		err = fmt.Errorf("%q is no topic whose records are known", topic)
+	}
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(v)
+	return indented(text), err
+}
+
+func indented(text []byte) string {
+	var out bytes.Buffer
+	if err := json.Indent(&out, text, "", "  "); err != nil {
+		return printable(text)
+	}
+	return out.String()
+}

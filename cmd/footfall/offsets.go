@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+
+	"footfall/local/esm"
+	"footfall/shared/kafka"
+	"footfall/shared/stage"
+)
+
+// offsetsCmd is what people do with how far a stage has read.
+type offsetsCmd struct {
+	Show  offsetsShowCmd  `cmd:"" help:"Show how far consumer groups are in every partition."`
+	Shift offsetsShiftCmd `cmd:"" help:"Move one group in one partition, past a batch that no client can read."`
+}
+
+// offsetsShowCmd shows committed offsets.
+type offsetsShowCmd struct {
+	clusterFlags
+	Group     string `placeholder:"NAME" help:"This group; otherwise those of all stages."`
+	Topic     string `placeholder:"NAME" help:"On this topic only."`
+	Partition *int32 `placeholder:"N" help:"In this partition only."`
+}
+
+// groupTopics is a group and what it reads.
+type groupTopics struct {
+	group  string
+	topics []string
+}
+
+// stageGroups gives the groups that the stages read with.
+func stageGroups() []groupTopics {
+	var groups []groupTopics
+	for _, s := range stage.Pipeline().Stages {
+		for _, m := range s.Reads {
+			groups = append(groups, groupTopics{esm.Group(s.Name, m.Topic), []string{m.Topic}})
+		}
+	}
+	return groups
+}
+
+// groups gives the groups that are meant. A group that is no stage's needs a
+// topic to look at, except for the one that redrive keeps its notes in.
+func (c *offsetsShowCmd) groups() ([]groupTopics, error) {
+	known := append([]groupTopics{{kafka.RedriveGroup, kafka.DeadLetterTopics()}}, stageGroups()...)
+	if c.Group != "" {
+		i := slices.IndexFunc(known, func(g groupTopics) bool { return g.group == c.Group })
+		switch {
+		case i >= 0:
+			known = known[i : i+1]
+		case c.Topic != "":
+			known = []groupTopics{{c.Group, []string{c.Topic}}}
+		default:
+			return nil, fmt.Errorf("group %s is no stage's: --topic says what it reads", c.Group)
+		}
+	} else {
+		known = known[1:]
+	}
+	if c.Topic == "" {
+		return known, nil
+	}
+	for i := range known {
+		known[i].topics = slices.DeleteFunc(known[i].topics, func(t string) bool { return t != c.Topic })
+	}
+	known = slices.DeleteFunc(known, func(g groupTopics) bool { return len(g.topics) == 0 })
+	switch {
+	case len(known) > 0:
+		return known, nil
+	case c.Group != "":
+		return nil, fmt.Errorf("group %s does not read %s", c.Group, c.Topic)
+	default:
+		return nil, fmt.Errorf("no stage reads %s: --group says whose offsets are meant", c.Topic)
+	}
+}
+
+// Validate refuses a group of which nothing is known, and a topic that it does
+// not read.
+func (c *offsetsShowCmd) Validate() error {
+	_, err := c.groups()
+	return err
+}
+
+// Run prints one line per partition.
+func (c *offsetsShowCmd) Run(ctx context.Context, s streams) error {
+	groups, err := c.groups()
+	if err != nil {
+		return err
+	}
+	client, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "GROUP\tSTATE\tTOPIC\tPARTITION\tCOMMITTED\tSTART\tEND\tLAG")
+	found := false
+	for _, g := range groups {
+		offsets, err := kafka.GroupOffsets(ctx, client, g.group, g.topics...)
+		if err != nil {
+			return err
+		}
+		for _, o := range offsets {
+			if c.Partition != nil && o.Partition != *c.Partition {
+				continue
+			}
+			found = true
+			committed := "-"
+			if o.Committed >= 0 {
+				committed = strconv.FormatInt(o.Committed, 10)
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\n", o.Group, o.State, o.Topic, o.Partition, committed, o.From, o.To, o.Lag())
+		}
+	}
+	if !found && c.Partition != nil {
+		return fmt.Errorf("there is no partition %d", *c.Partition)
+	}
+	return t.Flush()
+}
+
+// offsetsShiftCmd moves a committed offset.
+type offsetsShiftCmd struct {
+	clusterFlags
+	Group     string `required:"" placeholder:"NAME" help:"The consumer group, as offsets show names it."`
+	Topic     string `required:"" placeholder:"NAME" help:"The topic."`
+	Partition int32  `required:"" placeholder:"N" help:"The partition."`
+	By        int64  `required:"" placeholder:"N" help:"How many offsets to go forwards, or with a minus back, as in --by=-3."`
+	Yes       bool   `help:"Do it. Without this, shift only says what would be passed over."`
+}
+
+// Help says when and how to use it.
+func (c *offsetsShiftCmd) Help() string {
+	return `A batch whose bytes are damaged stops a partition: every client refuses it. The log of what reads the partition names
+topic, partition and offset. Then:
+
+  1. Disable what reads with the group (on AWS the event source mapping), since a group with members is not shifted.
+  2. Run shift with --by 0, which names the batches from there on and which of them cannot be read.
+  3. Run shift with --by the number of offsets to pass over, look at what it says, and run it again with --yes.
+  4. Enable what reads again.
+
+What is passed over is not processed, and is no dead letter: nobody can read it. Going back is harmless, since records
+that come again change nothing; it is refused, as going forwards is, beyond what the log holds.`
+}
+
+// Validate refuses what is no partition.
+func (c *offsetsShiftCmd) Validate() error {
+	if c.Partition < 0 {
+		return fmt.Errorf("--partition %d is negative", c.Partition)
+	}
+	return nil
+}
+
+// Run says what a shift would do and, with --yes, does it.
+func (c *offsetsShiftCmd) Run(ctx context.Context, s streams) error {
+	client, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	shift, err := kafka.PlanShift(ctx, client, c.Group, c.Topic, c.Partition, c.By)
+	if err != nil {
+		return err
+	}
+	if shift.At.NotThere() {
+		// A mistyped name would make a group that nobody reads with, while what it
+		// was meant for stands still.
+		if !slices.ContainsFunc(stageGroups(), func(g groupTopics) bool { return g.group == c.Group }) {
+			return fmt.Errorf("there is no group %s: footfall offsets show lists those of the stages", c.Group)
+		}
+		fmt.Fprintf(s.err, "note: group %s has not read anything so far\n", c.Group)
+	}
+	printShift(s.out, shift)
+	switch {
+	case c.By == 0:
+		return nil
+	case !c.Yes:
+		fmt.Fprintln(s.out, "nothing is changed; --yes does it")
+		return nil
+	}
+	if err := shift.Apply(ctx, client); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "group %s goes on with offset %d\n", c.Group, shift.Target)
+	return nil
+}
+
+func printShift(w io.Writer, shift kafka.Shift) {
+	from, to := shift.At.Next(), shift.Target
+	switch {
+	case to > from:
+		fmt.Fprintf(w, "%s: would go from offset %d to %d and pass over %d offsets\n", shift.At.Span, from, to, to-from)
+	case to < from:
+		fmt.Fprintf(w, "%s: would go back from offset %d to %d and give %d offsets again\n", shift.At.Span, from, to, from-to)
+	default:
+		fmt.Fprintf(w, "%s: is at offset %d of %d\n", shift.At.Span, from, shift.At.To)
+	}
+	if len(shift.Batches) == 0 {
+		fmt.Fprintln(w, "nothing lies there")
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "OFFSETS\tBYTES\tBATCH")
+	for _, b := range shift.Batches {
+		state := "can be read"
+		if b.Err != nil {
+			state = "CANNOT BE READ: " + b.Err.Error()
+		}
+		if to > b.First && to <= b.Last {
+			state += fmt.Sprintf("; offset %d is in the middle of it", to)
+		}
+		fmt.Fprintf(t, "%d to %d\t%d\t%s\n", b.First, b.Last, b.Bytes, state)
+	}
+	flush(t)
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"footfall/events"
+	"footfall/shared/kafka"
+)
+
+// topicsCmd is what can be done with the topics of a cluster.
+type topicsCmd struct {
+	Apply topicsApplyCmd `cmd:"" help:"Create the missing topics and set the configs that differ. Deletes nothing."`
+}
+
+// topicsApplyCmd brings the topics of a cluster to what this version of
+// Footfall says of them.
+type topicsApplyCmd struct {
+	clusterFlags
+	DryRun        bool  `help:"Only say what would be done."`
+	AddPartitions bool  `help:"Let topics grow to their number of partitions. Drain them first: records of a key change their partition, and lose their order against those still to be read."`
+	Partitions    int32 `default:"0" help:"Partitions of every topic; 0 for what each topic says."`
+}
+
+// Validate refuses a number of partitions that no topic can have.
+func (c *topicsApplyCmd) Validate() error {
+	if c.Partitions < 0 {
+		return fmt.Errorf("--partitions %d is negative", c.Partitions)
+	}
+	return nil
+}
+
+// Run says what differs and what is done about it, and does that.
+func (c *topicsApplyCmd) Run(ctx context.Context, s streams) error {
+	client, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	plan, err := kafka.PlanTopics(ctx, client, kafka.Wanted{
+		Topics: events.Topics(), Partitions: c.Partitions, AddPartitions: c.AddPartitions,
+	})
+	if err != nil {
+		return err
+	}
+	printPlan(s.out, plan)
+	if c.DryRun {
+		return nil
+	}
+	return plan.Apply(ctx)
+}
+
+// printPlan lists the changes and counts them.
+func printPlan(w io.Writer, plan *kafka.TopicPlan) {
+	if len(plan.Changes) == 0 {
+		fmt.Fprintln(w, "all topics are as they should be")
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "TOPIC\tWHAT\tIS\tWANTED\tACTION")
+	left := 0
+	for _, c := range plan.Changes {
+		what, have, action := c.What, c.Have, "set"
+		switch {
+		case c.Left != "":
+			action = "left: " + c.Left
+			left++
+		case c.What == "":
+			what, have, action = "topic", "-", "create"
+		}
+		if have == "" {
+			have = "-"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Topic, what, have, c.Want, action)
+	}
+	flush(t)
+	fmt.Fprintf(w, "%d to change, %d left as they are\n", len(plan.Changes)-left, left)
+}

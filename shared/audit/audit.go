@@ -1,0 +1,226 @@
+// Package audit recounts walk-ins from the topics, apart from the stages that
+// counted them, and says where the table counts and the topic walk-in-counts
+// differ. It reads the rules with the oracle.
+package audit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/events"
+	"footfall/shared/kafka"
+	"footfall/shared/presence"
+	"footfall/shared/stage"
+)
+
+// Input is what a recount reads with.
+type Input struct {
+	Client *kgo.Client    // with kafka.ReadOptions
+	Rules  presence.Rules // of every business
+	Dead   *Dead
+	Read   func(*kgo.Record) // is told every record; nil for nobody
+	// Damaged is told which offsets no client can read; nil for nobody.
+	Damaged func(left kafka.Span, err error)
+}
+
+func (in *Input) progress(r *kgo.Record) {
+	if in.Read != nil {
+		in.Read(r)
+	}
+}
+
+// read reads a span around damaged batches. A stage is moved past those by hand,
+// so they count for nothing there either.
+func (in *Input) read(ctx context.Context, s kafka.Span, each func(*kgo.Record) error) error {
+	return kafka.ReadAround(ctx, in.Client, s, each, func(left kafka.Span, err error) {
+		if in.Damaged != nil {
+			in.Damaged(left, err)
+		}
+	})
+}
+
+// Options of an audit. Client, Rules and Counts are needed.
+type Options struct {
+	Client *kgo.Client // with kafka.ReadOptions
+	Rules  presence.Rules
+	Counts Table
+	// From and To bound the starts of the walk-ins: from From on, before To. A
+	// zero time leaves that side open.
+	From, To time.Time
+	Progress func(done, total int64, topic string) // of records; nil for nobody
+}
+
+// Run recounts and compares. It reads what was told before the table and then
+// what was told since: whatever the table held was told by then, so on a live
+// system walk-ins that are counted meanwhile are no differences.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	in := Input{Client: o.Client, Rules: o.Rules}
+	progress, err := o.progress(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	in.Read = progress
+	a := &audit{report: &Report{From: o.From, To: o.To}, whole: o.From.IsZero() && o.To.IsZero()}
+	in.Damaged = func(left kafka.Span, err error) {
+		a.report.note("%s: offsets %d to %d cannot be read and are left out: %v", left, left.From, left.To-1, err)
+	}
+	a.in = in
+	if err := a.look(ctx, o); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	a.compare()
+	return a.report, nil
+}
+
+// progress counts the records that are read against all there are, some of which
+// a range does not need.
+func (o *Options) progress(ctx context.Context) (func(*kgo.Record), error) {
+	if o.Progress == nil {
+		return nil, nil
+	}
+	spans, err := kafka.Spans(ctx, o.Client, events.Sightings, events.EnrichedWalkIns, events.WalkInCounts)
+	if err != nil {
+		return nil, err
+	}
+	var done, total int64
+	for _, s := range spans {
+		total += s.Len()
+	}
+	return func(r *kgo.Record) {
+		if done++; done%1000 == 0 {
+			o.Progress(min(done, total), total, r.Topic)
+		}
+	}, nil
+}
+
+// audit is the state of a Run.
+type audit struct {
+	in     Input
+	report *Report
+	whole  bool // no range was asked for
+	months months
+
+	crm    *CRM
+	told   *told
+	stored *stored
+	// What was told before the table was read, and after.
+	before map[stage.CountKey]events.WalkInCount
+	totals totals
+
+	wanted []wanted
+	unsure map[string]window // devices
+	known  []Known           // by partition of sightings
+	// Walk-ins that were told, of which the recount found the visit: those of
+	// which the CRM topics do not say enough, and those that they say are nobody's.
+	open, nobodys map[*toldWalkIn]bool
+}
+
+// wanted is a walk-in that must have been counted.
+type wanted struct {
+	device, contact string
+	start           time.Time
+}
+
+// window is a run of time.
+type window struct{ from, to time.Time }
+
+// look reads everything, in the order that Run needs.
+func (a *audit) look(ctx context.Context, o Options) (err error) {
+	if a.in.Dead, err = ReadDead(ctx, a.in); err != nil {
+		return err
+	}
+	a.report.Dead = len(a.in.Dead.records)
+	if n := a.in.Dead.unknown; n > 0 {
+		a.report.note("%d dead letters do not tell where their records were: what those would have brought is listed as missing", n)
+	}
+	if a.told, err = readTold(ctx, a.in, months{o.From, o.To}); err != nil {
+		return err
+	}
+	a.bound(o)
+	if a.crm, err = ReadCRM(ctx, a.in); err != nil {
+		return err
+	}
+	a.told.months = a.months
+	if err := a.recount(ctx); err != nil {
+		return err
+	}
+	if err := a.totals.readOn(ctx, a.in); err != nil {
+		return err
+	}
+	a.before = maps.Clone(a.totals.latest)
+	if a.stored, err = readStored(ctx, o.Counts, a.months); err != nil {
+		return err
+	}
+	if err := a.told.readOn(ctx, a.in); err != nil {
+		return err
+	}
+	return a.totals.readOn(ctx, a.in)
+}
+
+// bound moves the beginning of the range to where enriched-walk-ins goes back
+// to: of earlier walk-ins nobody knows which id they were told as.
+func (a *audit) bound(o Options) {
+	a.months = months{o.From, o.To}
+	if since := a.told.since; !since.IsZero() && a.months.from.Before(since) {
+		a.months.from = since
+		a.report.From = since
+		a.report.note("%s goes back to %s: what is before that is not compared", events.EnrichedWalkIns, since.UTC().Format(time.RFC3339))
+	}
+}
+
+// recount finds the walk-ins that must have been counted.
+func (a *audit) recount(ctx context.Context) error {
+	spans, err := kafka.Spans(ctx, a.in.Client, events.Sightings)
+	if err != nil {
+		return err
+	}
+	a.unsure = map[string]window{}
+	a.open, a.nobodys = map[*toldWalkIn]bool{}, map[*toldWalkIn]bool{}
+	var since time.Time
+	for _, s := range spans {
+		known, err := Recount(ctx, a.in, s, a.months.from, a.months.to, a.found)
+		if err != nil {
+			return err
+		}
+		a.known = append(a.known, known)
+		if until := known.Until; !until.IsZero() && (a.report.Settled.IsZero() || until.Before(a.report.Settled)) {
+			a.report.Settled = until
+		}
+		if known.Since.After(since) {
+			since = known.Since
+		}
+	}
+	if since.After(a.months.from) {
+		at := "not far enough in every partition"
+		if since.Before(never) {
+			at = "to " + since.UTC().Format(time.RFC3339)
+		}
+		a.report.note("%s goes back %s: before that, walk-ins are those of %s", events.Sightings, at, events.EnrichedWalkIns)
+	}
+	return nil
+}
+
+// found takes in a visit.
+func (a *audit) found(v Visit) {
+	if v.Unsure {
+		a.unsure[v.Device] = window{v.Start, v.Until}
+		return
+	}
+	a.report.Visits++
+	contact, sure := a.crm.Whose(v.Device, v.Start)
+	if sure && contact != "" {
+		a.wanted = append(a.wanted, wanted{v.Device, contact, v.Start})
+		return
+	}
+	switch t := a.told.find(v.Device, v.Start); {
+	case t == nil:
+	case sure:
+		a.nobodys[t] = true
+	default:
+		a.open[t] = true
+	}
+}

@@ -1,0 +1,231 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/presence"
+	"footfall/shared/stage"
+)
+
+// Report is what an audit found.
+type Report struct {
+	From, To    time.Time // of the walk-ins compared; zero where that side is open
+	Settled     time.Time // later walk-ins are not recounted: the clock has not gone on for long enough
+	Dead        int       // records of the topics recounted that are left out, for they are among the dead letters
+	Visits      int       // found in sightings, nobody's among them
+	Expected    int       // walk-ins of contacts that must have been counted
+	Counted     int       // that the table has
+	Unjudged    int       // ids in the table of which the topics do not tell enough
+	Contacts    int       // that have either
+	Differences []Difference
+	Notes       []string // what a reader has to know of how it was done
+}
+
+// Difference is one count that is not what it must be.
+type Difference struct {
+	Business events.BusinessID `json:"business"`
+	Contact  events.ContactID  `json:"contact"`
+	Month    string            `json:"month"` // "" where it is about the total of all months
+	What     string            `json:"what"`
+	Expected int64             `json:"expected"`
+	Found    int64             `json:"found"`
+	Missing  []Item            `json:"missing,omitempty"`  // must be counted and are not
+	TooMany  []Item            `json:"too_many,omitempty"` // are counted and must not be
+}
+
+// Item is one walk-in of a difference.
+type Item struct {
+	ID    events.WalkInID `json:"id"`
+	Start time.Time       `json:"start,omitzero"` // zero where no topic tells
+	Why   string          `json:"why"`
+}
+
+// What a difference is about.
+const (
+	InTable = "table" // the ids of a month in the table
+	InItem  = "item"  // an item of the table whose total is not the number of its ids
+	OnTopic = "topic" // the total that walk-in-counts tells, against the sum in the table
+)
+
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// expectation is the walk-ins that an account must have, with when they began
+// and whether they were told.
+type expectation map[events.WalkInID]expected
+
+type expected struct {
+	start time.Time
+	told  bool
+}
+
+// compare holds the recount against what is stored and what was told.
+func (a *audit) compare() {
+	want := a.expect()
+	accounts := map[account]bool{}
+	for acc := range want {
+		accounts[acc] = true
+	}
+	for acc := range a.stored.counts {
+		accounts[acc] = true
+	}
+	contacts := map[stage.CountKey]bool{}
+	for acc := range accounts {
+		contacts[acc.CountKey] = true
+		a.compareMonth(acc, want[acc], a.stored.counts[acc])
+	}
+	if a.whole {
+		// Those with nothing but a base count, or with what only the topic has.
+		for key := range a.stored.sums {
+			contacts[key] = true
+		}
+		for key := range a.before {
+			contacts[key] = true
+		}
+	}
+	a.report.Contacts = len(contacts)
+	for key := range contacts {
+		// Count writes the table and then tells, so what the table had lies between
+		// what was told before it was read and after.
+		told, sum := a.totals.latest[key].Total, a.stored.sums[key]
+		if sum < min(told, a.before[key].Total) || sum > max(told, a.before[key].Total) {
+			a.report.Differences = append(a.report.Differences, Difference{
+				Business: key.Business, Contact: key.Contact, What: OnTopic, Expected: sum, Found: told,
+			})
+		}
+	}
+	slices.SortFunc(a.report.Differences, func(x, y Difference) int {
+		return cmp.Or(cmp.Compare(x.Business, y.Business), cmp.Compare(x.Contact, y.Contact),
+			cmp.Compare(x.Month, y.Month), cmp.Compare(x.What, y.What))
+	})
+}
+
+// expect gives what must have been counted within the range: what the recount
+// found, and where it cannot know, what was told.
+func (a *audit) expect() map[account]expectation {
+	want := map[account]expectation{}
+	put := func(key stage.CountKey, id events.WalkInID, e expected) {
+		if !a.months.in(e.start) {
+			return
+		}
+		acc := account{key, presence.MonthOf(e.start)}
+		if want[acc] == nil {
+			want[acc] = expectation{}
+		}
+		want[acc][id] = e
+		a.report.Expected++
+	}
+	for _, w := range a.wanted {
+		if !a.knownOf(w.device).holds(w.start) {
+			continue
+		}
+		business, device, _ := events.SplitDeviceKey(w.device)
+		_, contact, _ := strings.Cut(w.contact, "/")
+		key := stage.CountKey{Business: business, Contact: events.ContactID(contact)}
+		if t := a.told.find(w.device, w.start); t != nil {
+			t.used = true
+			put(key, t.id, expected{t.start, true})
+			continue
+		}
+		put(key, events.NewWalkInID(business, device, w.start), expected{start: w.start})
+	}
+	for device, all := range a.told.byDevice {
+		for _, t := range all {
+			if !t.used && !t.after && (a.open[t] || !a.knownOf(device).holds(t.start) || a.unsure[device].holds(t.start)) {
+				t.used = true
+				put(t.key, t.id, expected{t.start, true})
+			}
+		}
+	}
+	return want
+}
+
+func (w window) holds(at time.Time) bool {
+	return !w.to.IsZero() && !at.Before(w.from.Add(-margin)) && !at.After(w.to.Add(margin))
+}
+
+// knownOf is which visits of a device are known.
+func (a *audit) knownOf(device string) Known {
+	return a.known[events.Partition([]byte(device), int32(len(a.known)))]
+}
+
+func (a *audit) compareMonth(acc account, want expectation, have storedCount) {
+	d := Difference{Business: acc.Business, Contact: acc.Contact, Month: acc.month, What: InTable, Expected: int64(len(want))}
+	for id, e := range want {
+		if !have.ids[id] {
+			d.Missing = append(d.Missing, Item{id, e.start.UTC(), a.whyMissing(id, e)})
+			continue
+		}
+		d.Found++
+	}
+	for id := range have.ids {
+		if _, ok := want[id]; ok {
+			continue
+		}
+		if item, judged := a.tooMany(acc, id); judged {
+			d.TooMany = append(d.TooMany, item)
+			d.Found++
+		}
+	}
+	a.report.Counted += int(d.Found)
+	if len(d.Missing)+len(d.TooMany) > 0 {
+		byStart := func(x, y Item) int { return cmp.Or(x.Start.Compare(y.Start), cmp.Compare(x.ID, y.ID)) }
+		slices.SortFunc(d.Missing, byStart)
+		slices.SortFunc(d.TooMany, byStart)
+		a.report.Differences = append(a.report.Differences, d)
+	}
+	if n := int64(len(have.ids)); n != have.total {
+		a.report.Differences = append(a.report.Differences, Difference{
+			Business: acc.Business, Contact: acc.Contact, Month: acc.month, What: InItem, Expected: n, Found: have.total,
+		})
+	}
+}
+
+func (a *audit) whyMissing(id events.WalkInID, e expected) string {
+	switch place, dead := a.in.Dead.walkIns[id]; {
+	case dead:
+		return "it is the dead letter " + place.String()
+	case e.told:
+		return "it was told, and is not counted"
+	default:
+		return "it was never told on " + events.EnrichedWalkIns
+	}
+}
+
+// tooMany tells of an id that the table has and the recount has not; judged is
+// false where that is no mistake, or nobody can know.
+func (a *audit) tooMany(acc account, id events.WalkInID) (item Item, judged bool) {
+	t := a.told.byID[id]
+	switch {
+	case t == nil && a.beforeTold(acc.month):
+		a.report.Unjudged++
+		return Item{}, false
+	case t == nil:
+		return Item{ID: id, Why: "no topic tells of it"}, true
+	case t.after && t.key == acc.CountKey, !a.months.in(t.start):
+		return Item{}, false // counted while this was looked at, or not asked for
+	}
+	why := "the sightings tell of no such walk-in"
+	switch {
+	case t.key != acc.CountKey:
+		why = fmt.Sprintf("it was told as one of %s", t.key.Contact)
+	case presence.MonthOf(t.start) != acc.month:
+		why = "it is one of " + presence.MonthOf(t.start)
+	case t.used:
+		why = "by the CRM events it is somebody else's"
+	case a.nobodys[t]:
+		why = "by the CRM events it is nobody's"
+	}
+	return Item{id, t.start.UTC(), why}, true
+}
+
+// beforeTold says whether a month began before what enriched-walk-ins holds.
+func (a *audit) beforeTold(month string) bool {
+	return !a.told.since.IsZero() && month <= presence.MonthOf(a.told.since)
+}
