@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -53,6 +54,9 @@ type Options struct {
 	Environments int
 	// InTurn hands a function's events to its environments strictly in turn.
 	InTurn bool
+	// SessionTimeout is how long the broker keeps the partitions of this stack for
+	// it while it hears nothing of it; 0 is the mappings' own default.
+	SessionTimeout time.Duration
 	// Schedule starts the scheduled functions by the wall clock. A replay brings
 	// ticks of its own instead.
 	Schedule bool
@@ -234,11 +238,15 @@ func (s *Stack) startMappings(_ context.Context, g stage.Graph) error {
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	s.onClose(func() error { stop(); wg.Wait(); return nil })
+	var client []kgo.Opt
+	if s.o.SessionTimeout > 0 {
+		client = append(client, kgo.SessionTimeout(s.o.SessionTimeout))
+	}
 	for _, spec := range g.Stages {
 		for _, m := range spec.Reads {
 			topic, _ := events.TopicByName(m.Topic)
 			p, err := esm.New(esm.Options{
-				Brokers: s.brokers, Stage: spec.Name, Mapping: m, DeadLetters: topic.DeadLetters,
+				Brokers: s.brokers, Client: client, Stage: spec.Name, Mapping: m, DeadLetters: topic.DeadLetters,
 				Concurrency: s.o.Environments, Log: s.o.Log,
 				Invoke: func(ctx context.Context, payload []byte) ([]byte, error) {
 					return s.runtime.Invoke(runtime.WithKeys(ctx, esm.Partitions(ctx)...), spec.Name, payload)

@@ -9,12 +9,13 @@ import (
 
 // localCmd runs the whole pipeline.
 type localCmd struct {
+	Ticks bool `default:"true" negatable:"" help:"Tell the time each minute; without it the clock is that of whoever puts ticks on sightings."`
 	stackFlags
 }
 
 // Run starts everything, says where it is, and stops it when interrupted.
 func (c *localCmd) Run(ctx context.Context, s streams) error {
-	stack, err := c.start(ctx, s, true)
+	stack, err := c.start(ctx, s, c.Ticks)
 	if err != nil {
 		return err
 	}

@@ -18,16 +18,20 @@ import (
 
 // stackFlags say what the local pipeline stands on.
 type stackFlags struct {
-	Bin           string   `default:"bin" help:"Directory with the function binaries, as make build leaves them." placeholder:"DIR"`
-	DataDir       string   `help:"Keep the broker's data here; by default it goes when the command ends." placeholder:"DIR"`
-	TablesOnDisk  bool     `help:"Keep the tables on disk too, below the data directory, instead of in memory."`
-	Partitions    int32    `default:"${partitions}" help:"Partitions of every topic; 0 for as many as in AWS."`
-	Brokers       []string `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
-	TableEndpoint string   `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
-	TablePrefix   string   `help:"Put this before the names of the tables." placeholder:"TEXT"`
-	Environments  int      `default:"2" help:"Processes per function."`
-	FunctionLogs  bool     `help:"Print what the functions log, a JSON object a line."`
+	Bin            string        `default:"bin" help:"Directory with the function binaries, as make build leaves them." placeholder:"DIR"`
+	DataDir        string        `help:"Keep the broker's data here; by default it goes when the command ends." placeholder:"DIR"`
+	TablesOnDisk   bool          `help:"Keep the tables on disk too, below the data directory, instead of in memory."`
+	Partitions     int32         `default:"${partitions}" help:"Partitions of every topic; 0 for as many as in AWS."`
+	Brokers        []string      `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
+	TableEndpoint  string        `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
+	TablePrefix    string        `help:"Put this before the names of the tables." placeholder:"TEXT"`
+	Environments   int           `default:"2" help:"Processes per function."`
+	SessionTimeout time.Duration `default:"10s" help:"How long the partitions of a pipeline that died wait for another one; 6s or more." placeholder:"SPAN"`
+	FunctionLogs   bool          `help:"Print what the functions log, a JSON object a line."`
 }
+
+// minSessionTimeout is the least that brokers take (group.min.session.timeout.ms).
+const minSessionTimeout = 6 * time.Second
 
 // Validate refuses numbers that make no pipeline.
 func (f *stackFlags) Validate() error {
@@ -36,6 +40,9 @@ func (f *stackFlags) Validate() error {
 	}
 	if f.Environments < 1 {
 		return fmt.Errorf("--environments %d is less than 1", f.Environments)
+	}
+	if f.SessionTimeout < minSessionTimeout {
+		return fmt.Errorf("--session-timeout %v is less than %v", f.SessionTimeout, minSessionTimeout)
 	}
 	return nil
 }
@@ -61,7 +68,8 @@ func (f *stackFlags) options(s streams, schedule bool) local.Options {
 		DataDir: f.DataDir, TablesOnDisk: f.TablesOnDisk, TablePrefix: f.TablePrefix,
 		Partitions: f.Partitions, Brokers: f.Brokers, TableEndpoint: f.TableEndpoint,
 		BinDir: f.Bin, Environments: f.Environments, Schedule: schedule, FunctionLogs: logs,
-		Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		SessionTimeout: f.SessionTimeout,
+		Log:            slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 }
 

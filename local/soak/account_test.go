@@ -1,0 +1,179 @@
+//go:build linux
+
+package soak
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/presence"
+	"footfall/shared/presence/oracle"
+)
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+const (
+	ann, bob = contact("cafe/ann"), contact("cafe/bob")
+	phone    = "cafe/phone"
+)
+
+// first and second are the walk-ins of the phone, third that of a stranger.
+var first, second, third = walkIn("phone", 0), walkIn("phone", 5), walkIn("tablet", 0)
+
+func leaves(w events.WalkIn) time.Time { return w.StartedAt.Add(time.Hour) }
+
+func walkIn(device events.DeviceID, hour int) events.WalkIn {
+	at := noon.Add(time.Duration(hour) * time.Hour)
+	return events.WalkIn{ID: events.NewWalkInID("cafe", device, at), Business: "cafe", Device: device, StartedAt: at, ConfirmedAt: at}
+}
+
+var (
+	march = bucket{ann, "2026-03"}
+	spot  = place{events.Sightings, 1, 7}
+)
+
+// sound is what a run without a mistake leaves: the phone is ann's and came
+// twice, then it was bob's; a tablet of nobody came once; one record was bad.
+func sound() *account {
+	a := newAccount()
+	visit := func(w events.WalkIn) oracle.Visit {
+		return oracle.Visit{Start: presence.InstantOf(w.StartedAt), Last: presence.InstantOf(leaves(w))}
+	}
+	a.visits[phone] = []oracle.Visit{visit(first), visit(second)}
+	a.visits["cafe/tablet"] = []oracle.Visit{visit(third)}
+	a.crm.logins[phone] = []oracle.CRM{
+		{At: noon.Add(10 * time.Hour), Device: phone, Contact: string(bob)}, {At: noon.Add(-time.Hour), Device: phone, Contact: string(ann)},
+	}
+	a.owners[phone] = bob
+	for _, w := range []events.WalkIn{first, second, third} {
+		a.walkIns[w.ID], a.ended[w.ID], a.pending[w.ID] = w, events.VisitEnded{ID: w.ID, LastSeenAt: leaves(w)}, ""
+	}
+	for _, w := range []events.WalkIn{first, second} {
+		a.enriched[w.ID], a.pending[w.ID], a.counted[w.ID] = ann, ann, []bucket{march}
+	}
+	a.totals[march] = 2
+	a.counts[ann] = events.WalkInCount{Month: "2026-03", MonthTotal: 2, Total: 2, Version: 2}
+	a.last[ann] = a.counts[ann]
+	bad := letter{[]byte("key"), []byte("value"), string(events.Undecodable), "detect"}
+	a.planted[spot], a.dead[spot] = bad, bad
+	a.heard, a.notHeard, a.late = 100, 1, 3
+	a.tally = tally{sightings: 100, late: 3, walkIns: 3, dead: 1}
+	return a
+}
+
+func TestASoundRunHasNoDifferences(t *testing.T) {
+	a := sound()
+	moved := a.visits[phone]
+	moved[0].Start += presence.Instant(presence.Grid.Milliseconds()) // out of order by a step
+	if d := a.differences(); len(d) > 0 {
+		t.Errorf("differences %q", d)
+	}
+}
+
+// Each kind of mistake is found, and told as what it is.
+func TestEveryMistakeIsADifference(t *testing.T) {
+	for name, c := range map[string]struct {
+		mistake func(*account)
+		want    string
+	}{
+		"a walk-in was lost": {func(a *account) { delete(a.walkIns, second.ID) },
+			"cafe/phone has 2 visits in the input and 1 walk-ins on the topic"},
+		"of a device, all were": {func(a *account) { delete(a.walkIns, third.ID) },
+			"cafe/tablet has 1 visits in the input and 0 walk-ins on the topic"},
+		"one was told twice, under two ids": {func(a *account) { a.walkIns["x"] = first },
+			"walk-in x of cafe/phone is not named by its start, which makes " + string(first.ID)},
+		"one was made up": {func(a *account) { w := walkIn("nobody", 0); a.walkIns[w.ID] = w },
+			"cafe/nobody has no visit in the input and 1 walk-ins on the topic"},
+		"one began at another time": {func(a *account) { a.visits[phone][1].Start += 200_000 },
+			"walk-in " + string(second.ID) + " of cafe/phone starts 3m20s from visit 1 of the input"},
+		"one ended at another time": {func(a *account) { a.visits[phone][1].Last += 200_000 },
+			"walk-in " + string(second.ID) + " of cafe/phone ends 3m20s from visit 1 of the input"},
+		"one never ended": {func(a *account) { delete(a.ended, third.ID) },
+			"walk-in " + string(third.ID) + " of cafe/tablet never ended"},
+		"one ended that never began": {func(a *account) { a.ended["x"] = events.VisitEnded{Business: "cafe", Device: "phone"} },
+			"visit x of cafe/phone ended without a walk-in"},
+		"the log decided on a sighting twice": {func(a *account) { a.tally.sightings++ },
+			"the visit log has decided on {sightings:101 late:3 walkIns:3 dead:1}, the input has {sightings:100 late:3 walkIns:3 dead:1}"},
+		"a walk-in was not enriched": {func(a *account) { delete(a.enriched, first.ID) },
+			"walk-in " + string(first.ID) + ` is of "cafe/ann" in the input and of "" on enriched-walk-ins`},
+		"it was for somebody else": {func(a *account) { a.pending[first.ID] = bob },
+			"walk-in " + string(first.ID) + ` is of "cafe/ann" in the input and of "cafe/bob" in the table pending`},
+		"it is not in the table": {func(a *account) { delete(a.pending, third.ID) },
+			"walk-in " + string(third.ID) + " is not in the table pending"},
+		"an unknown one was enriched": {func(a *account) { a.enriched["x"] = ann },
+			"walk-in x is on enriched-walk-ins and not on walk-ins"},
+		"an unknown one is in the table": {func(a *account) { a.pending["x"] = "" },
+			"walk-in x is in the table pending and not on walk-ins"},
+		"a device was told to be its former owner's": {func(a *account) { a.owners[phone] = ann },
+			`cafe/phone belongs to "cafe/bob" in the input and to "cafe/ann" on device-contacts`},
+		"a walk-in was not counted": {func(a *account) { delete(a.counted, first.ID); a.totals[march] = 1 },
+			"cafe/ann came 2 times in 2026-03, the table has 1"},
+		"one was counted twice": {func(a *account) { a.counted[first.ID] = []bucket{march, {bob, "2026-03"}} },
+			"walk-in " + string(first.ID) + " is counted in [{cafe/ann 2026-03} {cafe/bob 2026-03}], want [{cafe/ann 2026-03}]"},
+		"one of nobody was counted": {func(a *account) { a.counted[third.ID] = []bucket{march} },
+			"walk-in " + string(third.ID) + " is counted in [{cafe/ann 2026-03}], want []"},
+		"an unknown one was counted": {func(a *account) { a.counted["x"] = []bucket{march} },
+			"walk-in x is counted in [{cafe/ann 2026-03}] and not on walk-ins"},
+		"a count was added to twice": {func(a *account) { a.totals[march] = 3 },
+			"cafe/ann came 2 times in 2026-03, the table has 3"},
+		"a count is behind on the topic": {func(a *account) { a.counts[ann] = events.WalkInCount{Total: 1} },
+			"cafe/ann came 2 times, walk-in-counts has 1"},
+		"an older count was told after the newest": {func(a *account) { a.last[ann] = events.WalkInCount{Total: 1} },
+			"cafe/ann came 2 times, the last of walk-in-counts, which compaction keeps, has 1"},
+		"a count of nobody is on the topic": {func(a *account) { a.counts[bob] = events.WalkInCount{Total: 1} },
+			"cafe/bob came 0 times, walk-in-counts has 1"},
+		"a month is wrong on the topic": {func(a *account) { n := a.counts[ann]; n.MonthTotal = 1; a.counts[ann] = n },
+			"cafe/ann came 2 times in 2026-03, walk-in-counts has 1"},
+		"a bad record was dropped": {func(a *account) { delete(a.dead, spot) },
+			"the record planted at {sightings 1 7} is not among the dead letters"},
+		"a good record is dead": {func(a *account) { a.dead[place{"x", 0, 0}] = letter{reason: "retries-exhausted", stage: "count"} },
+			`{x 0 0} is among the dead letters for retries-exhausted by count: key "", value ""`},
+		"a bad one was given up instead of put aside": {func(a *account) { l := a.dead[spot]; l.reason = "retries-exhausted"; a.dead[spot] = l },
+			"the record planted at {sightings 1 7} is dead for retries-exhausted by detect, want undecodable by detect"},
+		"a dead letter lost its null": {func(a *account) {
+			planted, dead := a.planted[spot], a.dead[spot]
+			planted.value, dead.value = nil, []byte{}
+			a.planted[spot], a.dead[spot] = planted, dead
+		}, `the dead letter of {sightings 1 7} has key "key" and value "", want "key" and ""`},
+		"a topic contradicts itself": {func(a *account) { a.otherwise = []string{"a walk-in was told as two"} },
+			"a walk-in was told as two"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := sound()
+			c.mistake(a)
+			if d := a.differences(); !slices.Contains(d, c.want) {
+				t.Errorf("differences\n%s\nwant among them\n%s", strings.Join(d, "\n"), c.want)
+			}
+		})
+	}
+}
+
+// Plans of any size hit everything, and the same seed makes the same plan.
+func TestPlanHitsEverything(t *testing.T) {
+	count := func(seed uint64) (names []string, n map[string]int) {
+		n = map[string]int{}
+		for _, f := range plan(50, 10, dice(seed)) {
+			names = append(names, f.what)
+			n[f.what]++
+		}
+		return names, n
+	}
+	names, n := count(1)
+	for what, want := range map[string]int{
+		"kill detect": 5, "kill identify": 5, "kill enrich": 5, "kill count": 5, "kill the broker": 10,
+		"kill the poller, set commits back": 10, "kill the table server": 10, "duplicate the poller": 10,
+	} {
+		if n[what] != want {
+			t.Errorf("%s: %d times, want %d", what, n[what], want)
+		}
+	}
+	if again, _ := count(1); !slices.Equal(names, again) {
+		t.Error("the same seed made another plan")
+	}
+	if other, _ := count(2); slices.Equal(names, other) {
+		t.Error("another seed made the same plan")
+	}
+}

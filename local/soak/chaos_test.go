@@ -1,0 +1,288 @@
+//go:build linux
+
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"syscall"
+	"time"
+
+	"footfall/shared/stage"
+)
+
+// fault is one thing to do to the rig.
+type fault struct {
+	what string
+	do   func(*rig, context.Context) error
+}
+
+// victims are the functions that work on records, in the order of being killed.
+var victims = []string{stage.Detect, stage.Count, stage.Identify, stage.Enrich}
+
+// plan gives the faults of a run: of five kills two hit functions, each
+// function in turn, and one each the broker, the poller and the table server.
+func plan(kills, duplicates int, dice *rand.Rand) []fault {
+	var faults []fault
+	functions := 0
+	for i := range kills {
+		switch i % 5 {
+		case 1:
+			faults = append(faults, fault{"kill the broker", (*rig).killBroker})
+		case 2:
+			faults = append(faults, fault{"kill the poller, set commits back", (*rig).killPoller})
+		case 4:
+			faults = append(faults, fault{"kill the table server", (*rig).killTables})
+		default:
+			name := victims[functions%len(victims)]
+			functions++
+			faults = append(faults, fault{"kill " + name, func(r *rig, ctx context.Context) error { return r.killFunction(ctx, name) }})
+		}
+	}
+	for range duplicates {
+		faults = append(faults, fault{"duplicate the poller", (*rig).duplicate})
+	}
+	dice.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	return faults
+}
+
+// pause lets things go on for a random while, which decides where a fault
+// strikes and nothing else.
+func (r *rig) pause(ctx context.Context, most time.Duration) {
+	select {
+	case <-time.After(time.Duration(r.dice.Int64N(int64(most)))):
+	case <-ctx.Done():
+	}
+}
+
+// strikeWithin is how long a fault waits for the moment to strike, and
+// strikeAfter how far into an invocation it then strikes, at random.
+const (
+	strikeWithin = 3 * time.Second
+	strikeAfter  = 4 * time.Millisecond
+)
+
+// atWork waits for a moment at which one of the named functions of a poller is
+// at work, any of them where none is named, and gives that process. Between
+// batches a fault meets nothing. Where nothing works for a while it gives any
+// process of them.
+func (r *rig) atWork(ctx context.Context, p *process, names ...string) (pid int, err error) {
+	if len(names) == 0 {
+		names = victims
+	}
+	before := map[int]int64{}
+	deadline := time.Now().Add(strikeWithin)
+	err = eventually(ctx, fmt.Sprintf("find a process of %v", names), func(context.Context) (bool, int64, error) {
+		found, err := functionsOf(p.pid())
+		var pids []int
+		for _, name := range names {
+			pids = append(pids, found[name]...)
+		}
+		if err != nil || len(pids) == 0 {
+			return false, 0, err
+		}
+		for time.Now().Before(deadline) {
+			if pid = busiest(pids, before); pid != 0 {
+				r.pause(ctx, strikeAfter)
+				return true, 0, nil
+			}
+		}
+		pid = pids[r.dice.IntN(len(pids))]
+		return true, 0, nil
+	})
+	return pid, err
+}
+
+// busy is so much of a CPU between two looks, which are about a millisecond
+// apart, that a process is no longer idle.
+const busy = 300 * time.Microsecond
+
+// busiest gives the process that has used the most of a CPU since the last
+// look, 0 if all are idle or were looked at for the first time.
+func busiest(pids []int, before map[int]int64) (pid int) {
+	most := int64(busy)
+	for _, id := range pids {
+		now := cpuTime(id)
+		if last, ok := before[id]; ok && now-last > most {
+			pid, most = id, now-last
+		}
+		before[id] = now
+	}
+	return pid
+}
+
+// killFunction kills one process of a function. Its stack starts it anew.
+func (r *rig) killFunction(ctx context.Context, name string) error {
+	for {
+		pid, err := r.atWork(ctx, r.pollers[r.dice.IntN(len(r.pollers))], name)
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if errors.Is(err, syscall.ESRCH) {
+			continue // it has ended by itself meanwhile, as after a timeout
+		}
+		if err == nil {
+			r.done.functions++
+		}
+		return err
+	}
+}
+
+// killBroker kills the broker and starts it on its data after a while.
+func (r *rig) killBroker(ctx context.Context) error {
+	if _, err := r.atWork(ctx, r.pollers[0]); err != nil {
+		return err
+	}
+	r.done.brokers++
+	if err := r.broker.kill(); err != nil {
+		return err
+	}
+	r.pause(ctx, 2*time.Second)
+	return r.startBroker(ctx)
+}
+
+// killTables kills the table server and starts it on its data after a while.
+func (r *rig) killTables(ctx context.Context) error {
+	if _, err := r.atWork(ctx, r.pollers[0]); err != nil {
+		return err
+	}
+	r.done.tables++
+	if err := syscall.Kill(r.tables.Pid(), syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-r.tables.Done()
+	r.pause(ctx, 2*time.Second)
+	return r.startTables(ctx)
+}
+
+// killPoller kills the event source mappings with their functions. Once the
+// broker has given them up, their commits are set back, and new ones start.
+func (r *rig) killPoller(ctx context.Context) error {
+	p := r.pollers[0]
+	if _, err := r.atWork(ctx, p); err != nil {
+		return err
+	}
+	r.done.pollers++
+	r.pollers = nil
+	if err := p.kill(); err != nil {
+		return err
+	}
+	if err := r.awaitMembers(ctx, 0); err != nil {
+		return err
+	}
+	offsets, records, err := r.rewind(ctx, func(int64) int64 { return r.dice.Int64N(maxRewind) })
+	r.done.rewinds, r.done.rewound = r.done.rewinds+offsets, r.done.rewound+records
+	if err != nil {
+		return err
+	}
+	return r.startPoller(ctx)
+}
+
+// replay gives the functions every record there is once more.
+func (r *rig) replay(ctx context.Context) error {
+	err := r.stopPollers()
+	if err == nil {
+		err = r.awaitMembers(ctx, 0)
+	}
+	if err == nil {
+		_, r.done.replayed, err = r.rewind(ctx, func(committed int64) int64 { return committed })
+	}
+	if err == nil {
+		err = r.startPoller(ctx)
+	}
+	if err == nil {
+		err = drained(ctx, r.admin, everything)
+	}
+	return err
+}
+
+// duplicate starts a second poller in the same groups. The first one is frozen,
+// at times with its functions, until the groups have given all partitions to
+// the second, which goes on from what was committed. Then the first wakes up and
+// goes on with the batches that it held. In the end one of the two leaves.
+func (r *rig) duplicate(ctx context.Context) error {
+	r.done.duplicates++
+	if err := r.startPoller(ctx); err != nil {
+		return err
+	}
+	if err := r.awaitMembers(ctx, 2); err != nil {
+		return err
+	}
+	r.pause(ctx, time.Second)
+	frozen, err := r.freeze(ctx, r.pollers[0])
+	if err != nil {
+		return err
+	}
+	err = r.awaitMembers(ctx, 1)
+	r.pause(ctx, time.Second)
+	// Also after an error: a frozen process does not end when it is asked to.
+	if err := errors.Join(err, send(frozen, syscall.SIGCONT)); err != nil {
+		return err
+	}
+	if err := r.awaitMembers(ctx, 2); err != nil {
+		return err
+	}
+	leaves := r.dice.IntN(2)
+	p := r.pollers[leaves]
+	r.pollers = slices.Delete(r.pollers, leaves, leaves+1)
+	return p.stop(patience)
+}
+
+// freeze stops a poller and at times its functions, whose writes then land
+// after those of who took over.
+func (r *rig) freeze(ctx context.Context, p *process) ([]int, error) {
+	pids := []int{p.pid()}
+	if _, err := r.atWork(ctx, p); err != nil {
+		return nil, err
+	}
+	if r.dice.IntN(2) == 0 {
+		functions, err := functionsOf(p.pid())
+		if err != nil {
+			return nil, err
+		}
+		for _, more := range functions {
+			pids = append(pids, more...)
+		}
+	}
+	return pids, send(pids, syscall.SIGSTOP)
+}
+
+// send sends one to each process, to the poller last where they wake up: what
+// its functions write by then is what it has not heard of.
+func send(pids []int, s syscall.Signal) error {
+	var errs []error
+	for _, pid := range slices.Backward(pids) {
+		if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, fmt.Errorf("signal %v to process %d: %w", s, pid, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// strike does the faults one after the other, each when due is told. Who tells
+// it waits while the one before is still at work.
+func (r *rig) strike(ctx context.Context, faults []fault, due <-chan struct{}) error {
+	for i, f := range faults {
+		select {
+		case <-due:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		r.pause(ctx, 300*time.Millisecond)
+		if err := r.alive(); err != nil {
+			return err
+		}
+		began := time.Now()
+		r.striking.Store(true)
+		err := f.do(r, ctx)
+		r.striking.Store(false)
+		if err != nil {
+			return fmt.Errorf("fault %d, %s: %w", i+1, f.what, err)
+		}
+		fmt.Fprintf(r.out, "fault %d of %d: %s, %v\n", i+1, len(faults), f.what, time.Since(began).Round(10*time.Millisecond))
+	}
+	return nil
+}

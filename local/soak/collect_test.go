@@ -1,0 +1,365 @@
+//go:build linux
+
+package soak
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/events"
+	"footfall/shared/dynamo"
+	"footfall/shared/kafka"
+	"footfall/shared/presence"
+	"footfall/shared/presence/oracle"
+	"footfall/shared/stage"
+)
+
+// collect reads everything back of a run that was fed with the clock of a town,
+// which began at start.
+func collect(ctx context.Context, r *rig, kinds []poison, start time.Time) (*account, error) {
+	c := &collector{ctx: ctx, r: r, kinds: kinds, start: start, account: newAccount()}
+	for _, read := range []func() error{
+		c.sightings, c.crmEvents, c.walkIns, c.ends, c.enrichedWalkIns, c.walkInCounts, c.deviceContacts, c.deadLetters,
+		c.pendingTable, c.countsTable, c.visitLog,
+	} {
+		if err := read(); err != nil {
+			return nil, err
+		}
+	}
+	return c.account, nil
+}
+
+type collector struct {
+	*account
+	ctx   context.Context
+	r     *rig
+	kinds []poison
+	start time.Time
+}
+
+// each gives the records of a topic, one partition after the other, but not
+// what was planted: that it notes.
+func (c *collector) each(topic string, do func(*kgo.Record) error) error {
+	return c.all(topic, func(k *kgo.Record) error {
+		for _, h := range k.Headers {
+			if h.Key == plantedHeader {
+				return c.notePlanted(k, string(h.Value))
+			}
+		}
+		if err := do(k); err != nil {
+			return fmt.Errorf("%s/%d offset %d: %w", topic, k.Partition, k.Offset, err)
+		}
+		return nil
+	})
+}
+
+func (c *collector) notePlanted(k *kgo.Record, number string) error {
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	kind := c.kinds[n%len(c.kinds)]
+	c.planted[place{k.Topic, k.Partition, k.Offset}] = letter{k.Key, k.Value, string(kind.reason), kind.stage}
+	if k.Topic == events.Sightings {
+		c.notHeard++
+	}
+	return nil
+}
+
+// all gives the records of a topic, one partition after the other.
+func (c *collector) all(topic string, do func(*kgo.Record) error) error {
+	starts, err := c.r.admin.ListStartOffsets(c.ctx, topic)
+	if err = errors.Join(err, starts.Error()); err != nil {
+		return err
+	}
+	ends, err := c.r.admin.ListEndOffsets(c.ctx, topic)
+	if err = errors.Join(err, ends.Error()); err != nil {
+		return err
+	}
+	for partition := range int32(len(ends[topic])) {
+		from, to := starts[topic][partition].Offset, ends[topic][partition].Offset
+		if err := c.partition(topic, partition, from, to, do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partition reads with a client of its own, with no group: what the pipeline's
+// groups have committed says nothing here.
+func (c *collector) partition(topic string, partition int32, from, to int64, do func(*kgo.Record) error) error {
+	if from >= to {
+		return nil
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.r.brokerAddr()), kgo.ConsumePartitions(
+		map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().At(from)}}))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for next := from; next < to; {
+		fetches := client.PollFetches(c.ctx)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("read %s/%d from %d: %w", topic, partition, next, err)
+		}
+		for it := fetches.RecordIter(); !it.Done(); {
+			k := it.Next()
+			next = k.Offset + 1
+			if err := do(k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sightings computes the visits of each partition from what it holds, in its
+// order.
+func (c *collector) sightings() error {
+	heard := map[int32][]oracle.Heard{}
+	var e events.SightingsRecord
+	err := c.each(events.Sightings, func(k *kgo.Record) error {
+		if err := events.DecodeSightings(k.Key, k.Value, &e); err != nil {
+			return err
+		}
+		if e.IsTick && e.Tick.At.Before(c.start.Add(-time.Minute)) {
+			return fmt.Errorf("a tick of %v is none of the town's, which begins at %v", e.Tick.At, c.start)
+		}
+		h := oracle.Heard{Tick: presence.InstantOf(e.Tick.At)}
+		if !e.IsTick {
+			h = oracle.Heard{Device: string(k.Key), Sighting: presence.Sighting{
+				At: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
+				Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
+			}}
+			c.heard++
+		}
+		heard[k.Partition] = append(heard[k.Partition], h)
+		return nil
+	})
+	for _, partition := range heard {
+		visits, late := oracle.VisitsOf(partition, presence.DefaultRules())
+		c.late += late
+		maps.Copy(c.visits, visits)
+	}
+	return err
+}
+
+// crmEvents notes what the CRM told, in no order: a backfill is older than what
+// came live, and who reads it sorts by time.
+func (c *collector) crmEvents() error {
+	for _, topic := range []string{events.CRMEvents, events.CRMEventsBackfill} {
+		err := c.each(topic, func(k *kgo.Record) error {
+			e, err := events.DecodeCRM(k.Key, k.Value)
+			if err != nil {
+				return err
+			}
+			name := func(id events.ContactID) string { return string(events.ContactKey(e.Business(), id)) }
+			business := string(e.Business())
+			switch {
+			case e.Login != nil:
+				device := string(events.DeviceKey(e.Login.Business, e.Login.Device))
+				c.crm.logins[device] = append(c.crm.logins[device], oracle.CRM{At: e.At(), Device: device, Contact: name(e.Login.Contact)})
+			case e.Deleted != nil:
+				c.crm.contacts[business] = append(c.crm.contacts[business], oracle.CRM{At: e.At(), Contact: name(e.Deleted.Contact)})
+			case e.Changed.MergedInto != "":
+				c.crm.contacts[business] = append(c.crm.contacts[business], oracle.CRM{At: e.At(), Contact: name(e.Changed.Contact), Into: name(e.Changed.MergedInto)})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walkIns may come twice, but may not differ then in what their id is made of.
+func (c *collector) walkIns() error {
+	return c.each(events.WalkIns, func(k *kgo.Record) error {
+		w, err := events.DecodeWalkIn(k.Key, k.Value)
+		if former, ok := c.account.walkIns[w.ID]; ok && (former.Business != w.Business || former.Device != w.Device || !former.StartedAt.Equal(w.StartedAt)) {
+			c.otherwise = append(c.otherwise, fmt.Sprintf("walk-in %s was told as %+v and as %+v", w.ID, former, w))
+		}
+		c.account.walkIns[w.ID] = w
+		return err
+	})
+}
+
+// ends keeps the latest: a visit that a late sighting prolongs ends again.
+func (c *collector) ends() error {
+	return c.each(events.VisitsEnded, func(k *kgo.Record) error {
+		v, err := events.DecodeVisitEnded(k.Key, k.Value)
+		if former, ok := c.ended[v.ID]; !ok || v.LastSeenAt.After(former.LastSeenAt) {
+			c.ended[v.ID] = v
+		}
+		return err
+	})
+}
+
+// enrichedWalkIns may come twice, but always for the same contact.
+func (c *collector) enrichedWalkIns() error {
+	return c.each(events.EnrichedWalkIns, func(k *kgo.Record) error {
+		e, err := events.DecodeEnrichedWalkIn(k.Key, k.Value)
+		whose := contact(events.ContactKey(e.Business, e.Contact))
+		if former, ok := c.enriched[e.ID]; ok && former != whose {
+			c.otherwise = append(c.otherwise, fmt.Sprintf("walk-in %s was told as of %q and as of %q", e.ID, former, whose))
+		}
+		c.enriched[e.ID] = whose
+		return err
+	})
+}
+
+// walkInCounts keeps the highest version, as sinks do, and the last, as
+// compaction does. A contact's records are in one partition, read in its order.
+func (c *collector) walkInCounts() error {
+	return c.each(events.WalkInCounts, func(k *kgo.Record) error {
+		n, err := events.DecodeWalkInCount(k.Key, k.Value)
+		whose := contact(events.ContactKey(n.Business, n.Contact))
+		c.last[whose] = n
+		if former, ok := c.counts[whose]; !ok || n.Version > former.Version {
+			c.counts[whose] = n
+		}
+		return err
+	})
+}
+
+// deviceContacts keeps the last of each device, as compaction does.
+func (c *collector) deviceContacts() error {
+	return c.each(events.DeviceContacts, func(k *kgo.Record) error {
+		if k.Value == nil {
+			c.owners[string(k.Key)] = ""
+			return nil
+		}
+		d, err := events.DecodeDeviceContact(k.Key, k.Value)
+		c.owners[string(k.Key)] = contact(events.ContactKey(d.Business, d.Contact))
+		return err
+	})
+}
+
+// deadLetters reads them by where they came from: a batch that is given again
+// may put one among them twice.
+func (c *collector) deadLetters() error {
+	for _, t := range events.Topics() {
+		if t.DeadLetters == "" {
+			continue
+		}
+		err := c.all(t.DeadLetters, func(k *kgo.Record) error {
+			c.letters++
+			h := map[string]string{}
+			for _, header := range k.Headers {
+				h[header.Key] = string(header.Value)
+			}
+			partition, err := strconv.ParseInt(h[stage.HeaderPartition], 10, 32)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.DeadLetters, err)
+			}
+			offset, err := strconv.ParseInt(h[stage.HeaderOffset], 10, 64)
+			c.dead[place{h[stage.HeaderTopic], int32(partition), offset}] = letter{k.Key, k.Value, h[stage.HeaderReason], h[stage.HeaderStage]}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scan gives the items of a table.
+func (c *collector) scan(table string, each func(map[string]types.AttributeValue) error) error {
+	pages := dynamodb.NewScanPaginator(c.r.tableClient(), &dynamodb.ScanInput{TableName: &table})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(c.ctx)
+		if err != nil {
+			return fmt.Errorf("scan %s: %w", table, err)
+		}
+		for _, item := range page.Items {
+			if err := each(item); err != nil {
+				return fmt.Errorf("table %s: %w: %v", table, err, item)
+			}
+		}
+	}
+	return nil
+}
+
+// text gives a string attribute, "" where there is none.
+func text(v types.AttributeValue) string {
+	s, _ := v.(*types.AttributeValueMemberS)
+	if s == nil {
+		return ""
+	}
+	return s.Value
+}
+
+// pendingTable reads pk "business/device", sk "start#id" and c, the contact.
+func (c *collector) pendingTable() error {
+	return c.scan(stage.PendingTable, func(item map[string]types.AttributeValue) error {
+		business, _, _ := strings.Cut(text(item["pk"]), "/")
+		_, id, ok := strings.Cut(text(item["sk"]), "#")
+		if !ok {
+			return errors.New("no id in sk")
+		}
+		whose := contact("")
+		if name := text(item["c"]); name != "" {
+			whose = contact(business + "/" + name)
+		}
+		if _, twice := c.pending[events.WalkInID(id)]; twice {
+			return errors.New("a second item of a walk-in")
+		}
+		c.pending[events.WalkInID(id)] = whose
+		return nil
+	})
+}
+
+// countsTable reads pk "business/contact", month, n and the set ids, of which each
+// is the id's bytes in base64.
+func (c *collector) countsTable() error {
+	return c.scan(stage.CountsTable, func(item map[string]types.AttributeValue) error {
+		b := bucket{contact(text(item["pk"])), text(item["month"])}
+		n, _ := item["n"].(*types.AttributeValueMemberN)
+		ids, _ := item["ids"].(*types.AttributeValueMemberSS)
+		if n == nil || ids == nil {
+			return errors.New("no n or no ids")
+		}
+		total, err := strconv.ParseInt(n.Value, 10, 64)
+		if err != nil {
+			return err
+		}
+		c.totals[b] = total
+		for _, packed := range ids.Value {
+			raw, err := base64.RawURLEncoding.DecodeString(packed)
+			if err != nil {
+				return err
+			}
+			id := events.WalkInID(hex.EncodeToString(raw))
+			c.counted[id] = append(c.counted[id], b)
+		}
+		return nil
+	})
+}
+
+// visitLog adds up the tallies of the partition log.
+func (c *collector) visitLog() error {
+	client, err := kafka.NewClient(kafka.Config{Brokers: []string{c.r.brokerAddr()}})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	info, err := kafka.NewTopicInfos(client).Info(c.ctx, events.Sightings, 0)
+	if err != nil {
+		return err
+	}
+	t, err := stage.SumTallies(c.ctx, dynamo.NewVisitLog(c.r.tableClient(), ""), info)
+	c.tally = tally{t.Sightings, t.Late, t.WalkIns, t.Dead}
+	return err
+}

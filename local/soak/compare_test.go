@@ -1,0 +1,294 @@
+//go:build linux
+
+package soak
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/presence"
+	"footfall/shared/presence/oracle"
+)
+
+// contact names a contact by its record key, "business/contact"; "" is nobody.
+type contact string
+
+// bucket is where a walk-in is counted.
+type bucket struct {
+	contact contact
+	month   string
+}
+
+// place is where a record was.
+type place struct {
+	topic     string
+	partition int32
+	offset    int64
+}
+
+// letter is a record that nobody can process, as it was planted, or as it is
+// among the dead letters with what its headers say.
+type letter struct {
+	key, value    []byte
+	reason, stage string
+}
+
+// account is what a run left behind, as each witness tells it.
+type account struct {
+	// The input: the visits of each device in the order of their start, what the
+	// CRM told of each device, and the records that were planted.
+	visits   map[string][]oracle.Visit
+	crm      crmLog
+	planted  map[place]letter
+	late     int
+	heard    int // sightings that can be processed
+	notHeard int // planted among the sightings
+
+	// The topics. Of what was told twice the figure is kept, and the first that
+	// was told otherwise the second time.
+	walkIns   map[events.WalkInID]events.WalkIn
+	ended     map[events.WalkInID]events.VisitEnded // the latest end
+	enriched  map[events.WalkInID]contact
+	counts    map[contact]events.WalkInCount // of the highest version
+	last      map[contact]events.WalkInCount // the last record, which compaction keeps
+	owners    map[string]contact             // by device, "" where it has none any more
+	dead      map[place]letter
+	letters   int // dead ones, those that came twice twice
+	otherwise []string
+
+	// The tables.
+	pending map[events.WalkInID]contact
+	counted map[events.WalkInID][]bucket
+	totals  map[bucket]int64
+	tally   tally
+}
+
+// tally is what the visit log says it has decided on.
+type tally struct{ sightings, late, walkIns, dead int64 }
+
+func newAccount() *account {
+	return &account{
+		visits: map[string][]oracle.Visit{}, crm: newCRMLog(), planted: map[place]letter{},
+		walkIns: map[events.WalkInID]events.WalkIn{}, ended: map[events.WalkInID]events.VisitEnded{},
+		enriched: map[events.WalkInID]contact{}, counts: map[contact]events.WalkInCount{}, last: map[contact]events.WalkInCount{},
+		owners: map[string]contact{}, dead: map[place]letter{},
+		pending: map[events.WalkInID]contact{}, counted: map[events.WalkInID][]bucket{}, totals: map[bucket]int64{},
+	}
+}
+
+// differences compares everything with the input; none is right.
+func (a *account) differences() []string {
+	d := &differences{}
+	owners := a.compareWalkIns(d)
+	a.compareContacts(d, owners)
+	a.compareCounts(d, owners)
+	a.compareLetters(d)
+	d.list = append(d.list, a.otherwise...)
+	slices.Sort(d.list)
+	return d.list
+}
+
+type differences struct{ list []string }
+
+func (d *differences) add(format string, args ...any) {
+	d.list = append(d.list, fmt.Sprintf(format, args...))
+}
+
+// compareWalkIns pairs the walk-ins of each device with its visits, one to one
+// and in order, and gives whose each of them is. Arrival out of order by a step
+// may move a start by that much, no more.
+func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
+	told := map[string][]events.WalkIn{}
+	owners := map[events.WalkInID]contact{}
+	for id, w := range a.walkIns {
+		device := string(events.DeviceKey(w.Business, w.Device))
+		told[device] = append(told[device], w)
+		owners[id] = a.crm.owner(device, w.StartedAt)
+		if own := events.NewWalkInID(w.Business, w.Device, w.StartedAt); own != id {
+			d.add("walk-in %s of %s is not named by its start, which makes %s", id, device, own)
+		}
+		if _, ok := a.ended[id]; !ok {
+			d.add("walk-in %s of %s never ended", id, device)
+		}
+	}
+	for id, e := range a.ended {
+		if _, ok := a.walkIns[id]; !ok {
+			d.add("visit %s of %s/%s ended without a walk-in", id, e.Business, e.Device)
+		}
+	}
+	visits := 0
+	for device, all := range a.visits {
+		visits += len(all)
+		if len(told[device]) != len(all) {
+			d.add("%s has %d visits in the input and %d walk-ins on the topic", device, len(all), len(told[device]))
+			continue
+		}
+		slices.SortFunc(told[device], func(a, b events.WalkIn) int { return a.StartedAt.Compare(b.StartedAt) })
+		for i, w := range told[device] {
+			if apart := w.StartedAt.Sub(all[i].Start.Time()).Abs(); apart > presence.Grid {
+				d.add("walk-in %s of %s starts %v from visit %d of the input", w.ID, device, apart, i)
+			}
+			end, ok := a.ended[w.ID]
+			if apart := end.LastSeenAt.Sub(all[i].Last.Time()).Abs(); ok && apart > presence.Grid {
+				d.add("walk-in %s of %s ends %v from visit %d of the input", w.ID, device, apart, i)
+			}
+		}
+	}
+	for device, all := range told {
+		if _, ok := a.visits[device]; !ok {
+			d.add("%s has no visit in the input and %d walk-ins on the topic", device, len(all))
+		}
+	}
+	want := tally{int64(a.heard), int64(a.late), int64(visits), int64(a.notHeard)}
+	if a.tally != want {
+		d.add("the visit log has decided on %+v, the input has %+v", a.tally, want)
+	}
+	return owners
+}
+
+// compareContacts holds whose each walk-in is against the topic and the table,
+// and the present owner of each device.
+func (a *account) compareContacts(d *differences, owners map[events.WalkInID]contact) {
+	for id, owner := range owners {
+		if got := a.enriched[id]; got != owner {
+			d.add("walk-in %s is of %q in the input and of %q on enriched-walk-ins", id, owner, got)
+		}
+		got, ok := a.pending[id]
+		if !ok {
+			d.add("walk-in %s is not in the table pending", id)
+		} else if got != owner {
+			d.add("walk-in %s is of %q in the input and of %q in the table pending", id, owner, got)
+		}
+	}
+	for id := range a.enriched {
+		if _, ok := owners[id]; !ok {
+			d.add("walk-in %s is on enriched-walk-ins and not on walk-ins", id)
+		}
+	}
+	for id := range a.pending {
+		if _, ok := owners[id]; !ok {
+			d.add("walk-in %s is in the table pending and not on walk-ins", id)
+		}
+	}
+	for device := range a.crm.logins {
+		if owner, got := a.crm.present(device), a.owners[device]; owner != got {
+			d.add("%s belongs to %q in the input and to %q on device-contacts", device, owner, got)
+		}
+	}
+}
+
+// compareCounts demands each walk-in of a contact in one bucket, once, and the
+// sums in the table and on the topic.
+func (a *account) compareCounts(d *differences, owners map[events.WalkInID]contact) {
+	sums, months := map[contact]int64{}, map[bucket]int64{}
+	for id, owner := range owners {
+		var want []bucket
+		if owner != "" {
+			b := bucket{owner, a.walkIns[id].StartedAt.UTC().Format("2006-01")}
+			want = []bucket{b}
+			months[b]++
+			sums[owner]++
+		}
+		if got := a.counted[id]; !slices.Equal(got, want) {
+			d.add("walk-in %s is counted in %v, want %v", id, got, want)
+		}
+	}
+	for id, got := range a.counted {
+		if _, ok := owners[id]; !ok {
+			d.add("walk-in %s is counted in %v and not on walk-ins", id, got)
+		}
+	}
+	for b := range merged(months, a.totals) {
+		if months[b] != a.totals[b] {
+			d.add("%s came %d times in %s, the table has %d", b.contact, months[b], b.month, a.totals[b])
+		}
+	}
+	for c := range merged(sums, a.counts) {
+		told := a.counts[c]
+		if sums[c] != a.last[c].Total {
+			d.add("%s came %d times, the last of walk-in-counts, which compaction keeps, has %d", c, sums[c], a.last[c].Total)
+		}
+		if sums[c] != told.Total {
+			d.add("%s came %d times, walk-in-counts has %d", c, sums[c], told.Total)
+		} else if n := months[bucket{c, told.Month}]; n != told.MonthTotal {
+			d.add("%s came %d times in %s, walk-in-counts has %d", c, n, told.Month, told.MonthTotal)
+		}
+	}
+}
+
+// merged has the keys of both.
+func merged[K comparable, V, W any](a map[K]V, b map[K]W) map[K]struct{} {
+	all := map[K]struct{}{}
+	for k := range a {
+		all[k] = struct{}{}
+	}
+	for k := range b {
+		all[k] = struct{}{}
+	}
+	return all
+}
+
+// compareLetters demands the planted records among the dead letters, as they
+// were, and nothing else.
+func (a *account) compareLetters(d *differences) {
+	for at, want := range a.planted {
+		got, ok := a.dead[at]
+		switch {
+		case !ok:
+			d.add("the record planted at %v is not among the dead letters", at)
+		case got.reason != want.reason || got.stage != want.stage:
+			d.add("the record planted at %v is dead for %s by %s, want %s by %s", at, got.reason, got.stage, want.reason, want.stage)
+		case !bytes.Equal(got.key, want.key) || !bytes.Equal(got.value, want.value) || (got.value == nil) != (want.value == nil):
+			d.add("the dead letter of %v has key %q and value %q, want %q and %q", at, got.key, got.value, want.key, want.value)
+		}
+	}
+	for at, got := range a.dead {
+		if _, ok := a.planted[at]; !ok {
+			d.add("%v is among the dead letters for %s by %s: key %q, value %q", at, got.reason, got.stage, got.key, got.value)
+		}
+	}
+}
+
+// crmLog is what the CRM told, found by device and by business.
+type crmLog struct {
+	logins   map[string][]oracle.CRM // by device
+	contacts map[string][]oracle.CRM // merges and deletions, by business
+}
+
+func newCRMLog() crmLog {
+	return crmLog{map[string][]oracle.CRM{}, map[string][]oracle.CRM{}}
+}
+
+// of gives the events that concern a device, in the order of their time.
+func (l crmLog) of(device string) []oracle.CRM {
+	business, _, _ := events.SplitDeviceKey(device)
+	all := append(slices.Clone(l.logins[device]), l.contacts[string(business)]...)
+	slices.SortStableFunc(all, func(a, b oracle.CRM) int { return a.At.Compare(b.At) })
+	return all
+}
+
+// owner is whose a walk-in of the device is that began at start.
+func (l crmLog) owner(device string, start time.Time) contact {
+	if len(l.logins[device]) == 0 {
+		return ""
+	}
+	c, _ := oracle.Whose(device, start, l.of(device))
+	return contact(c)
+}
+
+// present is who has the device after all.
+func (l crmLog) present(device string) contact {
+	owner := ""
+	for _, e := range l.of(device) {
+		switch {
+		case e.Device == device:
+			owner = e.Contact
+		case owner == e.Contact:
+			owner = e.Into
+		}
+	}
+	return contact(owner)
+}

@@ -1,0 +1,224 @@
+//go:build linux
+
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"footfall/events"
+	"footfall/local/recording"
+	"footfall/local/town"
+	"footfall/shared/stage"
+)
+
+// What a day of the default town has with one neighbour for each business:
+// sightings and devices by its visitors, by its passers-by, and by the rest.
+const (
+	visitSightings, visitDevices = 33_500, 395
+	passSightings, passDevices   = 67_000, 6_120
+	restSightings, restDevices   = 13_000, 10
+	longTown                     = 200_000 // from so many sightings on, two days
+)
+
+// townOf makes a town with at least so many sightings and devices. The longer
+// one goes over the end of a month, as counts are kept by month. It lies in the
+// past: a tick that is a day ahead of its record's timestamp is a dead letter.
+func townOf(sightings, devices int, seed uint64) (town.Town, error) {
+	c := town.Defaults()
+	c.Seed, c.Start = seed, time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
+	days := 1.0
+	if sightings > longTown {
+		days = 2
+	}
+	c.Duration = time.Duration(days) * 24 * time.Hour
+	// The last hours are not fed, and the businesses' figures are whole numbers.
+	s, d := 1.1*float64(sightings)/days-restSightings, 1.3*float64(devices)/days-restDevices
+	// Visits and passers-by both give both: two equations.
+	const ratio = float64(visitDevices) / visitSightings
+	passers := max(0.02, (d-s*ratio)/(passDevices-passSightings*ratio))
+	visits := max(0.3, (s-passers*passSightings)/visitSightings)
+	for i := range c.Businesses {
+		b := &c.Businesses[i]
+		b.Neighbours = 1
+		b.Visits, b.Regulars = int(float64(b.Visits)*visits), int(float64(b.Regulars)*visits)
+		b.PassersBy = int(float64(b.PassersBy) * passers)
+	}
+	return town.Generate(c)
+}
+
+// source gives the first sightings of a town and what the CRM tells meanwhile.
+// Spread over them it tells that a fault is due, and plants bad records.
+type source struct {
+	ctx       context.Context
+	next      func() (recording.Item, bool)
+	stop      func()
+	sightings int // to give
+	faults    int
+	due       chan<- struct{}
+	striking  *atomic.Bool
+	plants    int
+	plant     func(n int) error
+
+	given   atomic.Int64
+	struck  int
+	planted int
+	devices map[string]struct{}
+}
+
+func newSource(ctx context.Context, items iter.Seq[recording.Item], sightings int) *source {
+	next, stop := iter.Pull(items)
+	return &source{ctx: ctx, next: next, stop: stop, sightings: sightings, devices: map[string]struct{}{}}
+}
+
+// Next implements feed.Source.
+func (s *source) Next() (recording.Item, error) {
+	n := int(s.given.Load())
+	for s.struck < s.faults && n >= (s.struck+1)*s.sightings/(s.faults+1) {
+		select {
+		case s.due <- struct{}{}:
+			s.struck++
+		case <-s.ctx.Done():
+			return recording.Item{}, context.Cause(s.ctx)
+		}
+	}
+	for s.planted < s.plants && n >= (s.planted+1)*s.sightings/(s.plants+1) {
+		if err := s.plant(s.planted); err != nil {
+			return recording.Item{}, err
+		}
+		s.planted++
+	}
+	if n == s.sightings {
+		return recording.Item{}, io.EOF
+	}
+	it, ok := s.next()
+	if !ok {
+		return it, fmt.Errorf("the town has %d sightings only", n)
+	}
+	if it.CRM == nil {
+		s.slow()
+		s.given.Add(1)
+		s.devices[string(events.DeviceKey(it.Sighting.Business, it.Sighting.Device))] = struct{}{}
+	}
+	return it, nil
+}
+
+// faultTakes is about how long the longer faults take.
+const faultTakes = 8 * time.Second
+
+// slow stretches what there is to feed until the next fault over the one that
+// is under way: who takes over from a frozen or dead poller shall have work.
+func (s *source) slow() {
+	if !s.striking.Load() {
+		return
+	}
+	select {
+	case <-time.After(faultTakes / time.Duration(s.sightings/(s.faults+1)+1)):
+	case <-s.ctx.Done():
+	}
+}
+
+// stubborn is a producer that goes on until all is acknowledged. What it puts
+// twice by that is input that came twice.
+type stubborn struct {
+	out   stage.Producer
+	again atomic.Int64 // calls that had to be repeated
+}
+
+// Produce implements stage.Producer.
+func (p *stubborn) Produce(ctx context.Context, records []stage.Record) error {
+	for began := time.Now(); ; p.again.Add(1) {
+		try, cancel := context.WithTimeout(ctx, 20*time.Second)
+		err := p.out.Produce(try, records)
+		cancel()
+		if err == nil || ctx.Err() != nil || time.Since(began) > patience {
+			return err
+		}
+	}
+}
+
+// plantedHeader marks the records that nobody can process. A dead letter keeps
+// the headers of its record.
+const plantedHeader = "soak-planted"
+
+// poison is one kind of record that nobody can process.
+type poison struct {
+	topic  string
+	stage  string
+	reason events.Reason
+	record func(n int) stage.Record
+}
+
+// poisons has one for every reason that a record on its own can be bad for, and
+// every topic that a stage reads.
+func poisons(at time.Time) []poison {
+	const shop = "market"
+	text := func(n int) []byte { return []byte("neither Avro nor JSON " + strconv.Itoa(n)) }
+	device := func(n int) events.DeviceID { return events.DeviceID("planted-" + strconv.Itoa(n)) }
+	key := func(n int) []byte { return events.DeviceKey(shop, device(n)) }
+	sighting := func(n int, seen time.Time, rssi events.RSSI) []byte {
+		return must(events.Encode(nil, &events.Sighting{Business: shop, Sensor: "r1", Device: device(n), RSSI: rssi, SeenAt: seen, Associated: true}))
+	}
+	login := func(n int) []byte {
+		return must(events.Encode(nil, &events.PortalLogin{Business: shop, Device: device(n), Contact: "planted", At: at}))
+	}
+	free := stage.AnyPartition
+	nonsense := func(topic, by string) poison {
+		return poison{topic, by, events.Undecodable, func(n int) stage.Record { return stage.Record{Partition: free, Key: key(n), Value: text(n)} }}
+	}
+	return []poison{
+		nonsense(events.Sightings, stage.Detect),
+		nonsense(events.CRMEvents, stage.Identify),
+		nonsense(events.CRMEventsBackfill, stage.Identify),
+		nonsense(events.WalkIns, stage.Enrich),
+		nonsense(events.EnrichedWalkIns, stage.Count),
+		{events.Sightings, stage.Detect, events.NullValue, func(n int) stage.Record {
+			return stage.Record{Partition: free, Key: key(n)}
+		}},
+		{events.Sightings, stage.Detect, events.InvalidField, func(n int) stage.Record {
+			return stage.Record{Partition: free, Key: key(n), Value: sighting(n, at, 1)}
+		}},
+		{events.Sightings, stage.Detect, events.KeyMismatch, func(n int) stage.Record {
+			return stage.Record{Partition: free, Key: key(n + 1), Value: sighting(n, at, -50)}
+		}},
+		{events.Sightings, stage.Detect, events.WrongPartition, func(n int) stage.Record {
+			wrong := (events.Partition(key(n), partitions) + 1) % partitions
+			return stage.Record{Partition: wrong, Key: key(n), Value: sighting(n, at, -50)}
+		}},
+		{events.Sightings, stage.Detect, events.AheadOfClock, func(n int) stage.Record {
+			return stage.Record{Partition: free, Key: key(n), Value: sighting(n, at.AddDate(0, 1, 0), -50)}
+		}},
+		{events.CRMEvents, stage.Identify, events.KeyMismatch, func(n int) stage.Record {
+			return stage.Record{Partition: free, Key: []byte("cafe"), Value: login(n)}
+		}},
+		{events.CRMEventsBackfill, stage.Identify, events.UnknownSchema, func(n int) stage.Record {
+			return stage.Record{Partition: free, Key: []byte(shop), Value: []byte(`{"type":"horoscope-changed"}`)}
+		}},
+	}
+}
+
+func must(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// planter puts the n-th poison on its topic, the kinds in turn.
+func planter(ctx context.Context, out stage.Producer, kinds []poison) func(n int) error {
+	return func(n int) error {
+		kind := kinds[n%len(kinds)]
+		r := kind.record(n)
+		r.Topic, r.Headers = kind.topic, []stage.Header{{Key: plantedHeader, Value: []byte(strconv.Itoa(n))}}
+		if err := out.Produce(ctx, []stage.Record{r}); err != nil {
+			return errors.Join(fmt.Errorf("plant record %d on %s", n, r.Topic), err)
+		}
+		return nil
+	}
+}

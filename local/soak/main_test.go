@@ -1,0 +1,102 @@
+//go:build linux
+
+package soak
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"footfall/local/broker"
+	"footfall/shared/stage"
+)
+
+// brokerDir and brokerPort make the test binary a broker on a directory, so
+// that the test can kill it.
+const (
+	brokerDir  = "SOAK_BROKER_DIR"
+	brokerPort = "SOAK_BROKER_PORT"
+	brokerUp   = "broker at "
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(brokerDir); dir != "" {
+		os.Exit(runBroker(dir, os.Getenv(brokerPort)))
+	}
+	os.Exit(m.Run())
+}
+
+// runBroker runs until its standard input ends.
+func runBroker(dir, port string) int {
+	signal.Ignore(syscall.SIGTERM)
+	n, err := strconv.Atoi(port)
+	if err == nil {
+		var b *broker.Broker
+		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+		b, err = broker.Start(context.Background(), broker.Options{Dir: dir, Port: n, Log: log})
+		if err == nil {
+			fmt.Println(brokerUp, b.Addrs())
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			err = b.Close()
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// build makes the function binaries and the command in dir, as make build does.
+func build(ctx context.Context, dir string) error {
+	targets := map[string]string{"footfall": "./cmd/footfall"}
+	for _, s := range stage.Pipeline().Stages {
+		targets[filepath.Join(s.Name, "bootstrap")] = "./functions/" + s.Name
+	}
+	for to, from := range targets {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-o", filepath.Join(dir, to), from)
+		cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", from, err, out)
+		}
+	}
+	return nil
+}
+
+// repository is where the module is, seen from here.
+var repository = filepath.Join("..", "..")
+
+// stablePort finds a free port that stays free while its server is down: below
+// those that the kernel gives to whoever connects or listens on any port. From
+// those, a client that tries to reach the dead server could get the very port,
+// connect to itself, and keep the server from coming back.
+func stablePort() (int, error) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return 0, err
+	}
+	end, err := strconv.Atoi(strings.Fields(string(text))[0])
+	if err != nil {
+		return 0, err
+	}
+	// Beginning at one's own place keeps two soaks on one machine apart.
+	const first = 10_000
+	for i := range end - first {
+		port := first + (os.Getpid()*37+i)%(end-first)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, fmt.Errorf("no port from %d to %d is free", first, end)
+}

@@ -1,0 +1,216 @@
+//go:build linux
+
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/local/dynalite"
+	"footfall/shared/dynamo"
+	"footfall/shared/kafka"
+)
+
+const (
+	partitions = 4
+	// session is how long a group waits for a member that died: the least that
+	// the broker takes.
+	session = 6 * time.Second
+	// patience bounds every wait for something that must happen: many times what
+	// it takes on a busy machine.
+	patience = 3 * time.Minute
+)
+
+// rig is the pipeline under test, as processes. One goroutine does things to
+// it.
+type rig struct {
+	dir, bin string
+	dice     *rand.Rand
+	out      io.Writer // for people
+
+	broker     *process
+	brokerPort int
+	tables     *dynalite.Server
+	tablePort  int
+	pollers    []*process // `footfall local` processes that live
+	pollerLog  *os.File
+	brokerLog  *os.File
+
+	client   *kgo.Client
+	admin    *kadm.Client
+	done     counters
+	striking atomic.Bool // a fault is under way
+}
+
+// counters are what was done to the rig.
+type counters struct {
+	functions, pollers, brokers, tables int // killed
+	duplicates                          int
+	rewinds                             int   // partitions whose offset was set back
+	rewound                             int64 // records that were given again by that
+	replayed                            int64 // records that were given again from the beginning
+}
+
+func (c counters) kills() int { return c.functions + c.pollers + c.brokers + c.tables }
+
+// newRig starts everything on an empty directory. Whatever it started ends with
+// close.
+func newRig(ctx context.Context, dir, bin string, seed uint64, out io.Writer) (*rig, error) {
+	r := &rig{dir: dir, bin: bin, out: out, dice: dice(seed + 1)}
+	var err error
+	if r.pollerLog, err = appendTo(dir, "pollers.log"); err != nil {
+		return r, err
+	}
+	if r.brokerLog, err = appendTo(dir, "broker.log"); err != nil {
+		return r, err
+	}
+	if r.brokerPort, err = stablePort(); err != nil {
+		return r, err
+	}
+	if err := r.startBroker(ctx); err != nil {
+		return r, err
+	}
+	if r.tablePort, err = stablePort(); err != nil { // the broker holds its own by now
+		return r, err
+	}
+	if err := r.startTables(ctx); err != nil {
+		return r, err
+	}
+	if r.client, err = kafka.NewClient(kafka.Config{Brokers: []string{r.brokerAddr()}, Auth: kafka.AuthNone, ClientID: "soak"}); err != nil {
+		return r, err
+	}
+	r.admin = kadm.NewClient(r.client)
+	return r, r.startPoller(ctx)
+}
+
+func dice(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
+func appendTo(dir, name string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+}
+
+func (r *rig) brokerAddr() string { return "127.0.0.1:" + strconv.Itoa(r.brokerPort) }
+
+func (r *rig) startBroker(ctx context.Context) (err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), brokerDir+"="+filepath.Join(r.dir, "broker"), brokerPort+"="+strconv.Itoa(r.brokerPort))
+	r.broker, err = spawn(ctx, "the broker", cmd, brokerUp, r.brokerLog)
+	return err
+}
+
+func (r *rig) startTables(ctx context.Context) (err error) {
+	r.tables, err = dynalite.Start(ctx, dynalite.Options{Dir: repository, DataDir: filepath.Join(r.dir, "tables"), Port: r.tablePort})
+	return err
+}
+
+// tableClient makes a client of the tables.
+func (r *rig) tableClient() *dynamodb.Client {
+	return dynamo.New(aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(r.tables.Endpoint()),
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+	})
+}
+
+// startPoller starts one more `footfall local`: the event source mappings, and
+// functions of its own. The first one makes the topics and tables.
+func (r *rig) startPoller(ctx context.Context) error {
+	cmd := exec.Command(filepath.Join(r.bin, "footfall"), "local", "--no-ticks",
+		"--bin", r.bin, "--brokers", r.brokerAddr(), "--table-endpoint", r.tables.Endpoint(),
+		"--partitions", strconv.Itoa(partitions), "--session-timeout", session.String(), "--function-logs")
+	p, err := spawn(ctx, "footfall local", cmd, "running until interrupted", r.pollerLog)
+	if err == nil {
+		r.pollers = append(r.pollers, p)
+	}
+	return err
+}
+
+// alive fails where anything has ended that nobody killed.
+func (r *rig) alive() error {
+	errs := []error{r.broker.alive()}
+	for _, p := range r.pollers {
+		errs = append(errs, p.alive())
+	}
+	select {
+	case <-r.tables.Done():
+		errs = append(errs, errors.New("the table server ended by itself"))
+	default:
+	}
+	return errors.Join(errs...)
+}
+
+// stopPollers ends the pollers as people do, which must be without an error.
+func (r *rig) stopPollers() error {
+	var errs []error
+	for _, p := range r.pollers {
+		errs = append(errs, p.stop(patience))
+	}
+	r.pollers = nil
+	return errors.Join(errs...)
+}
+
+// close ends whatever runs.
+func (r *rig) close() error {
+	if r.client != nil {
+		r.client.Close()
+	}
+	var errs []error
+	for _, p := range append(r.pollers, r.broker) {
+		if p != nil && p.alive() == nil {
+			errs = append(errs, p.kill())
+		}
+	}
+	if r.tables != nil {
+		errs = append(errs, r.tables.Close())
+	}
+	for _, f := range []*os.File{r.pollerLog, r.brokerLog} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// eventually tries until done, which may fail as long as something is down. It
+// gives up when patience is over since look last told a new figure, such as the
+// lag: what moves is not stuck.
+func eventually(ctx context.Context, what string, look func(context.Context) (done bool, figure int64, err error)) error {
+	last, since := int64(-1), time.Now()
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		done, figure, err := look(try)
+		cancel()
+		if err == nil && done {
+			return nil
+		}
+		if err == nil && figure != last {
+			last, since = figure, time.Now()
+		}
+		if time.Since(since) > patience {
+			return fmt.Errorf("%s: nothing moves for %v at %d: %w", what, patience, last, err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+		}
+	}
+}
