@@ -1,0 +1,148 @@
+package main
+
+import (
+	"math"
+	"time"
+
+	"footfall/events"
+	"footfall/infra/settings"
+	"footfall/shared/stage"
+)
+
+// usage is what a deployment uses in a second at a steady rate.
+type usage struct {
+	KafkaIn, KafkaOut float64 // bytes
+	Kept              float64 // bytes times the hours that Kafka keeps them
+	Units             float64 // event poller units, at that moment
+	Invocations       float64
+	GBSeconds         float64
+	LogWrites         float64 // write units of table visit-log
+	OtherWrites       float64
+	Reads             float64
+	LogTable          float64 // bytes written to table visit-log
+	Pending           float64 // bytes written to table pending
+	Logs              float64 // bytes
+	Traces            float64
+}
+
+// polled is how an event source mapping gets its records: Records a second, so
+// many of them and so many partitions in an invocation.
+type polled struct {
+	Records, Pollers, Partitions float64
+	PerInvocation                float64
+	PartsPerInvocation           float64
+}
+
+func (p polled) invocations() float64 {
+	if p.Records == 0 {
+		return 0
+	}
+	return p.Records / p.PerInvocation
+}
+
+// poll says how a mapping gets so many records a second. A poller waits for the
+// window or a full batch, whichever is first, and has its share of the
+// partitions. Provisioned pollers are as many as the bytes need.
+func poll(m stage.Mapping, size settings.Size, records float64) polled {
+	parts := partitionsOf(m.Topic, size)
+	least, most := 1.0, parts // on demand Lambda begins with one
+	if size.Pollers.Max > 0 {
+		from, to := settings.PollersOf(size.Pollers, m.Topic == events.Sightings, int32(parts))
+		least, most = float64(from), float64(to)
+	}
+	pollers := min(max(least, math.Ceil(records*jsonBytes()/pollerBytes)), most)
+	window := max(m.Window, fetchInterval).Seconds()
+	full := min(float64(m.BatchSize), math.Floor(eventBytes/jsonBytes()))
+	perInvocation := min(max(records/pollers*window, 1), full)
+	return polled{
+		Records: records, Pollers: pollers, Partitions: parts,
+		PerInvocation:      perInvocation,
+		PartsPerInvocation: min(perInvocation, parts/pollers),
+	}
+}
+
+// units is how many event poller units a deployment's one group of pollers
+// takes: ten pollers fit into one, and 20 MB/s of events.
+func units(size settings.Size, pollers, bytes float64) float64 {
+	if size.Pollers.Max == 0 {
+		return 0
+	}
+	return max(math.Ceil(pollers/unitPollers), math.Ceil(bytes/unitBytes))
+}
+
+// itemUnits is how many write units the item takes that a batch of so many
+// sightings of one partition leaves in the log.
+func itemUnits(sightings float64) float64 {
+	return math.Ceil((itemHead + sightings*itemPerSighting) / 1024)
+}
+
+// duration is how long a stage takes for one invocation.
+func duration(s stage.Spec, records float64) time.Duration {
+	rounds := roundTrips[s.Name]
+	switch s.Name {
+	case stage.Identify:
+		rounds *= max(records, 1)
+	case stage.Enrich, stage.Count:
+		rounds *= max(math.Ceil(records/parallelWrites), 1)
+	}
+	cpu := records * recordCPU.Seconds() / min(float64(s.MemoryMB)/fullCoreMB, 1)
+	return time.Duration((rounds*roundTrip.Seconds() + cpu) * float64(time.Second))
+}
+
+// usageAt is what a size uses in a second with so many sightings in it.
+func usageAt(size settings.Size, sightings float64) usage {
+	var u usage
+	var pollers float64
+	for _, t := range events.Topics() {
+		in := sightings * flow(t.Name) * recordBytes(t.Name)
+		u.KafkaIn += in
+		u.Kept += in * t.Retention.Hours()
+	}
+	for _, s := range stage.Pipeline().Stages {
+		if s.Schedule > 0 {
+			u.invoke(s, 1/s.Schedule.Seconds(), 0, 0)
+		}
+		for _, m := range s.Reads {
+			p := poll(m, size, sightings*flow(m.Topic))
+			pollers += p.Pollers
+			u.KafkaOut += p.Records * recordBytes(m.Topic)
+			u.read(s, m, p)
+		}
+	}
+	u.tables(sightings)
+	u.Units = units(size, pollers, u.KafkaOut/kafkaBytes()*jsonBytes())
+	return u
+}
+
+// read adds what the invocations of a mapping use. Ticks come with the sightings;
+// where there are none, one tick a minute of each partition is all there is.
+func (u *usage) read(s stage.Spec, m stage.Mapping, p polled) {
+	if m.Topic == events.Sightings && p.Records == 0 {
+		p.PerInvocation = p.Partitions / p.Pollers
+		p.Records, p.PartsPerInvocation = p.Partitions/60, p.PerInvocation
+		u.LogWrites += p.Records
+		u.LogTable += p.Records * itemHead
+	} else if s.Name == stage.Detect {
+		items := p.invocations() * p.PartsPerInvocation
+		u.LogWrites += items * itemUnits(p.Records/items)
+		u.LogTable += items*itemHead + p.Records*itemPerSighting
+	}
+	u.invoke(s, p.invocations(), p.PerInvocation, p.PartsPerInvocation)
+}
+
+// invoke adds so many invocations a second.
+func (u *usage) invoke(s stage.Spec, invocations, records, parts float64) {
+	u.Invocations += invocations
+	u.GBSeconds += invocations * duration(s, records).Seconds() * float64(s.MemoryMB) / 1024
+	u.Logs += invocations * (platformLog + runnerLog + perPartLog*parts)
+	first := min(invocations, tracedFirst)
+	u.Traces += first + tracedShare*(invocations-first)
+}
+
+// tables adds what the tables other than visit-log take.
+func (u *usage) tables(sightings float64) {
+	logins, walkIns, counts := sightings*dayLogins/daySightings, sightings*dayWalkIns/daySightings, sightings*dayEnriched/daySightings
+	u.OtherWrites = logins*loginWrites + walkIns*walkInWrites + counts*countWrites
+	u.Reads = logins*loginReads + walkIns*walkInReads + counts*countReads
+	u.Pending = walkIns * attributionBytes
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscodedeploy"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/aws-cdk-go/awscdk/v2/interfaces/interfacesawscloudwatch"
+	"github.com/aws/jsii-runtime-go"
+
+	"footfall/infra/watch"
+	"footfall/shared/stage"
+)
+
+// live is the alias that mappings and schedules call. A release moves it to the
+// new version, a roll-back to an old one.
+const live = "live"
+
+// pipeline is the stack of everything that keeps nothing.
+type pipeline struct {
+	*deployment
+	stack    awscdk.Stack
+	cluster  *clusterStack
+	state    *stateStack
+	topic    awssns.ITopic // of alarms
+	brokers  *string       // bootstrap addresses, separated by commas
+	releases awscodedeploy.LambdaApplication
+	releaser awsiam.IRole
+}
+
+func newPipelineStack(d *deployment, c *clusterStack, s *stateStack) *pipeline {
+	stack := d.stack("pipeline", "functions, what starts them, alarms")
+	p := &pipeline{deployment: d, stack: stack, cluster: c, state: s}
+	w := watch.Deployment{
+		Settings: d.set, Size: d.size, Tables: map[string]*string{}, Cluster: c.watched,
+	}
+	for name := range s.tables {
+		w.Tables[name] = jsii.String(d.prefix() + name)
+	}
+	p.topic = watch.NewTopic(stack, w, s.key)
+	p.releases = awscodedeploy.NewLambdaApplication(stack, jsii.String("Releases"), &awscodedeploy.LambdaApplicationProps{
+		ApplicationName: &d.set.Name,
+	})
+	p.releaser = p.newReleaser()
+	p.brokers = newLookups(d, stack, "pipeline", s.key, getBrokers).brokers(&c.cluster)
+	for _, spec := range d.graph.Stages {
+		w.Stages = append(w.Stages, p.add(spec))
+	}
+	watch.New(stack, w, p.topic)
+	return p
+}
+
+// add makes a stage: its function, how it is released, and what starts it.
+func (p *pipeline) add(spec stage.Spec) watch.Stage {
+	f := newFunction(p.deployment, p.stack, function{
+		name: spec.Name, does: spec.Does, timeoutSeconds: spec.Timeout.Seconds(), memoryMB: spec.MemoryMB,
+		concurrency: p.concurrency(spec), network: p.cluster.network, brokers: p.brokers, key: p.state.key,
+		allowed: p.allowed(spec),
+	})
+	alias := awslambda.NewAlias(p.stack, id(spec.Name+"-"+live), &awslambda.AliasProps{
+		AliasName: jsii.String(live), Version: f.fn.CurrentVersion(),
+	})
+	w := watch.Stage{Spec: spec, Function: f.fn, Alias: alias, Logs: f.logs}
+	p.release(w, alias)
+	for _, m := range spec.Reads {
+		w.Mappings = append(w.Mappings, newMapping(p.deployment, p.stack, p.cluster, spec, m, alias, f))
+	}
+	if spec.Schedule > 0 {
+		p.schedule(spec, alias, f)
+	}
+	return w
+}
+
+// allowed is all that a stage may, besides running.
+func (p *pipeline) allowed(spec stage.Spec) []awsiam.PolicyStatement {
+	all := mayUseKafka(p.deployment, p.stack, &p.cluster.cluster, spec)
+	all = append(all, mayUseTables(p.stack, p.state, spec)...)
+	if spec.Schedule > 0 {
+		all = append(all, mayKeepFailures(p.stack, p.state)...)
+	}
+	return all
+}
+
+// concurrency is what is reserved for a stage: an invocation for each partition
+// that it reads, for a partition has one batch in flight. So a stage neither
+// starves the others of the account's invocations nor brings more of them to
+// DynamoDB than its partitions call for. A schedule starts one at a time.
+func (p *pipeline) concurrency(spec stage.Spec) int {
+	if !p.size.ReserveConcurrency {
+		return 0
+	}
+	n := 0
+	for _, m := range spec.Reads {
+		n += int(p.partitions(m.Topic))
+	}
+	return max(n, 1)
+}
+
+// release shifts a tenth of the invocations to a new version, and the rest after
+// five minutes, unless an alarm goes off. The alarms are made before the mappings,
+// for they may not depend on them: mappings depend on the alias, and the alias on
+// what guards it.
+func (p *pipeline) release(w watch.Stage, alias awslambda.Alias) {
+	var alarms []interfacesawscloudwatch.IAlarmRef
+	for _, a := range watch.ReleaseAlarms(p.stack, w, p.topic) {
+		alarms = append(alarms, a)
+	}
+	awscodedeploy.NewLambdaDeploymentGroup(p.stack, id(w.Spec.Name+"-release"), &awscodedeploy.LambdaDeploymentGroupProps{
+		Application: p.releases, Alias: alias, Role: p.releaser,
+		DeploymentGroupName: jsii.String(p.functionName(w.Spec.Name)),
+		DeploymentConfig:    awscodedeploy.LambdaDeploymentConfig_CANARY_10PERCENT_5MINUTES(),
+		Alarms:              &alarms,
+		AutoRollback: &awscodedeploy.AutoRollbackConfig{
+			FailedDeployment: jsii.Bool(true), StoppedDeployment: jsii.Bool(true), DeploymentInAlarm: jsii.Bool(true),
+		},
+	})
+}
+
+// newReleaser is who moves the aliases. CDK would give it a policy of AWS's that
+// is for every function of the account.
+func (p *pipeline) newReleaser() awsiam.IRole {
+	var functions, aliases []*string
+	for _, spec := range p.graph.Stages {
+		functions = append(functions, functionARN(p.stack, p.functionName(spec.Name)))
+		aliases = append(aliases, functionARN(p.stack, p.functionName(spec.Name)+":"+live))
+	}
+	role := awsiam.NewRole(p.stack, jsii.String("Releaser"), &awsiam.RoleProps{
+		AssumedBy: awsiam.NewServicePrincipal(jsii.String("codedeploy.amazonaws.com"), nil),
+		InlinePolicies: inline(
+			may("MoveAliases", []string{"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}, append(functions, aliases...)...),
+			// AWS defines it for no single alarm. It only reads.
+			may("WatchAlarms", []string{"cloudwatch:DescribeAlarms"}, jsii.String("*")),
+		),
+	})
+	return role.WithoutPolicyUpdates(nil)
+}

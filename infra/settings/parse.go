@@ -1,0 +1,207 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Formats of what AWS gives out, and of the names that its services accept.
+var (
+	// A consumer group's name must be ASCII without a colon, a bucket's or a
+	// table's has no capitals, and an alarm's description has to fit.
+	name           = regexp.MustCompile(`^[a-z][a-z0-9-]{0,18}[a-z0-9]$`)
+	email          = regexp.MustCompile(`^[^\s@,]+@[^\s@,]+\.[^\s@,]+$`)
+	slackWorkspace = regexp.MustCompile(`^T[A-Z0-9]{7,}$`)
+	slackChannel   = regexp.MustCompile(`^[CG][A-Z0-9]{7,}$`)
+	// A serverless cluster's ARN ends in -s and a digit.
+	provisioned   = regexp.MustCompile(`^arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:cluster/[A-Za-z0-9_-]+/[0-9a-f-]+-\d+$`)
+	zone          = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d[a-z]$`)
+	vpc           = regexp.MustCompile(`^vpc-[0-9a-f]+$`)
+	subnet        = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
+	routeTable    = regexp.MustCompile(`^rtb-[0-9a-f]+$`)
+	securityGroup = regexp.MustCompile(`^sg-[0-9a-f]+$`)
+)
+
+// Parse makes settings of the context of a CDK app. Values are strings, as -c
+// gives them, or what JSON holds. Keys of CDK's own are passed over. The error
+// names every mistake, one a line.
+func Parse(context map[string]any) (Settings, error) {
+	var s Settings
+	known := keys()
+	given := map[string]string{}
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(context)) {
+		if ofCDK(key) {
+			continue
+		}
+		text, err := asText(context[key])
+		switch {
+		case !slices.Contains(known, key):
+			errs = append(errs, fmt.Errorf("%s: no such setting; there are %s", key, strings.Join(known, ", ")))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		default:
+			given[key] = strings.TrimSpace(text)
+		}
+	}
+	// All fields are text, so that this cannot fail on what was given.
+	if err := env.ParseWithOptions(&s, env.Options{TagName: "context", Environment: given}); err != nil {
+		errs = append(errs, err)
+	}
+	if err := errors.Join(append(errs, s.complete())...); err != nil {
+		return Settings{}, err
+	}
+	return s, nil
+}
+
+// ofCDK says whether a key of the context is one of CDK's own: its feature
+// flags, what it looked up, and the switches of its command.
+func ofCDK(key string) bool {
+	return strings.ContainsAny(key, "@:") || key == "cli-telemetry"
+}
+
+// keys are the keys that there are.
+func keys() (all []string) {
+	for f := range reflect.TypeFor[Settings]().Fields() {
+		all = append(all, f.Tag.Get("context"))
+	}
+	return all
+}
+
+func asText(value any) (string, error) {
+	switch v := value.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return v, nil
+	case float64, int, bool:
+		return fmt.Sprint(v), nil
+	case []any:
+		parts := make([]string, len(v))
+		for i := range v {
+			part, ok := v[i].(string)
+			if !ok {
+				return "", fmt.Errorf("element %d is a %T and no text", i, v[i])
+			}
+			parts[i] = part
+		}
+		return strings.Join(parts, ","), nil
+	default:
+		return "", fmt.Errorf("is a %T and no text", value)
+	}
+}
+
+// complete puts in what is not given and checks the rest.
+func (s *Settings) complete() error {
+	if s.Name == "" {
+		s.Name = "footfall"
+	}
+	if s.Size == "" {
+		s.Size = "small"
+	}
+	c := checks{}
+	c.matches("name", s.Name, name, "lower-case letters, digits and -, a letter first, 2 to 20 characters")
+	if _, ok := SizeByName(s.Size); !ok {
+		c.bad("size: %q is none of %s", s.Size, strings.Join(sizeNames(), ", "))
+	}
+	if s.AlarmEmail != "" {
+		c.matches("alarmEmail", s.AlarmEmail, email, "an address such as ops@example.com")
+	}
+	if (s.SlackWorkspace == "") != (s.SlackChannel == "") {
+		c.bad("slackWorkspace and slackChannel: give both or neither")
+	}
+	if s.SlackWorkspace != "" {
+		c.matches("slackWorkspace", s.SlackWorkspace, slackWorkspace, "the id of a workspace, such as T0123ABCD")
+	}
+	if s.SlackChannel != "" {
+		c.matches("slackChannel", s.SlackChannel, slackChannel, "the id of a channel, such as C0123ABCD")
+	}
+	s.checkZones(&c)
+	s.checkCluster(&c)
+	return errors.Join(c.errs...)
+}
+
+// checkZones checks the zones of a network of our own.
+func (s *Settings) checkZones(c *checks) {
+	if len(s.Zones) == 0 {
+		return
+	}
+	for i := range s.Zones {
+		s.Zones[i] = strings.TrimSpace(s.Zones[i])
+		c.matches("zones", s.Zones[i], zone, "the name of a zone, such as eu-central-1a")
+	}
+	if n := len(slices.Compact(slices.Sorted(slices.Values(s.Zones)))); n != 3 || len(s.Zones) != 3 {
+		c.bad("zones: %d different ones given, the brokers lie in 3", n)
+	}
+	if s.Existing() {
+		c.bad("zones: does not go with clusterArn, whose subnets are where they are")
+	}
+}
+
+// checkCluster checks what goes with an existing cluster.
+func (s *Settings) checkCluster(c *checks) {
+	for i := range s.ClusterSubnets {
+		s.ClusterSubnets[i] = strings.TrimSpace(s.ClusterSubnets[i])
+		c.matches("clusterSubnets", s.ClusterSubnets[i], subnet, "the id of a subnet, such as subnet-0123456789abcdef0")
+	}
+	for i := range s.ClusterRouteTables {
+		s.ClusterRouteTables[i] = strings.TrimSpace(s.ClusterRouteTables[i])
+		c.matches("clusterRouteTables", s.ClusterRouteTables[i], routeTable, "the id of a route table, such as rtb-0123456789abcdef0")
+	}
+	if s.ClusterARN == "" {
+		if s.ClusterVPC != "" || s.ClusterSecurityGroup != "" || len(s.ClusterSubnets)+len(s.ClusterRouteTables) > 0 {
+			c.bad("clusterArn: not set, though others of an existing cluster are")
+		}
+		return
+	}
+	c.matches("clusterArn", s.ClusterARN, provisioned, "the ARN of a provisioned MSK cluster")
+	c.matches("clusterVpc", s.ClusterVPC, vpc, "the id of the cluster's VPC, such as vpc-0123456789abcdef0")
+	c.matches("clusterSecurityGroup", s.ClusterSecurityGroup, securityGroup, "the id of the cluster's group, such as sg-0123456789abcdef0")
+	if len(s.ClusterSubnets) < 2 {
+		c.bad("clusterSubnets: %d given, a provisioned cluster has at least 2", len(s.ClusterSubnets))
+	}
+	// Pollers on demand need endpoints in the cluster's VPC, which may have them.
+	if size, ok := SizeByName(s.Size); ok && size.Pollers.Max == 0 {
+		c.bad("clusterArn: does not go with size %s, whose pollers on demand need endpoints in a VPC of our own", s.Size)
+	}
+}
+
+// Existing says whether the cluster is there already.
+func (s Settings) Existing() bool { return s.ClusterARN != "" }
+
+// checks collects what is wrong.
+type checks struct{ errs []error }
+
+func (c *checks) bad(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf(format, args...))
+}
+
+func (c *checks) matches(key, value string, format *regexp.Regexp, wanted string) {
+	if !format.MatchString(value) {
+		c.bad("%s: %q is not %s", key, value, wanted)
+	}
+}
+
+// SizeByName finds a size of Sizes; ok is false for a name not in it.
+func SizeByName(name string) (s Size, ok bool) {
+	for _, s := range Sizes() {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Size{}, false
+}
+
+func sizeNames() (names []string) {
+	for _, s := range Sizes() {
+		names = append(names, s.Name)
+	}
+	return names
+}

@@ -1,0 +1,142 @@
+package settings
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const theirs = "arn:aws:kafka:eu-central-1:123456789012:cluster/theirs/0f1e2d3c-aaaa-bbbb-cccc-0123456789ab-7"
+
+func TestParse(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		context map[string]any
+		want    Settings
+	}{
+		{"nothing is enough", nil, Settings{Name: "footfall", Size: "small"}},
+		{"CDK's own keys are passed over", map[string]any{
+			"@aws-cdk/core:newStyleStackSynthesis": true, "aws:cdk:enable-path-metadata": true, "cli-telemetry": false,
+			"aws-cdk:enableDiffNoFail": true, "availability-zones:account=1:region=x": []any{"a", 1.0}, "size": "dev",
+		}, Settings{Name: "footfall", Size: "dev"}},
+		{"an existing cluster, lists as text and as JSON", map[string]any{
+			"name": "shop-2", "size": " large ", "alarmEmail": "ops@example.com", "slackWorkspace": "T0123ABCD", "slackChannel": "C0123ABCD",
+			"clusterArn": theirs, "clusterVpc": "vpc-0a", "clusterSubnets": "subnet-0a, subnet-0b", "clusterSecurityGroup": "sg-0a",
+			"clusterRouteTables": []any{"rtb-0a", "rtb-0b"},
+		}, Settings{
+			Name: "shop-2", Size: "large", AlarmEmail: "ops@example.com", SlackWorkspace: "T0123ABCD", SlackChannel: "C0123ABCD",
+			ClusterARN: theirs, ClusterVPC: "vpc-0a", ClusterSubnets: []string{"subnet-0a", "subnet-0b"}, ClusterSecurityGroup: "sg-0a",
+			ClusterRouteTables: []string{"rtb-0a", "rtb-0b"},
+		}},
+		{"zones", map[string]any{"zones": "us-east-1a, us-east-1b,us-east-1f"}, Settings{
+			Name: "footfall", Size: "small", Zones: []string{"us-east-1a", "us-east-1b", "us-east-1f"},
+		}},
+		{"null and nothing are not given", map[string]any{"name": nil, "size": "", "clusterSubnets": ""}, Settings{Name: "footfall", Size: "small"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Parse(tt.context)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseReportsEveryMistake(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		context map[string]any
+		want    []string
+	}{
+		{"mistyped and misshapen", map[string]any{
+			"sice": "dev", "name": map[string]any{}, "clusterSubnets": []any{1.0}, "size": 3.0, "alarmEmail": "ops", "slackChannel": "#alarms",
+		}, []string{
+			"clusterSubnets: element 0 is a float64 and no text",
+			"name: is a map[string]interface {} and no text",
+			"sice: no such setting; there are name, size, alarmEmail, slackWorkspace, slackChannel, zones, clusterArn, clusterVpc, clusterSubnets, clusterSecurityGroup, clusterRouteTables",
+			`size: "3" is none of dev, small, large`,
+			`alarmEmail: "ops" is not an address such as ops@example.com`,
+			"slackWorkspace and slackChannel: give both or neither",
+			`slackChannel: "#alarms" is not the id of a channel, such as C0123ABCD`,
+		}},
+		{"a cluster that is not provisioned, and half of what goes with it", map[string]any{
+			"size": "dev", "name": "A", "clusterArn": theirs[:len(theirs)-1] + "s1", "clusterVpc": "vpc", "clusterSubnets": "subnet-0a,x", "clusterRouteTables": "y",
+		}, []string{
+			`name: "A" is not lower-case letters, digits and -, a letter first, 2 to 20 characters`,
+			`clusterSubnets: "x" is not the id of a subnet, such as subnet-0123456789abcdef0`,
+			`clusterRouteTables: "y" is not the id of a route table, such as rtb-0123456789abcdef0`,
+			`clusterArn: "` + theirs[:len(theirs)-1] + `s1" is not the ARN of a provisioned MSK cluster`,
+			`clusterVpc: "vpc" is not the id of the cluster's VPC, such as vpc-0123456789abcdef0`,
+			`clusterSecurityGroup: "" is not the id of the cluster's group, such as sg-0123456789abcdef0`,
+			"clusterArn: does not go with size dev, whose pollers on demand need endpoints in a VPC of our own",
+		}},
+		{"one subnet, and no cluster", map[string]any{"clusterSubnets": "subnet-0a", "slackWorkspace": "x"}, []string{
+			"slackWorkspace and slackChannel: give both or neither",
+			`slackWorkspace: "x" is not the id of a workspace, such as T0123ABCD`,
+			"clusterArn: not set, though others of an existing cluster are",
+		}},
+		{"zones by their ids, too few, and beside a cluster", map[string]any{
+			"zones": "use1-az1,us-east-1a,us-east-1a", "clusterArn": theirs, "clusterVpc": "vpc-0a", "clusterSubnets": "subnet-0a,subnet-0b",
+			"clusterSecurityGroup": "sg-0a",
+		}, []string{
+			`zones: "use1-az1" is not the name of a zone, such as eu-central-1a`,
+			"zones: 2 different ones given, the brokers lie in 3",
+			"zones: does not go with clusterArn, whose subnets are where they are",
+		}},
+		{"a cluster in one zone", map[string]any{
+			"clusterArn": theirs, "clusterVpc": "vpc-0a", "clusterSubnets": "subnet-0a", "clusterSecurityGroup": "sg-0a",
+		}, []string{"clusterSubnets: 1 given, a provisioned cluster has at least 2"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Parse(tt.context)
+			if err == nil || !reflect.DeepEqual(got, Settings{}) {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if want := strings.Join(tt.want, "\n"); err.Error() != want {
+				t.Errorf("got\n%v\nwant\n%s", err, want)
+			}
+		})
+	}
+}
+
+// Sizes hold together: what one has of a kind fits the others.
+func TestSizes(t *testing.T) {
+	last := 0
+	for _, s := range Sizes() {
+		if found, ok := SizeByName(s.Name); !ok || !reflect.DeepEqual(found, s) {
+			t.Errorf("%s is found as %+v", s.Name, found)
+		}
+		if s.SightingsPerSecond <= last {
+			t.Errorf("%s is not made for more than the size before it", s.Name)
+		}
+		last = s.SightingsPerSecond
+		if (s.Cluster == Express) != (s.BrokerType != "") || s.Brokers%3 != 0 || (s.Cluster == Express) != (s.Brokers > 0) {
+			t.Errorf("%s: %d brokers of type %q", s.Name, s.Brokers, s.BrokerType)
+		}
+		if s.Pollers.Sightings > s.Pollers.Max || (s.Cluster == Express) != (s.Pollers.Max > 0) {
+			t.Errorf("%s: pollers %+v on %s", s.Name, s.Pollers, s.Cluster)
+		}
+	}
+}
+
+func TestPollersOf(t *testing.T) {
+	p := Pollers{Sightings: 8, Max: 32}
+	for _, tt := range []struct {
+		name       string
+		sightings  bool
+		partitions int32
+		from, to   int
+	}{
+		{"sightings have their own number", true, 64, 8, 32},
+		{"others have one", false, 64, 1, 32},
+		{"never more than partitions", false, 16, 1, 16},
+		{"nor at least", true, 4, 4, 4},
+	} {
+		if from, to := PollersOf(p, tt.sightings, tt.partitions); from != tt.from || to != tt.to {
+			t.Errorf("%s: %d to %d", tt.name, from, to)
+		}
+	}
+}

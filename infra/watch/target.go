@@ -1,0 +1,94 @@
+package watch
+
+import (
+	"slices"
+
+	"footfall/events"
+	"footfall/infra/settings"
+	"footfall/shared/stage"
+)
+
+// Topics whose lag counts in its own way.
+const (
+	sightingsTopic = events.Sightings
+	backfillTopic  = events.CRMEventsBackfill
+)
+
+func isCRM(topic string) bool { return topic == events.CRMEvents || topic == backfillTopic }
+
+// target is what an alarm watches: as much of it is set as the rule is about.
+// d is not there for release alarms.
+type target struct {
+	d       *Deployment
+	stage   *Stage
+	mapping *Mapping
+	table   string // its name in the graph
+	access  string // of the table: reads or writes
+}
+
+const (
+	reads  = "reads"
+	writes = "writes"
+)
+
+// subject names the target in the names and descriptions of alarms.
+func (t target) subject() string {
+	switch {
+	case t.mapping != nil:
+		return t.stage.Spec.Name + "-" + t.mapping.Of.Topic
+	case t.stage != nil:
+		return t.stage.Spec.Name
+	case t.access != "":
+		return t.table + "-" + t.access
+	case t.table != "":
+		return t.table
+	default:
+		return "cluster"
+	}
+}
+
+// targets lists what each of the deployment's rules is about, in the order of
+// the graph.
+func targets(d *Deployment) (stages, mappings, tables, accesses, cluster []target) {
+	for i := range d.Stages {
+		s := &d.Stages[i]
+		stages = append(stages, target{d: d, stage: s})
+		for j := range s.Mappings {
+			mappings = append(mappings, target{d: d, stage: s, mapping: &s.Mappings[j]})
+		}
+	}
+	for _, t := range stage.Pipeline().Tables {
+		if d.Tables[t.Name] == nil {
+			continue
+		}
+		tables = append(tables, target{d: d, table: t.Name})
+		accesses = append(accesses, target{d: d, table: t.Name, access: reads}, target{d: d, table: t.Name, access: writes})
+	}
+	return stages, mappings, tables, accesses, []target{{d: d}}
+}
+
+func readsTopics(t target) bool { return len(t.stage.Spec.Reads) > 0 }
+
+// alwaysFed is a stage that a schedule calls, or that reads what such a stage
+// writes.
+func alwaysFed(t target) bool {
+	if t.stage.Spec.Schedule > 0 {
+		return true
+	}
+	for _, s := range stage.Pipeline().Stages {
+		for _, topic := range s.Writes {
+			reads := func(m stage.Mapping) bool { return m.Topic == topic }
+			if s.Schedule > 0 && slices.ContainsFunc(t.stage.Spec.Reads, reads) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// provisioned pollers have metrics that pollers on demand may not have.
+func provisioned(t target) bool { return t.d.Size.Pollers != settings.Pollers{} }
+
+func hasBrokers(t target) bool { return t.d.Cluster.Kind != settings.Serverless }
+
+func existingCluster(t target) bool { return t.d.Settings.ClusterARN != "" }

@@ -1,0 +1,43 @@
+// Package watch makes what tells people how a deployment does: alarms and where
+// they go, and a dashboard. Every alarm has a section in docs/runbook.md.
+package watch
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+
+	"footfall/infra/settings"
+	"footfall/shared/stage"
+)
+
+// Deployment is what there is to watch.
+type Deployment struct {
+	Settings settings.Settings
+	Size     settings.Size
+	Stages   []Stage
+	Tables   map[string]*string // name in AWS by the name in the graph
+	Cluster  Cluster
+}
+
+// Stage is a stage as it stands.
+type Stage struct {
+	Spec     stage.Spec
+	Function awslambda.IFunction
+	Alias    awslambda.IAlias // what event source mappings and schedules call
+	Logs     awslogs.ILogGroup
+	Mappings []Mapping
+}
+
+// Mapping is an event source mapping as it stands.
+type Mapping struct {
+	Of    stage.Mapping
+	Group string  // its consumer group
+	ID    *string // dimension EventSourceMappingUUID of its metrics
+}
+
+// Cluster is the MSK cluster.
+type Cluster struct {
+	Kind    settings.ClusterKind
+	Name    *string // dimension "Cluster Name" of its metrics
+	Brokers int     // how many; 0 where that is not known
+}
