@@ -131,6 +131,9 @@ func bindingList(bindings []presence.Binding) types.AttributeValue {
 		m := item{attrContact: str(b.Contact)}
 		m.setTime(attrFrom, b.From)
 		m.setTime(attrUntil, b.Until)
+		if b.Of != "" {
+			m[attrOf] = str(b.Of)
+		}
 		list.Value = append(list.Value, &types.AttributeValueMemberM{Value: m})
 	}
 	return list
@@ -152,7 +155,7 @@ func history(i item) (presence.History, int64, error) {
 		}
 		b := reader{item: m.Value}
 		h.Bindings = append(h.Bindings, presence.Binding{
-			Contact: b.str(attrContact), From: b.time(attrFrom), Until: b.time(attrUntil),
+			Contact: b.str(attrContact), From: b.time(attrFrom), Until: b.time(attrUntil), Of: b.str(attrOf),
 		})
 		if b.err != nil {
 			r.fail(attrBindings, b.err)

@@ -14,7 +14,7 @@ import (
 // left out.
 //
 //	visit-log   chain S, seq N                       d data B, expires N
-//	identities  pk "d#business/device"               v version N, b bindings (L of M with c, f, u), r randomised, l last seen N
+//	identities  pk "d#business/device"               v version N, b bindings (L of M with c, f, u, o), r randomised, l last seen N
 //	            pk "c#business/contact"              v version N, ds devices (L of S), x deleted, c merged into, f merged at
 //	pending     pk "business/device", sk "start#id"  t confirmed at N, a anonymous, c contact S, f bound at N, expires N
 //	counts      pk "business/contact", month         n total N, ids walk-in ids SS; month "base": n, v version N
@@ -31,6 +31,7 @@ const (
 	attrContact   = "c"
 	attrFrom      = "f"
 	attrUntil     = "u"
+	attrOf        = "o"
 	attrRandom    = "r"
 	attrLastSeen  = "l"
 	attrDevices   = "ds"

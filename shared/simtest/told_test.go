@@ -45,8 +45,9 @@ func (w *world) checkOwners() error {
 			return err
 		}
 		want, told := "", ""
-		if n := len(histories[0].Bindings); n > 0 && histories[0].Bindings[n-1].Until.IsZero() {
-			want = histories[0].Bindings[n-1].Contact
+		held := histories[0].Held()
+		if n := len(held); n > 0 && held[n-1].Until.IsZero() {
+			want = held[n-1].Contact
 		}
 		if r := &w.seen.all[events.DeviceContacts][i]; r.Value != nil {
 			o, err := events.DecodeDeviceContact(r.Key, r.Value)

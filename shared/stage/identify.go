@@ -334,11 +334,11 @@ func (h *identify) changeContact(ctx context.Context, b events.BusinessID, c eve
 // nobody's.
 func ownerRecord(key IdentityKey, h presence.History) (Record, error) {
 	r := Record{Topic: events.DeviceContacts, Partition: AnyPartition, Key: events.DeviceKey(key.Business, key.Device)}
-	n := len(h.Bindings)
-	if n == 0 || !h.Bindings[n-1].Until.IsZero() {
+	held := h.Held()
+	if len(held) == 0 || !held[len(held)-1].Until.IsZero() {
 		return r, nil
 	}
-	b := h.Bindings[n-1]
+	b := held[len(held)-1]
 	r, err := encoded(events.DeviceContacts, r.Key, &events.DeviceContact{
 		Business: key.Business, Device: key.Device, Contact: events.ContactID(b.Contact), BoundAt: b.From,
 	})
