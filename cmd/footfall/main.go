@@ -22,6 +22,9 @@ type cli struct {
 	Invoke   invokeCmd   `cmd:"" set:"partitions=0" help:"Give one function one event, as Lambda would."`
 	Topics   topicsCmd   `cmd:"" help:"Bring the topics of a cluster to what they should be."`
 
+	Evaluate  evaluateCmd  `cmd:"" help:"Say how right the visits are that some settings find in a recording."`
+	Calibrate calibrateCmd `cmd:"" help:"Find the settings that suit a store from a recording of it."`
+
 	DeadLetters deadLettersCmd `cmd:"" help:"Look at records that could not be processed, and put them back."`
 	Audit       auditCmd       `cmd:"" help:"Recount walk-ins from the topics and compare with what was counted."`
 	Offsets     offsetsCmd     `cmd:"" help:"Look at how far the stages have read, and get them past what nobody can read."`

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 
 	"footfall/events"
@@ -27,7 +27,7 @@ type replayCmd struct {
 
 // Run replays the files with the recording's own clock.
 func (c *replayCmd) Run(ctx context.Context, s streams) error {
-	truth, err := c.truth()
+	truth, err := readTruth(c.Truth, c.Business, []byte(c.Key))
 	if err != nil {
 		return err
 	}
@@ -53,22 +53,19 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	return errors.Join(closing(stack, err), src.Close())
 }
 
-func (c *replayCmd) truth() ([]score.Visit, error) {
-	if c.Truth == "" {
-		return nil, nil
-	}
-	f, err := os.Open(c.Truth)
+// readTruth reads the true visits of a file, none where path is "".
+func readTruth(path string, business events.BusinessID, key []byte) (visits []score.Visit, err error) {
+	err = fromFile(path, func(r io.Reader) (err error) {
+		if filepath.Ext(path) != ".ndjson" {
+			visits, err = score.ReadTruthCSV(r, path, business, key)
+			return err
+		}
+		all, err := town.ReadTruth(r, path)
+		visits = town.Town{Visits: all}.ScoreTruth()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("true visits: %w", err)
 	}
-	visits, err := c.readTruth(f)
-	return visits, errors.Join(err, f.Close())
-}
-
-func (c *replayCmd) readTruth(f *os.File) ([]score.Visit, error) {
-	if filepath.Ext(c.Truth) != ".ndjson" {
-		return score.ReadTruthCSV(f, c.Truth, c.Business, []byte(c.Key))
-	}
-	visits, err := town.ReadTruth(f, c.Truth)
-	return town.Town{Visits: visits}.ScoreTruth(), err
+	return visits, nil
 }

@@ -22,27 +22,31 @@ type Visit struct {
 // FoundVisit is a stay that a detector found. A zero End is a visit that was
 // still open when the recording ended: it has no end.
 type FoundVisit struct {
-	Business events.BusinessID
-	Device   events.DeviceID
-	Start    time.Time
-	End      time.Time
+	Business events.BusinessID `json:"business"`
+	Device   events.DeviceID   `json:"device"`
+	Start    time.Time         `json:"start"`
+	End      time.Time         `json:"end,omitzero"`
+	// Told is when the walk-in was confirmed, by the recording's clock; zero where
+	// that is not known.
+	Told      time.Time `json:"told,omitzero"`
+	Anonymous bool      `json:"anonymous"` // a randomised address that never associated
 }
 
 // Result says how well the found visits match the true ones. Of the true ones
 // Found + Missed = True, of the found ones Real + False = Detected.
 type Result struct {
-	True   int // true visits
-	Found  int // true visits that a found visit of their device overlaps
-	Missed int // true visits that none overlaps
-	Split  int // true visits that more than one overlaps
+	True   int `json:"true"`   // true visits
+	Found  int `json:"found"`  // true visits that a found visit of their device overlaps
+	Missed int `json:"missed"` // true visits that none overlaps
+	Split  int `json:"split"`  // true visits that more than one overlaps
 
-	Detected int // found visits
-	Real     int // found visits that overlap a true visit of their device
-	False    int // found visits that overlap none
-	Merged   int // found visits that overlap more than one
+	Detected int `json:"detected"` // found visits
+	Real     int `json:"real"`     // found visits that overlap a true visit of their device
+	False    int `json:"false"`    // found visits that overlap none
+	Merged   int `json:"merged"`   // found visits that overlap more than one
 
-	MissedVisits []Visit      // in the order of the truth
-	FalseVisits  []FoundVisit // in the order they were found
+	MissedVisits []Visit      `json:"missed_visits,omitempty"` // in the order of the truth
+	FalseVisits  []FoundVisit `json:"false_visits,omitempty"`  // in the order they were found
 }
 
 // Score compares found with truth. Two visits match where they are of the same

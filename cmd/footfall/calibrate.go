@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"footfall/events"
+	"footfall/local/calibrate"
+	"footfall/local/score"
+	"footfall/shared/presence"
+)
+
+const (
+	// tableEvery is how many dB lie between two rows of the table.
+	tableEvery = 5
+	// residentsShown is how many devices are listed at most.
+	residentsShown = 40
+)
+
+// calibrateCmd finds settings on one part of a recording and reports what they
+// come to on the rest.
+type calibrateCmd struct {
+	traceFlags
+
+	Split   string  `default:"0.5" help:"Choose on what is before this day, or on this share of what is known, and report on the rest."`
+	Limit   float64 `default:"1" help:"False walk-ins per 100 empty hours that are borne."`
+	Out     string  `help:"Write the settings here as JSON; - for stdout." placeholder:"rules.json"`
+	Picture string  `help:"Draw here, as SVG, what the thresholds stand on." placeholder:"FILE.svg"`
+}
+
+// Validate refuses a limit that nothing could keep.
+func (c *calibrateCmd) Validate() error {
+	if !(c.Limit > 0) {
+		return fmt.Errorf("--limit %v is not above 0", c.Limit)
+	}
+	return nil
+}
+
+// Run chooses, prints and writes.
+func (c *calibrateCmd) Run(_ context.Context, s streams) error {
+	base := calibrate.Defaults()
+	base.Sensors = c.Sensors
+	if c.TimeZone != "" {
+		base.TimeZone = c.TimeZone
+	}
+	m, err := c.read(s, base.TimeZone, c.Sensors)
+	if err != nil {
+		return err
+	}
+	if all := m.trace.Businesses(); len(all) > 1 {
+		return fmt.Errorf("the recording is of %d stores, choose one with --only: %v", len(all), all)
+	}
+	split, err := c.split(m)
+	if err != nil {
+		return err
+	}
+	residents := c.residents(m, split)
+	base.Static = slices.Sorted(maps.Keys(m.static))
+	for _, r := range residents {
+		base.Static = append(base.Static, r.Device)
+	}
+	choice, err := c.choose(s, m, split, base)
+	if err != nil {
+		return err
+	}
+	if err := c.print(s.out, m, split, residents, choice); err != nil {
+		return err
+	}
+	return c.write(s, m, choice)
+}
+
+// split gives the day that parts the recording: midnight in the store's zone.
+func (c *calibrateCmd) split(m *material) (time.Time, error) {
+	share, err := strconv.ParseFloat(c.Split, 64)
+	if err != nil {
+		return dayIn(c.Split, m.zone)
+	}
+	days := recordedDays(m)
+	at := 0
+	if share > 0 && share < 1 {
+		at = splitAt(m.weights(days), share)
+		if at == 0 { // what is known lies on one day, or nothing is
+			at = splitAt(slices.Repeat([]float64{1}, len(days)), share)
+		}
+	}
+	if at > 0 {
+		return days[at], nil
+	}
+	return time.Time{}, fmt.Errorf("--split %s does not part the %d days of the recording", c.Split, len(days))
+}
+
+// weights says how much each day has to choose on: its true visits or, where
+// they are not known, its empty minutes.
+func (m *material) weights(days []time.Time) []float64 {
+	w := make([]float64, len(days))
+	dayOf := func(at time.Time) int {
+		return sort.Search(len(days), func(i int) bool { return days[i].After(at) }) - 1
+	}
+	add := func(at time.Time) {
+		if i := dayOf(at); i >= 0 {
+			w[i]++
+		}
+	}
+	_, k := m.part(time.Time{}, time.Time{}, nil)
+	for _, v := range k.Truth {
+		add(v.Enter)
+	}
+	if len(k.Truth) == 0 {
+		for _, s := range k.Empty {
+			for at := s.From; at.Before(s.To); at = at.Add(time.Minute) {
+				add(at)
+			}
+		}
+	}
+	return w
+}
+
+// splitAt gives the day before which the share of all weights lies most nearly,
+// neither part being empty; 0 where there is none.
+func splitAt(weights []float64, share float64) int {
+	all := 0.0
+	for _, w := range weights {
+		all += w
+	}
+	best, off, sum := 0, math.Inf(1), 0.0
+	for i, w := range weights {
+		if d := math.Abs(sum - share*all); i > 0 && sum > 0 && sum < all && d < off {
+			best, off = i, d
+		}
+		sum += w
+	}
+	return best
+}
+
+// recordedDays are the midnights that the days of the recording begin with.
+func recordedDays(m *material) []time.Time {
+	var days []time.Time
+	for _, s := range m.trace.Recorded(0) {
+		y, mon, d := s.From.In(m.zone).Date()
+		for day := time.Date(y, mon, d, 0, 0, 0, 0, m.zone); day.Before(s.To); d++ {
+			if len(days) == 0 || day.After(days[len(days)-1]) {
+				days = append(days, day)
+			}
+			day = time.Date(y, mon, d+1, 0, 0, 0, 0, m.zone)
+		}
+	}
+	return days
+}
+
+// residents finds the devices of the first part that look like no customers.
+func (c *calibrateCmd) residents(m *material, split time.Time) []calibrate.Resident {
+	trace, known := m.part(time.Time{}, split, slices.Collect(maps.Keys(m.static)))
+	visitors := map[events.DeviceID]bool{}
+	for _, v := range m.truth {
+		visitors[v.Device] = true
+	}
+	return calibrate.Residents(trace, known.Empty, calibrate.WeakestEntry, m.zone,
+		func(_ events.BusinessID, d events.DeviceID) bool { return visitors[d] })
+}
+
+func (c *calibrateCmd) choose(s streams, m *material, split time.Time, base calibrate.Settings) (calibrate.Choice, error) {
+	trace, known := m.part(time.Time{}, split, base.Static)
+	if m.truth != nil && len(known.Truth) == 0 {
+		return calibrate.Choice{}, fmt.Errorf("no true visit is before %s; see --split", split.Format(time.DateOnly))
+	}
+	p := newProgress(s.err, "choosing", -1)
+	defer p.done()
+	return calibrate.Choose(calibrate.Input{
+		Trace: trace, Known: known, Base: base, Limit: c.Limit,
+		Step: func(done, total int) {
+			p.at(int64(done), int64(total), fmt.Sprintf("%d of %d settings", done, total))
+		},
+	})
+}
+
+// print prints what was chosen, on which figures, and what it comes to on the
+// rest of the recording.
+func (c *calibrateCmd) print(w io.Writer, m *material, split time.Time, residents []calibrate.Resident, choice calibrate.Choice) error {
+	printResidents(w, residents)
+	printPoints(w, "entry threshold", choice.Entries, func(p calibrate.Point) (string, bool) {
+		chosen := p.Entry == choice.Settings.Entry
+		return fmt.Sprintf("%d dBm", p.Entry), chosen
+	})
+	chosen := choice.Settings
+	printPoints(w, "dwell, each at its own entry threshold", choice.Dwells, func(p calibrate.Point) (string, bool) {
+		return fmt.Sprintf("%v at %d dBm", p.Dwell, p.Entry), p.Dwell == time.Duration(chosen.Dwell)
+	})
+	printPoints(w, "gap", choice.Gaps, func(p calibrate.Point) (string, bool) {
+		return p.Gap.String(), p.Gap == time.Duration(chosen.Gap)
+	})
+	printPoints(w, "hold threshold", choice.Holds, func(p calibrate.Point) (string, bool) {
+		return fmt.Sprintf("%d dBm", p.Hold), p.Hold == chosen.Hold
+	})
+	fmt.Fprintf(w, "recommended: --entry %d --hold %d --dwell %v --gap %v\n", chosen.Entry, chosen.Hold, time.Duration(chosen.Dwell), time.Duration(chosen.Gap))
+	for _, line := range choice.Why() {
+		fmt.Fprintln(w, "  "+line)
+	}
+	rules, err := chosen.Rules()
+	if err != nil {
+		return err
+	}
+	trace, known := m.part(split, time.Time{}, chosen.Static)
+	fmt.Fprintf(w, "\nfrom %s on, which nothing was chosen on:\n", split.Format(time.DateOnly))
+	printFigures(w, score.Measure(trace.Visits(rules), known, rules.MinSpan))
+	usual := presence.DefaultRules()
+	usual.Location = rules.Location
+	fmt.Fprintln(w, "\nthe same with the default settings:")
+	printFigures(w, score.Measure(trace.Visits(usual), known, usual.MinSpan))
+	return nil
+}
+
+func printResidents(w io.Writer, all []calibrate.Resident) {
+	fmt.Fprintf(w, "%d devices look like no customers; they are left out below. Who of them is one after all?\n", len(all))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for i, r := range all {
+		if i == 0 {
+			fmt.Fprintln(t, "device\tdays there\tof\tdays alone\thours heard\t ")
+		}
+		if i == residentsShown {
+			fmt.Fprintf(t, "and %d more\t\t\t\t\t \n", len(all)-i)
+			break
+		}
+		note := ""
+		if r.Randomised {
+			note = "randomised"
+		}
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t  %s\n", r.Device, r.Days, r.Recorded, r.EmptyDays, r.Hours, note)
+	}
+	flush(t)
+	fmt.Fprintln(w)
+}
+
+// printPoints prints a table over the candidates of one setting. Of the entry
+// thresholds, which are many, it prints some.
+func printPoints(w io.Writer, what string, points []calibrate.Point, name func(calibrate.Point) (string, bool)) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	head := what + "\twalk-ins\tanonymous"
+	empty := points[0].Figures.Empty != nil && points[0].Figures.Empty.Hours > 0
+	if empty {
+		head += "\tfalse per 100 h"
+	}
+	truth := points[0].Figures.Visits != nil
+	if truth {
+		head += "\tfound\tsplit\tmerged\tfalse\tbeyond dwell\tcost"
+	}
+	fmt.Fprintln(t, head+"\t")
+	for i, p := range points {
+		label, chosen := name(p)
+		if !chosen && len(points) > 3*tableEvery && i%tableEvery != 0 {
+			continue
+		}
+		f := p.Figures
+		fmt.Fprintf(t, "%s\t%d\t%d", label, f.WalkIns, f.Anonymous)
+		if empty {
+			fmt.Fprintf(t, "\t%.1f", f.Empty.Per100())
+		}
+		if truth {
+			v := f.Visits
+			fmt.Fprintf(t, "\t%d of %d\t%d\t%d\t%d\t%s\t%.2f", v.Found, v.True, v.Split, v.Merged, v.False, span(f.Timing.Beyond.Median), p.Cost)
+		}
+		mark := ""
+		if chosen {
+			mark = "  chosen"
+		}
+		fmt.Fprintf(t, "\t%s\n", mark)
+	}
+	flush(t)
+	fmt.Fprintln(w)
+}
+
+// write writes the files asked for.
+func (c *calibrateCmd) write(s streams, m *material, choice calibrate.Choice) error {
+	var errs []error
+	if c.Out != "" {
+		errs = append(errs, toFile(c.Out, s.out, choice.Settings.Write))
+	}
+	if c.Picture != "" {
+		errs = append(errs, toFile(c.Picture, s.out, func(w io.Writer) error {
+			return calibrate.Picture(w, choice, m.trace.Levels, c.Limit)
+		}))
+	}
+	return errors.Join(errs...)
+}

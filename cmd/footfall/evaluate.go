@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"footfall/local/calibrate"
+	"footfall/local/score"
+)
+
+// dbm is a signal strength. Kong would take the minus for that of another flag.
+type dbm int32
+
+// Decode reads the word after the flag, whatever it begins with.
+func (d *dbm) Decode(ctx *kong.DecodeContext) error {
+	token := ctx.Scan.Pop()
+	n, err := strconv.ParseInt(token.String(), 10, 32)
+	if err != nil {
+		return fmt.Errorf("%q is not a whole number of dBm", token.String())
+	}
+	*d = dbm(n)
+	return nil
+}
+
+// evaluateCmd says how right the visits are that some settings find.
+type evaluateCmd struct {
+	traceFlags
+
+	From string `help:"Take what arrived on this day and later." placeholder:"2026-03-02"`
+	To   string `help:"Take what arrived before this day." placeholder:"2026-03-02"`
+	JSON bool   `help:"Print the figures as JSON."`
+
+	Rules         string         `group:"Settings:" help:"Settings as calibrate writes them; the flags below change them." placeholder:"FILE"`
+	Entry         *dbm           `group:"Settings:" help:"Signal strength in dBm from which on a device may come in." placeholder:"-70"`
+	Hold          *dbm           `group:"Settings:" help:"Signal strength in dBm from which on it stays in." placeholder:"-85"`
+	Dwell         *time.Duration `group:"Settings:" help:"How long it must be there to be a visit." placeholder:"5m"`
+	CandidateGap  *time.Duration `group:"Settings:" help:"How long it may be silent until then." placeholder:"10m"`
+	Gap           *time.Duration `group:"Settings:" help:"How long a silence ends a visit." placeholder:"30m"`
+	AssociatedGap *time.Duration `group:"Settings:" help:"How long one ends a visit that was on the store's network throughout." placeholder:"15m"`
+}
+
+// evaluation is what evaluate prints as JSON.
+type evaluation struct {
+	Settings  calibrate.Settings `json:"settings"`
+	Sightings int64              `json:"sightings"` // in the whole recording
+	score.Figures
+}
+
+// Run decides on the recording in process and prints the figures.
+func (c *evaluateCmd) Run(_ context.Context, s streams) error {
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
+	rules, err := settings.Rules()
+	if err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	m, err := c.read(s, settings.TimeZone, settings.Sensors)
+	if err != nil {
+		return err
+	}
+	from, err := dayIn(c.From, m.zone)
+	if err != nil {
+		return err
+	}
+	to, err := dayIn(c.To, m.zone)
+	if err != nil {
+		return err
+	}
+	trace, known := m.part(from, to, settings.Static)
+	f := score.Measure(trace.Visits(rules), known, rules.MinSpan)
+	if c.JSON {
+		e := json.NewEncoder(s.out)
+		e.SetIndent("", "  ")
+		return e.Encode(evaluation{settings, m.trace.Sightings, f})
+	}
+	printFigures(s.out, f)
+	return nil
+}
+
+// settings are those of the file, with what the flags say.
+func (c *evaluateCmd) settings() (calibrate.Settings, error) {
+	settings := calibrate.Defaults()
+	err := fromFile(c.Rules, func(r io.Reader) (err error) {
+		settings, err = calibrate.ReadSettings(r, c.Rules)
+		return err
+	})
+	if err != nil {
+		return settings, fmt.Errorf("settings: %w", err)
+	}
+	if c.Entry != nil {
+		settings.Entry = int32(*c.Entry)
+	}
+	if c.Hold != nil {
+		settings.Hold = int32(*c.Hold)
+	}
+	setSpan(&settings.Dwell, c.Dwell)
+	setSpan(&settings.CandidateGap, c.CandidateGap)
+	setSpan(&settings.Gap, c.Gap)
+	setSpan(&settings.AssociatedGap, c.AssociatedGap)
+	if c.AssociatedGap == nil {
+		settings.AssociatedGap = min(settings.AssociatedGap, settings.Gap)
+	}
+	if len(c.Sensors) > 0 {
+		settings.Sensors = c.Sensors
+	}
+	if c.TimeZone != "" {
+		settings.TimeZone = c.TimeZone
+	}
+	return settings, nil
+}
+
+func setSpan(to *calibrate.Duration, from *time.Duration) {
+	if from != nil {
+		*to = calibrate.Duration(*from)
+	}
+}
+
+// dayIn reads a date, "" as the zero time.
+func dayIn(date string, zone *time.Location) (time.Time, error) {
+	if date == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.ParseInLocation(time.DateOnly, date, zone)
+	if err != nil {
+		return t, fmt.Errorf("%q is no day like 2026-03-02", date)
+	}
+	return t, nil
+}
+
+// printFigures prints how right the found visits are.
+func printFigures(w io.Writer, f score.Figures) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "walk-ins\t%d\t  visits confirmed\n", f.WalkIns)
+	fmt.Fprintf(t, "anonymous\t%d\t  of them, by a randomised address that never associated\n", f.Anonymous)
+	fmt.Fprintf(t, "static\t%d\t  more, of devices listed as no customers\n", f.StaticWalkIns)
+	if e := f.Empty; e != nil {
+		fmt.Fprintf(t, "empty hours\t%.1f\t  in which truly nobody was there\n", e.Hours)
+		fmt.Fprintf(t, "false in them\t%d\t  %s\n", e.False, rate(e))
+	}
+	flush(t)
+	if f.Visits == nil {
+		return
+	}
+	fmt.Fprintln(w)
+	printScore(w, *f.Visits)
+	fmt.Fprintln(w)
+	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "off by\tmedian\tp90\t ")
+	for _, r := range []struct {
+		name string
+		s    score.Spread
+		note string
+	}{
+		{"arrival", f.Timing.Start, "first sighting of the visit"},
+		{"walk-in told", f.Timing.Told, "after coming in"},
+		{"beyond dwell", f.Timing.Beyond, "of that, what the dwell rule does not ask for"},
+		{"exit", f.Timing.Exit, "last sighting of the visit"},
+	} {
+		fmt.Fprintf(t, "%s\t%s\t%s\t  %s, of %d\n", r.name, span(r.s.Median), span(r.s.P90), r.note, r.s.N)
+	}
+	flush(t)
+}
+
+func rate(e *score.Empties) string {
+	if e.Hours == 0 {
+		return "nothing can be said of false walk-ins"
+	}
+	return fmt.Sprintf("%.2f per 100 empty hours", e.Per100())
+}

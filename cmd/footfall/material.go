@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"footfall/events"
+	"footfall/local/detect"
+	"footfall/local/recording"
+	"footfall/local/score"
+	"footfall/shared/pseudonym"
+)
+
+// traceFlags say what is recorded and what is known of it.
+type traceFlags struct {
+	Files     []string          `arg:"" name:"trace" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
+	Business  events.BusinessID `default:"store" help:"The store of rows that name none."`
+	Only      events.BusinessID `help:"Of a recording of several stores, take this one." placeholder:"ID"`
+	Key       string            `default:"footfall-replay" help:"Key of the pseudonyms that MAC addresses are turned into."`
+	Truth     string            `help:"Who was really there: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
+	Occupancy string            `help:"How many people were there: CSV (from_ms,sensor,people)." placeholder:"FILE"`
+	Static    string            `help:"Devices that are no customers: MAC addresses or pseudonyms, one a line." placeholder:"FILE"`
+	Closed    []string          `default:"sat,sun" enum:"sun,mon,tue,wed,thu,fri,sat,none" help:"Days on which nobody comes: on them a head-count of 0 all day is believed."`
+	Sensors   []events.SensorID `help:"The sensors that stand in the store; without it, all of the recording." placeholder:"ID"`
+	TimeZone  string            `help:"Where the store's days begin, as in Europe/Berlin; UTC by default." placeholder:"ZONE"`
+}
+
+// material is a recording and what is known of it, read.
+type material struct {
+	trace  *detect.Trace
+	truth  []score.Visit // nil without a file
+	counts []score.HeadCount
+	static map[events.DeviceID]bool
+	zone   *time.Location
+	closed []time.Weekday
+}
+
+// read reads all files.
+func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*material, error) {
+	m := &material{static: map[events.DeviceID]bool{}}
+	var err error
+	if m.zone, err = time.LoadLocation(zone); err != nil {
+		return nil, fmt.Errorf("time zone: %w", err)
+	}
+	for i, name := range []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} {
+		if slices.Contains(f.Closed, name) {
+			m.closed = append(m.closed, time.Weekday(i))
+		}
+	}
+	if m.truth, err = readTruth(f.Truth, f.Business, []byte(f.Key)); err != nil {
+		return nil, err
+	}
+	if f.Only != "" {
+		m.truth = slices.DeleteFunc(m.truth, func(v score.Visit) bool { return v.Business != f.Only })
+	}
+	if err := fromFile(f.Occupancy, func(r io.Reader) (err error) {
+		m.counts, err = score.ReadOccupancyCSV(r, f.Occupancy)
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("head-counts: %w", err)
+	}
+	if err := fromFile(f.Static, func(r io.Reader) error { return f.readStatic(r, m.static) }); err != nil {
+		return nil, fmt.Errorf("static devices: %w", err)
+	}
+	m.trace, err = f.load(s, sensors)
+	return m, err
+}
+
+// load reads the recording.
+func (f *traceFlags) load(s streams, sensors []events.SensorID) (*detect.Trace, error) {
+	src, err := recording.Open(f.Files, s.in, recording.Options{Business: f.Business, Key: []byte(f.Key)})
+	if err != nil {
+		return nil, err
+	}
+	p := newProgress(s.err, "reading", -1)
+	trace, err := detect.Load(src, detect.Options{Business: f.Only, Sensors: sensors, Loaded: func() {
+		done, total := src.Progress()
+		p.at(done, total, fmt.Sprintf("%d %%", 100*done/max(total, 1)))
+	}})
+	p.done()
+	if err == nil && trace.Sightings == 0 {
+		err = errors.New("the recording holds no sightings of this store and these sensors")
+	}
+	return trace, errors.Join(err, src.Close())
+}
+
+// readStatic reads a device a line, by its MAC address or as its pseudonym.
+func (f *traceFlags) readStatic(r io.Reader, into map[events.DeviceID]bool) error {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		device := events.DeviceID(line)
+		if mac, err := net.ParseMAC(line); err == nil && len(mac) == 6 {
+			device = pseudonym.Device([]byte(f.Key), f.Business, mac)
+		}
+		into[device] = true
+	}
+	return lines.Err()
+}
+
+// fromFile reads a file, none where path is "".
+func fromFile(path string, read func(io.Reader) error) error {
+	if path == "" {
+		return nil
+	}
+	r, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(read(r), r.Close())
+}
+
+// part is what lies between two moments, a zero one being no bound; devices in
+// gone are left out as if they had never been heard.
+func (m *material) part(from, to time.Time, gone []events.DeviceID) (*detect.Trace, score.Known) {
+	cut := m.trace.Cut(from, to)
+	in := func(t time.Time) bool { return !t.Before(from) && (to.IsZero() || t.Before(to)) }
+	var k score.Known
+	if m.truth != nil {
+		k.Truth = slices.DeleteFunc(slices.Clone(m.truth), func(v score.Visit) bool { return !in(v.Enter) })
+	}
+	if m.counts != nil {
+		k.Empty = score.Empty(m.counts, cut.Recorded(time.Hour), score.Calendar{Closed: m.closed, Location: m.zone})
+		if k.Empty == nil {
+			k.Empty = []score.Span{}
+		}
+	}
+	if len(m.static) > 0 {
+		k.Static = func(_ events.BusinessID, d events.DeviceID) bool { return m.static[d] }
+	}
+	out := make(map[events.DeviceID]bool, len(gone))
+	for _, d := range gone {
+		out[d] = true
+	}
+	return cut.Without(func(d detect.Device) bool { return out[d.ID] }), k
+}

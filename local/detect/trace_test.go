@@ -1,0 +1,108 @@
+package detect_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"footfall/events"
+	"footfall/local/detect"
+	"footfall/local/recording"
+	"footfall/local/score"
+	"footfall/shared/presence"
+)
+
+func TestOnlyWhatIsAskedForIsLoaded(t *testing.T) {
+	outside, elsewhere := heard("a", 0, -60), heard("a", 0, -60)
+	outside.Sighting.Sensor, elsewhere.Sighting.Business = "street", "cafe"
+	items := []recording.Item{outside, elsewhere, heard("a", 0, -61)}
+	for _, c := range []struct {
+		why  string
+		o    detect.Options
+		want int64
+	}{
+		{"everything", detect.Options{}, 3},
+		{"the sensors of the store", detect.Options{Sensors: []events.SensorID{"door", "till"}}, 2},
+		{"one store of two", detect.Options{Business: "shop"}, 2},
+		{"both", detect.Options{Business: "shop", Sensors: []events.SensorID{"door"}}, 1},
+	} {
+		trace := load(t, items, c.o)
+		if trace.Sightings != c.want || trace.Levels[60]+trace.Levels[61] != c.want {
+			t.Errorf("%s: %d sightings, %d of them at -61, want %d", c.why, trace.Sightings, trace.Levels[61], c.want)
+		}
+	}
+	if got := load(t, items, detect.Options{}).Businesses(); !reflect.DeepEqual(got, []events.BusinessID{"cafe", "shop"}) {
+		t.Errorf("businesses %v", got)
+	}
+}
+
+type broken struct{ err error }
+
+func (b broken) Next() (recording.Item, error) { return recording.Item{}, b.err }
+
+func TestAnErrorOfTheRecordingIsTheLoads(t *testing.T) {
+	torn := errors.New("torn")
+	if _, err := detect.Load(broken{torn}, detect.Options{}); !errors.Is(err, torn) {
+		t.Errorf("error %v, want %v", err, torn)
+	}
+}
+
+// A trace that is cut knows nothing of the other part.
+func TestCut(t *testing.T) {
+	var items []recording.Item
+	for m := 0; m < 120; m += 2 {
+		items = append(items, heard("a", time.Duration(m)*time.Minute, -60))
+	}
+	items = append(items, heard("late", 118*time.Minute, -60), heard("late", 126*time.Minute, -60))
+	trace := load(t, items, detect.Options{})
+	half := noon.Add(time.Hour)
+	first, second := trace.Cut(time.Time{}, half), trace.Cut(half, time.Time{})
+	v := first.Visits(presence.DefaultRules())
+	if len(v) != 1 || !v[0].End.Equal(noon.Add(58*time.Minute)) {
+		t.Errorf("the first part has %v, want one visit until 12:58", v)
+	}
+	v = second.Visits(presence.DefaultRules())
+	if len(v) != 2 || !v[0].Start.Equal(half) || v[1].Device != "late" {
+		t.Errorf("the second part has %v, want visits from 13:00 and 13:58", v)
+	}
+	v = second.Without(func(d detect.Device) bool { return d.ID == "a" }).Visits(presence.DefaultRules())
+	if len(v) != 1 || v[0].Device != "late" {
+		t.Errorf("without a: %v", v)
+	}
+	want := []score.Span{{From: half, To: noon.Add(135 * time.Minute)}}
+	if got := second.Recorded(0); !reflect.DeepEqual(got, want) {
+		t.Errorf("recorded %v, want %v", got, want)
+	}
+}
+
+func TestRecordedStopsWhereNothingIsHeard(t *testing.T) {
+	trace := load(t, []recording.Item{
+		heard("a", 0, -90), heard("b", 16*time.Minute, -90), heard("a", 80*time.Minute, -90),
+	}, detect.Options{})
+	at := func(m int) time.Time { return noon.Add(time.Duration(m) * time.Minute) }
+	for _, c := range []struct {
+		pause time.Duration
+		want  []score.Span
+	}{
+		{0, []score.Span{{From: at(0), To: at(30)}, {From: at(75), To: at(90)}}},
+		{time.Hour, []score.Span{{From: at(0), To: at(90)}}},
+	} {
+		if got := trace.Recorded(c.pause); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("pauses of %v: %v, want %v", c.pause, got, c.want)
+		}
+	}
+}
+
+func TestHoursCountWhatIsLoudEnough(t *testing.T) {
+	trace := load(t, []recording.Item{
+		heard("a", 0, -80), heard("weak", 0, -90), heard("a", 10*time.Minute, -81),
+		heard("a", 70*time.Minute, -90), heard("a", 150*time.Minute, -60),
+	}, detect.Options{})
+	hour := noon.Unix() / 3600
+	got := map[events.DeviceID][]int64{}
+	trace.Hours(-85, func(d detect.Device, hours []int64) { got[d.ID] = append([]int64{}, hours...) })
+	if want := map[events.DeviceID][]int64{"a": {hour, hour + 2}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("hours %v, want %v", got, want)
+	}
+}

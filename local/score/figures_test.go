@@ -1,0 +1,45 @@
+package score
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"footfall/events"
+)
+
+func TestMeasure(t *testing.T) {
+	till, passer := found(0, 600), told(130, 136, 140)
+	till.Device, passer.Device, passer.Anonymous = "till", "passer", true
+	all := []FoundVisit{told(1, 6, 30), till, passer}
+	known := Known{
+		Truth:  []Visit{visit(0, 30)},
+		Empty:  []Span{{at(120), at(240)}},
+		Static: func(_ events.BusinessID, d events.DeviceID) bool { return d == "till" },
+	}
+	f := Measure(all, known, 0)
+	if f.WalkIns != 2 || f.StaticWalkIns != 1 || f.Anonymous != 1 || len(all) != 3 {
+		t.Errorf("%+v, want 2 walk-ins, 1 of them anonymous, and 1 of a static device", f)
+	}
+	if f.Visits.Found != 1 || f.Visits.False != 1 || f.Timing.Start.N != 1 {
+		t.Errorf("visits %+v, want 1 found and 1 false", f.Visits)
+	}
+	if f.Empty.False != 1 || f.Empty.Hours != 2 || f.Empty.Per100() != 50 || f.Empty.FalseVisits[0].Device != "passer" {
+		t.Errorf("empty %+v, want the passer's in 2 hours", f.Empty)
+	}
+	text, err := json.Marshal(f)
+	if err != nil || !strings.Contains(string(text), `"per_100_hours":50`) || !strings.Contains(string(text), `"told_beyond_dwell":{"n":1`) {
+		t.Errorf("JSON %s (%v)", text, err)
+	}
+}
+
+// What is not known is not told as 0.
+func TestMeasureOfNothingKnown(t *testing.T) {
+	text, err := json.Marshal(Measure([]FoundVisit{found(0, 10)}, Known{}, 0))
+	if want := `{"walk_ins":1,"anonymous":0,"static_walk_ins":0}`; err != nil || string(text) != want {
+		t.Errorf("JSON %s (%v), want %s", text, err, want)
+	}
+	if got := (&Empties{}).Per100(); got != 0 {
+		t.Errorf("%v per 100 of no hours, want 0", got)
+	}
+}
