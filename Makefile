@@ -58,7 +58,7 @@ fuzz: setup build ## Run every fuzz target for FUZZTIME [10m]
 
 .PHONY: soak
 soak: setup build ## Prove the counts at length: 1,000,000 simulated seeds, then real processes that are killed 50 times
-	$(FAULTS) -run TestSimulation -timeout 6h -seeds 111112
+	$(call tell,$(FAULTS) -run TestSimulation -timeout 6h -seeds 111112)
 	$(SOAK) -timeout 60m -sightings 1000000 -devices 20000 -kills 50 -pollers 10 -planted 240
 
 .PHONY: lint
@@ -141,9 +141,11 @@ check-run: setup build
 # time is simulated.
 FAULTS = go test -count=1 -v ./shared/simtest
 SOAK = go test -count=1 -v -run TestSoak ./local/soak
+# What a test says, without the lines on which of its parts run.
+tell = bash -o pipefail -c '$(1) | grep --line-buffered -v "^ *=== "'
 .PHONY: check-faults
 check-faults: prerequisites
-	$(FAULTS) -timeout 20m
+	$(call tell,$(FAULTS) -timeout 20m)
 	go test -tags synctests -count=1 ./local/faults
 
 .PHONY: check-bench
