@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -222,31 +220,4 @@ func told(err error, message string) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s", err, message)
-}
-
-// serverlessConfigs are those of TopicConfigs that MSK Serverless lets one set;
-// cleanup.policy when a topic is created only (Amazon MSK developer guide,
-// "Configuration properties for MSK Serverless clusters"). It does not have
-// message.timestamp.before.max.ms, and needs none: message.timestamp.
-// difference.max.ms is without bound there, so a replay may write old records.
-var serverlessConfigs = []string{"cleanup.policy", "max.message.bytes", "retention.ms"}
-
-// configsFor are the TopicConfigs that the client's cluster accepts.
-func configsFor(client *kgo.Client, t events.Topic) map[string]string {
-	configs := TopicConfigs(t)
-	if serverless(client) {
-		maps.DeleteFunc(configs, func(name, _ string) bool { return !slices.Contains(serverlessConfigs, name) })
-	}
-	return configs
-}
-
-// serverless tells an MSK Serverless cluster by the name of its bootstrap
-// brokers, boot-<id>.c<n>.kafka-serverless.<region>.amazonaws.com: nothing in
-// Kafka's protocol does.
-func serverless(client *kgo.Client) bool {
-	seeds, _ := client.OptValue(kgo.SeedBrokers).([]string)
-	return slices.ContainsFunc(seeds, func(seed string) bool {
-		host, _, err := net.SplitHostPort(seed)
-		return err == nil && strings.Contains(host, ".kafka-serverless.") && strings.Contains(host, ".amazonaws.com")
-	})
 }

@@ -5,8 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,6 +113,33 @@ func TopicConfigs(t events.Topic) map[string]string {
 	}
 	configs["message.timestamp.before.max.ms"] = strconv.FormatInt(oldest, 10)
 	return configs
+}
+
+// serverlessConfigs are those of TopicConfigs that MSK Serverless lets one set;
+// cleanup.policy when a topic is created only (Amazon MSK developer guide,
+// "Configuration properties for MSK Serverless clusters"). It does not have
+// message.timestamp.before.max.ms, and needs none: message.timestamp.
+// difference.max.ms is without bound there, so a replay may write old records.
+var serverlessConfigs = []string{"cleanup.policy", "max.message.bytes", "retention.ms"}
+
+// configsFor are the TopicConfigs that the client's cluster accepts.
+func configsFor(client *kgo.Client, t events.Topic) map[string]string {
+	configs := TopicConfigs(t)
+	if serverless(client) {
+		maps.DeleteFunc(configs, func(name, _ string) bool { return !slices.Contains(serverlessConfigs, name) })
+	}
+	return configs
+}
+
+// serverless tells an MSK Serverless cluster by the name of its bootstrap
+// brokers, boot-<id>.c<n>.kafka-serverless.<region>.amazonaws.com: nothing in
+// Kafka's protocol does.
+func serverless(client *kgo.Client) bool {
+	seeds, _ := client.OptValue(kgo.SeedBrokers).([]string)
+	return slices.ContainsFunc(seeds, func(seed string) bool {
+		host, _, err := net.SplitHostPort(seed)
+		return err == nil && strings.Contains(host, ".kafka-serverless.") && strings.Contains(host, ".amazonaws.com")
+	})
 }
 
 // createTimeout is how long the brokers may take to place the new topics.
