@@ -75,9 +75,9 @@ func drawOther(t *rapid.T) (topic string, e event) {
 	case WalkIns:
 		return WalkIns, &WalkIn{ID: id, Business: b, Device: d, StartedAt: from, ConfirmedAt: to, Anonymous: flag}
 	case VisitsEnded:
-		return VisitsEnded, &VisitEnded{ID: id, Business: b, Device: d, StartedAt: from, LastSeenAt: to, DwellMillis: n, Anonymous: flag}
+		return VisitsEnded, &VisitEnded{ID: id, Business: b, Device: d, StartedAt: from, LastSeenAt: to, DwellMillis: n, Anonymous: flag, Resident: !flag}
 	case EnrichedWalkIns:
-		return EnrichedWalkIns, &EnrichedWalkIn{ID: id, Business: b, Device: d, Contact: c, StartedAt: from, BoundAt: to, Late: flag}
+		return EnrichedWalkIns, &EnrichedWalkIn{ID: id, Business: b, Device: d, Contact: c, StartedAt: from, BoundAt: to, Late: flag, Ended: !flag, DwellMillis: n}
 	default:
 		return WalkInCounts, &WalkInCount{
 			Business: b, Contact: c, WalkIn: id, WalkInAt: from, Month: from.Format("2006-01"),

@@ -98,8 +98,7 @@ type WalkIn struct {
 	Anonymous   bool       `avro:"anonymous" json:"anonymous"`       // randomised address, not associated so far
 }
 
-// VisitEnded closes the visit of a walk-in. A visit that late sightings
-// prolong ends again, with the same id and a later LastSeenAt.
+// VisitEnded closes a visit. One that late sightings prolong ends again, with the same id and a later LastSeenAt.
 type VisitEnded struct {
 	ID          WalkInID   `avro:"id" json:"id"`
 	Business    BusinessID `avro:"business" json:"business"`
@@ -108,9 +107,11 @@ type VisitEnded struct {
 	LastSeenAt  time.Time  `avro:"last_seen_at" json:"last_seen_at"`
 	DwellMillis int64      `avro:"dwell_ms" json:"dwell_ms"` // LastSeenAt - StartedAt
 	Anonymous   bool       `avro:"anonymous" json:"anonymous"`
+	Resident    bool       `avro:"resident" json:"resident"` // no customer's device: no walk-in was told
 }
 
-// EnrichedWalkIn is a walk-in of a known contact.
+// EnrichedWalkIn is a walk-in of a known contact. It is told again when its
+// visit is over.
 type EnrichedWalkIn struct {
 	ID        WalkInID   `avro:"id" json:"id"`
 	Business  BusinessID `avro:"business" json:"business"`
@@ -119,6 +120,9 @@ type EnrichedWalkIn struct {
 	StartedAt time.Time  `avro:"started_at" json:"started_at"`
 	BoundAt   time.Time  `avro:"bound_at" json:"bound_at"` // when the device became the contact's
 	Late      bool       `avro:"late" json:"late"`         // bound after the walk-in, by a login during the visit
+	Ended     bool       `avro:"ended" json:"ended"`       // the visit is over
+	// DwellMillis is from StartedAt to the last sighting of a visit that is over.
+	DwellMillis int64 `avro:"dwell_ms" json:"dwell_ms"`
 }
 
 // WalkInCount says how often a contact has come. Of two records with the same

@@ -118,6 +118,7 @@ func (r *EnrichedWalkIn) Validate() error {
 		validID("contact", string(r.Contact)),
 		validTime("started_at", r.StartedAt),
 		validTime("bound_at", r.BoundAt),
+		validCount("dwell_ms", r.DwellMillis),
 	)
 }
 
