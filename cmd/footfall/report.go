@@ -26,6 +26,7 @@ func printReport(w io.Writer, o *outcome) {
 	row("of a known contact", int64(r.Enriched.Topics), "somebody who logged in at the portal")
 	row("of nobody known", r.Tally.WalkIns-int64(r.Enriched.Topics), "no login tells whose device it is")
 	row("anonymous", r.Tally.Anonymous, "randomised address, not associated")
+	row("of residents", r.Tally.Residents, "visits of devices that are no customers': no walk-ins")
 	row("enriched at once", int64(r.Enriched.Topics-r.Late), "login before walking in")
 	row("enriched late", int64(r.Late), "login after walking in")
 	row("walk-ins counted", int64(r.Counted.Tables), "each exactly once")

@@ -156,7 +156,7 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 	lastSeen := map[events.WalkInID]time.Time{}
 	err = readAll(ctx, client, events.VisitsEnded, events.DecodeVisitEnded, func(v events.VisitEnded) {
 		_, again := lastSeen[v.ID]
-		if _, told := walkIns[v.ID]; !told && !again {
+		if _, told := walkIns[v.ID]; !told && !again && !v.Resident {
 			r.Wrong = append(r.Wrong, fmt.Sprintf("visit %s of %s/%s ended without a walk-in", v.ID, v.Business, v.Device))
 		}
 		if v.LastSeenAt.After(lastSeen[v.ID]) {

@@ -63,7 +63,7 @@ func (w *walk) run(all []heard) {
 		_, w.told = w.state.Next(in, w.clock, w.rules, w.told[:0])
 		w.take()
 	}
-	w.tickUntil(w.clock + tail)
+	w.tickUntil(w.clock + tail) // a habit may go on to be known: it tells nothing
 }
 
 // tickUntil moves the clock and stops at the ticks that do something to the
@@ -93,7 +93,7 @@ func (w *walk) take() {
 		start := e.WalkIn.Time()
 		if !e.Ended {
 			w.found = append(w.found, score.FoundVisit{
-				Business: w.of.Business, Device: w.of.ID, Start: start, Told: e.At.Time(), Anonymous: e.Anonymous,
+				Business: w.of.Business, Device: w.of.ID, Start: start, Told: e.At.Time(), Anonymous: e.Anonymous, Resident: e.Resident,
 			})
 			continue
 		}

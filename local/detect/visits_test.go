@@ -76,7 +76,7 @@ func naive(items []recording.Item, r presence.Rules) []score.FoundVisit {
 	take := func(id events.DeviceID, told []presence.Event) {
 		for _, e := range told {
 			if !e.Ended {
-				found[id] = append(found[id], score.FoundVisit{Business: "shop", Device: id, Start: e.WalkIn.Time(), Told: e.At.Time(), Anonymous: e.Anonymous})
+				found[id] = append(found[id], score.FoundVisit{Business: "shop", Device: id, Start: e.WalkIn.Time(), Told: e.At.Time(), Anonymous: e.Anonymous, Resident: e.Resident})
 				continue
 			}
 			for i := range found[id] {
@@ -126,6 +126,11 @@ func rules(t *rapid.T) presence.Rules {
 	r.Hold = r.Entry - rapid.SampledFrom([]int32{0, 5, 15}).Draw(t, "hold")
 	r.MinSpan = time.Duration(rapid.IntRange(0, 10).Draw(t, "dwell")) * time.Minute
 	r.Silence = time.Duration(rapid.IntRange(15, 60).Draw(t, "gap")) * time.Minute
+	r.ResidentDays, r.ResidentHours = rapid.IntRange(0, 2).Draw(t, "residentDays"), rapid.IntRange(1, 4).Draw(t, "residentHours")
+	closed := rapid.SampledFrom([]uint32{0, 0, 3}).Draw(t, "closed")
+	for d := range r.Closed {
+		r.Closed[d] = closed
+	}
 	return r
 }
 
@@ -147,9 +152,9 @@ func TestVisitsAreThoseOfTheOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		items := history(t, 0)
 		r := rules(t)
-		got := map[events.DeviceID]int{}
+		got := map[events.DeviceID][]bool{} // whether each visit is a resident's
 		for _, v := range load(t, slices.Clone(items), detect.Options{}).Visits(r) {
-			got[v.Device]++
+			got[v.Device] = append(got[v.Device], v.Resident)
 		}
 		for _, device := range []events.DeviceID{"a", "b"} {
 			var in []presence.Sighting
@@ -158,8 +163,12 @@ func TestVisitsAreThoseOfTheOracle(t *testing.T) {
 					in = append(in, presence.Sighting{At: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI), Associated: s.Associated, Randomised: s.Randomised})
 				}
 			}
-			if want := len(oracle.Visits(in, r)); got[device] != want {
-				t.Fatalf("device %s: %d visits, the oracle has %d", device, got[device], want)
+			var want []bool
+			for _, v := range oracle.Visits(in, r) {
+				want = append(want, v.Resident)
+			}
+			if !slices.Equal(got[device], want) {
+				t.Fatalf("device %s: visits of residents %v, the oracle has %v", device, got[device], want)
 			}
 		}
 	})

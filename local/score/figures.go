@@ -17,12 +17,13 @@ type Known struct {
 	Static func(events.BusinessID, events.DeviceID) bool
 }
 
-// Figures say how right a set of found visits is. Visits of static devices are
+// Figures say how right a set of found visits is. Walk-ins of static devices are
 // in StaticWalkIns alone.
 type Figures struct {
 	WalkIns       int      `json:"walk_ins"`
 	Anonymous     int      `json:"anonymous"` // of WalkIns: by a randomised address that never associated
 	StaticWalkIns int      `json:"static_walk_ins"`
+	Residents     int      `json:"residents"`        // visits of devices taken for no customers', which have no walk-in
 	Visits        *Result  `json:"visits,omitempty"` // nil without truth
 	Timing        *Timing  `json:"timing,omitempty"` // nil without truth
 	Empty         *Empties `json:"empty,omitempty"`  // nil without head-counts
@@ -58,15 +59,23 @@ func (e *Empties) Per100() float64 {
 func Measure(found []FoundVisit, k Known, dwell time.Duration) Figures {
 	var f Figures
 	if k.Static != nil {
-		n := len(found)
-		found = slices.DeleteFunc(slices.Clone(found), func(v FoundVisit) bool { return k.Static(v.Business, v.Device) })
-		f.StaticWalkIns = n - len(found)
+		found = slices.DeleteFunc(slices.Clone(found), func(v FoundVisit) bool {
+			static := k.Static(v.Business, v.Device)
+			if static && !v.Resident {
+				f.StaticWalkIns++
+			}
+			return static
+		})
 	}
-	f.WalkIns = len(found)
 	if k.Empty != nil {
 		f.Empty = &Empties{Hours: Hours(k.Empty)}
 	}
 	for _, v := range found {
+		if v.Resident {
+			f.Residents++
+			continue
+		}
+		f.WalkIns++
 		if v.Anonymous {
 			f.Anonymous++
 		}

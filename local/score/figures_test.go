@@ -33,10 +33,28 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// A resident's visit is no walk-in, and yet it took place: of a true visit it is
+// found, and of none it is nothing.
+func TestMeasureOfResidents(t *testing.T) {
+	mine, night, till := told(1, 6, 30), told(130, 136, 140), found(0, 600)
+	mine.Resident, night.Resident, till.Resident, till.Device = true, true, true, "till"
+	f := Measure([]FoundVisit{mine, night, till}, Known{
+		Truth:  []Visit{visit(0, 30)},
+		Empty:  []Span{{at(120), at(240)}},
+		Static: func(_ events.BusinessID, d events.DeviceID) bool { return d == "till" },
+	}, 0)
+	if f.WalkIns != 0 || f.StaticWalkIns != 0 || f.Residents != 2 || f.Empty.False != 0 {
+		t.Errorf("%+v, want no walk-in and 2 visits of residents", f)
+	}
+	if v := f.Visits; v.Found != 1 || v.Missed != 0 || v.Detected != 1 || v.Real != 1 || v.False != 0 || f.Timing.Start.N != 1 {
+		t.Errorf("visits %+v, want the true one found and nothing false", v)
+	}
+}
+
 // What is not known is not told as 0.
 func TestMeasureOfNothingKnown(t *testing.T) {
 	text, err := json.Marshal(Measure([]FoundVisit{found(0, 10)}, Known{}, 0))
-	if want := `{"walk_ins":1,"anonymous":0,"static_walk_ins":0}`; err != nil || string(text) != want {
+	if want := `{"walk_ins":1,"anonymous":0,"static_walk_ins":0,"residents":0}`; err != nil || string(text) != want {
 		t.Errorf("JSON %s (%v), want %s", text, err, want)
 	}
 	if got := (&Empties{}).Per100(); got != 0 {

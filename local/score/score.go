@@ -30,9 +30,13 @@ type FoundVisit struct {
 	// that is not known.
 	Told      time.Time `json:"told,omitzero"`
 	Anonymous bool      `json:"anonymous"` // a randomised address that never associated
+	// Resident is set for a device that is taken for no customer's: the visit was
+	// found, and told as no walk-in.
+	Resident bool `json:"resident,omitempty"`
 }
 
-// Result says how well the found visits match the true ones. Of the true ones
+// Result says how well the found visits match the true ones, also those of
+// residents: who works in the store is really there. Of the true ones
 // Found + Missed = True, of the found ones Real + False = Detected.
 type Result struct {
 	True   int `json:"true"`   // true visits
@@ -40,9 +44,9 @@ type Result struct {
 	Missed int `json:"missed"` // true visits that none overlaps
 	Split  int `json:"split"`  // true visits that more than one overlaps
 
-	Detected int `json:"detected"` // found visits
+	Detected int `json:"detected"` // found visits, but those of residents in False
 	Real     int `json:"real"`     // found visits that overlap a true visit of their device
-	False    int `json:"false"`    // found visits that overlap none
+	False    int `json:"false"`    // found visits that overlap none, and were told as walk-ins
 	Merged   int `json:"merged"`   // found visits that overlap more than one
 
 	MissedVisits []Visit      `json:"missed_visits,omitempty"` // in the order of the truth
@@ -55,7 +59,7 @@ type Result struct {
 // a detector sees first and last depends on when the phone speaks. The visits
 // may come in any order.
 func Score(truth []Visit, found []FoundVisit) Result {
-	r := Result{True: len(truth), Detected: len(found)}
+	r := Result{True: len(truth)}
 	spans := spansByDevice(truth)
 	hits := make([]int, len(truth)) // found visits per true one
 	for _, f := range found {
@@ -77,14 +81,18 @@ func Score(truth []Visit, found []FoundVisit) Result {
 // addFound counts a found visit that overlaps so many true ones.
 func (r *Result) addFound(f FoundVisit, matches int) {
 	switch {
+	case matches == 0 && f.Resident:
+		return
 	case matches == 0:
 		r.False++
 		r.FalseVisits = append(r.FalseVisits, f)
-		return
-	case matches > 1:
+	case matches == 1:
+		r.Real++
+	default:
+		r.Real++
 		r.Merged++
 	}
-	r.Real++
+	r.Detected++
 }
 
 // addTrue counts a true visit that so many found ones overlap.

@@ -8,7 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -150,7 +150,11 @@ func (c *collector) sightings() error {
 	for _, partition := range heard {
 		visits, late := oracle.VisitsOf(partition, presence.DefaultRules())
 		c.late += late
-		maps.Copy(c.visits, visits)
+		for device, all := range visits {
+			if all = slices.DeleteFunc(all, func(v oracle.Visit) bool { return v.Resident }); len(all) > 0 {
+				c.visits[device] = all
+			}
+		}
 	}
 	return err
 }
@@ -196,10 +200,14 @@ func (c *collector) walkIns() error {
 	})
 }
 
-// ends keeps the latest: a visit that a late sighting prolongs ends again.
+// ends keeps the latest: a visit that a late sighting prolongs ends again. Those of
+// residents have no walk-in to be held against.
 func (c *collector) ends() error {
 	return c.each(events.VisitsEnded, func(k *kgo.Record) error {
 		v, err := events.DecodeVisitEnded(k.Key, k.Value)
+		if v.Resident {
+			return err
+		}
 		if former, ok := c.ended[v.ID]; !ok || v.LastSeenAt.After(former.LastSeenAt) {
 			c.ended[v.ID] = v
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -107,6 +108,8 @@ type audit struct {
 	crm    *CRM
 	told   *told
 	stored *stored
+	// When visits of residents began, by device, as visits-ended tells it.
+	residents map[string][]time.Time
 	// What was told before the table was read, and after.
 	before map[stage.CountKey]events.WalkInCount
 	totals totals
@@ -145,6 +148,9 @@ func (a *audit) look(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	a.told.months = a.months
+	if a.residents, err = readResidents(ctx, a.in, a.months); err != nil {
+		return err
+	}
 	if err := a.recount(ctx); err != nil {
 		return err
 	}
@@ -210,6 +216,9 @@ func (a *audit) found(v Visit) {
 		a.unsure[v.Device] = window{v.Start, v.Until}
 		return
 	}
+	if v.Unlearnt && a.resident(v) {
+		return
+	}
 	a.report.Visits++
 	contact, sure := a.crm.Whose(v.Device, v.Start)
 	if sure && contact != "" {
@@ -223,4 +232,11 @@ func (a *audit) found(v Visit) {
 	default:
 		a.open[t] = true
 	}
+}
+
+// resident takes the word of visits-ended for a visit that may be a resident's.
+func (a *audit) resident(v Visit) bool {
+	return slices.ContainsFunc(a.residents[v.Device], func(start time.Time) bool {
+		return start.Sub(v.Start).Abs() <= presence.Grid
+	})
 }

@@ -126,6 +126,36 @@ func (t *told) find(device string, start time.Time) *toldWalkIn {
 	return best
 }
 
+// readResidents reads of visits-ended when visits of residents began, by device.
+func readResidents(ctx context.Context, in Input, m months) (map[string][]time.Time, error) {
+	spans, err := kafka.Spans(ctx, in.Client, events.VisitsEnded)
+	if err != nil {
+		return nil, err
+	}
+	began := map[string][]time.Time{}
+	for _, s := range spans {
+		err := in.read(ctx, s, func(r *kgo.Record) error {
+			in.progress(r)
+			v, err := events.DecodeVisitEnded(r.Key, r.Value)
+			if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
+				return nil // it tells nothing
+			}
+			if err != nil {
+				return fmt.Errorf("%s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+			}
+			if v.Resident && m.touch(v.StartedAt) {
+				device := string(events.DeviceKey(v.Business, v.Device))
+				began[device] = append(began[device], v.StartedAt)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return began, nil
+}
+
 // totals are the latest counts on topic walk-in-counts, by contact.
 type totals struct {
 	latest map[stage.CountKey]events.WalkInCount

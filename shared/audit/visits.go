@@ -25,6 +25,9 @@ type Visit struct {
 	// may have been inside before, so what began when is not known.
 	Unsure bool
 	Until  time.Time // where Unsure
+	// Unlearnt is set where reading began so shortly before that the device may
+	// be a resident's by days that were not read.
+	Unlearnt bool
 }
 
 // maxAhead is how far ahead of its partition's clock a sighting still counts.
@@ -35,6 +38,9 @@ const maxAhead = 24 * time.Hour
 // visit that goes on ends its silence later than that. Shops are closed at
 // night, so that most devices pause within it.
 func leadIn(r presence.Rules) time.Duration { return maxAhead + r.Silence + r.Lateness }
+
+// learning is for how long the days of a device tell whether it is a resident's.
+const learning = 29 * 24 * time.Hour
 
 // leadOut is how far behind a moment the clock has to be for every visit that
 // started before it to be decided.
@@ -132,6 +138,7 @@ type recount struct {
 
 	clock, cut, swept presence.Instant // cut is the first clock, where middle
 	devices           map[string]*heard
+	past              map[string]oracle.Past // of devices that were inside for long
 	event             events.SightingsRecord
 }
 
@@ -157,7 +164,7 @@ func (c *recount) read(ctx context.Context, s kafka.Span, chosen bool) error {
 func (c *recount) begin(middle, chosen bool) {
 	c.middle, c.chosen = middle, chosen
 	c.clock, c.cut, c.swept = 0, 0, 0
-	c.devices = map[string]*heard{}
+	c.devices, c.past = map[string]*heard{}, map[string]oracle.Past{}
 }
 
 func (c *recount) take(r *kgo.Record) error {
@@ -241,10 +248,12 @@ func (c *recount) decide(device string, h *heard) {
 	if unsure {
 		c.tell(Visit{Device: device, Start: c.cut.Time(), Unsure: true, Until: known.Time()})
 	}
-	visits, _ := oracle.VisitsOf(h.all, c.in.Rules)
+	visits, _ := oracle.VisitsAfter(c.past, h.all, c.in.Rules)
 	for _, v := range visits[device] {
-		if !unsure || v.Start > known {
-			c.tell(Visit{Device: device, Start: v.Start.Time()})
+		if !v.Resident && (!unsure || v.Start > known) {
+			start := v.Start.Time()
+			unlearnt := c.middle && c.in.Rules.ResidentDays > 0 && start.Before(c.cut.Time().Add(learning))
+			c.tell(Visit{Device: device, Start: start, Unlearnt: unlearnt})
 		}
 	}
 }

@@ -10,14 +10,16 @@ type Sighting struct {
 	Randomised bool
 }
 
-// Event is what a decision tells the world: a walk-in or, where Ended is set,
-// the end of the visit that began with it.
+// Event is what a decision tells: that a visit was confirmed or, where Ended is
+// set, that it is over. A visit that was confirmed is a walk-in unless it is a
+// resident's.
 type Event struct {
 	Ended     bool
 	WalkIn    Instant // start of the visit; with business and device it makes the id
-	At        Instant // of a walk-in: the sighting or the clock that confirmed it
+	At        Instant // where not Ended: the sighting or the clock that confirmed it
 	Last      Instant // of an end: the latest sighting
 	Anonymous bool
+	Resident  bool // no customer's: the visit has no walk-in (rule 5)
 }
 
 // Verdict says what a sighting was.
@@ -28,13 +30,20 @@ type Verdict struct {
 }
 
 // Device is what is remembered of one device at one business: its stays in the
-// order of their start, almost always one. The zero Device is unknown.
+// order of their start, almost always one, and of few devices the days on which
+// they were inside for long. The zero Device is unknown.
 //
 // More than one stay is kept because a later sighting may tell that two are
 // one: the gap between them closes when the sighting in the middle arrives
 // last. All methods take the clock of the device's partition, which is its
 // latest tick, 0 before the first.
-type Device struct{ Stays []Stay }
+type Device struct {
+	Stays []Stay
+	Habit Habit
+}
+
+// Known says whether anything is remembered.
+func (d *Device) Known() bool { return len(d.Stays) > 0 || len(d.Habit) > 0 }
 
 // Next decides on one sighting. Events are appended to out.
 func (d *Device) Next(in Sighting, clock Instant, r *Rules, out []Event) (Verdict, []Event) {
@@ -69,7 +78,7 @@ func (d *Device) Tick(clock Instant, r *Rules, out []Event) (changed bool, event
 	changed, out = d.settle(clock, r, out)
 	for i := range d.Stays {
 		if s := &d.Stays[i]; s.over(clock, r) {
-			out = s.end(out)
+			out = d.end(s, r, out)
 			changed = true
 		}
 	}
@@ -79,6 +88,9 @@ func (d *Device) Tick(clock Instant, r *Rules, out []Event) (changed bool, event
 
 // Due is the earliest clock at which Tick can do anything, 0 for never.
 func (d *Device) Due(r *Rules) Instant {
+	if len(d.Stays) == 0 {
+		return d.Habit.forgetAt()
+	}
 	var due Instant
 	for i := range d.Stays {
 		s := &d.Stays[i]
@@ -192,7 +204,7 @@ func (d *Device) settle(now Instant, r *Rules, out []Event) (changed bool, event
 	for again := true; again; {
 		again = d.mergeOnce(r)
 		for i := 0; i < len(d.Stays) && !again; i++ {
-			if s := &d.Stays[i]; s.ripe(r) && !d.mayJoin(i, now, r) {
+			if s := &d.Stays[i]; s.ripe(r) && !d.mayJoin(i, now, r) && !s.mayBeginEarlier(now, r) {
 				out = d.confirm(i, now, r, out)
 				again = true
 			}
@@ -230,25 +242,32 @@ func (d *Device) mayJoin(i int, now Instant, r *Rules) bool {
 		i+1 < len(d.Stays) && near(&d.Stays[i], &d.Stays[i+1])
 }
 
-// confirm makes candidate i a visit and ends the visits before it.
+// confirm makes candidate i a visit and ends the visits before it. Their days
+// speak for or against it, so they end first.
 func (d *Device) confirm(i int, now Instant, r *Rules, out []Event) []Event {
 	for j := range d.Stays[:i] {
 		if s := &d.Stays[j]; s.Confirmed && !s.Ended {
-			out = s.end(out)
+			out = d.end(s, r, out)
 		}
 	}
 	s := &d.Stays[i]
 	s.Confirmed, s.WalkIn, s.Strong = true, s.Start, 0
+	s.Resident = d.resident(s.Start.step(), r)
 	s.absorbWeak(r)
-	return append(out, Event{WalkIn: s.WalkIn, At: now, Anonymous: s.anonymous()})
+	return append(out, Event{WalkIn: s.WalkIn, At: now, Anonymous: s.anonymous(), Resident: s.Resident})
 }
 
-func (s *Stay) end(out []Event) []Event {
+// end ends a visit and learns from it.
+func (d *Device) end(s *Stay, r *Rules, out []Event) []Event {
 	s.Ended = true
-	return append(out, Event{Ended: true, WalkIn: s.WalkIn, Last: s.Last, Anonymous: s.anonymous()})
+	if !s.anonymous() {
+		d.Habit = d.Habit.fold(s.Start.step(), s.Last.step(), r)
+	}
+	return append(out, Event{Ended: true, WalkIn: s.WalkIn, Last: s.Last, Anonymous: s.anonymous(), Resident: s.Resident})
 }
 
-// forget drops the stays that no sighting can belong to any more.
+// forget drops the stays that no sighting can belong to any more, and with the
+// last of them a habit that cannot matter any more.
 func (d *Device) forget(clock Instant, r *Rules) {
 	kept := d.Stays[:0]
 	for i := range d.Stays {
@@ -257,4 +276,7 @@ func (d *Device) forget(clock Instant, r *Rules) {
 		}
 	}
 	d.Stays = kept
+	if len(kept) == 0 && len(d.Habit) > 0 && clock >= d.Habit.forgetAt() {
+		d.Habit = nil
+	}
 }

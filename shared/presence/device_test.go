@@ -14,7 +14,8 @@ import (
 // minutes after the base, "a-60@7" an associated one, "r-60@7" one of a
 // randomised address, "tick@40" a tick. They arrive in the order written. What
 // comes out is "in@0" for a walk-in whose visit started then, "anon@0" for an
-// anonymous one, "out@0-20" for its end.
+// anonymous one, "out@0-20" for its end; "resident@0" and "gone@0-20" for a visit
+// that is no customer's.
 func play(t *testing.T, r presence.Rules, begin presence.Instant, words string) string {
 	t.Helper()
 	var d presence.Device
@@ -48,6 +49,10 @@ func play(t *testing.T, r presence.Rules, begin presence.Instant, words string) 
 		}
 		for _, e := range out {
 			switch {
+			case e.Resident && e.Ended:
+				told = append(told, "gone@"+since(e.WalkIn)+"-"+since(e.Last))
+			case e.Resident:
+				told = append(told, "resident@"+since(e.WalkIn))
 			case e.Ended:
 				told = append(told, "out@"+since(e.WalkIn)+"-"+since(e.Last))
 			case e.Anonymous:
@@ -94,8 +99,8 @@ func TestRules(t *testing.T) {
 		{"4", "but in an open visit it does", "-60@0 -60@6 tick@30 -60@10 tick@43", "in@0 late"},
 		{"4", "a visit that had ended goes on without a walk-in", "-60@0 -60@6 tick@40 -60@30 tick@70", "in@0 out@0-6 out@0-30"},
 		{"4", "the clock is the tick's: a fast router changes nothing", "a-60@600 tick@1 -60@0 -60@6", "in@600 in@0"},
-		{"5", "a randomised address is anonymous", "r-60@0 r-60@6", "anon@0"},
-		{"5", "unless it associated", "ra-60@0", "in@0"},
+		{"6", "a randomised address is anonymous", "r-60@0 r-60@6", "anon@0"},
+		{"6", "unless it associated", "ra-60@0", "in@0"},
 	}
 	for _, c := range cases {
 		t.Run(c.rule+" "+c.why, func(t *testing.T) {
@@ -107,7 +112,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// Rule 5, on the last minutes of a day.
+// Rule 6, on the last minutes of a day.
 func TestAnAnonymousStayEndsWithTheDay(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
@@ -160,18 +165,24 @@ func TestNothingIsKeptForEver(t *testing.T) {
 }
 
 func TestValidateReportsEveryMistakeAtOnce(t *testing.T) {
-	bad := presence.Rules{Entry: 5, Hold: 6, MinStrong: 0, MinSpan: -1, MaxGap: 0, Silence: 24 * time.Hour, AssociatedSilence: -1, Lateness: 0}
+	bad := presence.Rules{Entry: 5, Hold: 6, MinStrong: 0, MinSpan: -1, MaxGap: 0, Silence: 24 * time.Hour, AssociatedSilence: -1, Lateness: 0, ResidentDays: 29, ResidentHours: 24}
+	bad.Closed[time.Tuesday] = 1 << 24
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("rules without sense are taken")
 	}
-	for _, field := range []string{"entry", "hold", "candidate gap", "strong step", "span", "associated silence", "lateness"} {
+	for _, field := range []string{"entry", "hold", "candidate gap", "strong step", "span", "associated silence", "lateness", "resident days", "resident hours", "of Tuesday"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("no word of %s in %q", field, err)
 		}
 	}
-	if err := presence.DefaultRules().Validate(); err != nil {
+	good := presence.DefaultRules()
+	if err := good.Validate(); err != nil {
 		t.Errorf("default rules: %v", err)
+	}
+	good.ResidentDays, good.ResidentHours = 0, 0
+	if err := good.Validate(); err != nil {
+		t.Errorf("with rule 5 off: %v", err)
 	}
 }
 

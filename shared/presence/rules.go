@@ -54,7 +54,20 @@ type Rules struct {
 	Silence, AssociatedSilence time.Duration
 	// Lateness is how far behind the partition's clock a sighting still counts.
 	Lateness time.Duration
-	// Location says when a day begins; nil is UTC.
+	// ResidentDays is on how many of the last days a device must have been inside
+	// in more than ResidentHours hours of the day, or while the store was closed,
+	// to be taken for no customer's (rule 5). With ResidentDays 0 nobody ever is.
+	ResidentHours, ResidentDays int
+	// Closed says when the store is closed: bit h of Closed[d] is set where it is
+	// throughout the hour that begins at h o'clock on weekday d. A visit that begins
+	// then is no customer's. It is taken as it is: whoever fills it leaves out the
+	// hours in which people may still be, or already are, at the door.
+	Closed [7]uint32
+	// Excluded are devices that are no customers', by their id.
+	Excluded map[string]struct{}
+	// Sensors are the routers that count, by their id; nil lets all of them.
+	Sensors map[string]struct{}
+	// Location says when a day begins and what o'clock it is; nil is UTC.
 	Location *time.Location
 }
 
@@ -64,7 +77,8 @@ func DefaultRules() Rules {
 		Entry: -70, Hold: -85,
 		MinStrong: 2, MinSpan: 5 * time.Minute, MaxGap: 10 * time.Minute,
 		Silence: 30 * time.Minute, AssociatedSilence: 15 * time.Minute,
-		Lateness: 15 * time.Minute,
+		Lateness:      15 * time.Minute,
+		ResidentHours: 10, ResidentDays: 3,
 	}
 }
 
@@ -87,18 +101,37 @@ func (r Rules) Validate() error {
 	check(r.Silence >= r.AssociatedSilence && r.Silence <= 12*time.Hour,
 		"silence %v is not within [associated silence, 12h]", r.Silence)
 	check(r.Lateness >= 2*Grid && r.Lateness <= time.Hour, "lateness %v is not within [%v, 1h]", r.Lateness, 2*Grid)
+	check(r.ResidentDays >= 0 && r.ResidentDays <= windowDays, "resident days %d are not within [0, %d]", r.ResidentDays, windowDays)
+	check(r.ResidentDays == 0 || r.ResidentHours >= 1 && r.ResidentHours <= 23, "resident hours %d are not within [1, 23]", r.ResidentHours)
+	for d, hours := range r.Closed {
+		check(hours&^allHours == 0, "closed hours %#x of %v are not among the 24 of a day", hours, time.Weekday(d))
+	}
 	return errors.Join(errs...)
 }
 
 // minSpan rounds up: a span of 5 minutes takes 3 steps of 2.
 func (r *Rules) minSpan() step { return steps(r.MinSpan + Grid - 1) }
 
-// day numbers the local days, to tell whether two steps lie in the same one.
-func (r *Rules) day(s step) int {
-	loc := r.Location
-	if loc == nil {
-		loc = time.UTC
+// local gives the day of a step, counted from the epoch by the store's time zone,
+// and the hour of that day.
+func (r *Rules) local(s step) (day int32, hour int) {
+	seconds := int64(s.start() / 1000)
+	if r.Location != nil {
+		_, offset := s.start().Time().In(r.Location).Zone()
+		seconds += int64(offset)
 	}
-	y, m, d := s.start().Time().In(loc).Date()
-	return (y*12+int(m))*31 + d
+	const perDay = 24 * 60 * 60
+	return int32(seconds / perDay), int(seconds % perDay / (60 * 60))
+}
+
+// day tells whether two steps lie in the same local day.
+func (r *Rules) day(s step) int32 {
+	day, _ := r.local(s)
+	return day
+}
+
+// closed says whether the store is closed throughout an hour.
+func (r *Rules) closed(day int32, hour int) bool {
+	weekday := (day + int32(time.Thursday)) % 7 // the epoch was one
+	return r.Closed[weekday]>>hour&1 != 0
 }

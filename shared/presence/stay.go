@@ -26,9 +26,10 @@ type Stay struct {
 	Plain      bool // it was seen not associated at least once
 	WeakPlain  bool // Weak was not associated
 	Randomised bool // the device's address is randomised
+	Resident   bool // a visit that was told as no walk-in (rule 5)
 }
 
-// anonymous says that nothing ties the stay to another day (rule 5).
+// anonymous says that nothing ties the stay to another day (rule 6).
 func (s *Stay) anonymous() bool { return s.Randomised && !s.Associated }
 
 // reach is how many steps after Last the stay still takes a sighting.
@@ -48,7 +49,7 @@ func (s *Stay) follows(x step, r *Rules) bool {
 	return x-s.Last.step() <= s.reach(r) && sameLife(s.anonymous(), s.Last.step(), x, r)
 }
 
-// sameLife applies rule 5: what is anonymous does not reach into the next day.
+// sameLife applies rule 6: what is anonymous does not reach into the next day.
 // Only the older side counts. Were it the newer one, a weak sighting that comes
 // just ahead of the first associated one would be dropped in one order of
 // arrival and count in the other.
@@ -131,7 +132,7 @@ func (s *Stay) merge(b *Stay, r *Rules) {
 		s.Strong |= b.Strong << min(uint64(s.Last.step()-b.Last.step()), maskBits)
 	}
 	if b.Confirmed {
-		s.Confirmed, s.WalkIn, s.Ended = true, b.WalkIn, b.Ended
+		s.Confirmed, s.WalkIn, s.Ended, s.Resident = true, b.WalkIn, b.Ended, b.Resident
 	}
 	if s.Confirmed {
 		s.Strong = 0

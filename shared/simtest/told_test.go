@@ -85,7 +85,7 @@ func (w *world) checkTallies() error {
 	if err != nil {
 		return err
 	}
-	want := stage.Tally{PassersBy: got.PassersBy, Anonymous: got.Anonymous, WalkIns: int64(len(w.walkIns()))}
+	want := stage.Tally{PassersBy: got.PassersBy, Anonymous: got.Anonymous, Residents: got.Residents, WalkIns: int64(len(w.walkIns()))}
 	for _, p := range w.seen.poison {
 		if p.record.Topic == events.Sightings {
 			want.Dead++

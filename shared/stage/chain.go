@@ -81,12 +81,12 @@ func (v *view) fold(seq int64, r *logRecord) {
 	v.advance()
 }
 
-// take notes that item seq holds the device's state now. An entry without stays
+// take notes that item seq holds the device's state now. An entry without any
 // says that nothing is left of the device.
 func (v *view) take(e *logEntry, seq int64) {
 	d := v.devices[e.key]
 	switch {
-	case len(e.device.Stays) == 0:
+	case !e.device.Known():
 		if d != nil {
 			v.drop(e.key)
 		}

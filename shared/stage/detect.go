@@ -30,8 +30,8 @@ const (
 	// on without a hole. A topic cannot be deleted, made anew and filled to the
 	// very next offset in that time.
 	topicAge = 10 * time.Second
-	// logRetention is how long an item is kept. A chain needs its items for the
-	// longest visit silence; days leave room to look into what happened.
+	// logRetention is how long an item is kept. State is written anew within it, see
+	// relogAfter; days leave room to look into what happened.
 	logRetention = 14 * 24 * time.Hour
 	// relogAfter is how many items a device's state may lie back. Its state is
 	// written anew then, so that a cold start is never longer than that and never
@@ -49,6 +49,9 @@ const (
 	// maxStayBytes is the most that one stay takes, and more than what an entry
 	// takes beside its key and its stays.
 	maxStayBytes = 51
+	// maxDayBytes is the most that one day of a habit takes, and what a habit takes
+	// beside its days.
+	maxDayBytes = 10
 )
 
 // NewDetect makes the stage that decides which devices are in the store.

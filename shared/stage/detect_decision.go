@@ -155,7 +155,9 @@ func (w *decision) note(key string, d *tracked, rules *presence.Rules) {
 
 // entrySize is the most that a device takes in an item. It is entered with room
 // for a second stay.
-func entrySize(key string, d *tracked) int { return len(key) + max(2, len(d.Stays))*maxStayBytes }
+func entrySize(key string, d *tracked) int {
+	return len(key) + max(2, len(d.Stays))*maxStayBytes + len(d.Habit)*maxDayBytes
+}
 
 // due notes when a device has something to do next; 0 is never.
 func (w *decision) due(at presence.Instant) {
@@ -210,7 +212,8 @@ func (w *decision) flushEarlier(ctx context.Context) error {
 }
 
 // relog marks the devices as changed whose state lies far back in the log: those
-// that a router with a wrong clock has put into the future, if there are any.
+// whose habits are remembered though they were not here for days, and those that a
+// router with a wrong clock has put into the future.
 func (w *decision) relog() {
 	for key, d := range w.view.devices {
 		if w.view.seq-d.logged > relogAfter/2 {
@@ -250,7 +253,7 @@ func (w *decision) tickDevice(key string, at presence.Instant) error {
 	switch {
 	case changed || unwritten:
 		w.note(key, d, rules)
-	case len(d.Stays) == 0:
+	case !d.Known():
 		// The log still has its last state, of which nothing is left to be told:
 		// whoever reads it forgets it by the same clock.
 		w.view.drop(key)
@@ -259,19 +262,25 @@ func (w *decision) tickDevice(key string, at presence.Instant) error {
 	return w.emit(business, device, out)
 }
 
-// emit makes the records of what was decided on one device.
+// emit makes the records of what was decided on one device. That a resident came
+// in is told to nobody.
 func (w *decision) emit(b events.BusinessID, device events.DeviceID, decided []presence.Event) error {
 	for i := range decided {
-		r, err := recordOf(b, device, &decided[i])
+		e := &decided[i]
+		if e.Resident && !e.Ended {
+			w.tally.Residents++
+			continue
+		}
+		r, err := recordOf(b, device, e)
 		if err != nil {
-			return fmt.Errorf("visit of %s/%s from %v: %w", b, device, decided[i].WalkIn.Time(), err)
+			return fmt.Errorf("visit of %s/%s from %v: %w", b, device, e.WalkIn.Time(), err)
 		}
 		w.out = append(w.out, r)
-		if decided[i].Ended {
+		if e.Ended {
 			continue
 		}
 		w.tally.WalkIns++
-		if decided[i].Anonymous {
+		if e.Anonymous {
 			w.tally.Anonymous++
 		}
 	}
@@ -283,7 +292,7 @@ func recordOf(b events.BusinessID, device events.DeviceID, e *presence.Event) (R
 	id, key := events.NewWalkInID(b, device, e.WalkIn.Time()), events.DeviceKey(b, device)
 	if e.Ended {
 		return encoded(events.VisitsEnded, key, &events.VisitEnded{
-			ID: id, Business: b, Device: device, Anonymous: e.Anonymous,
+			ID: id, Business: b, Device: device, Anonymous: e.Anonymous, Resident: e.Resident,
 			StartedAt: e.WalkIn.Time(), LastSeenAt: e.Last.Time(), DwellMillis: int64(e.Last - e.WalkIn),
 		})
 	}

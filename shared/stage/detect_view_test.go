@@ -81,18 +81,28 @@ func tickOrSighting(t *testing.T, random *rand.Rand, offset int64, at time.Time)
 	return Record{Topic: events.Sightings, Offset: offset, Timestamp: at, Key: key, Value: value}
 }
 
+// viewRules learn soon who is no customer.
+func viewRules(events.BusinessID) *presence.Rules {
+	r := presence.DefaultRules()
+	r.ResidentHours, r.ResidentDays = 2, 2
+	for d := range r.Closed {
+		r.Closed[d] = 1 << 3
+	}
+	return &r
+}
+
 // mattering gives the state that can still matter of each device: what the clock
 // of the view has forgotten is left out.
 func mattering(v *view) map[string]string {
-	rules := presence.DefaultRules()
+	rules := viewRules("")
 	states := map[string]string{}
 	for key, d := range v.devices {
-		one := presence.Device{Stays: slices.Clone(d.Stays)}
+		one := presence.Device{Stays: slices.Clone(d.Stays), Habit: slices.Clone(d.Habit)}
 		if v.clock != 0 {
-			one.Tick(v.clock, &rules, nil)
+			one.Tick(v.clock, rules, nil)
 		}
-		if len(one.Stays) > 0 {
-			states[key] = fmt.Sprintf("%+v", one.Stays)
+		if one.Known() {
+			states[key] = fmt.Sprintf("%+v", one)
 		}
 	}
 	return states
@@ -102,18 +112,22 @@ func mattering(v *view) map[string]string {
 // lost, who begins at the item that the last one points to knows of each device
 // what the warm environment and a reader of the whole chain know.
 func TestAColdReaderKnowsWhatTheWarmOneKnows(t *testing.T) {
+	habits, forgotten := 0, 0 // devices known by their habits alone, and how often one was forgotten
 	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		log := &chains{random, map[string][]LogItem{}}
-		deps := DetectDeps{Log: log, Topics: oneTopic{}, Out: nowhere{}, Rules: DefaultRules()}
+		deps := DetectDeps{Log: log, Topics: oneTopic{}, Out: nowhere{}, Rules: viewRules}
 		envs := []*detect{NewDetect(deps).(*detect), NewDetect(deps).(*detect), NewDetect(deps).(*detect)}
 		at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 		var records []Record
 		for i := range int64(600) {
 			at = at.Add(time.Duration([]int{0, 10, 30, 60, 120, 400, 1500}[random.IntN(7)]) * time.Second)
+			if random.IntN(200) == 0 {
+				at = at.AddDate(0, 0, []int{1, 2, 31}[random.IntN(3)])
+			}
 			records = append(records, tickOrSighting(t, random, i, at))
 		}
-		for done := 0; done < len(records); {
+		for done, had := 0, 0; done < len(records); {
 			from, to := max(0, done-random.IntN(4)), min(len(records), done+1+random.IntN(12))
 			env := envs[random.IntN(3)]
 			if env.Handle(t.Context(), Batch{events.Sightings, 0, records[from:to]}) != nil {
@@ -121,10 +135,24 @@ func TestAColdReaderKnowsWhatTheWarmOneKnows(t *testing.T) {
 			}
 			done = to
 			compareViews(t, env)
+			n := 0
+			for _, d := range env.partitions[0].view.devices {
+				if len(d.Stays) == 0 {
+					n++
+				}
+			}
+			habits += n
+			if n == 0 && had > 0 {
+				forgotten++
+			}
+			had = n
 			if t.Failed() {
 				t.Fatalf("seed %d, after offset %d", seed, done-1)
 			}
 		}
+	}
+	if habits < 100 || forgotten < 10 {
+		t.Errorf("%d views with a habit alone, %d forgotten: too few", habits, forgotten)
 	}
 }
 

@@ -18,6 +18,7 @@ type Tally struct {
 	WalkIns   int64
 	Anonymous int64 // of WalkIns
 	Dead      int64 // records sent to the dead letters
+	Residents int64 // visits of devices that are no customers', which have no walk-in
 }
 
 // Plus adds two tallies.
@@ -25,6 +26,7 @@ func (t Tally) Plus(u Tally) Tally {
 	return Tally{
 		t.Sightings + u.Sightings, t.Late + u.Late, t.PassersBy + u.PassersBy,
 		t.WalkIns + u.WalkIns, t.Anonymous + u.Anonymous, t.Dead + u.Dead,
+		t.Residents + u.Residents,
 	}
 }
 
@@ -47,7 +49,10 @@ type logRecord struct {
 	entries []logEntry // sorted by key
 }
 
-const logVersion = 1
+// logVersion is what is written. What the first version wrote is read too: it had
+// no habits, and one number less of tallies. Whoever knows that version alone
+// fails on an item of this one, and is given the batch again elsewhere.
+const logVersion = 2
 
 // Bits of an item's flags.
 const (
@@ -64,6 +69,7 @@ const (
 	flagWeakPlain
 	flagRandomised
 	flagWeak
+	flagResident
 )
 
 var errLogItem = errors.New("log item does not parse")
@@ -88,7 +94,7 @@ func (r *logRecord) appendHead(b []byte) []byte {
 }
 
 func (t *Tally) numbers() []*int64 {
-	return []*int64{&t.Sightings, &t.Late, &t.PassersBy, &t.WalkIns, &t.Anonymous, &t.Dead}
+	return []*int64{&t.Sightings, &t.Late, &t.PassersBy, &t.WalkIns, &t.Anonymous, &t.Dead, &t.Residents}
 }
 
 // encode packs the record.
@@ -108,12 +114,35 @@ func appendEntry(b []byte, former string, e *logEntry, clock presence.Instant) [
 	b = binary.AppendUvarint(b, uint64(shared))
 	b = binary.AppendUvarint(b, uint64(len(e.key)-shared))
 	b = append(b, e.key[shared:]...)
-	b = binary.AppendUvarint(b, uint64(len(e.device.Stays)))
+	count := uint64(len(e.device.Stays)) << 1 // the last bit says that there is a habit
+	if len(e.device.Habit) > 0 {
+		count |= 1
+	}
+	b = binary.AppendUvarint(b, count)
 	for i := range e.device.Stays {
 		b = appendStay(b, &e.device.Stays[i], clock)
 	}
+	return appendHabit(b, e.device.Habit, clock)
+}
+
+// appendHabit writes days as how far each is from the one before it, or the first
+// from that of the clock, and which hours it lacks: of a day that speaks for a
+// resident, 0.
+func appendHabit(b []byte, h presence.Habit, clock presence.Instant) []byte {
+	if len(h) == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(len(h)))
+	former := utcDay(clock)
+	for _, d := range h {
+		b = binary.AppendVarint(b, int64(d.Number)-former)
+		b = binary.AppendUvarint(b, uint64(presence.Full&^d.Hours))
+		former = int64(d.Number)
+	}
 	return b
 }
+
+func utcDay(at presence.Instant) int64 { return int64(at) / (24 * 60 * 60 * 1000) }
 
 func sharedPrefix(a, b string) int {
 	n := min(len(a), len(b))
@@ -127,7 +156,7 @@ func sharedPrefix(a, b string) int {
 
 func appendStay(b []byte, s *presence.Stay, clock presence.Instant) []byte {
 	flags := byte(0)
-	for bit, set := range []bool{s.Confirmed, s.Ended, s.Associated, s.Plain, s.WeakPlain, s.Randomised, s.Weak != 0} {
+	for bit, set := range []bool{s.Confirmed, s.Ended, s.Associated, s.Plain, s.WeakPlain, s.Randomised, s.Weak != 0, s.Resident} {
 		if set {
 			flags |= 1 << bit
 		}
@@ -149,8 +178,9 @@ func appendStay(b []byte, s *presence.Stay, clock presence.Instant) []byte {
 // reader takes a packed record apart. After the first thing that does not fit,
 // everything it gives is zero and bad is set.
 type reader struct {
-	b   []byte
-	bad bool
+	b       []byte
+	version byte
+	bad     bool
 }
 
 func (r *reader) varint() int64 {
@@ -187,13 +217,18 @@ func (r *reader) bytes(n uint64) []byte {
 // far as they can be told.
 func decodeLogRecord(data []byte) (logRecord, error) {
 	r := &reader{b: data}
-	if v := r.bytes(1); r.bad || v[0] != logVersion {
-		return logRecord{}, fmt.Errorf("%w: version is not %d", errLogItem, logVersion)
+	if v := r.bytes(1); r.bad || v[0] == 0 || v[0] > logVersion {
+		return logRecord{}, fmt.Errorf("%w: version is not %d or below", errLogItem, logVersion)
 	}
+	r.version = data[0]
 	rec := logRecord{offset: r.varint(), clock: presence.Instant(r.varint()), from: r.varint()}
 	flags := r.uvarint()
 	rec.partial, rec.sealed = flags&flagPartial != 0, flags&flagSealed != 0
-	for _, n := range rec.tally.numbers() {
+	tallies := rec.tally.numbers()
+	if r.version == 1 {
+		tallies = tallies[:len(tallies)-1]
+	}
+	for _, n := range tallies {
 		*n = r.varint()
 	}
 	count := r.uvarint()
@@ -217,7 +252,10 @@ func decodeLogRecord(data []byte) (logRecord, error) {
 }
 
 func (r *reader) device(clock presence.Instant) presence.Device {
-	count := r.uvarint()
+	count, habit := r.uvarint(), false
+	if r.version > 1 {
+		count, habit = count>>1, count&1 != 0
+	}
 	if count > uint64(len(r.b)) {
 		r.bad = true
 		return presence.Device{}
@@ -226,7 +264,26 @@ func (r *reader) device(clock presence.Instant) presence.Device {
 	for range count {
 		d.Stays = append(d.Stays, r.stay(clock))
 	}
+	if habit {
+		d.Habit = r.habit(clock)
+	}
 	return d
+}
+
+func (r *reader) habit(clock presence.Instant) presence.Habit {
+	count := r.uvarint()
+	if count == 0 || count > uint64(len(r.b)) {
+		r.bad = true
+		return nil
+	}
+	h := make(presence.Habit, 0, count)
+	former := utcDay(clock)
+	for range count {
+		number, lacks := r.varint()+former, r.uvarint()
+		h = append(h, presence.Day{Number: int32(number), Hours: presence.Full &^ uint32(lacks)})
+		former = int64(int32(number))
+	}
+	return h
 }
 
 func (r *reader) stay(clock presence.Instant) presence.Stay {
@@ -238,6 +295,7 @@ func (r *reader) stay(clock presence.Instant) presence.Stay {
 	s := presence.Stay{
 		Confirmed: has(flagConfirmed), Ended: has(flagEnded), Associated: has(flagAssociated),
 		Plain: has(flagPlain), WeakPlain: has(flagWeakPlain), Randomised: has(flagRandomised),
+		Resident: has(flagResident),
 	}
 	s.Start = clock - presence.Instant(r.varint())
 	s.Last = s.Start + presence.Instant(r.varint())

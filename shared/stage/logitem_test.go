@@ -2,6 +2,7 @@ package stage
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"slices"
@@ -21,7 +22,7 @@ func drawStay(t *rapid.T) presence.Stay {
 		Start: at("start"), Last: at("last"), Confirmed: rapid.Bool().Draw(t, "confirmed"),
 		Ended: rapid.Bool().Draw(t, "ended"), Associated: rapid.Bool().Draw(t, "associated"),
 		Plain: rapid.Bool().Draw(t, "plain"), WeakPlain: rapid.Bool().Draw(t, "weakPlain"),
-		Randomised: rapid.Bool().Draw(t, "randomised"),
+		Randomised: rapid.Bool().Draw(t, "randomised"), Resident: rapid.Bool().Draw(t, "resident"),
 	}
 	if s.Confirmed {
 		s.WalkIn = at("walkIn")
@@ -48,6 +49,11 @@ func drawRecord(t *rapid.T) logRecord {
 		d := presence.Device{Stays: []presence.Stay{}}
 		for range rapid.IntRange(0, 3).Draw(t, "stays") {
 			d.Stays = append(d.Stays, drawStay(t))
+		}
+		for range rapid.IntRange(-2, 40).Draw(t, "days") {
+			d.Habit = append(d.Habit, presence.Day{
+				Number: rapid.Int32().Draw(t, "day"), Hours: rapid.OneOf(rapid.Just(presence.Full), rapid.Uint32Range(0, presence.Full)).Draw(t, "hours"),
+			})
 		}
 		r.entries = append(r.entries, logEntry{key, d})
 	}
@@ -77,7 +83,7 @@ func TestSplitKeepsWithinTheLimit(t *testing.T) {
 			packed := 0
 			for i := range part {
 				size := len(appendEntry(nil, "", &part[i], r.clock))
-				if most := len(part[i].key) + max(2, len(part[i].device.Stays))*maxStayBytes; size > most {
+				if most := entrySize(part[i].key, &tracked{Device: part[i].device}); size > most {
 					t.Fatalf("an entry takes %d bytes, not %d at the most", size, most)
 				}
 				packed += size
@@ -93,13 +99,55 @@ func TestSplitKeepsWithinTheLimit(t *testing.T) {
 	})
 }
 
+// Chains begun by the version before hold such items.
+func TestAnItemOfTheFirstVersionIsRead(t *testing.T) {
+	const at = presence.Instant(1_772_452_800_000)
+	old, err := hex.DecodeString("01528098dbe695670600c80104780e060203000c636166652f70686f6e652d310129c0ee6d80c566000b0132" +
+		"0258c0cf24000180a61d04d00fd00f030b013300")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := logRecord{offset: 41, clock: at, from: 3, tally: Tally{Sightings: 100, Late: 2, PassersBy: 60, WalkIns: 7, Anonymous: 3, Dead: 1}, entries: []logEntry{
+		{"cafe/phone-1", presence.Device{Stays: []presence.Stay{
+			{Start: at - 900_000, Last: at - 60_000, WalkIn: at - 900_000, Confirmed: true, Plain: true, Randomised: true},
+		}}},
+		{"cafe/phone-2", presence.Device{Stays: []presence.Stay{
+			{Start: at - 300_000, Last: at - 300_000, Strong: 1, Plain: true, Weak: at - 60_000, WeakPlain: true},
+			{Start: at - 1000, Last: at, Strong: 3, Associated: true},
+		}}},
+		{"cafe/phone-3", presence.Device{Stays: []presence.Stay{}}},
+	}}
+	got, err := decodeLogRecord(old)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+	}
+}
+
+// What a habit costs in every item that holds it. docs/decisions.md says so.
+func TestAHabitIsShort(t *testing.T) {
+	const at = presence.Instant(1_772_452_800_000)
+	day := int32(utcDay(at))
+	e := logEntry{"cafe/till", presence.Device{Stays: []presence.Stay{{Start: at, Last: at}}}}
+	bare := len(appendEntry(nil, "", &e, at))
+	e.device.Habit = presence.Habit{{Number: day - 7, Hours: presence.Full}, {Number: day - 2, Hours: presence.Full}, {Number: day, Hours: presence.Full}}
+	if n := len(appendEntry(nil, "", &e, at)) - bare; n > 7 {
+		t.Errorf("three days that speak take %d bytes", n)
+	}
+	e.device.Habit = append(e.device.Habit, presence.Day{Number: day + 1, Hours: 0b111 << 9})
+	if n := len(appendEntry(nil, "", &e, at)) - bare; n > 12 {
+		t.Errorf("with a fourth that does not they take %d bytes", n)
+	}
+}
+
 func TestALogItemThatIsNoneIsAnError(t *testing.T) {
 	good := (&logRecord{entries: []logEntry{{"cafe/phone", presence.Device{Stays: []presence.Stay{{Start: 1, Last: 2}}}}}}).encode()
 	cases := map[string][]byte{
 		"nothing":            {},
-		"another version":    append([]byte{logVersion + 1}, good[1:]...),
+		"a later version":    append([]byte{logVersion + 1}, good[1:]...),
+		"no version":         append([]byte{0}, good[1:]...),
 		"a cut one":          good[:len(good)-1],
 		"one with a tail":    append(bytes.Clone(good), 0),
+		"a habit of no days": append(bytes.Clone(good[:len(good)-5]), 1, 0), // in place of the one stay
 		"a head without end": {logVersion, 0x80},
 	}
 	for name, data := range cases {
@@ -120,6 +168,11 @@ func FuzzDecodeLogRecord(f *testing.F) {
 		})
 	}
 	f.Add(r.encode())
+	r.entries[1].device.Habit = presence.Habit{{Number: 20_000, Hours: presence.Full}, {Number: 20_001, Hours: 7}}
+	f.Add(r.encode())
+	former := r.encode()
+	former[0] = 1
+	f.Add(former)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := decodeLogRecord(data)
 		if err != nil {

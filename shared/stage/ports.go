@@ -88,6 +88,24 @@ type TopicInfos interface {
 	Info(ctx context.Context, topic string, maxAge time.Duration) (TopicInfo, error)
 }
 
+// RulesSince are rules of a business, and the moment from which on they hold:
+// they decide on what comes after the tick that reaches Since.
+type RulesSince struct {
+	Since presence.Instant
+	Rules presence.Rules
+}
+
+// Businesses keeps what the businesses decide by, now and before.
+type Businesses interface {
+	// Rules gives the rules of each business, in the order of ids: those that
+	// ever held, by ascending Since, none for a business that never had any of
+	// its own. The slices are for reading. They MUST hold all that was stored
+	// half a minute ago. Whoever stores rules lets Since lie further ahead than
+	// that, so no partition's clock gets there before everybody knows of them, and
+	// whoever decides on a batch, now or again, decides by the same rules.
+	Rules(ctx context.Context, ids []events.BusinessID) ([][]RulesSince, error)
+}
+
 // LogItem is one item of a partition log. Data is opaque to the store and
 // holds up to MaxLogItemBytes.
 type LogItem struct {

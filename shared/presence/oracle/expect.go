@@ -23,6 +23,13 @@ const maxAhead = 24 * time.Hour
 // VisitsOf gives the visits of every device in a partition, whose records are
 // in the order of the topic, and how many sightings came too late to count.
 func VisitsOf(partition []Heard, r presence.Rules) (visits map[string][]Visit, late int) {
+	return VisitsAfter(map[string]Past{}, partition, r)
+}
+
+// VisitsAfter does the same for a partition of which a part was read before. past
+// is what that part told of each device, and takes in what this one tells. No
+// visit may lie in both.
+func VisitsAfter(past map[string]Past, partition []Heard, r presence.Rules) (visits map[string][]Visit, late int) {
 	counted := map[string][]presence.Sighting{}
 	var clock presence.Instant
 	for _, h := range partition {
@@ -44,8 +51,15 @@ func VisitsOf(partition []Heard, r presence.Rules) (visits map[string][]Visit, l
 	}
 	visits = map[string][]Visit{}
 	for device, sightings := range counted {
-		if v := Visits(sightings, r); len(v) > 0 {
+		p := past[device]
+		if p == nil {
+			p = Past{}
+		}
+		if v := p.Visits(sightings, r); len(v) > 0 {
 			visits[device] = v
+		}
+		if len(p) > 0 {
+			past[device] = p
 		}
 	}
 	return visits, late
@@ -54,7 +68,7 @@ func VisitsOf(partition []Heard, r presence.Rules) (visits map[string][]Visit, l
 // fallsIntoOpenVisit reads the device's visits anew and looks whether s lies in
 // the latest of them, and that one can still be prolonged.
 func fallsIntoOpenVisit(sightings []presence.Sighting, s presence.Sighting, clock presence.Instant, r presence.Rules) bool {
-	visits := Visits(sightings, r)
+	visits := stays(sightings, r)
 	if len(visits) == 0 {
 		return false
 	}
@@ -118,12 +132,15 @@ func (e *Expected) Add(partition []Heard, crm []CRM, r presence.Rules) {
 	visits, late := VisitsOf(partition, r)
 	e.Late += late
 	for device, all := range visits {
-		e.WalkIns += len(all)
 		business, _, _ := strings.Cut(device, "/")
 		mine := slices.DeleteFunc(slices.Clone(crm), func(c CRM) bool {
 			return !strings.HasPrefix(c.Contact, business+"/")
 		})
 		for _, v := range all {
+			if v.Resident {
+				continue
+			}
+			e.WalkIns++
 			if contact, _ := Whose(device, v.Start.Time(), mine); contact != "" {
 				e.Enriched++
 				e.Counts[contact]++

@@ -14,6 +14,7 @@ import (
 type Visit struct {
 	Start, Last presence.Instant
 	Open        bool // nothing after Last ended it yet, as far as the input tells
+	Resident    bool // no customer's, so it has no walk-in
 	rules       *presence.Rules
 	seen        []presence.Sighting // everything that counts, in order
 	associated  bool
@@ -24,8 +25,13 @@ type Visit struct {
 
 // Visits reads the rules over the sightings of one device in the order of their
 // time, as if none had come late. Sightings in the same step of the grid are
-// read in the order given.
+// read in the order given. Visits of residents are among them.
 func Visits(sightings []presence.Sighting, r presence.Rules) []Visit {
+	return Past{}.Visits(sightings, r)
+}
+
+// stays gives the visits without regard to who is a resident.
+func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 	sorted := slices.Clone(sightings)
 	slices.SortStableFunc(sorted, func(a, b presence.Sighting) int { return int(a.At - b.At) })
 	var visits []Visit
@@ -79,12 +85,16 @@ func (v *Visit) belongs(s presence.Sighting) bool {
 }
 
 func (v *Visit) date(t presence.Instant) string {
-	loc := v.rules.Location
+	return local(number(t), v.rules).Format(time.DateOnly)
+}
+
+// local is what the store's clock shows when a step begins.
+func local(number int64, r *presence.Rules) time.Time {
+	loc := r.Location
 	if loc == nil {
 		loc = time.UTC
 	}
-	step := time.UnixMilli(number(t) * presence.Grid.Milliseconds())
-	return step.In(loc).Format(time.DateOnly)
+	return time.UnixMilli(number * presence.Grid.Milliseconds()).In(loc)
 }
 
 func (v *Visit) add(s presence.Sighting) {
