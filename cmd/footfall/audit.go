@@ -11,10 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/events"
@@ -29,12 +25,11 @@ import (
 // auditCmd recounts and compares.
 type auditCmd struct {
 	clusterFlags
-	TableEndpoint string     `placeholder:"URL" help:"The tables are here, as footfall local says when it starts; otherwise in AWS, with the credentials and the region of the AWS SDK."`
-	TablePrefix   string     `placeholder:"TEXT" help:"What the names of the tables begin with."`
-	From          momentFlag `placeholder:"TIME" help:"Walk-ins from this time on: 2026-11-01, 2026-11-01T12:00:00Z, or 36h for so long ago."`
-	To            momentFlag `placeholder:"TIME" help:"Walk-ins before this time."`
-	Items         int        `default:"10" placeholder:"N" help:"How many walk-ins to list of each difference; 0 for all."`
-	JSON          bool       `help:"Print the differences as JSON, one a line."`
+	tableFlags
+	From  momentFlag `placeholder:"TIME" help:"Walk-ins from this time on: 2026-11-01, 2026-11-01T12:00:00Z, or 36h for so long ago."`
+	To    momentFlag `placeholder:"TIME" help:"Walk-ins before this time."`
+	Items int        `default:"10" placeholder:"N" help:"How many walk-ins to list of each difference; 0 for all."`
+	JSON  bool       `help:"Print the differences as JSON, one a line."`
 }
 
 // Help says what is compared with what, and what the answer means.
@@ -84,7 +79,8 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 	p := newProgress(s.err, "auditing", -1)
 	report, err := audit.Run(ctx, audit.Options{
 		Client: client, Rules: presence.DefaultRules(), Counts: dynamo.NewCounts(tables, c.TablePrefix),
-		From: c.From.Time, To: c.To.Time,
+		Identities: dynamo.NewIdentities(tables, c.TablePrefix),
+		From:       c.From.Time, To: c.To.Time,
 		Progress: func(done, total int64, topic string) {
 			p.at(done, total, fmt.Sprintf("%d of at most %d records, at %s", done, total, topic))
 		},
@@ -103,20 +99,6 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 		return fmt.Errorf("%d differences", n)
 	}
 	return nil
-}
-
-func (c *auditCmd) tables(ctx context.Context) (*dynamodb.Client, error) {
-	if c.TableEndpoint != "" {
-		return dynamo.New(aws.Config{
-			Region: "us-east-1", BaseEndpoint: &c.TableEndpoint,
-			Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
-		}), nil
-	}
-	cfg, err := awsconfig.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("AWS settings: %w", err)
-	}
-	return dynamo.New(cfg), nil
 }
 
 // warnOfLag says which stages have records before them.
@@ -164,6 +146,9 @@ func (c *auditCmd) print(w io.Writer, r *audit.Report) error {
 	fmt.Fprintf(t, "contacts\t%d\twhose totals were compared\n", r.Contacts)
 	if r.Unjudged > 0 {
 		fmt.Fprintf(t, "not judged\t%d\tids from before what the topics hold\n", r.Unjudged)
+	}
+	if r.Forgotten > 0 {
+		fmt.Fprintf(t, "left out\t%d\tcontacts that were forgotten, and of whom topics still tell\n", r.Forgotten)
 	}
 	flush(t)
 	if len(r.Differences) == 0 {

@@ -13,6 +13,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"broker":  startBroker,
 	"commit":  commitOffset,
 	"join":    joinGroup,
+	"people":  people,
 	"produce": produceRecord,
 	"plant":   plantCount,
 	"tables":  startTables,

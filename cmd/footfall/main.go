@@ -26,6 +26,7 @@ type cli struct {
 	Calibrate calibrateCmd `cmd:"" help:"Find the settings that suit a store from a recording of it."`
 
 	DeadLetters deadLettersCmd `cmd:"" help:"Look at records that could not be processed, and put them back."`
+	Forget      forgetCmd      `cmd:"" help:"Remove what is kept of a contact or a device."`
 	Audit       auditCmd       `cmd:"" help:"Recount walk-ins from the topics and compare with what was counted."`
 	Offsets     offsetsCmd     `cmd:"" help:"Look at how far the stages have read, and get them past what nobody can read."`
 }

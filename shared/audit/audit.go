@@ -49,6 +49,8 @@ type Options struct {
 	Client *kgo.Client // with kafka.ReadOptions
 	Rules  presence.Rules
 	Counts Table
+	// Identities tell who was forgotten; nil where nobody was.
+	Identities Contacts
 	// From and To bound the starts of the walk-ins: from From on, before To. A
 	// zero time leaves that side open.
 	From, To time.Time
@@ -74,6 +76,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	a.compare()
+	if err := a.forgotten(ctx, o.Identities); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
 	return a.report, nil
 }
 

@@ -22,6 +22,7 @@ type Report struct {
 	Counted     int       // that the table has
 	Unjudged    int       // ids in the table of which the topics do not tell enough
 	Contacts    int       // that have either
+	Forgotten   int       // contacts that differ and were forgotten, which are left out
 	Differences []Difference
 	Notes       []string // what a reader has to know of how it was done
 }

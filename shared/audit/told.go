@@ -186,6 +186,10 @@ func (t *totals) readOn(ctx context.Context, in Input) error {
 
 func (t *totals) add(in Input, r *kgo.Record) error {
 	in.progress(r)
+	if b, c, ok := events.SplitDeviceKey(string(r.Key)); ok && r.Value == nil { // a contact's key has the same form
+		delete(t.latest, stage.CountKey{Business: b, Contact: events.ContactID(c)}) // it was forgotten
+		return nil
+	}
 	c, err := events.DecodeWalkInCount(r.Key, r.Value)
 	if err != nil {
 		return fmt.Errorf("%s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err)

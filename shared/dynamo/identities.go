@@ -78,10 +78,17 @@ func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.
 	if err != nil {
 		return stage.ContactRecord{}, 0, i.table.wrapped("read", pk, err)
 	}
-	r := reader{item: row}
+	contact, version, err := contactRecord(row)
+	return contact, version, i.table.wrapped("read", pk, err)
+}
+
+// contactRecord reads an item of a contact; nil gives the zero record.
+func contactRecord(i item) (stage.ContactRecord, int64, error) {
+	r := reader{item: i}
 	version := r.num(attrVersion)
 	contact := stage.ContactRecord{
 		DeletedAt: r.time(attrDeleted), MergedInto: events.ContactID(r.str(attrContact)), MergedAt: r.time(attrFrom),
+		ForgottenAt: r.time(attrForgotten),
 	}
 	for _, v := range r.list(attrDevices) {
 		one := reader{item: item{attrDevices: v}}
@@ -90,7 +97,7 @@ func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.
 			r.fail(attrDevices, one.err)
 		}
 	}
-	return contact, version, i.table.wrapped("read", pk, r.err)
+	return contact, version, r.err
 }
 
 // PutContact stores r if the stored version is still version.
@@ -98,6 +105,8 @@ func (i *Identities) PutContact(ctx context.Context, b events.BusinessID, c even
 	row := item{}
 	row.setTime(attrDeleted, r.DeletedAt)
 	row.setTime(attrFrom, r.MergedAt)
+	row.setTime(attrForgotten, r.ForgottenAt)
+	row.setExpiry(r.Expires())
 	if r.MergedInto != "" {
 		row[attrContact] = str(string(r.MergedInto))
 	}

@@ -15,7 +15,7 @@ import (
 //
 //	visit-log   chain S, seq N                       d data B, expires N
 //	identities  pk "d#business/device"               v version N, b bindings (L of M with c, f, u, o), r randomised, l last seen N
-//	            pk "c#business/contact"              v version N, ds devices (L of S), x deleted, c merged into, f merged at
+//	            pk "c#business/contact"              v version N, ds devices (L of S), x deleted, c merged into, f merged at, g forgotten at, expires N
 //	pending     pk "business/device", sk "start#id"  t confirmed at N, a anonymous, c contact S, f bound at N, expires N
 //	counts      pk "business/contact", month         n total N, ids walk-in ids SS; month "base": n, v version N
 const (
@@ -36,6 +36,7 @@ const (
 	attrLastSeen  = "l"
 	attrDevices   = "ds"
 	attrDeleted   = "x"
+	attrForgotten = "g"
 	attrConfirmed = "t"
 	attrAnonymous = "a"
 	attrTotal     = "n"

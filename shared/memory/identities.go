@@ -80,6 +80,7 @@ func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.
 
 func copyContact(r stage.ContactRecord) stage.ContactRecord {
 	r.Devices, r.DeletedAt, r.MergedAt = slices.Clone(r.Devices), millis(r.DeletedAt), millis(r.MergedAt)
+	r.ForgottenAt = millis(r.ForgottenAt)
 	return r
 }
 

@@ -83,7 +83,7 @@ func Pipeline() Graph {
 	return Graph{
 		Tables: []Table{
 			{VisitLogTable, Attribute{"chain", "S"}, Attribute{"seq", "N"}, "expires"},
-			{IdentitiesTable, Attribute{"pk", "S"}, Attribute{}, ""},
+			{IdentitiesTable, Attribute{"pk", "S"}, Attribute{}, "expires"},
 			{PendingTable, Attribute{"pk", "S"}, Attribute{"sk", "S"}, "expires"},
 			{CountsTable, Attribute{"pk", "S"}, Attribute{"month", "S"}, ""},
 		},

@@ -79,7 +79,7 @@ func (h *identify) tell(ctx context.Context, out []Record) error {
 		}
 		out = nil
 		for i := range histories {
-			r, err := ownerRecord(keys[i], histories[i])
+			r, err := OwnerRecord(keys[i], histories[i])
 			if err != nil {
 				return err
 			}
@@ -108,7 +108,7 @@ func (h *identify) apply(ctx context.Context, e events.CRMEvent, topic string) (
 // store, which one from a backfill is not any more.
 func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) ([]Record, error) {
 	key := IdentityKey{l.Business, l.Device}
-	history, err := h.bind(ctx, key, l.Contact, func(h presence.History) presence.History {
+	history, err := h.bind(ctx, key, l.Contact, l.At, func(h presence.History) presence.History {
 		return h.Bind(string(l.Contact), l.At, l.Randomised)
 	})
 	if err != nil {
@@ -118,7 +118,7 @@ func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) 
 	if err != nil {
 		return nil, err
 	}
-	owner, err := ownerRecord(key, history)
+	owner, err := OwnerRecord(key, history)
 	if err != nil {
 		return nil, err
 	}
@@ -136,14 +136,14 @@ func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) 
 	return append(out, sighting), nil
 }
 
-// bind has f bind a device to a contact, by a login or a merge, which may be told
-// after a deletion or a merge that came after it. Those may also be told
+// bind has f bind a device to a contact from at on, by a login or a merge, which
+// may be told after a deletion or a merge that came after it. Those may also be told
 // meanwhile, on the other CRM topic, and have found the device without the
 // binding: so the contact is read again when the binding is written.
-func (h *identify) bind(ctx context.Context, key IdentityKey, contact events.ContactID,
+func (h *identify) bind(ctx context.Context, key IdentityKey, contact events.ContactID, at time.Time,
 	f func(presence.History) presence.History,
 ) (presence.History, error) {
-	fates, err := h.fates(ctx, key, contact)
+	fates, err := h.fates(ctx, key, contact, at)
 	for err == nil {
 		var history presence.History
 		history, err = change(ctx, h.deps.Identities, key, func(h presence.History) presence.History {
@@ -157,7 +157,7 @@ func (h *identify) bind(ctx context.Context, key IdentityKey, contact events.Con
 			break
 		}
 		before := fates
-		if fates, err = h.fates(ctx, key, contact); err == nil && slices.Equal(fates, before) {
+		if fates, err = h.fates(ctx, key, contact, at); err == nil && slices.Equal(fates, before) {
 			return history, nil
 		}
 	}
@@ -166,13 +166,15 @@ func (h *identify) bind(ctx context.Context, key IdentityKey, contact events.Con
 
 // fate is what became of a contact.
 type fate struct {
-	contact    events.ContactID
-	deletedAt  time.Time
-	mergedInto events.ContactID
-	mergedAt   time.Time
+	contact     events.ContactID
+	deletedAt   time.Time
+	mergedInto  events.ContactID
+	mergedAt    time.Time
+	forgottenAt time.Time
 }
 
 func (f fate) apply(h presence.History) presence.History {
+	h = h.Forget(string(f.contact), f.forgottenAt)
 	h = h.Release(string(f.contact), f.deletedAt)
 	if f.mergedInto != "" {
 		h = h.Hand(string(f.contact), string(f.mergedInto), f.mergedAt)
@@ -185,15 +187,15 @@ const maxMerges = 8
 
 // fates puts a device on the list of a contact and of those that it was merged
 // into, and gives what became of each.
-func (h *identify) fates(ctx context.Context, key IdentityKey, contact events.ContactID) ([]fate, error) {
+func (h *identify) fates(ctx context.Context, key IdentityKey, contact events.ContactID, at time.Time) ([]fate, error) {
 	var all []fate
 	for contact != "" && len(all) < maxMerges {
-		r, err := h.list(ctx, key.Business, contact, key.Device)
+		r, err := h.list(ctx, key.Business, contact, key.Device, at)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, fate{contact, r.DeletedAt, r.MergedInto, r.MergedAt})
-		contact = r.MergedInto
+		all = append(all, fate{contact, r.DeletedAt, r.MergedInto, r.MergedAt, r.ForgottenAt})
+		contact, at = r.MergedInto, r.MergedAt
 	}
 	return all, nil
 }
@@ -237,7 +239,7 @@ func (h *identify) resolve(ctx context.Context, key IdentityKey, at time.Time, h
 // release, the merge is written first.
 func (h *identify) merge(ctx context.Context, e *events.ContactChanged) ([]Record, error) {
 	_, err := h.changeContact(ctx, e.Business, e.Contact, func(r *ContactRecord) bool {
-		later := e.At.After(r.MergedAt)
+		later := e.At.After(r.MergedAt) && e.At.After(r.ForgottenAt)
 		if later {
 			r.MergedInto, r.MergedAt = e.MergedInto, e.At
 		}
@@ -247,7 +249,7 @@ func (h *identify) merge(ctx context.Context, e *events.ContactChanged) ([]Recor
 		return nil, err
 	}
 	return h.eachDevice(ctx, e.Business, e.Contact, func(device events.DeviceID) (presence.History, error) {
-		return h.bind(ctx, IdentityKey{e.Business, device}, e.MergedInto, func(h presence.History) presence.History {
+		return h.bind(ctx, IdentityKey{e.Business, device}, e.MergedInto, e.At, func(h presence.History) presence.History {
 			return h.Hand(string(e.Contact), string(e.MergedInto), e.At)
 		})
 	})
@@ -258,7 +260,7 @@ func (h *identify) merge(ctx context.Context, e *events.ContactChanged) ([]Recor
 // read then, or knows of it.
 func (h *identify) release(ctx context.Context, e *events.ContactDeleted) ([]Record, error) {
 	_, err := h.changeContact(ctx, e.Business, e.Contact, func(r *ContactRecord) bool {
-		later := e.At.After(r.DeletedAt)
+		later := e.At.After(r.DeletedAt) && e.At.After(r.ForgottenAt)
 		if later {
 			r.DeletedAt = e.At
 		}
@@ -289,7 +291,7 @@ func (h *identify) eachDevice(ctx context.Context, b events.BusinessID, c events
 		if err != nil {
 			return nil, err
 		}
-		r, err := ownerRecord(IdentityKey{b, device}, history)
+		r, err := OwnerRecord(IdentityKey{b, device}, history)
 		if err != nil {
 			return nil, err
 		}
@@ -298,11 +300,14 @@ func (h *identify) eachDevice(ctx context.Context, b events.BusinessID, c events
 	return out, nil
 }
 
-// list puts a device on the list of a contact and gives what is known of the
-// contact then.
-func (h *identify) list(ctx context.Context, b events.BusinessID, c events.ContactID, device events.DeviceID) (ContactRecord, error) {
+// list puts a device that became a contact's at a moment on the contact's list,
+// unless the contact was forgotten since, and gives what is known of it then.
+func (h *identify) list(ctx context.Context, b events.BusinessID, c events.ContactID, device events.DeviceID, at time.Time) (ContactRecord, error) {
 	full := false
 	r, err := h.changeContact(ctx, b, c, func(r *ContactRecord) bool {
+		if !at.After(r.ForgottenAt) {
+			return false
+		}
 		i, found := slices.BinarySearch(r.Devices, device)
 		if full = !found && len(r.Devices) >= maxDevices; found || full {
 			return false
@@ -330,9 +335,9 @@ func (h *identify) changeContact(ctx context.Context, b events.BusinessID, c eve
 	}
 }
 
-// ownerRecord tells whose a device is after its latest binding, or that it is
+// OwnerRecord tells whose a device is after its latest binding, or that it is
 // nobody's.
-func ownerRecord(key IdentityKey, h presence.History) (Record, error) {
+func OwnerRecord(key IdentityKey, h presence.History) (Record, error) {
 	r := Record{Topic: events.DeviceContacts, Partition: AnyPartition, Key: events.DeviceKey(key.Business, key.Device)}
 	held := h.Held()
 	if len(held) == 0 || !held[len(held)-1].Until.IsZero() {

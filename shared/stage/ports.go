@@ -146,6 +146,9 @@ type ContactRecord struct {
 	// MergedAt when that was.
 	MergedInto events.ContactID
 	MergedAt   time.Time
+	// ForgottenAt is when all that was kept of the contact was removed, zero for
+	// never. What the CRM tells from that moment or before binds nothing any more.
+	ForgottenAt time.Time
 }
 
 // Identities keeps who owned a device since when, and which devices a contact

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/events"
+	"footfall/shared/dynamo"
+	"footfall/shared/forget"
+	"footfall/shared/kafka"
+	"footfall/shared/pseudonym"
+	"footfall/shared/stage"
+)
+
+// forgetCmd answers the request of somebody whose data is to be erased.
+type forgetCmd struct {
+	clusterFlags
+	tableFlags
+	Business      events.BusinessID `required:"" placeholder:"ID" help:"Of this business."`
+	Contact       events.ContactID  `placeholder:"ID" help:"This contact, with those that were merged into it."`
+	Device        []events.DeviceID `placeholder:"ID" help:"This device, by its pseudonym, whoever's it was; may be given again."`
+	Mac           []string          `placeholder:"ADDRESS" help:"The device with this MAC address."`
+	PseudonymKeys string            `type:"existingfile" placeholder:"FILE" help:"The keys that pseudonyms are made with, for --mac."`
+	Deployment    string            `default:"footfall" placeholder:"NAME" help:"What the consumer groups of the stages begin with [footfall]."`
+	Wait          time.Duration     `default:"1m" placeholder:"SPAN" help:"How long to wait for what the stages have before them [1m]."`
+	Yes           bool              `help:"Do it. Without this, forget only says what it would remove."`
+	JSON          bool              `help:"Print the report as JSON, one line for each contact or device."`
+}
+
+// Help says what goes, what stays, and what to do before and after.
+func (c *forgetCmd) Help() string {
+	return `Removes a contact, or a device, from the tables and the compacted topics, and says what it removed, what stays for
+now, and until when. docs/privacy.md tells what is kept of whom.
+
+A contact: its part of the histories of all devices it ever had, its walk-ins, its counts, its list of devices; the same
+of contacts that were merged into it. Others who had the same devices keep their part. The CRM's own data is the CRM's:
+delete the contact there first, or the next login brings it back as somebody new.
+
+A device: its history, its walk-ins, its place on the lists of contacts. Counts of contacts stay. Put the device on the
+business's opt-out list first, or its next visit is recorded again.
+
+--mac gives the device's pseudonyms under every key of the file. Those that a randomised address has for single days,
+while it is not associated, are not looked for: they are never anybody's, and end with the topics and after 100 days.
+
+It works while the stages run, and can be run again at any time; ended anywhere, the next run finishes the work. Run it
+twice: the second time it finds nothing.
+
+Exit status: 0 done, or nothing was found, 1 it failed or the stages were too far behind, 2 the command line makes no sense.`
+}
+
+// Validate wants one contact or some devices.
+func (c *forgetCmd) Validate() error {
+	if (c.Contact == "") == (len(c.Device)+len(c.Mac) == 0) {
+		return errors.New("give one of --contact and --device or --mac")
+	}
+	if (len(c.Mac) == 0) != (c.PseudonymKeys == "") {
+		return errors.New("--mac and --pseudonym-keys need one another")
+	}
+	if c.Wait < 0 {
+		return fmt.Errorf("--wait %s is negative", c.Wait)
+	}
+	return nil
+}
+
+// Run forgets one after the other, and prints a report of each.
+func (c *forgetCmd) Run(ctx context.Context, s streams) error {
+	found, err := c.pseudonyms()
+	if err != nil {
+		return err
+	}
+	client, err := c.client(ctx, kafka.ReadOptions()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	tables, err := c.tables(ctx)
+	if err != nil {
+		return err
+	}
+	deps := forget.Deps{
+		Identities: dynamo.NewIdentities(tables, c.TablePrefix),
+		Pending:    dynamo.NewPending(tables, c.TablePrefix),
+		Counts:     dynamo.NewCounts(tables, c.TablePrefix),
+		Out:        kafka.NewProducer(client),
+		Settle:     func(ctx context.Context) (bool, error) { return c.settle(ctx, client) },
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	if c.Contact != "" {
+		r, err := forget.Contact(ctx, deps, stage.CountKey{Business: c.Business, Contact: c.Contact}, now, c.Yes)
+		return c.told(s, r, now, err)
+	}
+	for _, d := range slices.Concat(c.Device, found) {
+		r, err := forget.Device(ctx, deps, stage.IdentityKey{Business: c.Business, Device: d}, now, c.Yes)
+		if err := c.told(s, r, now, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// told prints a report and says how the run ended.
+func (c *forgetCmd) told(s streams, r *forget.Report, now time.Time, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := c.print(s.out, r, now); err != nil {
+		return err
+	}
+	if r.Unsettled {
+		return fmt.Errorf("the stages had more before them than they did in %s: run forget again when they have caught up", c.Wait)
+	}
+	return nil
+}
+
+// pseudonyms gives those of the MAC addresses, under every key: a business may
+// have changed its key since it was first visited.
+func (c *forgetCmd) pseudonyms() ([]events.DeviceID, error) {
+	if len(c.Mac) == 0 {
+		return nil, nil
+	}
+	document, err := os.ReadFile(c.PseudonymKeys)
+	if err != nil {
+		return nil, fmt.Errorf("--pseudonym-keys: %w", err)
+	}
+	keys, err := pseudonym.ParseKeys(document)
+	if err != nil {
+		return nil, err
+	}
+	var found []events.DeviceID
+	for _, text := range c.Mac {
+		mac, err := net.ParseMAC(text)
+		if err != nil || len(mac) != 6 {
+			return nil, errors.New("--mac: not an address like 00:1b:63:84:45:e6")
+		}
+		for _, id := range keys.IDs() {
+			key, err := keys.Business(id, c.Business)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, key.Device([6]byte(mac)))
+		}
+	}
+	return found, nil
+}
+
+// settle waits until the stages have done what they have before them now: first
+// those that say whose a walk-in is, then the one that counts what they told.
+func (c *forgetCmd) settle(ctx context.Context, client *kgo.Client) (bool, error) {
+	deadline := time.Now().Add(c.Wait)
+	for _, names := range [][]string{{stage.Identify, stage.Enrich}, {stage.Count}} {
+		var left []kafka.GroupOffset
+		for _, name := range names {
+			spec, _ := stage.Pipeline().Stage(name)
+			for _, m := range spec.Reads {
+				offsets, err := kafka.GroupOffsets(ctx, client, c.Deployment+"-"+name+"-"+m.Topic, m.Topic)
+				if err != nil {
+					return false, err
+				}
+				left = append(left, offsets...)
+			}
+		}
+		settled, err := caughtUp(ctx, client, left, deadline)
+		if !settled || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// settlePoll is how often the groups are asked how far they are.
+const settlePoll = 500 * time.Millisecond
+
+// caughtUp waits until the groups have committed what was there for them.
+func caughtUp(ctx context.Context, client *kgo.Client, left []kafka.GroupOffset, deadline time.Time) (bool, error) {
+	for {
+		left = slices.DeleteFunc(left, func(o kafka.GroupOffset) bool { return o.Lag() == 0 })
+		if len(left) == 0 {
+			return true, nil
+		}
+		if !time.Now().Before(deadline) {
+			return false, nil
+		}
+		if err := waitUntil(ctx, time.Now().Add(settlePoll)); err != nil {
+			return false, err
+		}
+		for i, o := range left {
+			now, err := kafka.GroupOffsets(ctx, client, o.Group, o.Topic)
+			if err != nil {
+				return false, err
+			}
+			for _, n := range now {
+				if n.Partition == o.Partition { // To stays what it was
+					left[i].Committed, left[i].From = n.Committed, n.From
+				}
+			}
+		}
+	}
+}

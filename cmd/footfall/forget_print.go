@@ -1,0 +1,92 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"footfall/shared/forget"
+)
+
+// print prints a report and, where something was found, what stays.
+func (c *forgetCmd) print(w io.Writer, r *forget.Report, now time.Time) error {
+	var left []forget.Left
+	if r.Found() {
+		left = forget.LeftBehind(r.Contact != "", now)
+	}
+	if c.JSON {
+		return json.NewEncoder(w).Encode(struct {
+			*forget.Report
+			Found bool          `json:"found"`
+			Left  []forget.Left `json:"left,omitempty"`
+		}{r, r.Found(), left})
+	}
+	what := "contact " + string(r.Contact)
+	if r.Contact == "" {
+		what = "device " + string(r.Device)
+	}
+	fmt.Fprintf(w, "%s of %s\n", what, r.Business)
+	if !r.ForgottenAt.IsZero() {
+		fmt.Fprintf(w, "forgotten before, at %s\n", r.ForgottenAt.Format(time.RFC3339))
+	}
+	if r.MergedInto != "" {
+		fmt.Fprintf(w, "merged into %s, who lives on and is not forgotten\n", r.MergedInto)
+	}
+	if !r.Found() {
+		_, err := fmt.Fprintln(w, "nothing found")
+		return err
+	}
+	for _, one := range r.Merged {
+		fmt.Fprintf(w, "with it: %s, merged into it\n", one)
+	}
+	printRemoved(w, r)
+	printLeft(w, left)
+	if !r.Done {
+		fmt.Fprintln(w, "\nnothing is removed so far; --yes does it")
+	}
+	return nil
+}
+
+func printRemoved(w io.Writer, r *forget.Report) {
+	if r.Done {
+		fmt.Fprintln(w, "\nremoved")
+	} else {
+		fmt.Fprintln(w, "\nto remove")
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(n int, what string) {
+		if n > 0 {
+			fmt.Fprintf(t, "  %d\t%s\n", n, what)
+		}
+	}
+	row(r.Contacts, "contacts: their devices, deletions and merges")
+	row(r.Lists, "places on the lists of contacts")
+	row(r.Bindings, "bindings of devices")
+	row(r.Histories, "histories of devices, with nothing else in them")
+	row(r.WalkIns, "walk-ins")
+	row(r.Counts, fmt.Sprintf("counts, months and bases, of %d walk-ins", r.Counted))
+	flush(t)
+	if r.Contact == "" || len(r.Devices) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\ndevices it had, whose other walk-ins and owners stay; forget --device removes those too")
+	for _, d := range r.Devices {
+		fmt.Fprintf(w, "  %s\n", d)
+	}
+}
+
+func printLeft(w io.Writer, left []forget.Left) {
+	fmt.Fprintln(w, "\nkept for now, and gone by")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, l := range left {
+		until := ""
+		if !l.Until.IsZero() {
+			until = l.Until.Format(time.DateOnly)
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", l.Where, cmp.Or(until, "-"), l.What)
+	}
+	flush(t)
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"footfall/shared/dynamo"
+)
+
+// tableFlags say which tables a command works on.
+type tableFlags struct {
+	TableEndpoint string `placeholder:"URL" help:"The tables are here, as footfall local says when it starts; otherwise in AWS, with the credentials and the region of the AWS SDK."`
+	TablePrefix   string `placeholder:"TEXT" help:"What the names of the tables begin with."`
+}
+
+// tables makes a client for them.
+func (f tableFlags) tables(ctx context.Context) (*dynamodb.Client, error) {
+	if f.TableEndpoint != "" {
+		return dynamo.New(aws.Config{
+			Region: "us-east-1", BaseEndpoint: &f.TableEndpoint,
+			Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+		}), nil
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("AWS settings: %w", err)
+	}
+	return dynamo.New(cfg), nil
+}
