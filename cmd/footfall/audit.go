@@ -41,8 +41,8 @@ docs/design.md in a second, slow implementation. Records among the dead letters 
 Where retention has dropped the beginning, or a device was in the store all the time from before it, the walk-ins that
 enriched-walk-ins tells of are taken instead. The audit reads from a day before --from on.
 
-Compared are, of every contact and month, the ids in the table counts, whose whole it reads; the total of each item with
-its ids; and the latest total on walk-in-counts with the sum in the table.
+Compared are, of every contact and month, the visits in the table counts, whose whole it reads; what they come to, two
+devices of a contact in a store at once being one visit; and the latest total on walk-in-counts with the sum in the table.
 
 While the functions are behind, what they have not counted yet is listed as missing: on a live system give --to as some
 hours ago. Logins that come later than that, and deletions that come after a walk-in they should have preceded, show as
@@ -143,6 +143,7 @@ func (c *auditCmd) print(w io.Writer, r *audit.Report) error {
 	}
 	fmt.Fprintf(t, "walk-ins expected\t%d\tof contacts\n", r.Expected)
 	fmt.Fprintf(t, "walk-ins counted\t%d\tin the table\n", r.Counted)
+	fmt.Fprintf(t, "companions\t%d\tof them, one visit with another device of the contact\n", r.Companions)
 	fmt.Fprintf(t, "contacts\t%d\twhose totals were compared\n", r.Contacts)
 	if r.Unjudged > 0 {
 		fmt.Fprintf(t, "not judged\t%d\tids from before what the topics hold\n", r.Unjudged)
@@ -185,8 +186,8 @@ func (c *auditCmd) printDifferences(w io.Writer, all []audit.Difference) error {
 
 // differsIn says what a difference is about.
 var differsIn = map[string]string{
-	audit.InTable: "ids in the table",
-	audit.InItem:  "total of the item, against its ids",
+	audit.InTable: "visits in the table",
+	audit.InTotal: "total, two devices at once being one visit",
 	audit.OnTopic: "total on walk-in-counts, against the table",
 }
 

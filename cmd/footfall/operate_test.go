@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,41 +88,50 @@ func startTables(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // plantCount does what no stage does to the item of a contact in the table
-// counts, one that has two ids at least: plant lose|invent|inflate. It sets
-// $CONTACT, $MONTH and, where one is lost, $ID.
+// counts, one that has two visits at least: plant lose|invent|stretch. It sets
+// $CONTACT, $MONTH and, where one is lost, $ID. To stretch is to say of another
+// contact's first visit that it went on until the next, and of that that it was
+// another device's.
 func plantCount(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: plant lose|invent|inflate")
+		ts.Fatalf("usage: plant lose|invent|stretch")
 	}
 	ctx, client := context.Background(), dynamo.New(aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(ts.Getenv("TABLES")),
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
 	table := aws.String(stage.CountsTable)
-	all, err := client.Scan(ctx, &dynamodb.ScanInput{TableName: table, FilterExpression: aws.String("n > :one"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":one": &types.AttributeValueMemberN{Value: "1"}}})
+	all, err := client.Scan(ctx, &dynamodb.ScanInput{TableName: table})
 	ts.Check(err)
-	if len(all.Items) == 0 {
+	const id, start, visit = 22, 27, 33 // characters of a fact
+	began := func(item map[string]types.AttributeValue) []string {
+		facts := slices.Clone(item["fs"].(*types.AttributeValueMemberSS).Value)
+		facts = slices.DeleteFunc(facts, func(f string) bool { return len(f) != visit })
+		slices.SortFunc(facts, func(a, b string) int { return strings.Compare(a[id:], b[id:]) })
+		return facts
+	}
+	items := slices.DeleteFunc(all.Items, func(item map[string]types.AttributeValue) bool { return len(began(item)) < 2 })
+	if len(items) < 2 {
 		ts.Fatalf("nobody came twice")
 	}
-	item := all.Items[0]
-	ids := item["ids"].(*types.AttributeValueMemberSS)
-	total, err := strconv.Atoi(item["n"].(*types.AttributeValueMemberN).Value)
-	ts.Check(err)
+	item := items[0]
+	visits, set := began(item), item["fs"].(*types.AttributeValueMemberSS)
 	switch args[0] {
 	case "lose":
-		raw, err := base64.RawURLEncoding.DecodeString(ids.Value[0])
+		raw, err := base64.RawURLEncoding.DecodeString(visits[0][:id])
 		ts.Check(err)
 		ts.Setenv("ID", hex.EncodeToString(raw))
-		ids.Value, total = ids.Value[1:], total-1
+		set.Value = slices.DeleteFunc(set.Value, func(f string) bool { return f[:id] == visits[0][:id] })
 	case "invent":
-		ids.Value, total = append(ids.Value, base64.RawURLEncoding.EncodeToString(make([]byte, 16))), total+1
-	case "inflate":
-		total++
+		set.Value = append(set.Value, base64.RawURLEncoding.EncodeToString(make([]byte, 16))+visits[0][id:])
+	case "stretch":
+		item = items[len(items)-1]
+		visits, set = began(item), item["fs"].(*types.AttributeValueMemberSS)
+		set.Value[slices.Index(set.Value, visits[1])] = visits[1][:start] + "_other"
+		set.Value = append(set.Value, visits[0][:id]+visits[1][id:start])
 	default:
 		ts.Fatalf("cannot %s", args[0])
 	}
-	item["n"] = &types.AttributeValueMemberN{Value: strconv.Itoa(total)}
 	_, err = client.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: item})
 	ts.Check(err)
 	_, contact, _ := strings.Cut(item["pk"].(*types.AttributeValueMemberS).Value, "/")

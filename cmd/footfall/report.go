@@ -29,6 +29,7 @@ func printReport(w io.Writer, o *outcome) {
 	row("of residents", r.Tally.Residents, "visits of devices that are no customers': no walk-ins")
 	row("enriched at once", int64(r.Enriched.Topics-r.Late), "login before walking in")
 	row("enriched late", int64(r.Late), "login after walking in")
+	row("companions", int64(r.Companions), "one visit with another device of the contact")
 	row("walk-ins counted", int64(r.Counted.Tables), "each exactly once")
 	row("contacts counted", int64(r.Contacts.Tables), "people who came at least once")
 	flush(t)

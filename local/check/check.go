@@ -54,11 +54,14 @@ type Report struct {
 	WalkIns  Figures // told, each id once
 	Enriched Figures
 	Counted  Figures // sum of all counts
-	Contacts Figures // contacts that have a count
-	Late     int     // of the enriched ones, those whose login came after the walk-in
-	Wrong    []string
-	Loyal    []Loyal // the most loyal first
-	Visits   []score.FoundVisit
+	// Companions are the enriched ones that are one visit with another, for two
+	// devices of a contact were in the store at once.
+	Companions int
+	Contacts   Figures // contacts that have a count
+	Late       int     // of the enriched ones, those whose login came after the walk-in
+	Wrong      []string
+	Loyal      []Loyal // the most loyal first
+	Visits     []score.FoundVisit
 }
 
 // Err says what does not agree, nil if everything does.
@@ -112,7 +115,8 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 		return nil, err
 	}
 	r.Enriched.Oracle = want.Enriched
-	if err := r.readCounts(ctx, client, s.Counts, want); err != nil {
+	r.settle(want)
+	if err := r.readCounts(ctx, client, s.Counts, want.Counts()); err != nil {
 		return nil, err
 	}
 	slices.Sort(r.Wrong) // maps gave it in any order
@@ -120,8 +124,8 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 }
 
 // expected recounts the input.
-func expected(ctx context.Context, client *kgo.Client, rules presence.Rules) (oracle.Expected, error) {
-	want := oracle.Expected{Counts: map[string]int{}}
+func expected(ctx context.Context, client *kgo.Client, rules presence.Rules) (*oracle.Expected, error) {
+	want := &oracle.Expected{}
 	in := audit.Input{Client: client, Rules: rules}
 	crm, err := audit.ReadCRM(ctx, in)
 	if err != nil {
@@ -135,8 +139,7 @@ func expected(ctx context.Context, client *kgo.Client, rules presence.Rules) (or
 		_, err := audit.Recount(ctx, in, s, time.Time{}, time.Time{}, func(v audit.Visit) {
 			want.WalkIns++
 			if contact, _ := crm.Whose(v.Device, v.Start); contact != "" {
-				want.Enriched++
-				want.Counts[contact]++
+				want.Take(contact, oracle.Stay{ID: fmt.Sprint(v.Device, v.Start), Device: v.Device, Start: v.Start, Last: v.Last})
 			}
 		})
 		if err != nil {
@@ -144,6 +147,31 @@ func expected(ctx context.Context, client *kgo.Client, rules presence.Rules) (or
 		}
 	}
 	return want, nil
+}
+
+// settle takes the times of visits as they were told where those are at most a
+// step off what the oracle finds, as arrival out of order allows: whether one
+// device came before the other had left may hang on that.
+func (r *Report) settle(want *oracle.Expected) {
+	told := map[string][]*score.FoundVisit{}
+	for i := range r.Visits {
+		v := &r.Visits[i]
+		device := string(events.DeviceKey(v.Business, v.Device))
+		told[device] = append(told[device], v)
+	}
+	near := func(a, b time.Time) bool { return a.Sub(b).Abs() <= presence.Grid }
+	for _, stays := range want.Stays {
+		for i := range stays {
+			s := &stays[i]
+			for _, v := range told[s.Device] {
+				if near(v.Start, s.Start) && near(v.End, s.Last) {
+					s.Start, s.Last = v.Start, v.End
+					s.ID = string(events.NewWalkInID(v.Business, v.Device, v.Start))
+					break
+				}
+			}
+		}
+	}
 }
 
 // readVisits reads the walk-ins, each id once, and how long they stayed.
@@ -219,7 +247,7 @@ func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending s
 
 // readCounts compares the count of every contact that the oracle or the topic
 // knows.
-func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stage.Counts, want oracle.Expected) error {
+func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stage.Counts, want map[string]int) error {
 	told := map[stage.CountKey]events.WalkInCount{}
 	err := readAll(ctx, client, events.WalkInCounts, events.DecodeWalkInCount, func(c events.WalkInCount) {
 		key := stage.CountKey{Business: c.Business, Contact: c.Contact}
@@ -230,8 +258,8 @@ func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stag
 	if err != nil {
 		return err
 	}
-	r.Contacts = Figures{Oracle: len(want.Counts), Topics: len(told)}
-	for name, n := range want.Counts {
+	r.Contacts = Figures{Oracle: len(want), Topics: len(told)}
+	for name, n := range want {
 		r.Counted.Oracle += n
 		business, contact, _ := strings.Cut(name, "/")
 		key := stage.CountKey{Business: events.BusinessID(business), Contact: events.ContactID(contact)}
@@ -239,6 +267,7 @@ func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stag
 			told[key] = events.WalkInCount{} // never told: a total of 0
 		}
 	}
+	r.Companions = r.Enriched.Oracle - r.Counted.Oracle
 	for key, c := range told {
 		if err := r.compareCount(ctx, counts, key, c.Total, want); err != nil {
 			return err
@@ -252,7 +281,7 @@ func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stag
 
 // compareCount holds the total that the topic told of one contact against the
 // others.
-func (r *Report) compareCount(ctx context.Context, counts stage.Counts, key stage.CountKey, told int64, want oracle.Expected) error {
+func (r *Report) compareCount(ctx context.Context, counts stage.Counts, key stage.CountKey, told int64, want map[string]int) error {
 	months, err := counts.Get(ctx, key)
 	if err != nil {
 		return fmt.Errorf("count of %s/%s in the table: %w", key.Business, key.Contact, err)
@@ -265,7 +294,7 @@ func (r *Report) compareCount(ctx context.Context, counts stage.Counts, key stag
 		r.Contacts.Tables++
 	}
 	name := string(events.ContactKey(key.Business, key.Contact))
-	if n := int64(want.Counts[name]); n != told || n != stored {
+	if n := int64(want[name]); n != told || n != stored {
 		r.Wrong = append(r.Wrong, fmt.Sprintf("count of %s: the oracle has %d, the topic %d, the table %d", name, n, told, stored))
 	}
 	r.Counted.Topics += int(told)

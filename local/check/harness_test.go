@@ -64,9 +64,11 @@ func newWorld(t *testing.T, leaveOut string) *world {
 	}
 	out := kafka.NewProducer(w.client)
 	identify := stage.NewIdentify(stage.IdentifyDeps{Identities: ids, Pending: pending, Out: out})
+	enrich := stage.NewEnrich(stage.EnrichDeps{Identities: ids, Pending: pending, Out: out})
 	w.handlers = []reading{
 		{events.Sightings, stage.NewDetect(stage.DetectDeps{Log: log, Topics: w.Topics, Out: out, Rules: stage.DefaultRules()})},
-		{events.WalkIns, stage.NewEnrich(stage.EnrichDeps{Identities: ids, Pending: pending, Out: out})},
+		{events.WalkIns, enrich},
+		{events.VisitsEnded, enrich},
 		{events.CRMEventsBackfill, identify},
 		{events.CRMEvents, identify},
 		{events.EnrichedWalkIns, stage.NewCount(stage.CountDeps{Counts: counts, Out: out})},

@@ -53,6 +53,7 @@ func sound() *account {
 	}
 	for _, w := range []events.WalkIn{first, second} {
 		a.enriched[w.ID], a.pending[w.ID], a.counted[w.ID] = ann, ann, []bucket{march}
+		a.toldEnds[w.ID] = leaves(w)
 	}
 	a.totals[march] = 2
 	a.counts[ann] = events.WalkInCount{Month: "2026-03", MonthTotal: 2, Total: 2, Version: 2}
@@ -119,6 +120,13 @@ func TestEveryMistakeIsADifference(t *testing.T) {
 			"walk-in x is counted in [{cafe/ann 2026-03}] and not on walk-ins"},
 		"a count was added to twice": {func(a *account) { a.totals[march] = 3 },
 			"cafe/ann came 2 times in 2026-03, the table has 3"},
+		"an end was not told with its walk-in": {func(a *account) { delete(a.toldEnds, first.ID) },
+			"walk-in " + string(first.ID) + " ended at " + leaves(first).String() + ", on enriched-walk-ins at 0001-01-01 00:00:00 +0000 UTC"},
+		"two devices at once were counted twice": {func(a *account) {
+			a.crm.logins["cafe/tablet"] = []oracle.CRM{{At: noon.Add(-time.Hour), Device: "cafe/tablet", Contact: string(ann)}}
+			a.enriched[third.ID], a.pending[third.ID], a.counted[third.ID], a.toldEnds[third.ID] = ann, ann, []bucket{march}, leaves(third)
+			a.totals[march] = 3
+		}, "cafe/ann came 2 times in 2026-03, the table has 3"},
 		"a count is behind on the topic": {func(a *account) { a.counts[ann] = events.WalkInCount{Total: 1} },
 			"cafe/ann came 2 times, walk-in-counts has 1"},
 		"an older count was told after the newest": {func(a *account) { a.last[ann] = events.WalkInCount{Total: 1} },

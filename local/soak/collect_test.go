@@ -4,8 +4,6 @@ package soak
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -224,6 +222,9 @@ func (c *collector) enrichedWalkIns() error {
 			c.otherwise = append(c.otherwise, fmt.Sprintf("walk-in %s was told as of %q and as of %q", e.ID, former, whose))
 		}
 		c.enriched[e.ID] = whose
+		if end := e.StartedAt.Add(time.Duration(e.DwellMillis) * time.Millisecond); e.Ended && end.After(c.toldEnds[e.ID]) {
+			c.toldEnds[e.ID] = end
+		}
 		return err
 	})
 }
@@ -329,28 +330,19 @@ func (c *collector) pendingTable() error {
 	})
 }
 
-// countsTable reads pk "business/contact", month, n and the set ids, of which each
-// is the id's bytes in base64.
+// countsTable takes in which visits are counted where, by the facts that they
+// began, and the totals.
 func (c *collector) countsTable() error {
-	return c.scan(stage.CountsTable, func(item map[string]types.AttributeValue) error {
-		b := bucket{contact(text(item["pk"])), text(item["month"])}
-		n, _ := item["n"].(*types.AttributeValueMemberN)
-		ids, _ := item["ids"].(*types.AttributeValueMemberSS)
-		if n == nil || ids == nil {
-			return errors.New("no n or no ids")
-		}
-		total, err := strconv.ParseInt(n.Value, 10, 64)
-		if err != nil {
-			return err
-		}
-		c.totals[b] = total
-		for _, packed := range ids.Value {
-			raw, err := base64.RawURLEncoding.DecodeString(packed)
-			if err != nil {
-				return err
+	counts := dynamo.NewCounts(c.r.tableClient(), "")
+	return counts.Each(c.ctx, func(key stage.CountKey, parts []stage.MonthCount) error {
+		for _, p := range parts {
+			b := bucket{contact(events.ContactKey(key.Business, key.Contact)), p.Month}
+			c.totals[b] = p.Total
+			for _, f := range p.Facts {
+				if id := events.WalkInID(f.Visit); f.Start != 0 {
+					c.counted[id] = append(c.counted[id], b)
+				}
 			}
-			id := events.WalkInID(hex.EncodeToString(raw))
-			c.counted[id] = append(c.counted[id], b)
 		}
 		return nil
 	})

@@ -52,6 +52,7 @@ type account struct {
 	walkIns   map[events.WalkInID]events.WalkIn
 	ended     map[events.WalkInID]events.VisitEnded // the latest end
 	enriched  map[events.WalkInID]contact
+	toldEnds  map[events.WalkInID]time.Time  // with the enriched walk-ins, the latest
 	counts    map[contact]events.WalkInCount // of the highest version
 	last      map[contact]events.WalkInCount // the last record, which compaction keeps
 	owners    map[string]contact             // by device, "" where it has none any more
@@ -73,7 +74,7 @@ func newAccount() *account {
 	return &account{
 		visits: map[string][]oracle.Visit{}, crm: newCRMLog(), planted: map[place]letter{},
 		walkIns: map[events.WalkInID]events.WalkIn{}, ended: map[events.WalkInID]events.VisitEnded{},
-		enriched: map[events.WalkInID]contact{}, counts: map[contact]events.WalkInCount{}, last: map[contact]events.WalkInCount{},
+		enriched: map[events.WalkInID]contact{}, toldEnds: map[events.WalkInID]time.Time{}, counts: map[contact]events.WalkInCount{}, last: map[contact]events.WalkInCount{},
 		owners: map[string]contact{}, dead: map[place]letter{},
 		pending: map[events.WalkInID]contact{}, counted: map[events.WalkInID][]bucket{}, totals: map[bucket]int64{},
 	}
@@ -156,6 +157,9 @@ func (a *account) compareContacts(d *differences, owners map[events.WalkInID]con
 		if got := a.enriched[id]; got != owner {
 			d.add("walk-in %s is of %q in the input and of %q on enriched-walk-ins", id, owner, got)
 		}
+		if end := a.ended[id].LastSeenAt; owner != "" && !a.toldEnds[id].Equal(end) {
+			d.add("walk-in %s ended at %v, on enriched-walk-ins at %v", id, end, a.toldEnds[id])
+		}
 		got, ok := a.pending[id]
 		if !ok {
 			d.add("walk-in %s is not in the table pending", id)
@@ -180,20 +184,30 @@ func (a *account) compareContacts(d *differences, owners map[events.WalkInID]con
 	}
 }
 
-// compareCounts demands each walk-in of a contact in one bucket, once, and the
-// sums in the table and on the topic.
+// compareCounts demands each walk-in of a contact in one bucket, once, and in the
+// table and on the topic what they come to: two devices of a contact in a store
+// at once are one visit. Walk-ins and ends are those that were told, which lie at
+// most a step off the input's.
 func (a *account) compareCounts(d *differences, owners map[events.WalkInID]contact) {
-	sums, months := map[contact]int64{}, map[bucket]int64{}
+	sums, months, stays := map[contact]int64{}, map[bucket]int64{}, map[contact][]oracle.Stay{}
 	for id, owner := range owners {
 		var want []bucket
 		if owner != "" {
 			b := bucket{owner, a.walkIns[id].StartedAt.UTC().Format("2006-01")}
 			want = []bucket{b}
-			months[b]++
-			sums[owner]++
+			w := a.walkIns[id]
+			stays[owner] = append(stays[owner], oracle.Stay{
+				ID: string(id), Device: string(events.DeviceKey(w.Business, w.Device)), Start: w.StartedAt, Last: a.ended[id].LastSeenAt,
+			})
 		}
 		if got := a.counted[id]; !slices.Equal(got, want) {
 			d.add("walk-in %s is counted in %v, want %v", id, got, want)
+		}
+	}
+	for c, all := range stays {
+		for month, n := range oracle.Count(all) {
+			months[bucket{c, month}] = int64(n)
+			sums[c] += int64(n)
 		}
 	}
 	for id, got := range a.counted {
@@ -217,6 +231,15 @@ func (a *account) compareCounts(d *differences, owners map[events.WalkInID]conta
 			d.add("%s came %d times in %s, walk-in-counts has %d", c, n, told.Month, told.MonthTotal)
 		}
 	}
+}
+
+// companions are the counted walk-ins that are one visit with another.
+func (a *account) companions() int64 {
+	n := int64(len(a.counted))
+	for _, total := range a.totals {
+		n -= total
+	}
+	return n
 }
 
 // merged has the keys of both.

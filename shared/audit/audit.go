@@ -130,7 +130,7 @@ type audit struct {
 // wanted is a walk-in that must have been counted.
 type wanted struct {
 	device, contact string
-	start           time.Time
+	start, last     time.Time
 }
 
 // window is a run of time.
@@ -227,7 +227,7 @@ func (a *audit) found(v Visit) {
 	a.report.Visits++
 	contact, sure := a.crm.Whose(v.Device, v.Start)
 	if sure && contact != "" {
-		a.wanted = append(a.wanted, wanted{v.Device, contact, v.Start})
+		a.wanted = append(a.wanted, wanted{v.Device, contact, v.Start, v.Last})
 		return
 	}
 	switch t := a.told.find(v.Device, v.Start); {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
 
@@ -114,7 +115,7 @@ func TestAuditFinds(t *testing.T) {
 		{"a total that was not told", func(w *world) {
 			w.visit("phone", 300)
 			key := stage.CountKey{Business: "cafe", Contact: "ann"}
-			if err := w.counts.Add(w.t.Context(), key, "2026-03", []events.WalkInID{w.tell("phone", "ann", 300)}); err != nil {
+			if err := w.counts.Add(w.t.Context(), key, "2026-03", w.facts(300, w.tell("phone", "ann", 300))); err != nil {
 				w.t.Fatal(err)
 			}
 		}, "ann  topic 5/4"},
@@ -124,7 +125,33 @@ func TestAuditFinds(t *testing.T) {
 			}
 		}, "eve  topic 7/0"},
 		{"a total of which the table knows nothing", func(w *world) { w.total("eve", 400, 3) }, "eve  topic 0/3"},
+		{"two devices at once, of which one is counted by another device", func(w *world) {
+			w.login("watch", "ann", at(-100), false)
+			w.happen("phone", "ann", 300)
+			w.visit("watch", 304)
+			id := w.tell("watch", "ann", 304)
+			w.countFacts("ann", 304, presence.Began(string(id), "phone", at(304)))
+		}, "ann 2026-03 total 3/4"},
+		{"one device after another, of which the first never ended", func(w *world) {
+			w.login("watch", "ann", at(-100), false)
+			w.visit("phone", 300)
+			id := w.tell("phone", "ann", 300)
+			w.countFacts("ann", 300, presence.Began(string(id), "phone", at(300)))
+			w.happen("watch", "ann", 320)
+		}, "ann 2026-03 total 4/3"},
 		// What is right, although it looks odd.
+		{"two devices at once", func(w *world) {
+			w.login("watch", "ann", at(-100), false)
+			w.happen("watch", "ann", 304)
+			w.happen("phone", "ann", 300)
+		}, ""},
+		{"two devices that the version before has counted twice", func(w *world) {
+			w.login("watch", "ann", at(-100), false)
+			w.visit("phone", 300)
+			w.visit("watch", 304)
+			w.countFacts("ann", 300, presence.Fact{Visit: string(w.tell("phone", "ann", 300))}, presence.Fact{Visit: string(w.tell("watch", "ann", 304))})
+			w.count("ann", 304, w.tell("phone", "ann", 300))
+		}, ""},
 		{"a walk-in told with a start a step off", func(w *world) {
 			w.visit("phone", 300)
 			w.count("ann", 300, w.tell("phone", "ann", 301))
@@ -230,6 +257,6 @@ func TestAuditFails(t *testing.T) {
 // brokenTable fails.
 type brokenTable struct{ err error }
 
-func (b brokenTable) Each(context.Context, func(stage.CountKey, string, int64, []events.WalkInID) error) error {
+func (b brokenTable) Each(context.Context, func(stage.CountKey, []stage.MonthCount) error) error {
 	return b.err
 }

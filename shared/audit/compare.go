@@ -18,8 +18,9 @@ type Report struct {
 	Settled     time.Time // later walk-ins are not recounted: the clock has not gone on for long enough
 	Dead        int       // records of the topics recounted that are left out, for they are among the dead letters
 	Visits      int       // found in sightings, nobody's among them
-	Expected    int       // walk-ins of contacts that must have been counted
+	Expected    int       // walk-ins of contacts that the table must have
 	Counted     int       // that the table has
+	Companions  int       // of those expected, visits that are one with another of their contact
 	Unjudged    int       // ids in the table of which the topics do not tell enough
 	Contacts    int       // that have either
 	Forgotten   int       // contacts that differ and were forgotten, which are left out
@@ -49,7 +50,7 @@ type Item struct {
 // What a difference is about.
 const (
 	InTable = "table" // the ids of a month in the table
-	InItem  = "item"  // an item of the table whose total is not the number of its ids
+	InTotal = "total" // the visits of a month, those counted once that are one
 	OnTopic = "topic" // the total that walk-in-counts tells, against the sum in the table
 )
 
@@ -62,8 +63,8 @@ func (r *Report) note(format string, args ...any) {
 type expectation map[events.WalkInID]expected
 
 type expected struct {
-	start time.Time
-	told  bool
+	start, last time.Time // last is zero where nobody can know that it is over
+	told        bool
 }
 
 // compare holds the recount against what is stored and what was told.
@@ -76,11 +77,14 @@ func (a *audit) compare() {
 	for acc := range a.stored.counts {
 		accounts[acc] = true
 	}
-	contacts := map[stage.CountKey]bool{}
+	contacts, differ := map[stage.CountKey]bool{}, map[stage.CountKey]bool{}
 	for acc := range accounts {
 		contacts[acc.CountKey] = true
-		a.compareMonth(acc, want[acc], a.stored.counts[acc])
+		if !a.compareMonth(acc, want[acc], a.stored.counts[acc]) {
+			differ[acc.CountKey] = true
+		}
 	}
+	a.compareTotals(want, differ)
 	if a.whole {
 		// Those with nothing but a base count, or with what only the topic has.
 		for key := range a.stored.sums {
@@ -131,20 +135,33 @@ func (a *audit) expect() map[account]expectation {
 		key := stage.CountKey{Business: business, Contact: events.ContactID(contact)}
 		if t := a.told.find(w.device, w.start); t != nil {
 			t.used = true
-			put(key, t.id, expected{t.start, true})
+			put(key, t.id, expected{t.start, a.lastOf(t, w.last), true})
 			continue
 		}
-		put(key, events.NewWalkInID(business, device, w.start), expected{start: w.start})
+		put(key, events.NewWalkInID(business, device, w.start), expected{start: w.start, last: w.last})
 	}
 	for device, all := range a.told.byDevice {
 		for _, t := range all {
 			if !t.used && !t.after && (a.open[t] || !a.knownOf(device).holds(t.start) || a.unsure[device].holds(t.start)) {
 				t.used = true
-				put(t.key, t.id, expected{t.start, true})
+				put(t.key, t.id, expected{t.start, t.last, true})
 			}
 		}
 	}
 	return want
+}
+
+// lastOf is when a visit must be known to have ended: as it was told where that
+// is at most a step off what the sightings tell.
+func (a *audit) lastOf(t *toldWalkIn, found time.Time) time.Time {
+	switch off := t.last.Sub(found).Abs(); {
+	case off <= presence.Grid:
+		return t.last
+	case t.last.IsZero() && found.After(a.report.Settled.Add(-leadOut(a.in.Rules))):
+		return time.Time{}
+	default:
+		return found
+	}
 }
 
 func (w window) holds(at time.Time) bool {
@@ -156,16 +173,17 @@ func (a *audit) knownOf(device string) Known {
 	return a.known[events.Partition([]byte(device), int32(len(a.known)))]
 }
 
-func (a *audit) compareMonth(acc account, want expectation, have storedCount) {
+// compareMonth compares the visits of a month, and says whether they are the same.
+func (a *audit) compareMonth(acc account, want expectation, have storedCount) bool {
 	d := Difference{Business: acc.Business, Contact: acc.Contact, Month: acc.month, What: InTable, Expected: int64(len(want))}
 	for id, e := range want {
-		if !have.ids[id] {
+		if _, ok := have.visits[id]; !ok {
 			d.Missing = append(d.Missing, Item{id, e.start.UTC(), a.whyMissing(id, e)})
 			continue
 		}
 		d.Found++
 	}
-	for id := range have.ids {
+	for id := range have.visits {
 		if _, ok := want[id]; ok {
 			continue
 		}
@@ -175,17 +193,14 @@ func (a *audit) compareMonth(acc account, want expectation, have storedCount) {
 		}
 	}
 	a.report.Counted += int(d.Found)
-	if len(d.Missing)+len(d.TooMany) > 0 {
+	differ := len(d.Missing)+len(d.TooMany) > 0
+	if differ {
 		byStart := func(x, y Item) int { return cmp.Or(x.Start.Compare(y.Start), cmp.Compare(x.ID, y.ID)) }
 		slices.SortFunc(d.Missing, byStart)
 		slices.SortFunc(d.TooMany, byStart)
 		a.report.Differences = append(a.report.Differences, d)
 	}
-	if n := int64(len(have.ids)); n != have.total {
-		a.report.Differences = append(a.report.Differences, Difference{
-			Business: acc.Business, Contact: acc.Contact, Month: acc.month, What: InItem, Expected: n, Found: have.total,
-		})
-	}
+	return !differ
 }
 
 func (a *audit) whyMissing(id events.WalkInID, e expected) string {

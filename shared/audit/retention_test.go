@@ -206,7 +206,7 @@ type tableWith struct {
 	before, after func()
 }
 
-func (t *tableWith) Each(ctx context.Context, each func(stage.CountKey, string, int64, []events.WalkInID) error) error {
+func (t *tableWith) Each(ctx context.Context, each func(stage.CountKey, []stage.MonthCount) error) error {
 	if t.before != nil {
 		t.before()
 	}

@@ -17,12 +17,14 @@ import (
 
 // toldWalkIn is a walk-in as topic enriched-walk-ins tells it.
 type toldWalkIn struct {
-	id    events.WalkInID
-	key   stage.CountKey
-	start time.Time
-	// after says that it was told after the audit had begun.
-	after bool
-	used  bool // it is the one that a visit found by the recount is
+	id     events.WalkInID
+	key    stage.CountKey
+	device events.DeviceID
+	start  time.Time
+	last   time.Time // when its device was last seen; zero while no end is told
+	// after says that it was told after the audit had begun, endAfter its end.
+	after, endAfter bool
+	used            bool // it is the one that a visit found by the recount is
 }
 
 // told is what enriched-walk-ins tells of some months.
@@ -103,10 +105,20 @@ func (t *told) add(in Input, r *kgo.Record, after bool) error {
 	if err != nil {
 		return fmt.Errorf("%s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
-	if !t.months.touch(w.StartedAt) || t.byID[w.ID] != nil {
+	if !t.months.touch(w.StartedAt) {
 		return nil
 	}
-	one := &toldWalkIn{id: w.ID, key: stage.CountKey{Business: w.Business, Contact: w.Contact}, start: w.StartedAt, after: after}
+	last := w.StartedAt.Add(time.Duration(w.DwellMillis) * time.Millisecond)
+	if one := t.byID[w.ID]; one != nil {
+		if w.Ended && last.After(one.last) {
+			one.last, one.endAfter = last, after
+		}
+		return nil
+	}
+	one := &toldWalkIn{id: w.ID, key: stage.CountKey{Business: w.Business, Contact: w.Contact}, device: w.Device, start: w.StartedAt, after: after}
+	if w.Ended {
+		one.last = last
+	}
 	t.byID[w.ID] = one
 	device := string(events.DeviceKey(w.Business, w.Device))
 	t.byDevice[device] = append(t.byDevice[device], one)

@@ -20,6 +20,7 @@ import (
 type Visit struct {
 	Device string // its record key, "business/device"
 	Start  time.Time
+	Last   time.Time // when the device was last heard in it; zero where Unsure
 	// Unsure is set where reading began in the middle of what was going on: the
 	// device was heard from then until Until without a pause that parts visits. It
 	// may have been inside before, so what began when is not known.
@@ -253,7 +254,7 @@ func (c *recount) decide(device string, h *heard) {
 		if !v.Resident && (!unsure || v.Start > known) {
 			start := v.Start.Time()
 			unlearnt := c.middle && c.in.Rules.ResidentDays > 0 && start.Before(c.cut.Time().Add(learning))
-			c.tell(Visit{Device: device, Start: start, Unlearnt: unlearnt})
+			c.tell(Visit{Device: device, Start: start, Last: v.Last.Time(), Unlearnt: unlearnt})
 		}
 	}
 }

@@ -121,7 +121,7 @@ func TestRecountIsWhatTheOracleFinds(t *testing.T) {
 		for device, visits := range byDevice {
 			for _, v := range visits {
 				if !v.Resident {
-					want = append(want, Visit{Device: device, Start: v.Start.Time()})
+					want = append(want, Visit{Device: device, Start: v.Start.Time(), Last: v.Last.Time()})
 				}
 			}
 		}
@@ -152,7 +152,7 @@ func TestRecountFromTheMiddleKnowsWhatItKnows(t *testing.T) {
 		}
 		var got []Visit
 		for _, v := range part {
-			told := Visit{Device: v.Device, Start: v.Start}
+			told := Visit{Device: v.Device, Start: v.Start, Last: v.Last}
 			if !v.Unsure && !v.Start.Before(known.Since) && (!v.Unlearnt || slices.Contains(whole, told)) {
 				got = append(got, told)
 			}

@@ -33,6 +33,7 @@ type world struct {
 	counts *memory.Counts
 	rules  presence.Rules
 	moves  []move
+	told   map[events.WalkInID]events.EnrichedWalkIn
 	off    time.Duration // what the timestamps of records are off event time
 }
 
@@ -50,7 +51,7 @@ func newWorld(t *testing.T, opts ...kfake.Opt) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	w := &world{t: t, counts: memory.NewCounts(), rules: presence.DefaultRules()}
+	w := &world{t: t, counts: memory.NewCounts(), told: map[events.WalkInID]events.EnrichedWalkIn{}, rules: presence.DefaultRules()}
 	if w.client, err = kafka.NewClient(kafka.Config{Brokers: c.ListenAddrs()}, kafka.ReadOptions()...); err != nil {
 		t.Fatal(err)
 	}
@@ -124,21 +125,44 @@ func (w *world) play() {
 	}
 }
 
-// tell tells a walk-in as identify and enrich do.
+// tell tells a walk-in, and that it is over, as identify and enrich do.
 func (w *world) tell(device events.DeviceID, contact events.ContactID, minute int) events.WalkInID {
 	w.t.Helper()
-	id := events.NewWalkInID("cafe", device, at(minute))
-	w.put(events.EnrichedWalkIns, "cafe/"+string(contact), at(minute+7), &events.EnrichedWalkIn{
-		ID: id, Business: "cafe", Device: device, Contact: contact, StartedAt: at(minute), BoundAt: at(-9000),
-	})
-	return id
+	e := events.EnrichedWalkIn{
+		ID: events.NewWalkInID("cafe", device, at(minute)), Business: "cafe", Device: device, Contact: contact,
+		StartedAt: at(minute), BoundAt: at(-9000),
+	}
+	w.put(events.EnrichedWalkIns, "cafe/"+string(contact), at(minute+7), &e)
+	e.Ended, e.DwellMillis = true, (10 * time.Minute).Milliseconds()
+	w.put(events.EnrichedWalkIns, "cafe/"+string(contact), at(minute+45), &e)
+	w.told[e.ID] = e
+	return e.ID
 }
 
-// count counts a walk-in as count does, and tells the total.
+// facts are those of walk-ins that were told; one that was not began at that
+// minute.
+func (w *world) facts(minute int, ids ...events.WalkInID) []presence.Fact {
+	var all []presence.Fact
+	for _, id := range ids {
+		e, ok := w.told[id]
+		if !ok {
+			e.StartedAt = at(minute)
+		}
+		all = append(all, presence.Began(string(id), string(e.Device), e.StartedAt), presence.LastSeen(string(id), e.StartedAt.Add(10*time.Minute)))
+	}
+	return all
+}
+
+// count counts walk-ins as count does, and tells the total.
 func (w *world) count(contact events.ContactID, minute int, ids ...events.WalkInID) {
 	w.t.Helper()
+	w.countFacts(contact, minute, w.facts(minute, ids...)...)
+}
+
+func (w *world) countFacts(contact events.ContactID, minute int, facts ...presence.Fact) {
+	w.t.Helper()
 	key := stage.CountKey{Business: "cafe", Contact: contact}
-	if err := w.counts.Add(w.t.Context(), key, presence.MonthOf(at(minute)), ids); err != nil {
+	if err := w.counts.Add(w.t.Context(), key, presence.MonthOf(at(minute)), facts); err != nil {
 		w.t.Fatal(err)
 	}
 	months, err := w.counts.Get(w.t.Context(), key)

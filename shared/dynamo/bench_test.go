@@ -39,7 +39,7 @@ func addUntil(b *testing.B, counts *Counts, n *atomic.Int64) error {
 		}
 		key := stage.CountKey{Business: "shop", Contact: events.ContactID(fmt.Sprint("contact-", i%1000))}
 		id := events.WalkInID(fmt.Sprintf("%032x", i))
-		if err := counts.Add(b.Context(), key, "2026-11", []events.WalkInID{id}); err != nil {
+		if err := counts.Add(b.Context(), key, "2026-11", began(id)); err != nil {
 			return err
 		}
 	}

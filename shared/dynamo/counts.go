@@ -2,8 +2,7 @@ package dynamo
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,15 +14,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"footfall/events"
+	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
 
 var _ stage.Counts = (*Counts)(nil)
 
-// Counts is a stage.Counts in the table counts: one item for each contact and
-// month, with the total and the ids it is made of. Both change in one update on
-// the condition that the ids are new, so no id is ever counted twice and none
-// is noted without being counted.
+// Counts is a stage.Counts in the table counts: the facts of a contact and month
+// are a set in one item, and adding to a set what it holds changes nothing. So
+// an update needs no condition: one that is repeated, whose answer was lost, or
+// that lands late does no harm. What cannot be added to a full item goes to a
+// further one of the month.
 type Counts struct{ table table }
 
 // NewCounts uses the table prefix + stage.CountsTable.
@@ -34,86 +35,63 @@ func NewCounts(client *dynamodb.Client, prefix string) *Counts {
 const (
 	// baseMonth is the sort key of the base count.
 	baseMonth = "base"
-	// idsPerUpdate keeps the condition, which names every id, far below the
-	// 4 KB and 300 operators that DynamoDB allows an expression.
-	idsPerUpdate = 25
+	// maxFacts is how many facts an item holds before a further one is begun, those
+	// from before there were facts counted apart, and factsPerUpdate how many are
+	// added at once. So no item comes near DynamoDB's 400 KB. Most are of 2,000
+	// visits in a month, which a login brings about that many people share.
+	maxFacts       = 4000
+	factsPerUpdate = 500
 )
+
+// monthKey is the sort key of the nth item of a month: "2026-11", "2026-11+1".
+func monthKey(month string, n int) string {
+	if n == 0 {
+		return month
+	}
+	return month + "+" + strconv.Itoa(n)
+}
 
 func countPK(k stage.CountKey) string { return string(events.ContactKey(k.Business, k.Contact)) }
 
-// Add counts ids in month, each of them once for ever. An id is 32 lower-case
-// hex characters.
-func (c *Counts) Add(ctx context.Context, key stage.CountKey, month string, ids []events.WalkInID) error {
+// Add adds facts to those of month. The id of a visit is 32 lower-case hex
+// characters.
+func (c *Counts) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	name := countPK(key) + " " + month
-	if _, err := time.Parse("2006-01", month); err != nil {
+	if _, err := time.Parse(presence.MonthLayout, month); err != nil {
 		return c.table.wrapped("add to", name, fmt.Errorf("month %q is not like 2026-11", month))
 	}
-	packed := make([]string, len(ids))
-	for n, id := range ids {
+	packed := make([]string, len(facts))
+	for n, f := range facts {
 		var err error
-		if packed[n], err = packID(id); err != nil {
+		if packed[n], err = packFact(f); err != nil {
 			return c.table.wrapped("add to", name, err)
 		}
 	}
-	row := item{keyPK: str(countPK(key)), keyMonth: str(month)}
-	for chunk := range slices.Chunk(packed, idsPerUpdate) {
-		if err := c.addChunk(ctx, row, chunk); err != nil {
-			return c.table.wrapped("add to", name, err)
+	n := 0 // of the item that is not full
+	for chunk := range slices.Chunk(packed, factsPerUpdate) {
+		err := stage.ErrConflict
+		for ; errors.Is(err, stage.ErrConflict); n++ {
+			row := item{keyPK: str(countPK(key)), keyMonth: str(monthKey(month, n))}
+			err = c.table.wrapped("add to", name, c.addChunk(ctx, row, chunk))
+		}
+		if n--; err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// addChunk adds the ids at once or, where some are counted already, those that
-// are left. Another writer may add one of them between our reading and our
-// next try; each round then leaves fewer, so it ends.
-func (c *Counts) addChunk(ctx context.Context, row item, ids []string) error {
-	for len(ids) > 0 {
-		err := c.addNew(ctx, row, ids)
-		if !isConflict(err) {
-			return err
-		}
-		stored, err := c.table.met(ctx, err, row)
-		if err != nil {
-			return err
-		}
-		r := reader{item: stored}
-		counted := r.set(attrIDs)
-		if r.err != nil {
-			return r.err
-		}
-		before := len(ids)
-		ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(counted, id) })
-		if len(ids) == before { // an id never leaves an item, so nobody but a person removed it
-			return fmt.Errorf("%d ids were refused as counted, and none of them is there", before)
-		}
-	}
-	return nil
-}
-
-// addNew adds the ids and their number on condition that none of them is there.
-// The condition holds for an item that does not exist. DynamoDB carries out the
-// updates of one item one after the other, so of two that add the same id the
-// second one fails as a whole and counts nothing.
-func (c *Counts) addNew(ctx context.Context, key item, ids []string) error {
-	values := item{
-		":n":   num(int64(len(ids))),
-		":ids": &types.AttributeValueMemberSS{Value: ids},
-	}
-	conditions := make([]string, len(ids))
-	for n, id := range ids {
-		name := ":i" + strconv.Itoa(n)
-		values[name] = str(id)
-		conditions[n] = "NOT contains(ids, " + name + ")"
-	}
+// addChunk adds facts where the item is not full. Where an earlier try of ours
+// filled it, they are added to the next item too, and count once all the same.
+func (c *Counts) addChunk(ctx context.Context, key item, facts []string) error {
 	_, err := c.table.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 &c.table.name,
-		Key:                       key,
-		UpdateExpression:          aws.String("ADD n :n, ids :ids"),
-		ConditionExpression:       aws.String(strings.Join(conditions, " AND ")),
-		ExpressionAttributeValues: values,
-
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		TableName:           &c.table.name,
+		Key:                 key,
+		UpdateExpression:    aws.String("ADD fs :fs"),
+		ConditionExpression: aws.String("(attribute_not_exists(fs) OR size(fs) < :max) AND (attribute_not_exists(ids) OR size(ids) < :max)"),
+		ExpressionAttributeValues: item{
+			":fs": &types.AttributeValueMemberSS{Value: facts}, ":max": num(maxFacts),
+		},
 	})
 	return err
 }
@@ -132,50 +110,70 @@ func (c *Counts) SetBase(ctx context.Context, key stage.CountKey, base, version 
 	return c.table.wrapped("set base of", countPK(key), c.table.put(ctx, row, condition, values))
 }
 
-// Get gives the base count, where one was set, and then the months. It does
-// not fetch the ids.
+// Get gives the base count, where one was set, and then the months.
 func (c *Counts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
 	rows, err := c.table.query(ctx, &dynamodb.QueryInput{
 		KeyConditionExpression:    aws.String("pk = :pk"),
 		ExpressionAttributeValues: item{":pk": str(countPK(key))},
-		ProjectionExpression:      aws.String("#m, n, v"),
-		ExpressionAttributeNames:  map[string]string{"#m": keyMonth}, // month is a reserved word
 		ConsistentRead:            aws.Bool(true),
 	})
 	if err != nil {
 		return nil, c.table.wrapped("read", countPK(key), err)
 	}
-	var counts []stage.MonthCount
-	for _, row := range rows {
-		r := reader{item: row}
-		one := stage.MonthCount{Month: r.str(keyMonth), Total: r.num(attrTotal)}
-		if r.err != nil {
-			return nil, c.table.wrapped("read", countPK(key), r.err)
-		}
-		one.Version = one.Total
-		if one.Month == baseMonth { // sorts after the digits of the months
-			one.Month, one.Version = "", r.num(attrVersion)
-			if r.err != nil {
-				return nil, c.table.wrapped("read", countPK(key), r.err)
-			}
-			counts = slices.Insert(counts, 0, one)
-			continue
-		}
-		counts = append(counts, one)
-	}
-	return counts, nil
+	parts, err := partsOf(rows)
+	return parts, c.table.wrapped("read", countPK(key), err)
 }
 
-// packID gives the 22 characters that an id is stored as: base64 of the 16
-// bytes it stands for. A set of bytes would be smaller still, but dynalite
-// compares bytes that are no UTF-8 as equal, and takes new ids for known ones.
-//
-// It refuses what hex decoding alone would let through: a second spelling of an
-// id is a second walk-in to its sender and would be the same one here.
-func packID(id events.WalkInID) (string, error) {
-	b, err := hex.DecodeString(string(id))
-	if err != nil || len(b) != 16 || hex.EncodeToString(b) != string(id) {
-		return "", fmt.Errorf("walk-in id %q is not 32 lower-case hex characters", id)
+// partsOf puts together the items of one contact, in the order of their keys.
+func partsOf(rows []item) ([]stage.MonthCount, error) {
+	var parts []stage.MonthCount
+	for _, row := range rows {
+		r := reader{item: row}
+		one := countItem(&r)
+		if r.err != nil {
+			return nil, fmt.Errorf("month %s: %w", r.str(keyMonth), r.err)
+		}
+		last := len(parts) - 1
+		switch {
+		case one.Month == "": // sorts after the digits of the months
+			parts = slices.Insert(parts, 0, one)
+		case last >= 0 && parts[last].Month == one.Month:
+			parts[last].Facts = union(parts[last].Facts, one.Facts)
+		default:
+			parts = append(parts, one)
+		}
 	}
-	return base64.RawURLEncoding.EncodeToString(b), nil
+	stage.SetTotals(parts)
+	return parts, nil
+}
+
+// countItem reads an item of the table: a base, or the facts of a month.
+func countItem(r *reader) stage.MonthCount {
+	one := stage.MonthCount{Month: r.str(keyMonth)}
+	if n := r.num(attrTotal); one.Month == baseMonth { // that of a month is of before there were facts
+		return stage.MonthCount{Total: n, Version: r.num(attrVersion)}
+	}
+	one.Month, _, _ = strings.Cut(one.Month, "+")
+	for _, name := range []string{attrIDs, attrFacts} {
+		facts, err := unpackFacts(r.set(name))
+		if err != nil {
+			r.fail(name, err)
+		}
+		one.Facts = append(one.Facts, facts...)
+	}
+	return one
+}
+
+// union gives each fact of two items once.
+func union(a, b []presence.Fact) []presence.Fact {
+	known := make(map[presence.Fact]bool, len(a))
+	for _, f := range a {
+		known[f] = true
+	}
+	for _, f := range b {
+		if !known[f] {
+			a = append(a, f)
+		}
+	}
+	return a
 }

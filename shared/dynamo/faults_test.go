@@ -22,6 +22,16 @@ var (
 	twoIDs = []events.WalkInID{visit.ID, "ffeeddccbbaa99887766554433221100"}
 )
 
+// began gives the facts that visits began, all of one device, so that each
+// counts.
+func began(ids ...events.WalkInID) []presence.Fact {
+	var facts []presence.Fact
+	for _, id := range ids {
+		facts = append(facts, presence.Began(string(id), "phone", noon))
+	}
+	return facts
+}
+
 // Whatever happens to a request, the client tries again and the outcome is the
 // one of a single request, or a conflict that reading explains.
 func TestWritesSurviveFaults(t *testing.T) {
@@ -47,7 +57,7 @@ func TestWritesSurviveFaults(t *testing.T) {
 			// Every kind of fault hits the first request of each write.
 			p.next(f.faults...)
 			counts := NewCounts(client, prefix)
-			if err := counts.Add(t.Context(), anna, "2026-11", twoIDs); err != nil {
+			if err := counts.Add(t.Context(), anna, "2026-11", began(twoIDs...)); err != nil {
 				t.Fatal(err)
 			}
 			got, err := counts.Get(t.Context(), anna)
@@ -82,6 +92,11 @@ func TestWritesSurviveFaults(t *testing.T) {
 			a, err = pending.Resolve(t.Context(), stage.Attribution{WalkIn: visit, Contact: "anna", BoundAt: noon})
 			if err != nil || a.Contact != "anna" || a.BoundAt != noon {
 				t.Errorf("Resolve: %v, %v", a, err)
+			}
+			p.next(f.faults...)
+			a, err = pending.End(t.Context(), stage.Attribution{WalkIn: visit, LastSeen: noon.Add(time.Hour)}, noon)
+			if err != nil || a.Contact != "anna" || a.LastSeen != noon.Add(time.Hour) {
+				t.Errorf("End: %v, %v", a, err)
 			}
 		})
 	}

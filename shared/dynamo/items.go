@@ -16,8 +16,9 @@ import (
 //	visit-log   chain S, seq N                       d data B, expires N
 //	identities  pk "d#business/device"               v version N, b bindings (L of M with c, f, u, o), r randomised, l last seen N
 //	            pk "c#business/contact"              v version N, ds devices (L of S), x deleted, c merged into, f merged at, g forgotten at, expires N
-//	pending     pk "business/device", sk "start#id"  t confirmed at N, a anonymous, c contact S, f bound at N, expires N
-//	counts      pk "business/contact", month         n total N, ids walk-in ids SS; month "base": n, v version N
+//	pending     pk "business/device", sk "start#id"  t confirmed at N, a anonymous, c contact S, f bound at N, l last seen N, expires N
+//	counts      pk "business/contact", month         fs facts SS; of before there were facts: n total N, ids walk-in ids SS
+//	            month "base"                         n base N, v version N
 const (
 	keyChain      = "chain"
 	keySeq        = "seq"
@@ -41,6 +42,7 @@ const (
 	attrAnonymous = "a"
 	attrTotal     = "n"
 	attrIDs       = "ids"
+	attrFacts     = "fs"
 )
 
 // item is one item, its key, or the values of an expression.

@@ -149,11 +149,12 @@ func (r *recorder) call(client int, do func() op) {
 type subject struct {
 	name  string
 	model step
+	free  bool // writes without a condition, so that it needs none
 	call  func(ctx context.Context, client *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op
 }
 
 var subjects = []subject{
-	{"Append on a chain", appendStep, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
+	{"Append on a chain", appendStep, false, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
 		log := NewVisitLog(c, prefix)
 		items, err := log.Read(ctx, "chain", 0, 1000, true)
 		if err != nil || dice.IntN(3) == 0 {
@@ -170,7 +171,7 @@ var subjects = []subject{
 		o.outcome = outcomeOf(log.Append(ctx, "chain", stage.LogItem{Seq: o.n, Data: []byte(o.text)}, noon))
 		return o
 	}},
-	{"PutDevice on a version", versionStep, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
+	{"PutDevice on a version", versionStep, false, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
 		identities := NewIdentities(c, prefix)
 		h, v, err := identities.Devices(ctx, []stage.IdentityKey{phone})
 		if err != nil || dice.IntN(3) == 0 {
@@ -185,7 +186,7 @@ var subjects = []subject{
 		o.outcome = outcomeOf(identities.PutDevice(ctx, phone, next, o.n))
 		return o
 	}},
-	{"Add to a count", countStep, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
+	{"Add to a count", countStep, true, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
 		counts := NewCounts(c, prefix)
 		if dice.IntN(3) == 0 {
 			months, err := counts.Get(ctx, anna)
@@ -201,7 +202,7 @@ var subjects = []subject{
 			o.text += string(rune('a' + i))
 			ids = append(ids, events.WalkInID(fmt.Sprintf("%032x", i)))
 		}
-		o.outcome = outcomeOf(counts.Add(ctx, anna, "2026-11", ids))
+		o.outcome = outcomeOf(counts.Add(ctx, anna, "2026-11", began(ids...)))
 		return o
 	}},
 }
@@ -270,6 +271,9 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 // carry out every write, which is what an adapter without conditions does.
 func TestAWriteWithoutItsConditionIsCaught(t *testing.T) {
 	for _, s := range subjects {
+		if s.free {
+			continue
+		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(10) {

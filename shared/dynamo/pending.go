@@ -54,6 +54,7 @@ func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, expires time.
 	row.setTime(attrConfirmed, a.WalkIn.ConfirmedAt)
 	row.setFlag(attrAnonymous, a.WalkIn.Anonymous)
 	row.setTime(attrFrom, a.BoundAt)
+	row.setTime(attrLastSeen, a.LastSeen)
 	row.setExpiry(expires)
 	if a.Contact != "" {
 		row[attrContact] = str(string(a.Contact))
@@ -63,6 +64,39 @@ func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, expires time.
 		row, err = p.stored(ctx, a.WalkIn, err)
 	}
 	return p.attribution(row, "put", a.WalkIn, err)
+}
+
+// End notes when the visit's device was last seen, where nothing later is noted,
+// and gives what is stored then. An update makes the item where there is none,
+// and what makes it must say that it is one of a walk-in that has no contact
+// yet: its keys do.
+func (p *Pending) End(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
+	if a.LastSeen.IsZero() {
+		return p.attribution(nil, "end", a.WalkIn, errors.New("no end given"))
+	}
+	update, values := "SET l = :l", item{}
+	values.setTime(":l", a.LastSeen)
+	if !expires.IsZero() {
+		update += ", expires = :x"
+		values[":x"] = num(expires.Unix())
+	}
+	out, err := p.table.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 &p.table.name,
+		Key:                       walkInKey(a.WalkIn),
+		UpdateExpression:          &update,
+		ConditionExpression:       aws.String("attribute_not_exists(l) OR l < :l"),
+		ExpressionAttributeValues: values,
+		ReturnValues:              types.ReturnValueAllNew,
+
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	var row item
+	if err == nil {
+		row = out.Attributes
+	} else if isConflict(err) {
+		row, err = p.stored(ctx, a.WalkIn, err)
+	}
+	return p.attribution(row, "end", a.WalkIn, err)
 }
 
 // Resolve sets the contact of a walk-in that has none, and gives what is
@@ -156,8 +190,9 @@ func attribution(row item) (stage.Attribution, error) {
 			ID: events.WalkInID(id), Business: business, Device: device, StartedAt: startedAt,
 			ConfirmedAt: r.time(attrConfirmed), Anonymous: r.flag(attrAnonymous),
 		},
-		Contact: events.ContactID(r.str(attrContact)),
-		BoundAt: r.time(attrFrom),
+		Contact:  events.ContactID(r.str(attrContact)),
+		BoundAt:  r.time(attrFrom),
+		LastSeen: r.time(attrLastSeen),
 	}
 	return a, r.err
 }

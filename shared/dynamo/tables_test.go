@@ -77,7 +77,7 @@ func TestErrorsNameTableAndKey(t *testing.T) {
 			[]string{"none-visit-log", "chain-7", "seq 1", "ResourceNotFoundException"},
 		},
 		"an id that is none": {
-			counts.Add(t.Context(), anna, "2026-11", []events.WalkInID{"walk-in"}),
+			counts.Add(t.Context(), anna, "2026-11", began("walk-in")),
 			[]string{prefix + "counts", "shop/anna 2026-11", `"walk-in"`},
 		},
 	} {
@@ -100,7 +100,7 @@ func TestIDsThatAreNone(t *testing.T) {
 	for name, id := range map[string]string{
 		"empty": "", "short": good[:30], "long": good + "00", "upper case": strings.ToUpper(good), "no hex": "z" + good[1:],
 	} {
-		if err := counts.Add(t.Context(), anna, "2026-11", []events.WalkInID{visit.ID, events.WalkInID(id)}); err == nil {
+		if err := counts.Add(t.Context(), anna, "2026-11", began(visit.ID, events.WalkInID(id))); err == nil {
 			t.Errorf("an id that is %s is taken", name)
 		}
 	}
@@ -170,7 +170,7 @@ func TestSimilarIDsAreDifferent(t *testing.T) {
 		events.WalkInID(base + "80"), events.WalkInID(base + "81"), events.WalkInID(base + "ff"), events.WalkInID(base + "7f"),
 	}
 	for n, id := range ids {
-		if err := counts.Add(t.Context(), anna, "2026-11", []events.WalkInID{id}); err != nil {
+		if err := counts.Add(t.Context(), anna, "2026-11", began(id)); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := counts.Get(t.Context(), anna); err != nil || got[0].Total != int64(n+1) {

@@ -19,12 +19,8 @@ func TestAConflictTellsTheItem(t *testing.T) {
 		t.Run(fmt.Sprint("tells ", tells), func(t *testing.T) {
 			_, prefix := tables(t)
 			p, client := newProxy(t, func(p *proxy) { p.tellsItems = tells })
-			pending, counts := NewPending(client, prefix), NewCounts(client, prefix)
+			pending := NewPending(client, prefix)
 			for name, c := range map[string]struct{ first, second func() error }{
-				"an id that is counted": {
-					func() error { return counts.Add(t.Context(), anna, "2026-11", twoIDs[:1]) },
-					func() error { return counts.Add(t.Context(), anna, "2026-11", twoIDs) },
-				},
 				"a walk-in that is there": {
 					func() error {
 						_, err := pending.PutNew(t.Context(), stage.Attribution{WalkIn: visit}, noon)
@@ -56,9 +52,17 @@ func TestAConflictTellsTheItem(t *testing.T) {
 				t.Error(err)
 			}
 			wantReads(t, p.count("GetItem")-before, tells)
-			if got, err := counts.Get(t.Context(), anna); err != nil || len(got) != 1 || got[0].Total != 2 {
-				t.Errorf("counted %v, %v", got, err)
+			before = p.count("GetItem")
+			a, err = pending.End(t.Context(), stage.Attribution{WalkIn: visit, LastSeen: noon.Add(time.Hour)}, noon)
+			first.LastSeen = noon.Add(time.Hour)
+			if err := wantStored(a, first, err); err != nil {
+				t.Error(err)
 			}
+			a, err = pending.End(t.Context(), stage.Attribution{WalkIn: visit, LastSeen: noon.Add(time.Minute)}, noon)
+			if err := wantStored(a, first, err); err != nil {
+				t.Error(err)
+			}
+			wantReads(t, p.count("GetItem")-before, tells)
 		})
 	}
 }
@@ -81,14 +85,6 @@ func wantReads(t *testing.T, reads int, tells bool) {
 }
 
 // The whole conformance test once more, against a server that tells items.
-func TestCountsWhereItemsAreTold(t *testing.T) {
-	storetest.Counts(t, func(t *testing.T) stage.Counts {
-		_, prefix := tables(t)
-		_, client := newProxy(t, tellsItems)
-		return NewCounts(client, prefix)
-	})
-}
-
 func TestPendingWhereItemsAreTold(t *testing.T) {
 	storetest.Pending(t, func(t *testing.T) stage.Pending {
 		_, prefix := tables(t)

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"footfall/events"
+	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
 
@@ -20,36 +20,36 @@ type Counts struct {
 	contacts map[stage.CountKey]*contactCount
 }
 
-// contactCount is what one contact has: a base where one was set, and the ids
-// counted in each month. A total is the number of its ids and is kept nowhere
-// else, so the two cannot differ.
+// contactCount is what one contact has: a base where one was set, and the facts
+// of each month. A total is what they come to and is kept nowhere else, so the
+// two cannot differ.
 type contactCount struct {
 	base   stage.MonthCount // Version 0 for none
-	months map[string]map[events.WalkInID]struct{}
+	months map[string]map[presence.Fact]struct{}
 }
 
 // NewCounts makes a store where nobody has come.
 func NewCounts() *Counts { return &Counts{contacts: map[stage.CountKey]*contactCount{}} }
 
-// Add counts ids in month, each of them once for ever.
-func (c *Counts) Add(ctx context.Context, key stage.CountKey, month string, ids []events.WalkInID) error {
+// Add adds facts to those of month.
+func (c *Counts) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memory: count of %s/%s: %w", key.Business, key.Contact, err)
 	}
 	if err := checkMonth(month); err != nil {
 		return fmt.Errorf("memory: count of %s/%s: %w", key.Business, key.Contact, err)
 	}
-	if len(ids) == 0 {
+	if len(facts) == 0 {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	months := c.of(key).months
 	if months[month] == nil {
-		months[month] = map[events.WalkInID]struct{}{}
+		months[month] = map[presence.Fact]struct{}{}
 	}
-	for _, id := range ids {
-		months[month][id] = struct{}{}
+	for _, f := range facts {
+		months[month][f] = struct{}{}
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (c *Counts) SetBase(ctx context.Context, key stage.CountKey, base, version 
 // the lock.
 func (c *Counts) of(key stage.CountKey) *contactCount {
 	if c.contacts[key] == nil {
-		c.contacts[key] = &contactCount{months: map[string]map[events.WalkInID]struct{}{}}
+		c.contacts[key] = &contactCount{months: map[string]map[presence.Fact]struct{}{}}
 	}
 	return c.contacts[key]
 }
@@ -95,8 +95,8 @@ func (c *Counts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCoun
 		counts = append(counts, contact.base)
 	}
 	for _, month := range slices.Sorted(maps.Keys(contact.months)) {
-		n := int64(len(contact.months[month]))
-		counts = append(counts, stage.MonthCount{Month: month, Total: n, Version: n})
+		counts = append(counts, stage.MonthCount{Month: month, Facts: slices.Collect(maps.Keys(contact.months[month]))})
 	}
+	stage.SetTotals(counts)
 	return counts, nil
 }

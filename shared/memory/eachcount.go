@@ -3,31 +3,29 @@ package memory
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
-	"footfall/events"
 	"footfall/shared/stage"
 )
 
-// Each gives what is stored of every contact and month, and the base counts as
-// month "", in no order. What each returns ends it.
-func (c *Counts) Each(ctx context.Context, each func(key stage.CountKey, month string, total int64, ids []events.WalkInID) error) error {
+// Each gives what Get gives of every contact, in no order. What each returns ends
+// it.
+func (c *Counts) Each(ctx context.Context, each func(key stage.CountKey, parts []stage.MonthCount) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memory: all counts: %w", err)
 	}
 	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for key, contact := range c.contacts {
-		if contact.base.Version > 0 {
-			if err := each(key, "", contact.base.Total, nil); err != nil {
-				return err
-			}
+	var keys []stage.CountKey
+	for key := range c.contacts {
+		keys = append(keys, key)
+	}
+	c.mu.RUnlock()
+	for _, key := range keys {
+		parts, err := c.Get(ctx, key)
+		if err == nil {
+			err = each(key, parts)
 		}
-		for month, ids := range contact.months {
-			if err := each(key, month, int64(len(ids)), slices.Collect(maps.Keys(ids))); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -62,6 +62,30 @@ func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, expires time.
 	return a, nil
 }
 
+// End notes when the visit's device was last seen, where nothing later is noted,
+// and gives what is stored then. It stores a walk-in that was not.
+func (p *Pending) End(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
+	if err := ctx.Err(); err != nil {
+		return stage.Attribution{}, fmt.Errorf("memory: end of walk-in %s: %w", a.WalkIn.ID, err)
+	}
+	last := millis(a.LastSeen)
+	w := a.WalkIn
+	a = stage.Attribution{WalkIn: events.WalkIn{ID: w.ID, Business: w.Business, Device: w.Device, StartedAt: w.StartedAt}}
+	if _, err := p.PutNew(ctx, a, expires); err != nil {
+		return stage.Attribution{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	device, walkIn := keysOf(a.WalkIn)
+	stored := p.devices[device][walkIn] // somebody may have resolved it meanwhile
+	if last.After(stored.LastSeen) {
+		stored.LastSeen = last
+		p.devices[device][walkIn] = stored
+		p.expires[walkIn] = expires
+	}
+	return stored, nil
+}
+
 // Expire drops the walk-ins whose expiry is before now.
 func (p *Pending) Expire(now time.Time) {
 	p.mu.Lock()
@@ -127,5 +151,6 @@ func cutTimes(a stage.Attribution) stage.Attribution {
 	a.WalkIn.StartedAt = millis(a.WalkIn.StartedAt)
 	a.WalkIn.ConfirmedAt = millis(a.WalkIn.ConfirmedAt)
 	a.BoundAt = millis(a.BoundAt)
+	a.LastSeen = millis(a.LastSeen)
 	return a
 }

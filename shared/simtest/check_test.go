@@ -22,6 +22,7 @@ type witness struct {
 	poison []poisoned
 	logins []loginAt
 	bases  map[stage.CountKey]int64
+	byID   map[string]bool // visits that the version from before has counted
 	// excused is poison that was in a topic that is gone: it may be a dead letter
 	// or not.
 	excused []poisoned
@@ -32,6 +33,7 @@ type witness struct {
 	// What was checked: walk-ins, those of a contact, and those of another than
 	// all CRM events together call for, decided on when not all were known.
 	walkIns, attributed, earlier int
+	companions                   int // visits of a contact that are one with another
 }
 
 // poisoned is a record that must come to the dead letters.
@@ -55,7 +57,7 @@ type sightingsLife struct {
 }
 
 func newWitness(w *world) *witness {
-	return &witness{w: w, all: map[string][]stage.Record{}, bases: map[stage.CountKey]int64{}, writers: map[string][]*task{}}
+	return &witness{w: w, all: map[string][]stage.Record{}, bases: map[stage.CountKey]int64{}, byID: map[string]bool{}, writers: map[string][]*task{}}
 }
 
 func (v *witness) sent(t *topic, r *stage.Record) {
@@ -165,7 +167,7 @@ func parse(records []stage.Record, partition int32, counts []int32, keys map[str
 
 func (w *world) checkDrained() {
 	for _, p := range w.pollers {
-		if n := len(w.partition(p.key)); p.leaving < 0 && !w.paused[p.key.stage] && (p.next < n || w.broker.committed[p.key] < n || len(p.queue) > 0) {
+		if n := len(w.partition(p.key)); p.leaving < 0 && !w.isPaused(p.key) && (p.next < n || w.broker.committed[p.key] < n || len(p.queue) > 0) {
 			w.fail("not drained: %s on %s/%d is at %d of %d, committed %d", p.key.stage, p.key.topic, p.key.partition, p.next, n, w.broker.committed[p.key])
 		}
 	}
@@ -176,7 +178,7 @@ func (w *world) checkDrained() {
 
 // check holds what came out against the input.
 func (w *world) check() {
-	for _, check := range []func() error{w.checkWalkIns, w.checkAttribution, w.checkCounts, w.checkLastTold, w.checkOwners, w.checkTallies, w.checkDeadLetters} {
+	for _, check := range []func() error{w.checkWalkIns, w.checkAttribution, w.checkEnds, w.checkCounts, w.checkLastTold, w.checkOwners, w.checkTallies, w.checkDeadLetters} {
 		if err := check(); err != nil {
 			w.fail("%w", err)
 			return
@@ -347,19 +349,73 @@ func (w *world) crm(topic string) []oracle.CRM {
 	return all
 }
 
-// checkCounts wants each attributed walk-in counted once, and the highest version
-// that was told to say so.
+// lasts gives when the devices of the visits that have ended were last seen.
+func (w *world) lasts() map[events.WalkInID]time.Time {
+	last := map[events.WalkInID]time.Time{}
+	for _, r := range w.seen.all[events.VisitsEnded] {
+		if e, err := events.DecodeVisitEnded(r.Key, r.Value); err == nil {
+			last[e.ID] = later(last[e.ID], e.LastSeenAt)
+		}
+	}
+	return last
+}
+
+// enriched gives the visits of contacts, with the latest end that was told with
+// them.
+func (w *world) enriched() map[events.WalkInID]events.EnrichedWalkIn {
+	all := map[events.WalkInID]events.EnrichedWalkIn{}
+	for _, r := range w.seen.all[events.EnrichedWalkIns] {
+		e, err := events.DecodeEnrichedWalkIn(r.Key, r.Value)
+		if former := all[e.ID]; err == nil && (former.ID == "" || e.Ended && (!former.Ended || e.DwellMillis > former.DwellMillis)) {
+			all[e.ID] = e
+		}
+	}
+	return all
+}
+
+// checkEnds wants the latest end of every contact's visit told with its walk-in,
+// once it has one.
+func (w *world) checkEnds() error {
+	told := w.enriched()
+	for id, last := range w.lasts() {
+		e, ok := told[id]
+		if end := e.StartedAt.Add(time.Duration(e.DwellMillis) * time.Millisecond); ok && (!e.Ended || !end.Equal(last)) {
+			return fmt.Errorf("visit of %s as %s at %v ended %v, told ended=%v %v", e.Device, e.Contact, e.StartedAt, last, e.Ended, end)
+		}
+	}
+	return nil
+}
+
+// stays gives the visits of each contact, as told, with the ends as visits-ended
+// has them.
+func (w *world) stays() map[stage.CountKey][]oracle.Stay {
+	stays, last := map[stage.CountKey][]oracle.Stay{}, w.lasts()
+	for id, e := range w.enriched() {
+		s := oracle.Stay{ID: string(id), Device: string(e.Device), Start: e.StartedAt, Last: last[id], Always: w.seen.byID[string(id)]}
+		if s.Last.IsZero() && e.Ended {
+			s.Last = e.StartedAt.Add(time.Duration(e.DwellMillis) * time.Millisecond)
+		}
+		key := stage.CountKey{Business: e.Business, Contact: e.Contact}
+		stays[key] = append(stays[key], s)
+	}
+	return stays
+}
+
+// checkCounts wants each visit of a contact counted once, and once what several
+// of its devices did at the same time, and the highest version that was told to
+// say so.
 func (w *world) checkCounts() error {
-	want := map[stage.CountKey]int64{}
+	want, wantMonths := map[stage.CountKey]int64{}, map[stage.CountKey]map[string]int{}
 	for key, base := range w.seen.bases {
 		want[key] += base
 	}
-	ids := map[events.WalkInID]bool{}
-	for _, r := range w.seen.all[events.EnrichedWalkIns] {
-		if e, err := events.DecodeEnrichedWalkIn(r.Key, r.Value); err == nil && !ids[e.ID] {
-			ids[e.ID] = true
-			want[stage.CountKey{Business: e.Business, Contact: e.Contact}]++
+	for key, all := range w.stays() {
+		wantMonths[key] = oracle.Count(all)
+		for _, n := range wantMonths[key] {
+			want[key] += int64(n)
+			w.seen.companions -= n
 		}
+		w.seen.companions += len(all)
 	}
 	highest := map[stage.CountKey]events.WalkInCount{}
 	for _, r := range w.seen.all[events.WalkInCounts] {
@@ -383,6 +439,9 @@ func (w *world) checkCounts() error {
 		total := int64(0)
 		for _, m := range months {
 			total += m.Total
+			if m.Month != "" && int(m.Total) != wantMonths[key][m.Month] {
+				return fmt.Errorf("%v came %d times in %s: the table has %d", key, wantMonths[key][m.Month], m.Month, m.Total)
+			}
 		}
 		if total != n || highest[key].Total != n || w.table[key].Total != n {
 			return fmt.Errorf("%v came %d times: the table has %d, the highest version told %d, the sink %d", key, n, total, highest[key].Total, w.table[key].Total)

@@ -9,39 +9,54 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/memory"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
 
-// plainCounts adds without asking whether it has added before.
+// plainCounts keeps totals beside the facts, and adds to a total what given facts
+// would make of it were they new.
 type plainCounts struct {
+	facts  *memory.Counts
 	totals map[stage.CountKey]map[string]int64
 	marks  map[string]int64 // what the doubles of count keep beside
 }
 
 func newPlainCounts() *plainCounts {
-	return &plainCounts{map[stage.CountKey]map[string]int64{}, map[string]int64{}}
+	return &plainCounts{memory.NewCounts(), map[stage.CountKey]map[string]int64{}, map[string]int64{}}
 }
 
-func (c *plainCounts) add(key stage.CountKey, month string, n int64) {
+func (c *plainCounts) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
+	before, err := c.facts.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	for i := range before {
+		before[i].Facts = slices.DeleteFunc(before[i].Facts, func(f presence.Fact) bool { return slices.Contains(facts, f) })
+	}
+	stage.SetTotals(before)
+	if err := c.facts.Add(ctx, key, month, facts); err != nil {
+		return err
+	}
+	after, err := c.facts.Get(ctx, key)
 	if c.totals[key] == nil {
 		c.totals[key] = map[string]int64{}
 	}
-	c.totals[key][month] += n
-}
-
-func (c *plainCounts) Add(_ context.Context, key stage.CountKey, month string, ids []events.WalkInID) error {
-	c.add(key, month, int64(len(ids)))
-	return nil
-}
-
-func (c *plainCounts) Get(_ context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
-	var all []stage.MonthCount
-	for _, month := range slices.Sorted(maps.Keys(c.totals[key])) {
-		n := c.totals[key][month]
-		all = append(all, stage.MonthCount{Month: month, Total: n, Version: n})
+	for _, m := range after {
+		c.totals[key][m.Month] += m.Total
 	}
-	return all, nil
+	for _, m := range before {
+		c.totals[key][m.Month] -= m.Total
+	}
+	return err
+}
+
+func (c *plainCounts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
+	all, err := c.facts.Get(ctx, key)
+	for i := range all {
+		all[i].Total = c.totals[key][all[i].Month]
+	}
+	return all, err
 }
 
 func (c *plainCounts) SetBase(context.Context, stage.CountKey, int64, int64) error {
@@ -93,8 +108,8 @@ func (c *countDouble) tell(ctx context.Context, key stage.CountKey, e *events.En
 	n := events.WalkInCount{Business: key.Business, Contact: key.Contact, WalkIn: e.ID, WalkInAt: e.StartedAt, Month: presence.MonthOf(e.StartedAt)}
 	for _, m := range months {
 		n.Total += m.Total
+		n.Version += m.Version
 	}
-	n.Version = n.Total
 	value, err := events.Encode(nil, &n)
 	if err != nil {
 		return err
@@ -119,18 +134,36 @@ func (c *countDouble) watermark(ctx context.Context, key stage.CountKey, e *even
 		mark := fmt.Sprint(key)
 		if r.Offset+1 > c.table.marks[mark] {
 			c.table.marks[mark] = r.Offset + 1
-			c.table.add(key, presence.MonthOf(e.StartedAt), 1)
+			c.take(key, e)
 		}
 		return 0
 	})
 	return err
 }
 
+// take counts what the walk-in tells: its visit, or that it is over. That takes
+// no visit for new which is there already.
+func (c *countDouble) take(key stage.CountKey, e *events.EnrichedWalkIn) {
+	facts := []presence.Fact{presence.Began(string(e.ID), string(e.Device), e.StartedAt)}
+	// memory takes every valid key and month, so there is no error to tell.
+	if e.Ended {
+		known, _ := c.table.facts.Get(background, key)
+		if slices.ContainsFunc(known, func(m stage.MonthCount) bool { return slices.Contains(m.Facts, facts[0]) }) {
+			facts = nil
+		}
+		facts = append(facts, presence.LastSeen(string(e.ID), e.StartedAt.Add(time.Duration(e.DwellMillis)*time.Millisecond)))
+	}
+	_ = c.table.Add(background, key, presence.MonthOf(e.StartedAt), facts)
+}
+
+// name tells the walk-in from its end.
+func name(e *events.EnrichedWalkIn) string { return fmt.Sprint(e.ID, e.DwellMillis, e.Ended) }
+
 // markerThenCounter marks the walk-in as counted, and then counts it.
 func (c *countDouble) markerThenCounter(ctx context.Context, key stage.CountKey, e *events.EnrichedWalkIn, _ *stage.Record) error {
-	known, err := c.request(ctx, "mark", string(e.ID), func() int64 {
-		before := c.table.marks[string(e.ID)]
-		c.table.marks[string(e.ID)] = 1
+	known, err := c.request(ctx, "mark", name(e), func() int64 {
+		before := c.table.marks[name(e)]
+		c.table.marks[name(e)] = 1
 		return before
 	})
 	if err != nil || known == 1 {
@@ -139,9 +172,14 @@ func (c *countDouble) markerThenCounter(ctx context.Context, key stage.CountKey,
 	return c.plus(ctx, key, e)
 }
 
+// plainAdd counts without asking whether it has counted before.
+func (c *countDouble) plainAdd(ctx context.Context, key stage.CountKey, e *events.EnrichedWalkIn, _ *stage.Record) error {
+	return c.plus(ctx, key, e)
+}
+
 func (c *countDouble) plus(ctx context.Context, key stage.CountKey, e *events.EnrichedWalkIn) error {
 	_, err := c.request(ctx, "add", string(key.Contact), func() int64 {
-		c.table.add(key, presence.MonthOf(e.StartedAt), 1)
+		c.take(key, e)
 		return 0
 	})
 	return err
@@ -151,9 +189,9 @@ func (c *countDouble) plus(ctx context.Context, key stage.CountKey, e *events.En
 func (c *countDouble) markerLock(ctx context.Context, key stage.CountKey, e *events.EnrichedWalkIn, _ *stage.Record) error {
 	const begun, done = 1, 2
 	mark := func(to int64) (int64, error) {
-		return c.request(ctx, "mark", string(e.ID), func() int64 {
-			before := c.table.marks[string(e.ID)]
-			c.table.marks[string(e.ID)] = max(to, before)
+		return c.request(ctx, "mark", name(e), func() int64 {
+			before := c.table.marks[name(e)]
+			c.table.marks[name(e)] = max(to, before)
 			return before
 		})
 	}
@@ -296,18 +334,18 @@ type quiet struct{ *ports }
 
 const addedKey contextKey = "whether something was added"
 
-func (q quiet) Add(ctx context.Context, key stage.CountKey, month string, ids []events.WalkInID) error {
+func (q quiet) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	var fresh bool
 	err := q.w.call(ctx, call{port: stage.CountsTable, op: "add", key: string(key.Contact) + " " + month, write: true, do: func() error {
 		before, err := q.w.counts.Get(background, key)
 		if err != nil {
 			return err
 		}
-		if err := q.w.counts.Add(background, key, month, ids); err != nil {
+		if err := q.w.counts.Add(background, key, month, facts); err != nil {
 			return err
 		}
 		after, err := q.w.counts.Get(background, key)
-		fresh = !slices.Equal(before, after)
+		fresh = !slices.EqualFunc(before, after, func(a, b stage.MonthCount) bool { return a.Version == b.Version })
 		return err
 	}})
 	if added := of[bool](ctx, addedKey); err == nil && fresh {

@@ -74,6 +74,7 @@ type history struct {
 	batch  int // records at the most
 	faults int
 	rivals bool // two pollers on every partition
+	spoil  func(w *world)
 	check  func(w *world) error
 }
 
@@ -83,6 +84,9 @@ func (h *history) run(e *explorer, seed uint64, told *strings.Builder) *world {
 	w := newWorld(seed, 0)
 	w.history, w.infoMayBeOld, w.passUnreported = told, false, true
 	w.explore = &explorer{}
+	if h.spoil != nil {
+		h.spoil(w)
+	}
 	w.seen.newLife()
 	w.maxBatch = max(1, h.batch)
 	w.rest(h.known)

@@ -3,12 +3,39 @@ package simtest
 import (
 	"context"
 	"os"
+	"slices"
 
 	"github.com/twmb/avro"
 
 	"footfall/events"
+	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
+
+// formerCounts counts as the version before did: by ids alone, which are all that
+// it sees of the table.
+type formerCounts struct{ *ports }
+
+func (c formerCounts) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
+	var ids []presence.Fact
+	for _, f := range facts {
+		if f.Start != 0 {
+			ids = append(ids, presence.Fact{Visit: f.Visit})
+		}
+	}
+	return c.ports.Add(ctx, key, month, ids)
+}
+
+func (c formerCounts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
+	all, err := c.ports.Get(ctx, key)
+	for i := range all {
+		all[i].Facts = slices.DeleteFunc(all[i].Facts, func(f presence.Fact) bool { return !idAlone(f) })
+	}
+	stage.SetTotals(all)
+	return all, err
+}
+
+func idAlone(f presence.Fact) bool { return f.Start == 0 && f.Last == 0 }
 
 // formerProducer tells counts as the version before did: in the first version
 // of the schema, the total as the version.

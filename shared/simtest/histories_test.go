@@ -65,6 +65,26 @@ func enrichedAt(minutes int) item {
 	})
 }
 
+// stay is what is told of a visit of ann's, with its end where that is not 0.
+func stay(device events.DeviceID, from, to int) item {
+	at := after(from)
+	e := &events.EnrichedWalkIn{
+		ID: events.NewWalkInID(shop, device, at), Business: shop, Device: device, Contact: ann, StartedAt: at, BoundAt: at,
+	}
+	if to != 0 {
+		e.Ended, e.DwellMillis = true, after(to).Sub(at).Milliseconds()
+	}
+	return record(events.EnrichedWalkIns, events.ContactKey(shop, ann), e)
+}
+
+// ended is the end of the visit of phone that walkIn(0) began.
+func ended(to int) item {
+	return record(events.VisitsEnded, events.DeviceKey(shop, phone), &events.VisitEnded{
+		ID: events.NewWalkInID(shop, phone, epoch), Business: shop, Device: phone, StartedAt: epoch,
+		LastSeenAt: after(to), DwellMillis: after(to).Sub(epoch).Milliseconds(),
+	})
+}
+
 func poison(topic string) item {
 	i := record(topic, events.DeviceKey(shop, phone), &events.Tick{At: epoch})
 	i.record.Value, i.poison = nil, events.NullValue
@@ -82,7 +102,7 @@ func histories() []history {
 	detect, identify, enrich, count := []string{stage.Detect}, []string{stage.Identify}, []string{stage.Enrich}, []string{stage.Count}
 	end := []item{tickAt(200)}
 	visits := checks((*world).checkWalkIns, (*world).checkDeadLetters)
-	people := checks((*world).checkAttribution, (*world).checkOwners, (*world).checkDeadLetters)
+	people := checks((*world).checkAttribution, (*world).checkEnds, (*world).checkOwners, (*world).checkDeadLetters)
 	counted := checks((*world).checkCounts, (*world).checkLastTold, (*world).checkDeadLetters)
 	before := []item{login(events.CRMEvents, ann, -60)}
 	late := []item{login(events.CRMEvents, ann, 10)}
@@ -97,8 +117,16 @@ func histories() []history {
 		{name: "identify/a deletion", known: before, items: []item{deletion(events.CRMEvents, ann, -30)}, later: []item{walkIn(0)}, stages: identify, faults: 2, check: people},
 		{name: "enrich/a known device", known: before, items: []item{walkIn(0)}, stages: enrich, faults: 2, check: people},
 		{name: "enrich/an unknown device", items: []item{walkIn(0)}, later: late, stages: enrich, faults: 2, check: people},
+		{name: "enrich/an end", known: []item{before[0], walkIn(0)}, items: []item{ended(40)}, stages: enrich, faults: 2, check: people},
+		{name: "enrich/an end before its walk-in", known: before, items: []item{ended(40)}, later: []item{walkIn(0)}, stages: enrich, faults: 2, check: people},
+		{name: "enrich/an end of a visit that went on", known: []item{before[0], walkIn(0), ended(40)}, items: []item{ended(52)}, stages: enrich, faults: 2, check: people},
+		{name: "identify/a login after the end", known: []item{walkIn(0), ended(40)}, items: late, stages: identify, faults: 2, check: people},
+		{name: "enrich/a poisoned end", items: []item{poison(events.VisitsEnded)}, stages: enrich, faults: 2, check: people},
 		{name: "enrich/a poisoned record", items: []item{poison(events.WalkIns)}, stages: enrich, faults: 2, check: people},
 		{name: "count/a walk-in", items: []item{enrichedAt(0)}, stages: count, faults: 2, check: counted},
+		{name: "count/an end", known: []item{stay(phone, 0, 0), stay("tablet", 50, 0)}, items: []item{stay(phone, 0, 40)}, stages: count, faults: 2, check: counted},
+		{name: "count/a second device", known: []item{stay(phone, 0, 0)}, items: []item{stay("tablet", 5, 0)}, stages: count, faults: 2, check: counted},
+		{name: "count/a device that was there before", known: []item{stay("tablet", 5, 0)}, items: []item{stay(phone, 0, 40)}, stages: count, faults: 2, check: counted},
 		{name: "count/a poisoned record", items: []item{poison(events.EnrichedWalkIns)}, stages: count, faults: 2, check: counted},
 		{name: "count/a base", items: []item{base(7)}, stages: count, faults: 2, check: counted},
 		{name: "count/a base, lowered", known: []item{enrichedAt(0), base(7)}, items: []item{base(3)}, stages: count, faults: 2, check: counted},
@@ -107,6 +135,10 @@ func histories() []history {
 		{name: "rivals/detect", known: []item{tickAt(-1)}, items: []item{sighting(0, true)}, later: end, stages: detect, rivals: true, check: visits},
 		{name: "rivals/enrich", known: before, items: []item{walkIn(0)}, stages: enrich, rivals: true, check: people},
 		{name: "rivals/count", items: []item{enrichedAt(0)}, stages: count, rivals: true, check: counted},
+		{name: "rivals/an end", known: []item{before[0], walkIn(0)}, items: []item{ended(40)}, stages: enrich, rivals: true, check: people},
+		{name: "rivals/an end that counts", known: []item{stay(phone, 0, 0), stay("tablet", 50, 0)}, items: []item{stay(phone, 0, 40)}, stages: count, rivals: true, check: counted},
+		{name: "meeting/an end and its walk-in", known: before, items: []item{walkIn(0), ended(40)}, stages: enrich, faults: 1, check: people},
+		{name: "meeting/an end and a login", known: []item{walkIn(0)}, items: []item{ended(40), late[0]}, stages: []string{stage.Identify, stage.Enrich}, check: people},
 		{name: "meeting/a login and its walk-in", items: []item{walkIn(0), late[0]}, stages: []string{stage.Identify, stage.Enrich}, check: people},
 	}
 	for _, batch := range []int{1, 2} {
@@ -116,6 +148,8 @@ func histories() []history {
 			history{name: "identify/two logins" + of, known: []item{walkIn(0)}, items: []item{late[0], login(events.CRMEvents, "bob", 12)}, stages: identify, batch: batch, faults: 1, check: people},
 			history{name: "enrich/two walk-ins" + of, known: before, items: []item{walkIn(0), walkIn(90)}, stages: enrich, batch: batch, faults: 1, check: people},
 			history{name: "count/two walk-ins" + of, items: []item{enrichedAt(0), enrichedAt(90)}, stages: count, batch: batch, faults: 1, check: counted},
+			history{name: "enrich/two ends" + of, known: []item{before[0], walkIn(0)}, items: []item{ended(40), ended(52)}, stages: enrich, batch: batch, faults: 1, check: people},
+			history{name: "count/two devices" + of, items: []item{stay(phone, 0, 0), stay("tablet", 5, 0)}, stages: count, batch: batch, faults: 1, check: counted},
 			history{name: "count/two months" + of, items: []item{enrichedAt(0), enrichedAt(60 * 24 * 40)}, stages: count, batch: batch, faults: 1, check: counted},
 		)
 	}
@@ -127,7 +161,7 @@ func histories() []history {
 func meetings() []history {
 	const live, backfill = events.CRMEvents, events.CRMEventsBackfill
 	const longAgo = -50 * 24 * 60
-	people := checks((*world).checkAttribution, (*world).checkOwners)
+	people := checks((*world).checkAttribution, (*world).checkEnds, (*world).checkOwners)
 	counted := checks((*world).checkCounts, (*world).checkLastTold)
 	both, identify := []string{stage.Identify, stage.Enrich}, []string{stage.Identify}
 	at := func(all ...item) []item { return append([]item{walkIn(0)}, all...) }
@@ -145,6 +179,13 @@ func meetings() []history {
 		{name: "a merge and an older login", items: []item{merge(-30), login(backfill, ann, -60)}, later: at(), stages: identify, check: people},
 		{name: "a merge and an older deletion of whom it leads to", known: []item{login(live, ann, -60)}, items: []item{merge(-30), deletion(backfill, "anna", -20)}, later: at(), stages: identify, check: people},
 		{name: "a live login and one from the backfill", items: []item{login(live, "bob", 0), login(backfill, ann, -60)}, stages: identify, check: people},
+		{name: "a login and two ends", items: at(ended(40), login(live, ann, 10), ended(52)), stages: both, check: people},
+		{name: "two logins and an end", items: at(login(live, ann, 10), login(backfill, "bob", 9), ended(40)), stages: both, check: people},
+		{name: "an end, a merge and an older login", items: at(merge(-30), login(backfill, ann, -60), ended(40)), stages: both, check: people},
+		{name: "two devices, one after the other", items: []item{stay(phone, 0, 0), stay("tablet", 50, 0), stay(phone, 0, 40), stay("tablet", 50, 90)}, stages: []string{stage.Count}, check: counted},
+		{name: "a chain of devices", items: []item{stay(phone, 0, 20), stay("tablet", 10, 50), stay(phone, 40, 90), stay("watch", 80, 95)}, stages: []string{stage.Count}, check: counted},
+		{name: "two devices into a new month", items: []item{stay(phone, 60*24*30-430, 60*24*30-390), stay("tablet", 60*24*30-420, 60*24*30-400), stay("tablet", 60*24*30-419, 0), stay("watch", 60*24*30-391, 0)}, stages: []string{stage.Count}, check: counted},
+		{name: "devices and a base", items: []item{stay("tablet", 10, 0), base(7), stay(phone, 0, 5), stay(phone, 0, 30)}, stages: []string{stage.Count}, check: counted},
 		{name: "walk-ins of two months and a base", items: []item{enrichedAt(0), enrichedAt(90), enrichedAt(60 * 24 * 40), base(7)}, stages: []string{stage.Count}, check: counted},
 	}
 }

@@ -44,11 +44,16 @@ type script struct {
 
 // person is a device and who may log in with it.
 type person struct {
+	with       *person // who carries this device too; nil for nobody
+	stays      []span  // from when to when this device is heard
 	business   events.BusinessID
 	device     events.DeviceID
 	contacts   []events.ContactID
 	randomised bool
 }
+
+// span is a run of time.
+type span struct{ from, to time.Time }
 
 func (s *script) minutes(from, to int) time.Duration {
 	return time.Duration(from*60+s.random.IntN((to-from)*60+1)) * time.Second
@@ -59,13 +64,22 @@ func (s *script) chance(n int) bool { return s.random.IntN(n) == 0 }
 // newScript draws devices.
 func newScript(random *rand.Rand) *script {
 	s := &script{random: random, begin: epoch, ended: map[stage.CountKey]bool{}}
-	for i := range 3 + random.IntN(3) {
+	if s.chance(3) { // a midnight that ends a month
+		s.begin = time.Date(2026, time.March, 31, 22, 30, 0, 0, time.UTC)
+	}
+	n := 3 + random.IntN(3)
+	s.people = make([]person, 0, n) // people point to each other
+	for i := range n {
 		b := events.BusinessID("b0")
 		if i > 0 && s.chance(3) {
 			b = "b1"
 		}
 		p := person{business: b, device: events.DeviceID(fmt.Sprint("d", i)), randomised: s.chance(5)}
 		p.contacts = append(p.contacts, events.ContactID("c"+string(rune('0'+random.IntN(3)))), events.ContactID("x"+string(rune('0'+random.IntN(2)))))
+		if i > 0 && s.people[i-1].with == nil && !s.chance(3) {
+			p.with = &s.people[i-1]
+			p.business, p.contacts = p.with.business, p.with.contacts
+		}
 		s.people = append(s.people, p)
 	}
 	return s
@@ -97,15 +111,51 @@ func (s *script) tick(at time.Time) { s.items = append(s.items, item{at: at, tic
 
 // visits draws the sightings of one device.
 func (s *script) visits(p *person) {
+	p.stays = nil
+	if p.with != nil {
+		for _, stay := range p.with.stays {
+			s.beside(p, stay)
+		}
+		return
+	}
 	at := s.begin.Add(s.minutes(2, 30))
 	for range s.random.IntN(4) {
-		associated := s.chance(4)
-		for range 2 + s.random.IntN(3) {
-			s.sighting(p, at, associated)
-			at = at.Add(s.minutes(2, 9))
-		}
-		at = at.Add([]time.Duration{s.minutes(8, 30), s.minutes(38, 100)}[s.random.IntN(2)])
+		at = s.visit(p, at, 2+s.random.IntN(3)).Add([]time.Duration{s.minutes(8, 30), s.minutes(38, 100)}[s.random.IntN(2)])
 	}
+}
+
+// visit draws n sightings and gives when the next would be.
+func (s *script) visit(p *person, at time.Time, n int) time.Time {
+	associated, stay := s.chance(4), span{at, at}
+	for range n {
+		s.sighting(p, at, associated)
+		stay.to = at
+		at = at.Add(s.minutes(2, 9))
+	}
+	p.stays = append(p.stays, stay)
+	return at
+}
+
+// beside draws a visit of a person's other device: from before, within, at the
+// very end of, or after that of the first one.
+func (s *script) beside(p *person, stay span) {
+	at := stay.from
+	switch s.random.IntN(6) {
+	case 0:
+		return
+	case 1:
+		at = at.Add(-s.minutes(0, 8))
+	case 2:
+		at = stay.to.Add(time.Duration(s.random.IntN(5)-2) * time.Minute)
+	case 3:
+		at = stay.to.Add(s.minutes(4, 34)) // before anybody knows that the first has gone
+	default:
+		at = at.Add(time.Duration(s.random.Int64N(int64(stay.to.Sub(at) + time.Second))))
+	}
+	if n := len(p.stays); n > 0 && at.Before(p.stays[n-1].to.Add(2*time.Minute)) {
+		return
+	}
+	s.visit(p, later(at, s.begin.Add(3*time.Minute)), 3+s.random.IntN(3))
 }
 
 // sighting may come a little late, very late, or twice.
@@ -138,8 +188,13 @@ func later(a, b time.Time) time.Time {
 
 // crm draws logins, merges and deletions, live and from a backfill.
 func (s *script) crm() {
-	for range 1 + s.random.IntN(5) {
+	for i := range 1 + s.random.IntN(5) + len(s.people) {
 		p := &s.people[s.random.IntN(len(s.people))]
+		if i < len(s.people) { // both devices of a person, mostly
+			if p = &s.people[i]; p.with == nil && (i+1 == len(s.people) || s.people[i+1].with == nil) || s.chance(4) {
+				continue
+			}
+		}
 		s.told++ // no two at the same moment
 		at := s.begin.Add(s.minutes(-20, 200) + time.Duration(s.told)*time.Millisecond)
 		c := p.contacts[s.random.IntN(4)/3]
@@ -216,7 +271,7 @@ func (s *script) spoil() {
 		s.items[len(s.items)-1].record.Partition = int32(s.random.IntN(2))
 		poison = events.AheadOfClock
 	default:
-		topic := []string{events.CRMEvents, events.WalkIns, events.EnrichedWalkIns}[s.random.IntN(3)]
+		topic := []string{events.CRMEvents, events.WalkIns, events.VisitsEnded, events.EnrichedWalkIns}[s.random.IntN(4)]
 		s.add(at, topic, key, good)
 		r := &s.items[len(s.items)-1].record
 		r.Value, r.Headers = []byte{0xC3, 1, 2, 3}, []stage.Header{{Key: "trace", Value: []byte{0xff, 0}}}

@@ -25,13 +25,13 @@ var modes = []mode{
 	{"overlap", overlap},
 }
 
-func normal(w *world) { w.pump(w.script.hours(epoch), true) }
+func normal(w *world) { w.pump(w.script.hours(w.script.begin), true) }
 
 // replay sets all offsets to 0, either with all state there, in the middle of
 // the work, or with none of it: then identify goes first.
 func replay(w *world) {
 	fromNothing := w.chance(3)
-	w.pump(w.script.hours(epoch), fromNothing || w.chance(2))
+	w.pump(w.script.hours(w.script.begin), fromNothing || w.chance(2))
 	if w.failure != nil {
 		return
 	}
@@ -97,7 +97,7 @@ func (w *world) identifyFirst() {
 // recreated makes some topics anew, with people in the store: their offsets begin
 // at 0 again.
 func recreated(w *world) {
-	rest := w.half(w.script.hours(epoch))
+	rest := w.half(w.script.hours(w.script.begin))
 	if w.failure != nil {
 		return
 	}
@@ -156,7 +156,7 @@ func (s *script) again(former, next []item) []item {
 // timeJump lets everything rest until some or all that can expire has, and
 // goes on, in some seeds with a backlog from before.
 func timeJump(w *world) {
-	w.pump(w.script.hours(epoch), true)
+	w.pump(w.script.hours(w.script.begin), true)
 	if w.failure == nil && w.chance(2) {
 		w.paused[stage.Detect] = true
 		w.pump(w.script.hours(w.script.end.Add(time.Hour)), true)
@@ -193,7 +193,7 @@ func timeJump(w *world) {
 // drained, with people in the store.
 func partitionsAdded(w *world) {
 	w.infoMayBeOld = true
-	rest := w.script.hours(epoch)
+	rest := w.script.hours(w.script.begin)
 	for range 1 + w.random.IntN(2) {
 		if rest = w.half(rest); w.failure != nil {
 			return
@@ -228,7 +228,7 @@ func (w *world) addPartitions() {
 
 // baseCounts sets base counts, higher and lower, while counting goes on.
 func baseCounts(w *world) {
-	input := w.script.hours(epoch)
+	input := w.script.hours(w.script.begin)
 	for range 2 + w.random.IntN(4) {
 		p := w.script.people[w.random.IntN(len(w.script.people))]
 		at := input[w.random.IntN(len(input))].at
@@ -248,27 +248,36 @@ func (w *world) setBase(c *baseChange) {
 	w.seen.bases[c.key] = c.base
 }
 
-// deployment runs two versions at once: the one from before told counts in the
-// first version of their schema.
+// deployment runs two versions at once: the one from before counted by ids alone,
+// did not read the ends of visits, and told counts in the first version of their
+// schema. What it counted or told last is put right once the visits have ended.
 func deployment(w *world) {
-	w.deploying = true
-	w.pump(w.script.hours(epoch), false)
+	ends := stage.Enrich + "/" + events.VisitsEnded
+	w.deploying, w.paused[ends] = true, true
+	w.pump(w.script.hours(w.script.begin), false)
 	if w.failure != nil {
 		return
 	}
 	w.note("(world)", "a new version is deployed", nil)
 	w.deployed = true
 	w.pump(w.script.hours(w.script.end), true)
+	w.note("(world)", "the former version is gone, the ends of visits are read", nil)
+	w.over = true
+	for _, e := range w.envs {
+		e.dead = e.dead || e.old
+	}
+	delete(w.paused, ends)
+	w.pump(nil, w.failure == nil)
 }
 
 // environments has many of them, each soon behind the log.
 func environments(w *world) {
 	w.maxEnvs, w.coldEvery = 6, 2
-	w.pump(w.script.hours(epoch), true)
+	w.pump(w.script.hours(w.script.begin), true)
 }
 
 // overlap gives batches again, cut differently, at any time.
 func overlap(w *world) {
 	w.overlapping = true
-	w.pump(w.script.hours(epoch), true)
+	w.pump(w.script.hours(w.script.begin), true)
 }

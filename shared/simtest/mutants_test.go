@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"footfall/shared/memory"
 	"footfall/shared/stage"
 )
 
 // mutant is a broken design that the simulation must tell from the real one.
 type mutant struct {
 	name  string
-	modes []string // where it is looked for, in turn
+	modes []string // where it is looked for, in turn, or meetings
 	spoil func(w *world)
 }
 
@@ -30,7 +31,7 @@ func replaces(name string, double func(w *world, e *env) stage.Handler) func(*wo
 }
 
 var mutants = []mutant{
-	{"plain ADD", []string{"normal"}, func(w *world) { w.counts = newPlainCounts() }},
+	{"plain ADD", []string{"normal"}, countsWith((*countDouble).plainAdd)},
 	{"offset watermark", []string{"recreated", "normal"}, countsWith((*countDouble).watermark)},
 	{"marker then counter", []string{"normal"}, countsWith((*countDouble).markerThenCounter)},
 	{"marker lock", []string{"normal"}, countsWith((*countDouble).markerLock)},
@@ -40,6 +41,13 @@ var mutants = []mutant{
 	{"offset without generation", []string{"recreated"}, replaces(stage.Detect, ignoresGenerations)},
 	{"random ids", []string{"normal"}, replaces(stage.Detect, randomIDs)},
 	{"no emit on duplicate", []string{"normal"}, replaces(stage.Count, silentOnDuplicates)},
+	{"companions by order of arrival", []string{"normal"}, func(w *world) { w.counts = newFirstCome() }},
+	{"ends ignored", []string{"normal"}, replaces(stage.Enrich, endsIgnored)},
+	{"ends of stored walk-ins only", []string{"normal"}, replaces(stage.Enrich, endsAfterWalkInsOnly)},
+	{"a late attribution without its end", []string{"normal"}, replaces(stage.Identify, lateWithoutEnd)},
+	{"the first end stays", []string{"a login and two ends"}, oneEndStays(false)},
+	{"the end read last stays", []string{"a login and two ends"}, oneEndStays(true)},
+	{"a version without ends", []string{"normal"}, func(w *world) { w.counts = visitsOnly{memory.NewCounts()} }},
 	{"last-writer-wins sink", []string{"normal"}, replaces(sinkName, func(w *world, _ *env) stage.Handler { return &lastWins{sink{w}} })},
 	// What the simulation, or thinking about it, has found wrong in this code.
 	{"the total as the version", []string{"base-counts"}, replaces(stage.Count, func(_ *world, e *env) stage.Handler {
@@ -62,8 +70,7 @@ func TestMutants(t *testing.T) {
 		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
 			tried := 0
 			for _, name := range m.modes {
-				mode := modeByName(t, name)
-				seed, failure := firstFailure(t, mode, m.spoil)
+				seed, failure := firstFailure(t, runByName(t, name, m.spoil))
 				tried += int(seed) + 1
 				if failure != nil {
 					t.Logf("%s: found in seed %d of %s, the %d. tried: %v", m.name, seed, name, tried, failure)
@@ -75,23 +82,30 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-func modeByName(t *testing.T, name string) mode {
+// runByName gives how a seed of a mode or a meeting is run.
+func runByName(t *testing.T, name string, spoil func(*world)) func(seed uint64) *world {
 	t.Helper()
 	for _, m := range modes {
 		if m.name == name {
-			return m
+			return func(seed uint64) *world { return m.simulate(seed, *faultsFlag, nil, spoil) }
+		}
+	}
+	for _, h := range meetings() {
+		if h.name == name {
+			h.rivals, h.spoil = true, spoil
+			return func(seed uint64) *world { return h.run(nil, seed, nil) }
 		}
 	}
 	t.Fatalf("no mode %s", name)
-	return mode{}
+	return nil
 }
 
 // firstFailure gives the first seed that fails, and how.
-func firstFailure(t *testing.T, m mode, spoil func(*world)) (seed uint64, failure error) {
+func firstFailure(t *testing.T, run func(seed uint64) *world) (seed uint64, failure error) {
 	t.Helper()
 	bubble(t, func() {
 		for seed = range uint64(mutantSeeds) {
-			if failure = m.simulate(seed, *faultsFlag, nil, spoil).failure; failure != nil {
+			if failure = run(seed).failure; failure != nil {
 				return
 			}
 		}

@@ -36,7 +36,7 @@ func (w *world) partition(k groupKey) []stage.Record {
 
 // ready says whether the poller has a batch to give.
 func (w *world) ready(p *poller) bool {
-	return p.task == nil && !w.paused[p.key.stage] && (len(p.queue) > 0 || p.next < len(w.partition(p.key)))
+	return p.task == nil && !w.isPaused(p.key) && (len(p.queue) > 0 || p.next < len(w.partition(p.key)))
 }
 
 // poll gives the next batch to an environment, unless the fault is that the
@@ -175,12 +175,16 @@ func (w *world) has(e *env, k groupKey) bool {
 func (w *world) newEnv(name string) *env {
 	w.nextEnv++
 	e := &env{id: w.nextEnv, stage: name, infos: map[string]stage.TopicInfo{}}
-	e.old = w.deploying && (!w.deployed || w.chance(4))
+	e.old = w.deploying && (!w.deployed || !w.over && w.chance(3))
 	e.ports = &ports{w, e}
 	e.handler = w.make(e)
 	w.envs = append(w.envs, e)
 	return e
 }
+
+// isPaused says whether the mapping of a stage, or one of its topics, is switched
+// off.
+func (w *world) isPaused(k groupKey) bool { return w.paused[k.stage] || w.paused[k.stage+"/"+k.topic] }
 
 // handlerOf makes the real stage of an environment.
 func (w *world) handlerOf(e *env) stage.Handler {
@@ -194,7 +198,7 @@ func (w *world) handlerOf(e *env) stage.Handler {
 		return stage.NewEnrich(stage.EnrichDeps{Identities: p, Pending: p, Out: p})
 	case stage.Count:
 		if e.old {
-			return stage.NewCount(stage.CountDeps{Counts: p, Out: formerProducer{p}})
+			return stage.NewCount(stage.CountDeps{Counts: formerCounts{p}, Out: formerProducer{p}})
 		}
 		return stage.NewCount(stage.CountDeps{Counts: p, Out: p})
 	case sinkName:

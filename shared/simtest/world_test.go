@@ -20,7 +20,7 @@ type world struct {
 	broker     broker
 	log        stage.VisitLog
 	identities *memory.Identities
-	pending    *memory.Pending
+	pending    pendings
 	counts     stage.Counts
 	rules      func(events.BusinessID) *presence.Rules
 
@@ -45,12 +45,19 @@ type world struct {
 	maxBatch, maxEnvs, coldEvery      int
 	passUnreported, reportFirstOnly   bool
 	infoMayBeOld, deploying, deployed bool
-	paused                            map[string]bool // stages whose mappings are switched off
+	over                              bool            // the former version is gone
+	paused                            map[string]bool // stages whose mappings are switched off, or "stage/topic"
 	allKnown, overlapping, ticksFirst bool
 	maxSteps                          int
 }
 
 const sinkName = "sink"
+
+// pendings is a table of walk-ins, with what its TTL does.
+type pendings interface {
+	stage.Pending
+	Expire(now time.Time)
+}
 
 // newWorld makes an empty world with topics.
 func newWorld(seed uint64, faults int) *world {

@@ -20,9 +20,10 @@ type CountDeps struct {
 
 // NewCount makes the stage that counts how often a contact has come.
 //
-// The table remembers which walk-ins a month has counted, so one that comes
-// again adds nothing; its count is produced all the same, since the try that
-// added it may have died before it could.
+// The table keeps facts of visits, and what they come to is read off them all:
+// so it does not matter in which order they are learnt, and one that comes again
+// adds nothing. The count is produced all the same, since the try that added it
+// may have died before it could.
 func NewCount(deps CountDeps) Handler { return &count{deps} }
 
 type count struct{ deps CountDeps }
@@ -31,7 +32,7 @@ type count struct{ deps CountDeps }
 type group struct {
 	key    CountKey
 	latest events.EnrichedWalkIn
-	months map[string][]events.WalkInID
+	months map[string][]presence.Fact
 	stored []MonthCount // what the table had when it was last read
 }
 
@@ -91,16 +92,12 @@ func (c *count) setBase(ctx context.Context, key CountKey, base int64) error {
 func groupByContact(walkIns []events.EnrichedWalkIn) []*group {
 	var groups []*group
 	byKey := map[CountKey]*group{}
-	once := map[events.WalkInID]bool{}
-	for _, w := range walkIns {
-		if once[w.ID] {
-			continue
-		}
-		once[w.ID] = true
+	for i := range walkIns {
+		w := walkIns[i]
 		key := CountKey{w.Business, w.Contact}
 		g := byKey[key]
 		if g == nil {
-			g = &group{key: key, months: map[string][]events.WalkInID{}}
+			g = &group{key: key, months: map[string][]presence.Fact{}}
 			byKey[key] = g
 			groups = append(groups, g)
 		}
@@ -108,9 +105,24 @@ func groupByContact(walkIns []events.EnrichedWalkIn) []*group {
 			g.latest = w
 		}
 		month := presence.MonthOf(w.StartedAt)
-		g.months[month] = append(g.months[month], w.ID)
+		for _, f := range factsOf(&w) {
+			if !slices.Contains(g.months[month], f) {
+				g.months[month] = append(g.months[month], f)
+			}
+		}
 	}
 	return groups
+}
+
+// factsOf is what an enriched walk-in tells of its visit. That it began comes
+// first, for an end alone counts nothing.
+func factsOf(w *events.EnrichedWalkIn) []presence.Fact {
+	facts := []presence.Fact{presence.Began(string(w.ID), string(w.Device), w.StartedAt)}
+	if w.Ended {
+		last := w.StartedAt.Add(time.Duration(w.DwellMillis) * time.Millisecond)
+		facts = append(facts, presence.LastSeen(string(w.ID), last))
+	}
+	return facts
 }
 
 // countAll counts what is new in the groups and tells their counts, with out

@@ -12,6 +12,7 @@ import (
 
 	"footfall/events"
 	"footfall/shared/memory"
+	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
 
@@ -81,10 +82,47 @@ func TestEveryWalkInIsCountedOnce(t *testing.T) {
 	})
 }
 
+// A phone and a tablet of ann's in the store at once are one visit, in whatever
+// order that is learnt; what an end takes back is told with a higher version.
+func TestTwoDevicesAtOnceAreOneVisit(t *testing.T) {
+	out := &sink{}
+	h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: out})
+	tell := func(device events.DeviceID, from, to int) {
+		t.Helper()
+		at := noon.Add(time.Duration(from) * time.Minute)
+		e := &events.EnrichedWalkIn{
+			ID: events.NewWalkInID(cafe, device, at), Business: cafe, Device: device, Contact: "ann", StartedAt: at, BoundAt: at,
+		}
+		if to != 0 {
+			e.Ended, e.DwellMillis = true, int64(to-from)*60_000
+		}
+		l := &partitionLog{topic: events.EnrichedWalkIns}
+		l.put(t, events.ContactKey(cafe, "ann"), e)
+		if err := h.Handle(t.Context(), l.all()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell("tablet", 50, 0)  // counts
+	tell("phone", 0, 0)    // was there before: the tablet comes with it
+	tell("phone", 0, 40)   // but had left
+	tell("phone", 0, 40)   // which is told again
+	tell("phone", 0, 52)   // no, it had not
+	tell("phone", 100, 0)  // nobody knows yet that the tablet has left
+	tell("tablet", 50, 90) // it has
+	var got []string
+	for _, c := range counts(t, out) {
+		got = append(got, fmt.Sprintf("v%d: %d", c.Version, c.Total))
+	}
+	want := []string{"v1: 1", "v2: 1", "v3: 2", "v3: 2", "v4: 1", "v5: 1", "v6: 2"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %q\nwant %q", got, want)
+	}
+}
+
 // broken is a table that panics.
 type broken struct{ stage.Counts }
 
-func (broken) Add(context.Context, stage.CountKey, string, []events.WalkInID) error {
+func (broken) Add(context.Context, stage.CountKey, string, []presence.Fact) error {
 	panic("table is broken")
 }
 

@@ -18,7 +18,8 @@ type EnrichDeps struct {
 	Out        Producer
 }
 
-// NewEnrich makes the stage that finds whose walk-in it is.
+// NewEnrich makes the stage that finds whose walk-in it is, and tells it again
+// when its visit is over.
 //
 // A walk-in is stored first, with its contact if that is known, else as
 // pending, and then the identities are looked at again. Identify writes a
@@ -27,6 +28,11 @@ type EnrichDeps struct {
 // walk-in that has a contact keeps it, through retries and replays, whatever
 // was learnt since. Nothing that is stored keeps a walk-in from being produced
 // again.
+//
+// The end of a visit is stored with its walk-in, which it may be read before.
+// Whoever writes a contact gets the end that is stored then, and whoever writes
+// the end gets the contact: of the two the second one knows both and tells them,
+// and where it dies before it can, its retry finds them stored.
 func NewEnrich(deps EnrichDeps) Handler { return &enrich{deps} }
 
 type enrich struct{ deps EnrichDeps }
@@ -39,13 +45,16 @@ const (
 	writers = 16
 )
 
-// Handle attributes a batch of walk-ins.
+// Handle attributes a batch of walk-ins, or takes in a batch of ends.
 func (e *enrich) Handle(ctx context.Context, b Batch) error {
-	walkIns, out, err := decodeAll(Enrich, b, events.DecodeWalkIn)
-	if err != nil {
-		return err
+	var stored []Attribution
+	var out []Record
+	var err error
+	if b.Topic == events.VisitsEnded {
+		stored, out, err = e.ends(ctx, b)
+	} else {
+		stored, out, err = e.walkIns(ctx, b)
 	}
-	stored, err := e.attribute(ctx, walkIns, expiresAfter(b))
 	if err != nil {
 		return fmt.Errorf("enrich %s/%d: %w", b.Topic, b.Partition, err)
 	}
@@ -63,6 +72,56 @@ func (e *enrich) Handle(ctx context.Context, b Batch) error {
 		return fmt.Errorf("enrich %s/%d: %w", b.Topic, b.Partition, err)
 	}
 	return nil
+}
+
+// walkIns gives what is stored of a batch of walk-ins, and the dead letters.
+func (e *enrich) walkIns(ctx context.Context, b Batch) ([]Attribution, []Record, error) {
+	walkIns, dead, err := decodeAll(Enrich, b, events.DecodeWalkIn)
+	if err != nil {
+		return nil, nil, err
+	}
+	stored, err := e.attribute(ctx, walkIns, expiresAfter(b))
+	return stored, dead, err
+}
+
+// ends is walkIns for a batch of ends. Those of anonymous visits count too: a
+// randomised address may be somebody's although it did not associate this time.
+func (e *enrich) ends(ctx context.Context, b Batch) ([]Attribution, []Record, error) {
+	ended, dead, err := decodeAll(Enrich, b, events.DecodeVisitEnded)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, expires := latestEnds(ended), expiresAfter(b)
+	err = each(ctx, len(all), func(ctx context.Context, i int) (err error) {
+		all[i], err = e.deps.Pending.End(ctx, all[i], expires)
+		return err
+	})
+	return all, dead, err
+}
+
+// latestEnds folds ends, of each visit the latest. Those of no customer's device
+// have no walk-in.
+func latestEnds(ended []events.VisitEnded) []Attribution {
+	var all []Attribution
+	at := map[events.WalkInID]int{}
+	for i := range ended {
+		v := &ended[i]
+		if v.Resident {
+			continue
+		}
+		n, ok := at[v.ID]
+		if !ok {
+			n = len(all)
+			at[v.ID] = n
+			all = append(all, Attribution{WalkIn: events.WalkIn{
+				ID: v.ID, Business: v.Business, Device: v.Device, StartedAt: v.StartedAt,
+			}})
+		}
+		if v.LastSeenAt.After(all[n].LastSeen) {
+			all[n].LastSeen = v.LastSeenAt
+		}
+	}
+	return all
 }
 
 func (e *enrich) attribute(ctx context.Context, walkIns []events.WalkIn, expires time.Time) ([]Attribution, error) {
@@ -131,7 +190,7 @@ func (e *enrich) lookAgain(ctx context.Context, all []Attribution) error {
 	})
 }
 
-// expiresAfter is when what a batch of walk-ins left may go.
+// expiresAfter is when what a batch left may go.
 func expiresAfter(b Batch) time.Time {
 	return b.Records[len(b.Records)-1].Timestamp.Add(attributionRetention)
 }
@@ -139,10 +198,14 @@ func expiresAfter(b Batch) time.Time {
 // enriched makes the record of a walk-in that has a contact.
 func enriched(a *Attribution) (Record, error) {
 	w := &a.WalkIn
-	r, err := encoded(events.EnrichedWalkIns, events.ContactKey(w.Business, a.Contact), &events.EnrichedWalkIn{
+	told := events.EnrichedWalkIn{
 		ID: w.ID, Business: w.Business, Device: w.Device, Contact: a.Contact,
 		StartedAt: w.StartedAt, BoundAt: a.BoundAt, Late: a.BoundAt.After(w.StartedAt),
-	})
+	}
+	if !a.LastSeen.IsZero() {
+		told.Ended, told.DwellMillis = true, max(0, a.LastSeen.Sub(w.StartedAt).Milliseconds())
+	}
+	r, err := encoded(events.EnrichedWalkIns, events.ContactKey(w.Business, a.Contact), &told)
 	if err != nil {
 		return Record{}, fmt.Errorf("enriched walk-in %s: %w", w.ID, err)
 	}

@@ -110,7 +110,10 @@ func Pipeline() Graph {
 			},
 			{
 				Name: Enrich, Does: "finds whose walk-in it is, or keeps it until a login tells",
-				Reads:  []Mapping{{events.WalkIns, 500, 0, retries, true}},
+				Reads: []Mapping{
+					{events.WalkIns, 500, 0, retries, true},
+					{events.VisitsEnded, 1000, time.Second, retries, true},
+				},
 				Writes: []string{events.EnrichedWalkIns},
 				Tables: []string{IdentitiesTable, PendingTable}, Timeout: time.Minute, MemoryMB: 512,
 			},

@@ -332,3 +332,76 @@ func handleAll(t *testing.T, h stage.Handler, l *partitionLog) {
 		t.Fatal(err)
 	}
 }
+
+func endsAt(t rapid.TB, device events.DeviceID, start time.Time, stays ...time.Duration) *partitionLog {
+	t.Helper()
+	l := &partitionLog{topic: events.VisitsEnded}
+	for _, stay := range stays {
+		l.put(t, events.DeviceKey(cafe, device), &events.VisitEnded{
+			ID: events.NewWalkInID(cafe, device, start), Business: cafe, Device: device,
+			StartedAt: start, LastSeenAt: start.Add(stay), DwellMillis: stay.Milliseconds(), Resident: device == "till",
+			Anonymous: device == "phone", // its address is randomised, and somebody's all the same
+		})
+	}
+	return l
+}
+
+// Whichever of a walk-in, a login and the end of the visit comes first, the last
+// word is whose it was and how long it lasted.
+func TestTheEndIsToldWithItsWalkIn(t *testing.T) {
+	const hour, shorter = time.Hour, 40 * time.Minute
+	for _, order := range []string{"wle", "wel", "lwe", "lew", "ewl", "elw"} {
+		p := newPeople()
+		for _, step := range order {
+			var err error
+			switch step {
+			case 'w':
+				err = p.enrich().Handle(t.Context(), walkInsAt(t, "phone", noon).all())
+			case 'l':
+				err = p.identify().Handle(t.Context(), crm(t, events.CRMEvents, login("phone", "ann", noon.Add(10*time.Minute))).all())
+			case 'e':
+				err = p.enrich().Handle(t.Context(), endsAt(t, "phone", noon, shorter, hour, shorter).all())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := decodeRecords(t, p.out.on(events.EnrichedWalkIns), events.DecodeEnrichedWalkIn)
+		if len(all) == 0 {
+			t.Fatalf("%s: nothing told", order)
+		}
+		if last := all[len(all)-1]; last.Contact != "ann" || !last.Ended || last.DwellMillis != hour.Milliseconds() {
+			t.Errorf("%s: told at last %+v, want ann for an hour", order, last)
+		}
+	}
+}
+
+// ends counts the calls of End.
+type ends struct {
+	stage.Pending
+	calls int
+}
+
+func (e *ends) End(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
+	e.calls++
+	return e.Pending.End(ctx, a, expires)
+}
+
+// Ends of a visit cost one call in a batch, those of what is no customer's none.
+func TestEndsAreFolded(t *testing.T) {
+	p := newPeople()
+	counted := &ends{Pending: p.pending}
+	p.pending = counted
+	l := endsAt(t, "phone", noon, time.Hour, 2*time.Hour, time.Minute)
+	l.records = append(l.records, endsAt(t, "till", noon, time.Hour).records...)
+	l.raw([]byte("cafe/phone"), nil)
+	if err := p.enrich().Handle(t.Context(), l.all()); err != nil {
+		t.Fatal(err)
+	}
+	if counted.calls != 1 {
+		t.Errorf("%d calls, want 1", counted.calls)
+	}
+	if dead := p.out.on(events.VisitsEnded + "-dead-letters"); len(dead) != 1 {
+		t.Errorf("%d dead letters, want that of the null", len(dead))
+	}
+}

@@ -172,6 +172,9 @@ type Attribution struct {
 	WalkIn  events.WalkIn
 	Contact events.ContactID // "" while pending
 	BoundAt time.Time        // of the binding that decided; zero while pending
+	// LastSeen is when the device was last seen, once the visit is over; zero
+	// before.
+	LastSeen time.Time
 }
 
 // Pending keeps walk-ins by device until their contact is known, and from then
@@ -183,6 +186,12 @@ type Pending interface {
 	// Resolve MUST set the contact only where none is set, and gives what is
 	// stored then. The walk-in must have been stored.
 	Resolve(ctx context.Context, a Attribution) (Attribution, error)
+	// End notes when the visit's device was last seen, where nothing later is
+	// noted, and gives what is stored then. It MUST store the walk-in without a
+	// contact where it was not stored, since its end may be read before it is, and
+	// of it what names it and its start; it never stores a contact. It and the others MUST change one walk-in one after
+	// the other, so that of an end and a contact whoever comes second gives both.
+	End(ctx context.Context, a Attribution, expires time.Time) (Attribution, error)
 	// OfDevice gives the walk-ins of a device that started at from or later, in
 	// the order of their start.
 	OfDevice(ctx context.Context, key IdentityKey, from time.Time) ([]Attribution, error)
@@ -198,23 +207,38 @@ type CountKey struct {
 // base.
 type MonthCount struct {
 	Month string // "2026-11" in UTC, "" for the base
+	// Total is the base, or what the visits of the month come to given the facts
+	// of all months; see SetTotals.
 	Total int64
-	// Version is higher after every change of this part. That of a month is its
-	// total, for ids never leave it; a base has one of its own, as it may be
-	// lowered.
+	// Version is higher after every change of this part. That of a month is the
+	// number of its facts, which never leave it; a base has one of its own.
 	Version int64
+	Facts   []presence.Fact // of a month, each once, in no order
 }
 
-// Counts keeps, per contact and month, how many walk-ins there were and which,
-// and what had been counted before.
+// SetTotals sets totals and versions of the months from the facts of all parts.
+func SetTotals(parts []MonthCount) {
+	facts := make([][]presence.Fact, len(parts))
+	for i := range parts {
+		facts[i] = parts[i].Facts
+	}
+	for i, n := range presence.CountVisits(facts) {
+		if parts[i].Month != "" {
+			parts[i].Total, parts[i].Version = n, int64(len(facts[i]))
+		}
+	}
+}
+
+// Counts keeps, per contact and month, what is known of its visits, and what had
+// been counted before.
 type Counts interface {
-	// Add counts ids in month, each of them once for ever: an id that the month
-	// holds already adds nothing. ids has no duplicates. It answers when all of
-	// ids are counted.
-	Add(ctx context.Context, key CountKey, month string, ids []events.WalkInID) error
-	// Get gives the base count (month ""), where one was set, and the count of
-	// every month in ascending order. Each part is as it was after every write
-	// that was answered before; together they are no snapshot.
+	// Add adds facts to those of month, whatever is there: one that the month
+	// holds already changes nothing. facts has no duplicates. It answers when all
+	// of them are stored; where it fails some may be, the first ones first.
+	Add(ctx context.Context, key CountKey, month string, facts []presence.Fact) error
+	// Get gives the base count (month ""), where one was set, and every month in
+	// ascending order, as SetTotals leaves them. Each part is as it was after
+	// every write that was answered before; together they are no snapshot.
 	Get(ctx context.Context, key CountKey) ([]MonthCount, error)
 	// SetBase sets what had been counted before the first month that is kept.
 	// It MUST store base only if the base's version is still version, 0 where

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"footfall/events"
+	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
 
@@ -15,13 +15,15 @@ import (
 func Counts(t *testing.T, open func(*testing.T) stage.Counts) {
 	for name, test := range map[string]func(*testing.T, stage.Counts){
 		"a contact who never came":                countsNone,
-		"ids are counted once":                    countsOnce,
-		"no ids count nothing":                    countsNoIDs,
+		"facts are kept once":                     countsOnce,
+		"no facts change nothing":                 countsNoFacts,
+		"facts come back exactly":                 countsRoundTrip,
+		"two devices at once are one visit":       countsCompanions,
 		"months are apart and in order":           countsMonths,
-		"a thousand ids at once":                  countsMany,
+		"more facts than an item holds":           countsMany,
 		"contacts do not mix":                     countsNames,
-		"racing adds of the same ids":             countsRaceSame,
-		"racing adds of overlapping ids":          countsRaceOverlap,
+		"racing adds of the same facts":           countsRaceSame,
+		"racing adds of overlapping facts":        countsRaceOverlap,
 		"an add that was cut short is repeated":   countsCutShort,
 		"a month that is none is refused":         countsBadMonth,
 		"a context that is done stops every call": countsContext,
@@ -55,25 +57,31 @@ func BaseCount(t *testing.T, s stage.Counts) {
 
 var anna = stage.CountKey{Business: "shop", Contact: "anna"}
 
-// walkInIDs gives the ids from (inclusive) to to (exclusive).
-func walkInIDs(from, to int) []events.WalkInID {
-	var ids []events.WalkInID
+// began is the fact of the nth visit, all of one device, so that each counts.
+func began(n int) presence.Fact {
+	return presence.Began(string(walkInID(n)), "phone", noon)
+}
+
+// visits gives the facts from (inclusive) to to (exclusive).
+func visits(from, to int) []presence.Fact {
+	var facts []presence.Fact
 	for n := from; n < to; n++ {
-		ids = append(ids, walkInID(n))
+		facts = append(facts, began(n))
 	}
-	return ids
+	return facts
 }
 
 func add(t *testing.T, s stage.Counts, key stage.CountKey, month string, ns ...int) {
 	t.Helper()
-	var ids []events.WalkInID
+	var facts []presence.Fact
 	for _, n := range ns {
-		ids = append(ids, walkInID(n))
+		facts = append(facts, began(n))
 	}
-	noError(t, s.Add(t.Context(), key, month, ids))
+	noError(t, s.Add(t.Context(), key, month, facts))
 }
 
-// wantCounts takes the version of a month from its total.
+// wantCounts takes the version of a month from its total, which is the number of
+// its facts where none is of an end.
 func wantCounts(t *testing.T, s stage.Counts, key stage.CountKey, want ...stage.MonthCount) {
 	t.Helper()
 	want = slices.Clone(want)
@@ -84,7 +92,10 @@ func wantCounts(t *testing.T, s stage.Counts, key stage.CountKey, want ...stage.
 	}
 	got, err := s.Get(t.Context(), key)
 	noError(t, err)
-	if !slices.Equal(got, want) {
+	same := func(a, b stage.MonthCount) bool {
+		return a.Month == b.Month && a.Total == b.Total && a.Version == b.Version
+	}
+	if !slices.EqualFunc(got, want, same) {
 		t.Errorf("%v: got %v, want %v", key, got, want)
 	}
 }
@@ -111,18 +122,61 @@ func countsOnce(t *testing.T, s stage.Counts) {
 	}
 }
 
-func countsNoIDs(t *testing.T, s stage.Counts) {
+func countsNoFacts(t *testing.T, s stage.Counts) {
 	add(t, s, anna, "2026-11")
 	wantCounts(t, s, anna)
 }
 
-// An id belongs to the month of its walk-in, so the same id in two months is the
-// caller's mistake; the months are apart all the same.
+// Every form of a fact, one that tells only of an end among them, is what it was.
+func countsRoundTrip(t *testing.T, s stage.Counts) {
+	id := string(walkInID(1))
+	want := []presence.Fact{
+		{Visit: string(walkInID(0))}, // of the time when a count knew ids alone
+		presence.Began(id, "phone", noon), presence.Began(string(walkInID(2)), "店/#", time.Date(2099, 12, 31, 23, 59, 0, 0, time.UTC)),
+		presence.LastSeen(id, later(90)), presence.LastSeen(id, later(30)),
+	}
+	noError(t, s.Add(t.Context(), anna, "2026-11", want))
+	got, err := s.Get(t.Context(), anna)
+	noError(t, err)
+	if len(got) != 1 || len(got[0].Facts) != len(want) || got[0].Version != int64(len(want)) {
+		t.Fatalf("got %+v, want %+v", got, want)
+	}
+	for _, f := range want {
+		if !slices.Contains(got[0].Facts, f) {
+			t.Errorf("%+v is missing from %+v", f, got[0].Facts)
+		}
+	}
+}
+
+// What a month comes to depends on the facts of others.
+func countsCompanions(t *testing.T, s stage.Counts) {
+	midnight := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	tablet := presence.Began(string(walkInID(2)), "tablet", midnight.Add(time.Minute))
+	noError(t, s.Add(t.Context(), anna, "2026-12", []presence.Fact{tablet}))
+	wantCounts(t, s, anna, stage.MonthCount{Month: "2026-12", Total: 1})
+	noError(t, s.Add(t.Context(), anna, "2026-11", []presence.Fact{presence.Began(string(walkInID(1)), "phone", midnight.Add(-time.Hour))}))
+	check := func(wanted ...stage.MonthCount) {
+		t.Helper()
+		got, err := s.Get(t.Context(), anna)
+		noError(t, err)
+		for i, m := range got {
+			if m.Month != wanted[i].Month || m.Total != wanted[i].Total || m.Version != wanted[i].Version {
+				t.Errorf("got %+v, want %+v", got, wanted)
+			}
+		}
+	}
+	check(stage.MonthCount{Month: "2026-11", Total: 1, Version: 1}, stage.MonthCount{Month: "2026-12", Total: 0, Version: 1})
+	noError(t, s.Add(t.Context(), anna, "2026-11", []presence.Fact{presence.LastSeen(string(walkInID(1)), midnight.Add(-5*time.Minute))}))
+	check(stage.MonthCount{Month: "2026-11", Total: 1, Version: 2}, stage.MonthCount{Month: "2026-12", Total: 1, Version: 1})
+}
+
+// A fact belongs to the month of its walk-in. One in two months is the caller's
+// mistake: a visit counts in the first of them.
 func countsMonths(t *testing.T, s stage.Counts) {
 	add(t, s, anna, "2026-11", 1, 2)
 	add(t, s, anna, "2026-02", 3)
 	add(t, s, anna, "2025-12", 4, 5, 6)
-	add(t, s, anna, "2026-12", 1) // known in November only
+	add(t, s, anna, "2026-12", 7)
 	wantCounts(t, s, anna,
 		stage.MonthCount{Month: "2025-12", Total: 3},
 		stage.MonthCount{Month: "2026-02", Total: 1},
@@ -130,13 +184,13 @@ func countsMonths(t *testing.T, s stage.Counts) {
 		stage.MonthCount{Month: "2026-12", Total: 1})
 }
 
-// More ids than one update takes, and then a call of which about half are known,
-// scattered over its updates.
+// More facts than one update or one item takes, and then known ones among new
+// ones, which end up in two items.
 func countsMany(t *testing.T, s stage.Counts) {
-	noError(t, s.Add(t.Context(), anna, "2026-11", walkInIDs(0, 1000)))
-	wantCounts(t, s, anna, stage.MonthCount{Month: "2026-11", Total: 1000})
-	noError(t, s.Add(t.Context(), anna, "2026-11", walkInIDs(500, 1030)))
-	wantCounts(t, s, anna, stage.MonthCount{Month: "2026-11", Total: 1030})
+	noError(t, s.Add(t.Context(), anna, "2026-11", visits(0, 9000)))
+	wantCounts(t, s, anna, stage.MonthCount{Month: "2026-11", Total: 9000})
+	noError(t, s.Add(t.Context(), anna, "2026-11", visits(3500, 9030)))
+	wantCounts(t, s, anna, stage.MonthCount{Month: "2026-11", Total: 9030})
 }
 
 func countsNames(t *testing.T, s stage.Counts) {
@@ -144,8 +198,8 @@ func countsNames(t *testing.T, s stage.Counts) {
 		{Business: "shop", Contact: "a"}, {Business: "shop", Contact: "a/b"}, {Business: "shop", Contact: "ab"},
 		{Business: "sho", Contact: "a"}, {Business: "店", Contact: "caf\u00e9"}, {Business: "店", Contact: "cafe\u0301"},
 	}
-	for n, key := range keys { // the same ids everywhere
-		noError(t, s.Add(t.Context(), key, "2026-11", walkInIDs(0, n+1)))
+	for n, key := range keys { // the same visits everywhere
+		noError(t, s.Add(t.Context(), key, "2026-11", visits(0, n+1)))
 	}
 	for n, key := range keys {
 		wantCounts(t, s, key, stage.MonthCount{Month: "2026-11", Total: int64(n + 1)})
@@ -156,7 +210,7 @@ func countsNames(t *testing.T, s stage.Counts) {
 func countsRaceSame(t *testing.T, s stage.Counts) {
 	for n := range 5 {
 		for _, err := range race(func(int) error {
-			return s.Add(t.Context(), anna, "2026-11", []events.WalkInID{walkInID(n)})
+			return s.Add(t.Context(), anna, "2026-11", visits(n, n+1))
 		}) {
 			noError(t, err)
 		}
@@ -164,11 +218,11 @@ func countsRaceSame(t *testing.T, s stage.Counts) {
 	}
 }
 
-// countsRaceOverlap has each writer add a run of ids that others add as well,
-// in several updates. Together they are the ids 0 to 69+10*(writers-1).
+// countsRaceOverlap has each writer add a run of facts that others add as
+// well. Together they are the visits 0 to 69+10*(writers-1).
 func countsRaceOverlap(t *testing.T, s stage.Counts) {
 	for _, err := range race(func(w int) error {
-		return s.Add(t.Context(), anna, "2026-11", walkInIDs(w*10, w*10+70))
+		return s.Add(t.Context(), anna, "2026-11", visits(w*10, w*10+70))
 	}) {
 		noError(t, err)
 	}
@@ -180,7 +234,7 @@ func countsRaceOverlap(t *testing.T, s stage.Counts) {
 func countsCutShort(t *testing.T, s stage.Counts) {
 	for patience := 500 * time.Microsecond; ; patience = patience * 3 / 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		err := s.Add(ctx, anna, "2026-11", walkInIDs(0, 200))
+		err := s.Add(ctx, anna, "2026-11", visits(0, 200))
 		cancel()
 		if err == nil {
 			break
@@ -195,7 +249,7 @@ func countsCutShort(t *testing.T, s stage.Counts) {
 // The base count stands beside the months; no month may be mistaken for it.
 func countsBadMonth(t *testing.T, s stage.Counts) {
 	for _, month := range []string{"", "base", "2026", "2026-13", "2026-11-20", "26-11"} {
-		if err := s.Add(t.Context(), anna, month, walkInIDs(0, 1)); err == nil {
+		if err := s.Add(t.Context(), anna, month, visits(0, 1)); err == nil {
 			t.Errorf("month %q is taken", month)
 		}
 	}
@@ -203,7 +257,7 @@ func countsBadMonth(t *testing.T, s stage.Counts) {
 }
 
 func countsContext(t *testing.T, s stage.Counts) {
-	wantCanceled(t, s.Add(canceled(), anna, "2026-11", walkInIDs(0, 3)))
+	wantCanceled(t, s.Add(canceled(), anna, "2026-11", visits(0, 3)))
 	_, err := s.Get(canceled(), anna)
 	wantCanceled(t, err)
 	wantCounts(t, s, anna)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,10 @@ func Pending(t *testing.T, open func(*testing.T) stage.Pending) {
 		"a device's walk-ins of more than 1 MB":      pendingPaging,
 		"devices do not mix":                         pendingNames,
 		"times are kept to the millisecond":          pendingTimes,
+		"the end of a walk-in is kept with it":       pendingEnd,
+		"an end may come before its walk-in":         pendingEndFirst,
+		"the latest end stays":                       pendingEndTwice,
+		"of an end and a contact one sees the other": pendingRaceEnd,
 		"racing puts agree":                          pendingRacePut,
 		"racing resolves agree":                      pendingRaceResolve,
 		"an expired walk-in is still there for days": pendingExpired,
@@ -223,6 +228,80 @@ func pendingTimes(t *testing.T, s stage.Pending) {
 	resolve(t, s, precise, cut)
 	// What starts within a millisecond is found from there on.
 	wantWalkIns(t, s, shopDevice, precise.WalkIn.StartedAt, cut)
+}
+
+// ended gives a with an end, n minutes after noon.
+func ended(a stage.Attribution, n int) stage.Attribution {
+	a.LastSeen = later(n)
+	return a
+}
+
+func end(t *testing.T, s stage.Pending, a, want stage.Attribution) {
+	t.Helper()
+	got, err := s.End(t.Context(), a, later(60*24))
+	noError(t, err)
+	if got != want {
+		t.Errorf("End gives\n%+v, want\n%+v", got, want)
+	}
+}
+
+func pendingEnd(t *testing.T, s stage.Pending) {
+	putNew(t, s, walkIn(0), walkIn(0))
+	bare := walkIn(0)
+	bare.WalkIn.ConfirmedAt = time.Time{} // an end does not know of it
+	end(t, s, ended(bare, 40), ended(walkIn(0), 40))
+	resolve(t, s, of(walkIn(0), "anna"), ended(of(walkIn(0), "anna"), 40))
+	putNew(t, s, walkIn(0), ended(of(walkIn(0), "anna"), 40))
+	putNew(t, s, of(walkIn(1), "ben"), of(walkIn(1), "ben"))
+	end(t, s, ended(of(walkIn(1), "carl"), 50), ended(of(walkIn(1), "ben"), 50)) // whose it is an end does not say
+	wantWalkIns(t, s, shopDevice, noon, ended(of(walkIn(0), "anna"), 40), ended(of(walkIn(1), "ben"), 50))
+}
+
+// Ends and walk-ins are on two topics. What the end made is a walk-in that has no
+// contact, which a login may give it.
+func pendingEndFirst(t *testing.T, s stage.Pending) {
+	bare := walkIn(0)
+	bare.WalkIn.ConfirmedAt = time.Time{}
+	end(t, s, ended(of(bare, "carl"), 40), ended(bare, 40))
+	wantWalkIns(t, s, shopDevice, noon, ended(bare, 40))
+	putNew(t, s, of(walkIn(0), "anna"), ended(bare, 40))
+	resolve(t, s, of(walkIn(0), "anna"), ended(of(bare, "anna"), 40))
+	if got, err := s.End(canceled(), ended(walkIn(3), 9), later(60)); err == nil {
+		t.Errorf("an end whose context is done gives %+v", got)
+	}
+	wantWalkIns(t, s, shopDevice, noon, ended(of(bare, "anna"), 40))
+}
+
+func pendingEndTwice(t *testing.T, s stage.Pending) {
+	putNew(t, s, walkIn(0), walkIn(0))
+	for _, c := range [][2]int{{40, 40}, {40, 40}, {30, 40}, {52, 52}, {40, 52}} {
+		end(t, s, ended(walkIn(0), c[0]), ended(walkIn(0), c[1]))
+	}
+}
+
+// Enrich stores an end while identify finds the contact: whoever is second has
+// both, and tells them.
+func pendingRaceEnd(t *testing.T, s stage.Pending) {
+	for n := range 10 {
+		got := make([]stage.Attribution, writers)
+		for _, err := range race(func(w int) (err error) {
+			a := ended(of(walkIn(n), "anna"), n+40)
+			switch w % 2 {
+			case 0:
+				got[w], err = s.End(t.Context(), a, later(60*24))
+			default:
+				if _, err = s.PutNew(t.Context(), walkIn(n), later(60*24)); err == nil {
+					got[w], err = s.Resolve(t.Context(), a)
+				}
+			}
+			return err
+		}) {
+			noError(t, err)
+		}
+		if !slices.ContainsFunc(got, func(a stage.Attribution) bool { return a.Contact == "anna" && a.LastSeen.Equal(later(n+40)) }) {
+			t.Errorf("nobody saw both: %+v", got)
+		}
+	}
 }
 
 // Two deliveries of one walk-in, of which one already knows the contact.

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -113,20 +114,70 @@ func Whose(device string, start time.Time, crm []CRM) (contact string, late bool
 	return "", false
 }
 
+// Stay is a visit of a device of some contact.
+type Stay struct {
+	ID, Device  string
+	Start, Last time.Time // Last is zero where nobody knows that it is over
+	Always      bool      // it counts whatever else there is
+}
+
+// Companion says whether a stay is one visit with another of the same contact:
+// another device was in the store already when this one came. Times are read on
+// the grid; of two that came in the same step the first by its id counts.
+func Companion(s Stay, all []Stay) bool {
+	return slices.ContainsFunc(all, func(o Stay) bool {
+		last := o.Last
+		if last.IsZero() {
+			last = o.Start.Add(24 * time.Hour)
+		}
+		came, other, left := number(presence.InstantOf(s.Start)), number(presence.InstantOf(o.Start)), number(presence.InstantOf(last))
+		before := other < came || other == came && o.ID < s.ID
+		return o.Device != s.Device && before && came <= left
+	})
+}
+
+// Count gives how many of a contact's stays count, by month.
+func Count(all []Stay) map[string]int {
+	months := map[string]int{}
+	for _, s := range all {
+		if s.Always || !Companion(s, all) {
+			months[presence.MonthOf(s.Start)]++
+		}
+	}
+	return months
+}
+
 // Expected is what a run must have told.
 type Expected struct {
 	WalkIns  int
-	Late     int            // sightings too late to count
-	Enriched int            // walk-ins of a contact
-	Counts   map[string]int // walk-ins by "business/contact"
+	Late     int               // sightings too late to count
+	Enriched int               // walk-ins of a contact
+	Stays    map[string][]Stay // by "business/contact", what its devices did in all partitions
+}
+
+// Take adds a walk-in of a contact.
+func (e *Expected) Take(contact string, s Stay) {
+	if e.Stays == nil {
+		e.Stays = map[string][]Stay{}
+	}
+	e.Enriched++
+	e.Stays[contact] = append(e.Stays[contact], s)
+}
+
+// Counts gives how often each contact has come, once all is taken in.
+func (e *Expected) Counts() map[string]int {
+	counts := map[string]int{}
+	for contact, stays := range e.Stays {
+		for _, n := range Count(stays) {
+			counts[contact] += n
+		}
+	}
+	return counts
 }
 
 // Add takes in one partition of sightings, given all CRM events. Both are as
 // the topics hold them, so a login is among the sightings too.
 func (e *Expected) Add(partition []Heard, crm []CRM, r presence.Rules) {
-	if e.Counts == nil {
-		e.Counts = map[string]int{}
-	}
 	crm = slices.Clone(crm)
 	slices.SortStableFunc(crm, func(a, b CRM) int { return a.At.Compare(b.At) })
 	visits, late := VisitsOf(partition, r)
@@ -141,9 +192,9 @@ func (e *Expected) Add(partition []Heard, crm []CRM, r presence.Rules) {
 				continue
 			}
 			e.WalkIns++
-			if contact, _ := Whose(device, v.Start.Time(), mine); contact != "" {
-				e.Enriched++
-				e.Counts[contact]++
+			start := v.Start.Time()
+			if contact, _ := Whose(device, start, mine); contact != "" {
+				e.Take(contact, Stay{fmt.Sprint(device, start), device, start, v.Last.Time(), false})
 			}
 		}
 	}

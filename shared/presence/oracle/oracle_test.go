@@ -69,7 +69,7 @@ func TestExpectCountsByContact(t *testing.T) {
 	var got oracle.Expected
 	got.Add(partition, crm, presence.DefaultRules())
 	want := map[string]int{"b/ann": 1, "b/anna": 1, "b/bob": 1}
-	if got.WalkIns != 3 || got.Enriched != 3 || !maps.Equal(got.Counts, want) {
+	if got.WalkIns != 3 || got.Enriched != 3 || !maps.Equal(got.Counts(), want) {
 		t.Errorf("expected %+v, want three walk-ins by %v", got, want)
 	}
 }

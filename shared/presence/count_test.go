@@ -1,0 +1,175 @@
+package presence_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"footfall/shared/presence"
+	"footfall/shared/presence/oracle"
+)
+
+// stays reads "A 0-40" as a stay of device A in minutes after noon, "A 0-" as one
+// that may go on; the nth has the id n.
+func stays(t *testing.T, text string) []oracle.Stay {
+	t.Helper()
+	base := time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
+	var all []oracle.Stay
+	for i, one := range strings.Split(text, ", ") {
+		var device string
+		var from, to int
+		n, err := fmt.Sscanf(strings.ReplaceAll(one, "-", " "), "%s %d %d", &device, &from, &to)
+		if n < 2 {
+			t.Fatalf("%q: %v", one, err)
+		}
+		s := oracle.Stay{ID: fmt.Sprint(i), Device: device, Start: base.Add(time.Duration(from) * time.Minute)}
+		if n == 3 {
+			s.Last = base.Add(time.Duration(to) * time.Minute)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// factsOf gives the facts of stays, by month.
+func factsOf(all []oracle.Stay) (parts [][]presence.Fact, months []string) {
+	for _, s := range all {
+		month := presence.MonthOf(s.Start)
+		i := slices.Index(months, month)
+		if i < 0 {
+			i = len(months)
+			months, parts = append(months, month), append(parts, nil)
+		}
+		if s.Always {
+			parts[i] = append(parts[i], presence.Fact{Visit: s.ID})
+		}
+		parts[i] = append(parts[i], presence.Began(s.ID, s.Device, s.Start))
+		if !s.Last.IsZero() {
+			parts[i] = append(parts[i], presence.LastSeen(s.ID, s.Last))
+		}
+	}
+	return parts, months
+}
+
+func TestCountVisits(t *testing.T) {
+	for _, c := range []struct {
+		name, stays string
+		want        []int64 // by month
+	}{
+		{"one device after the other", "A 0-20, B 30-50", []int64{2}},
+		{"overlapping", "A 0-20, B 10-50", []int64{1}},
+		{"nested", "A 0-90, B 10-20, B 60-70", []int64{1}},
+		{"touching in a step", "A 0-20, B 21-50", []int64{1}},
+		{"a step apart", "A 0-20, B 22-50", []int64{2}},
+		{"together", "A 0-20, B 1-10", []int64{1}},
+		{"a chain", "A 0-20, B 10-50, A 40-70, B 60-80", []int64{1}},
+		{"a chain of three devices, the longest first", "A 0-100, B 10-20, C 90-120, B 110-130", []int64{1}},
+		{"one device coming back while it may go on", "A 0-, A 100-110", []int64{2}},
+		{"another while it may go on", "A 0-, B 600-610", []int64{1}},
+		{"not for ever", "A 0-, B 1442-1450", []int64{1, 1}},
+		{"though known to be longer", "A 0-1500, B 1442-1450", []int64{1, 0}},
+		{"past midnight into a month", "A 700-760, B 730-740, B 800-810", []int64{1, 1}},
+	} {
+		parts, _ := factsOf(stays(t, c.stays))
+		if got := presence.CountVisits(parts); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %s comes to %v, want %v", c.name, c.stays, got, c.want)
+		}
+	}
+}
+
+func TestWhatWasCountedByItsIDStaysCounted(t *testing.T) {
+	old := func(ids ...string) []presence.Fact {
+		var all []presence.Fact
+		for _, id := range ids {
+			all = append(all, presence.Fact{Visit: id})
+		}
+		return all
+	}
+	all := stays(t, "A 0-40, B 10-20, C 15-60")
+	parts, _ := factsOf(all)
+	for _, c := range []struct {
+		ids  []string
+		want int64
+	}{{nil, 1}, {[]string{"0"}, 1}, {[]string{"1"}, 2}, {[]string{"0", "1", "2"}, 3}, {[]string{"x", "y"}, 3}} {
+		if got := presence.CountVisits([][]presence.Fact{append(old(c.ids...), parts[0]...)}); got[0] != c.want {
+			t.Errorf("with %v counted before: %d, want %d", c.ids, got[0], c.want)
+		}
+	}
+	if got := presence.CountVisits([][]presence.Fact{{presence.LastSeen("z", all[0].Start)}}); got[0] != 0 {
+		t.Errorf("an end alone counts %d", got[0])
+	}
+}
+
+// The total is that of the rule read slowly; facts may come in any order, any
+// number of times, spread over parts in any way; and where every end is known it
+// is the number of separate heaps of stays.
+func TestCountVisitsIsTheRule(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var all []oracle.Stay
+		ended := true
+		base := time.Date(2026, 3, 31, 22, 0, 0, 0, time.UTC)
+		for d := range rapid.IntRange(1, 4).Draw(t, "devices") {
+			at := base
+			for range rapid.IntRange(0, 4).Draw(t, "visits") {
+				at = at.Add(time.Duration(rapid.IntRange(3, 90).Draw(t, "pause")) * time.Minute)
+				s := oracle.Stay{ID: fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "name"), len(all)), Device: fmt.Sprint(d), Start: at}
+				at = at.Add(time.Duration(rapid.IntRange(0, 60).Draw(t, "dwell")) * time.Minute)
+				if s.Last = at; rapid.IntRange(0, 5).Draw(t, "open") == 0 {
+					s.Last, ended = time.Time{}, false
+				}
+				if s.Always = rapid.IntRange(0, 7).Draw(t, "before") == 0; s.Always {
+					ended = false
+				}
+				all = append(all, s)
+			}
+		}
+		parts, months := factsOf(all)
+		want := oracle.Count(all)
+		got := presence.CountVisits(parts)
+		sum := 0
+		for i, month := range months {
+			if int(got[i]) != want[month] {
+				t.Fatalf("%v come to %d in %s, want %d", all, got[i], month, want[month])
+			}
+			sum += want[month]
+		}
+		if n := heaps(all); ended && sum != n {
+			t.Fatalf("%v come to %d, want %d", all, sum, n)
+		}
+		for i := range parts {
+			again := rapid.Permutation(append(slices.Clone(parts[i]), parts[i]...)).Draw(t, "order")
+			parts[i] = again
+		}
+		if other := presence.CountVisits(parts); !slices.Equal(other, got) {
+			t.Fatalf("in another order %v, want %v", other, got)
+		}
+	})
+}
+
+// heaps puts stays of different devices that meet in a step together, until none
+// meets another heap.
+func heaps(all []oracle.Stay) int {
+	heap := make([]int, len(all))
+	for i := range heap {
+		heap[i] = i
+	}
+	step := func(t time.Time) int64 { return t.Unix() / 120 }
+	for i, a := range all {
+		for j, b := range all {
+			if a.Device != b.Device && step(a.Start) <= step(b.Last) && step(b.Start) <= step(a.Last) {
+				for k, h := range heap {
+					if h == heap[j] && heap[i] != heap[j] && k != j {
+						heap[k] = heap[i]
+					}
+				}
+				heap[j] = heap[i]
+			}
+		}
+	}
+	slices.Sort(heap)
+	return len(slices.Compact(heap))
+}
