@@ -73,12 +73,16 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	businesses, err := histories(ctx, dynamo.NewBusinesses(tables, c.TablePrefix))
+	if err != nil {
+		return err
+	}
 	if err := warnOfLag(ctx, s.err, client); err != nil {
 		return err
 	}
 	p := newProgress(s.err, "auditing", -1)
 	report, err := audit.Run(ctx, audit.Options{
-		Client: client, Rules: presence.DefaultRules(), Counts: dynamo.NewCounts(tables, c.TablePrefix),
+		Client: client, Rules: presence.DefaultRules(), Counts: dynamo.NewCounts(tables, c.TablePrefix), Businesses: businesses,
 		Identities: dynamo.NewIdentities(tables, c.TablePrefix),
 		From:       c.From.Time, To: c.To.Time,
 		Progress: func(done, total int64, topic string) {

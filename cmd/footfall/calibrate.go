@@ -16,6 +16,7 @@ import (
 	"footfall/events"
 	"footfall/local/calibrate"
 	"footfall/local/score"
+	"footfall/shared/business"
 	"footfall/shared/presence"
 )
 
@@ -47,7 +48,7 @@ func (c *calibrateCmd) Validate() error {
 
 // Run chooses, prints and writes.
 func (c *calibrateCmd) Run(_ context.Context, s streams) error {
-	base := calibrate.Defaults()
+	base := business.Defaults()
 	base.Sensors = c.Sensors
 	if c.TimeZone != "" {
 		base.TimeZone = c.TimeZone
@@ -167,7 +168,7 @@ func (c *calibrateCmd) residents(m *material, split time.Time) []calibrate.Resid
 		func(_ events.BusinessID, d events.DeviceID) bool { return visitors[d] })
 }
 
-func (c *calibrateCmd) choose(s streams, m *material, split time.Time, base calibrate.Settings) (calibrate.Choice, error) {
+func (c *calibrateCmd) choose(s streams, m *material, split time.Time, base business.Settings) (calibrate.Choice, error) {
 	trace, known := m.part(time.Time{}, split, base.Static)
 	if m.truth != nil && len(known.Truth) == 0 {
 		return calibrate.Choice{}, fmt.Errorf("no true visit is before %s; see --split", split.Format(time.DateOnly))

@@ -11,6 +11,7 @@ import (
 // commands are what scripts can do besides what testscript brings.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"broker":  startBroker,
+	"create":  createTables,
 	"commit":  commitOffset,
 	"join":    joinGroup,
 	"people":  people,

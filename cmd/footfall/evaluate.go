@@ -5,14 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kong"
 
-	"footfall/local/calibrate"
 	"footfall/local/score"
+	"footfall/shared/business"
 )
 
 // dbm is a signal strength. Kong would take the minus for that of another flag.
@@ -48,8 +49,8 @@ type evaluateCmd struct {
 
 // evaluation is what evaluate prints as JSON.
 type evaluation struct {
-	Settings  calibrate.Settings `json:"settings"`
-	Sightings int64              `json:"sightings"` // in the whole recording
+	Settings  business.Settings `json:"settings"`
+	Sightings int64             `json:"sightings"` // in the whole recording
 	score.Figures
 }
 
@@ -75,7 +76,7 @@ func (c *evaluateCmd) Run(_ context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	trace, known := m.part(from, to, settings.Static)
+	trace, known := m.part(from, to, slices.Concat(settings.Static, settings.Employees))
 	f := score.Measure(trace.Visits(rules), known, rules.MinSpan)
 	if c.JSON {
 		e := json.NewEncoder(s.out)
@@ -87,10 +88,10 @@ func (c *evaluateCmd) Run(_ context.Context, s streams) error {
 }
 
 // settings are those of the file, with what the flags say.
-func (c *evaluateCmd) settings() (calibrate.Settings, error) {
-	settings := calibrate.Defaults()
+func (c *evaluateCmd) settings() (business.Settings, error) {
+	settings := business.Defaults()
 	err := fromFile(c.Rules, func(r io.Reader) (err error) {
-		settings, err = calibrate.ReadSettings(r, c.Rules)
+		settings, err = business.ReadSettings(r, c.Rules)
 		return err
 	})
 	if err != nil {
@@ -118,9 +119,9 @@ func (c *evaluateCmd) settings() (calibrate.Settings, error) {
 	return settings, nil
 }
 
-func setSpan(to *calibrate.Duration, from *time.Duration) {
+func setSpan(to *business.Duration, from *time.Duration) {
 	if from != nil {
-		*to = calibrate.Duration(*from)
+		*to = business.Duration(*from)
 	}
 }
 

@@ -25,6 +25,8 @@ type cli struct {
 	Evaluate  evaluateCmd  `cmd:"" help:"Say how right the visits are that some settings find in a recording."`
 	Calibrate calibrateCmd `cmd:"" help:"Find the settings that suit a store from a recording of it."`
 
+	Business businessCmd `cmd:"" help:"Look at what a business decides by, and change it."`
+
 	DeadLetters deadLettersCmd `cmd:"" help:"Look at records that could not be processed, and put them back."`
 	Forget      forgetCmd      `cmd:"" help:"Remove what is kept of a contact or a device."`
 	Audit       auditCmd       `cmd:"" help:"Recount walk-ins from the topics and compare with what was counted."`

@@ -21,6 +21,7 @@ func printReport(w io.Writer, o *outcome) {
 	row("sightings", r.Tally.Sightings, "those that logins became among them")
 	row("late", r.Tally.Late, "too far behind the clock to count")
 	row("passers-by", r.Tally.PassersBy, "sightings of devices outside")
+	row("excluded", r.Tally.Excluded, "sightings that the business has ruled out")
 	row("dead letters", r.Tally.Dead, "of sightings")
 	row("walk-ins", r.Tally.WalkIns, "visits confirmed")
 	row("of a known contact", int64(r.Enriched.Topics), "somebody who logged in at the portal")

@@ -13,6 +13,7 @@ import (
 	"footfall/local"
 	"footfall/local/check"
 	"footfall/local/feed"
+	"footfall/shared/dynamo"
 	"footfall/shared/presence"
 )
 
@@ -131,9 +132,13 @@ func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, s
 	}
 	o := &outcome{fed: stats, took: time.Since(began)}
 	fmt.Fprintln(s.err, "checking against the oracle")
+	businesses, err := histories(ctx, dynamo.NewBusinesses(stack.TableClient(), stack.TablePrefix()))
+	if err != nil {
+		return nil, err
+	}
 	o.report, err = check.Run(ctx, check.Sources{
 		Brokers: stack.Brokers(), Topics: deps.Topics, Log: deps.Log, Pending: deps.Pending, Counts: deps.Counts,
-		Rules: presence.DefaultRules(),
+		Rules: presence.DefaultRules(), Businesses: businesses,
 	})
 	return o, err
 }

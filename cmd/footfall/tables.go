@@ -12,13 +12,14 @@ import (
 	"footfall/shared/dynamo"
 )
 
-// tableFlags say which tables a command works on.
+// tableFlags say which tables a command works on: those that `footfall local`
+// names when it starts, or those in AWS.
 type tableFlags struct {
 	TableEndpoint string `placeholder:"URL" help:"The tables are here, as footfall local says when it starts; otherwise in AWS, with the credentials and the region of the AWS SDK."`
 	TablePrefix   string `placeholder:"TEXT" help:"What the names of the tables begin with."`
 }
 
-// tables makes a client for them.
+// tables makes a client for the tables.
 func (f tableFlags) tables(ctx context.Context) (*dynamodb.Client, error) {
 	if f.TableEndpoint != "" {
 		return dynamo.New(aws.Config{

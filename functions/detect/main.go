@@ -15,7 +15,7 @@ import (
 func main() {
 	os.Exit(deps.Run(stage.Detect, func(d deps.Deps) {
 		h := stage.NewDetect(stage.DetectDeps{
-			Log: d.VisitLog, Topics: d.Topics, Out: d.Out, Rules: stage.DefaultRules(),
+			Log: d.VisitLog, Topics: d.Topics, Out: d.Out, Rules: d.Businesses,
 		})
 		d.Serve(h)
 	}))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"footfall/local/score"
+	"footfall/shared/business"
 )
 
 // drawn is what a reader of the picture finds in it.
@@ -63,7 +64,7 @@ func TestPicture(t *testing.T) {
 		{"head-counts only", score.Known{Empty: empty}, []string{"false walk-ins per 100 empty hours", "walk-ins by entry threshold"}, "visits found"},
 		{"nothing known", score.Known{}, []string{"sightings per dBm", "walk-ins by entry threshold", "entry -70 dBm (solid line)"}, "false walk-ins"},
 	} {
-		choice, err := Choose(Input{Trace: trace, Known: c.k, Base: Defaults(), Limit: 1})
+		choice, err := Choose(Input{Trace: trace, Known: c.k, Base: business.Defaults(), Limit: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,3 +1,6 @@
+// Package calibrate finds the settings that suit a business from a recording of
+// its own: the entry and hold thresholds, the dwell and the gap, and the devices
+// that are no customers. docs/accuracy.md says how it chooses and why.
 package calibrate
 
 import (
@@ -7,6 +10,7 @@ import (
 
 	"footfall/local/detect"
 	"footfall/local/score"
+	"footfall/shared/business"
 	"footfall/shared/presence"
 )
 
@@ -58,8 +62,8 @@ func minutes(all ...int) []time.Duration {
 type Input struct {
 	Trace *detect.Trace
 	Known score.Known
-	Base  Settings // what is not searched for, and what stands where nothing tells
-	Limit float64  // false walk-ins per 100 empty hours that are borne
+	Base  business.Settings // what is not searched for, and what stands where nothing tells
+	Limit float64           // false walk-ins per 100 empty hours that are borne
 	Step  func(done, total int)
 }
 
@@ -77,7 +81,7 @@ type Point struct {
 
 // Choice is what was chosen and why.
 type Choice struct {
-	Settings Settings
+	Settings business.Settings
 	// Entries are the entry thresholds at the dwell chosen, Dwells the dwells at
 	// the entry chosen for each, Holds and Gaps the others at what was chosen
 	// before.
@@ -134,9 +138,8 @@ func Choose(in Input) (Choice, error) {
 		s.gap()
 		s.hold()
 	}
-	s.choice.Settings = settingsOf(s.rules)
+	s.choice.Settings = in.Base.With(s.rules)
 	s.choice.truth, s.choice.hours, s.choice.limit = len(in.Known.Truth), s.empty, in.Limit
-	s.choice.Settings.Sensors, s.choice.Settings.Static = in.Base.Sensors, in.Base.Static
 	return s.choice, s.rules.Validate()
 }
 

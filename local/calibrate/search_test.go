@@ -13,6 +13,7 @@ import (
 	"footfall/local/recording"
 	"footfall/local/score"
 	"footfall/local/town"
+	"footfall/shared/business"
 )
 
 // monday is when the recordings of these tests begin.
@@ -79,7 +80,7 @@ func TestChosenOnOnePartItIsRightOnTheOther(t *testing.T) {
 		made, trace := shop(t, seed, 2, nil)
 		split := monday.Add(24 * time.Hour)
 		first, second := before(made.ScoreTruth(), split)
-		in := Input{Trace: trace.Cut(time.Time{}, split), Known: score.Known{Truth: first}, Base: Defaults(), Limit: 1}
+		in := Input{Trace: trace.Cut(time.Time{}, split), Known: score.Known{Truth: first}, Base: business.Defaults(), Limit: 1}
 		choice, err := Choose(in)
 		if err != nil {
 			t.Fatal(err)
@@ -90,14 +91,14 @@ func TestChosenOnOnePartItIsRightOnTheOther(t *testing.T) {
 				t.Errorf("chosen again it is %+v (%v), want %+v", again.Settings, err, choice.Settings)
 			}
 		}
-		rest := func(s Settings) float64 {
+		rest := func(s business.Settings) float64 {
 			r, err := s.Rules()
 			if err != nil {
 				t.Fatal(err)
 			}
 			return cost(score.Measure(trace.Cut(split, time.Time{}).Visits(r), score.Known{Truth: second}, r.MinSpan))
 		}
-		if got, usual := rest(choice.Settings), rest(Defaults()); got > usual {
+		if got, usual := rest(choice.Settings), rest(business.Defaults()); got > usual {
 			t.Errorf("seed %d: %+v costs %.3f a visit, the defaults %.3f", seed, choice.Settings, got, usual)
 		}
 	}
@@ -145,12 +146,12 @@ func TestEmptyHoursMakeTheEntryStricter(t *testing.T) {
 		{"too few to conclude anything from", 2, 1, -70, "Too few empty hours"},
 	} {
 		empty := []score.Span{{From: monday.Add(29 * time.Hour), To: monday.Add(time.Duration(29+c.hours) * time.Hour)}}
-		choice, err := Choose(Input{Trace: trace, Known: score.Known{Empty: empty}, Base: Defaults(), Limit: c.limit})
+		choice, err := Choose(Input{Trace: trace, Known: score.Known{Empty: empty}, Base: business.Defaults(), Limit: c.limit})
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := choice.Settings
-		if s.Entry != c.entry || s.Dwell != Defaults().Dwell || s.Gap != Defaults().Gap || s.Hold != Defaults().Hold {
+		if s.Entry != c.entry || s.Dwell != business.Defaults().Dwell || s.Gap != business.Defaults().Gap || s.Hold != business.Defaults().Hold {
 			t.Errorf("%s: %+v, want the defaults but for an entry of %d", c.why, s, c.entry)
 		}
 		if why := strings.Join(choice.Why(), " "); !strings.Contains(why, c.says) {
@@ -167,7 +168,7 @@ func TestALongerDwellWhereNoThresholdHelps(t *testing.T) {
 		groups = append(groups, stays(id, -40, time.Duration(30+night)*time.Hour, 8*time.Minute))
 	}
 	empty := []score.Span{{From: monday.Add(29 * time.Hour), To: monday.Add(329 * time.Hour)}}
-	choice, err := Choose(Input{Trace: load(t, sequence(groups...)), Known: score.Known{Empty: empty}, Base: Defaults(), Limit: 0.5})
+	choice, err := Choose(Input{Trace: load(t, sequence(groups...)), Known: score.Known{Empty: empty}, Base: business.Defaults(), Limit: 0.5})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func TestGapOfAPlateau(t *testing.T) {
 		{"the usual one would be on the edge", func(m float64) bool { return m <= 30 }, 16 * time.Minute},
 		{"the only one", func(m float64) bool { return m == 50 }, 50 * time.Minute},
 	} {
-		s := &search{Input: Input{Base: Defaults(), Known: score.Known{Truth: make([]score.Visit, 1)}}}
+		s := &search{Input: Input{Base: business.Defaults(), Known: score.Known{Truth: make([]score.Visit, 1)}}}
 		if got := gaps[s.pickGap(costs(c.good))]; got != c.want {
 			t.Errorf("%s: %v, want %v", c.why, got, c.want)
 		}
@@ -240,7 +241,7 @@ func TestGapOfAPlateau(t *testing.T) {
 }
 
 func TestSettingsOutOfRangeAreRefused(t *testing.T) {
-	base := Defaults()
+	base := business.Defaults()
 	base.Lateness = 0
 	if _, err := Choose(Input{Trace: load(t, sequence()), Base: base}); err == nil || !strings.Contains(err.Error(), "lateness") {
 		t.Errorf("error %v, want one of the lateness", err)

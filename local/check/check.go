@@ -29,7 +29,9 @@ type Sources struct {
 	Log     stage.VisitLog
 	Pending stage.Pending
 	Counts  stage.Counts
-	Rules   presence.Rules // of every business
+	Rules   presence.Rules // of a business without any of its own
+	// Businesses are the rules of the others.
+	Businesses audit.Histories
 }
 
 // Figures are the same things as three witnesses have them: the oracle, the
@@ -94,7 +96,7 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 		return nil, err
 	}
 	defer client.Close()
-	want, err := expected(ctx, client, s.Rules)
+	want, err := expected(ctx, audit.Input{Client: client, Rules: s.Rules, Businesses: s.Businesses})
 	if err != nil {
 		return nil, fmt.Errorf("what the oracle expects: %w", err)
 	}
@@ -124,19 +126,23 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 }
 
 // expected recounts the input.
-func expected(ctx context.Context, client *kgo.Client, rules presence.Rules) (*oracle.Expected, error) {
+func expected(ctx context.Context, in audit.Input) (*oracle.Expected, error) {
 	want := &oracle.Expected{}
-	in := audit.Input{Client: client, Rules: rules}
 	crm, err := audit.ReadCRM(ctx, in)
 	if err != nil {
 		return want, err
 	}
-	spans, err := kafka.Spans(ctx, client, events.Sightings)
+	spans, err := kafka.Spans(ctx, in.Client, events.Sightings)
 	if err != nil {
 		return want, err
 	}
+	changed := 0
 	for _, s := range spans {
 		_, err := audit.Recount(ctx, in, s, time.Time{}, time.Time{}, func(v audit.Visit) {
+			if v.Changed {
+				changed++
+				return
+			}
 			want.WalkIns++
 			if contact, _ := crm.Whose(v.Device, v.Start); contact != "" {
 				want.Take(contact, oracle.Stay{ID: fmt.Sprint(v.Device, v.Start), Device: v.Device, Start: v.Start, Last: v.Last})
@@ -146,7 +152,10 @@ func expected(ctx context.Context, client *kgo.Client, rules presence.Rules) (*o
 			return want, err
 		}
 	}
-	return want, nil
+	if changed > 0 {
+		err = fmt.Errorf("rules changed while %d devices were about, so what must have been told is not known", changed)
+	}
+	return want, err
 }
 
 // settle takes the times of visits as they were told where those are at most a

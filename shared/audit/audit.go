@@ -21,11 +21,12 @@ import (
 // Input is what a recount reads with.
 type Input struct {
 	Client *kgo.Client    // with kafka.ReadOptions
-	Rules  presence.Rules // of every business
+	Rules  presence.Rules // of a business without any of its own
 	Dead   *Dead
 	Read   func(*kgo.Record) // is told every record; nil for nobody
 	// Damaged is told which offsets no client can read; nil for nobody.
-	Damaged func(left kafka.Span, err error)
+	Damaged    func(left kafka.Span, err error)
+	Businesses Histories
 }
 
 func (in *Input) progress(r *kgo.Record) {
@@ -46,11 +47,13 @@ func (in *Input) read(ctx context.Context, s kafka.Span, each func(*kgo.Record) 
 
 // Options of an audit. Client, Rules and Counts are needed.
 type Options struct {
-	Client *kgo.Client // with kafka.ReadOptions
-	Rules  presence.Rules
+	Client *kgo.Client    // with kafka.ReadOptions
+	Rules  presence.Rules // of a business without any of its own
 	Counts Table
 	// Identities tell who was forgotten; nil where nobody was.
 	Identities Contacts
+	// Businesses are the others.
+	Businesses Histories
 	// From and To bound the starts of the walk-ins: from From on, before To. A
 	// zero time leaves that side open.
 	From, To time.Time
@@ -61,7 +64,7 @@ type Options struct {
 // what was told since: whatever the table held was told by then, so on a live
 // system walk-ins that are counted meanwhile are no differences.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	in := Input{Client: o.Client, Rules: o.Rules}
+	in := Input{Client: o.Client, Rules: o.Rules, Businesses: o.Businesses}
 	progress, err := o.progress(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
@@ -119,9 +122,10 @@ type audit struct {
 	before map[stage.CountKey]events.WalkInCount
 	totals totals
 
-	wanted []wanted
-	unsure map[string]window // devices
-	known  []Known           // by partition of sightings
+	wanted  []wanted
+	changed int                // devices heard around a change of rules
+	unsure  map[string]windows // devices
+	known   []Known            // by partition of sightings
 	// Walk-ins that were told, of which the recount found the visit: those of
 	// which the CRM topics do not say enough, and those that they say are nobody's.
 	open, nobodys map[*toldWalkIn]bool
@@ -189,7 +193,7 @@ func (a *audit) recount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.unsure = map[string]window{}
+	a.unsure = map[string]windows{}
 	a.open, a.nobodys = map[*toldWalkIn]bool{}, map[*toldWalkIn]bool{}
 	var since time.Time
 	for _, s := range spans {
@@ -205,6 +209,9 @@ func (a *audit) recount(ctx context.Context) error {
 			since = known.Since
 		}
 	}
+	if a.changed > 0 {
+		a.report.note("rules changed while %d devices were about: their walk-ins around that are those of %s", a.changed, events.EnrichedWalkIns)
+	}
 	if since.After(a.months.from) {
 		at := "not far enough in every partition"
 		if since.Before(never) {
@@ -218,7 +225,10 @@ func (a *audit) recount(ctx context.Context) error {
 // found takes in a visit.
 func (a *audit) found(v Visit) {
 	if v.Unsure {
-		a.unsure[v.Device] = window{v.Start, v.Until}
+		a.unsure[v.Device] = append(a.unsure[v.Device], window{v.Start, v.Until})
+		if v.Changed {
+			a.changed++
+		}
 		return
 	}
 	if v.Unlearnt && a.resident(v) {

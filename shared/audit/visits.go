@@ -26,9 +26,11 @@ type Visit struct {
 	// may have been inside before, so what began when is not known.
 	Unsure bool
 	Until  time.Time // where Unsure
-	// Unlearnt is set where reading began so shortly before that the device may
-	// be a resident's by days that were not read.
+	// Unlearnt is set where reading began, or the rules changed, so shortly before
+	// that the device may be a resident's by days that are not known.
 	Unlearnt bool
+	// Changed is set where it is unsure because the rules changed meanwhile.
+	Changed bool
 }
 
 // maxAhead is how far ahead of its partition's clock a sighting still counts.
@@ -77,7 +79,7 @@ func settling(r presence.Rules) time.Duration {
 func Recount(ctx context.Context, in Input, s kafka.Span, from, to time.Time, each func(Visit)) (known Known, err error) {
 	begin := s
 	if !from.IsZero() && s.Len() > 0 {
-		if begin.From, err = offsetAt(ctx, in.Client, s, from.Add(-leadIn(in.Rules))); err != nil {
+		if begin.From, err = offsetAt(ctx, in.Client, s, from.Add(-leadIn(in.widest()))); err != nil {
 			return Known{}, err
 		}
 	}
@@ -98,14 +100,14 @@ func Recount(ctx context.Context, in Input, s kafka.Span, from, to time.Time, ea
 // known is what is known once all is read.
 func (c *recount) known() (k Known) {
 	if c.clock != 0 {
-		k.Until = c.clock.Time().Add(-settling(c.in.Rules))
+		k.Until = c.clock.Time().Add(-settling(c.widest))
 	}
 	switch {
 	case !c.middle:
 	case c.cut == 0:
 		k.Since = never
 	default:
-		k.Since = c.cut.Time().Add(leadIn(c.in.Rules))
+		k.Since = c.cut.Time().Add(leadIn(c.widest))
 	}
 	return k
 }
@@ -132,6 +134,7 @@ var errBegunLate = errors.New("the first tick is later than the time looked for"
 // recount is the state of one Recount.
 type recount struct {
 	in       Input
+	widest   presence.Rules
 	from, to time.Time
 	each     func(Visit)
 	middle   bool // reading began in the middle of the topic
@@ -147,6 +150,7 @@ type recount struct {
 type heard struct {
 	all   []oracle.Heard // its sightings, with the clock before each where that moved
 	clock presence.Instant
+	since presence.Instant // the clock that it was first heard at
 	last  presence.Instant // the latest sighting
 }
 
@@ -163,7 +167,7 @@ func (c *recount) read(ctx context.Context, s kafka.Span, chosen bool) error {
 }
 
 func (c *recount) begin(middle, chosen bool) {
-	c.middle, c.chosen = middle, chosen
+	c.middle, c.chosen, c.widest = middle, chosen, c.in.widest()
 	c.clock, c.cut, c.swept = 0, 0, 0
 	c.devices, c.past = map[string]*heard{}, map[string]oracle.Past{}
 }
@@ -184,8 +188,10 @@ func (c *recount) take(r *kgo.Record) error {
 		return c.tick(presence.InstantOf(c.event.Tick.At))
 	case c.middle && c.cut == 0:
 		return nil // nothing says how late this is
+	case c.ruledOut(r, &c.event.Sighting):
+		return nil
 	}
-	c.hear(string(r.Key), presence.Sighting{
+	c.hear(string(r.Key), c.clockOf(r), presence.Sighting{
 		At: presence.InstantOf(c.event.Sighting.SeenAt), RSSI: int32(c.event.Sighting.RSSI),
 		Associated: c.event.Sighting.Associated, Randomised: c.event.Sighting.Randomised,
 	})
@@ -195,12 +201,12 @@ func (c *recount) take(r *kgo.Record) error {
 func (c *recount) tick(at presence.Instant) error {
 	if c.middle && c.cut == 0 {
 		c.cut = at
-		if c.chosen && at.Time().After(c.from.Add(-leadIn(c.in.Rules))) {
+		if c.chosen && at.Time().After(c.from.Add(-leadIn(c.widest))) {
 			return errBegunLate
 		}
 	}
 	c.clock = max(c.clock, at)
-	if !c.to.IsZero() && c.clock.Time().After(c.to.Add(leadOut(c.in.Rules))) {
+	if !c.to.IsZero() && c.clock.Time().After(c.to.Add(leadOut(c.widest))) {
 		return kafka.ErrEnough
 	}
 	if c.clock.Time().Sub(c.swept.Time()) >= sweepEvery {
@@ -213,13 +219,13 @@ func (c *recount) tick(at presence.Instant) error {
 const sweepEvery = 10 * time.Minute
 
 // hear keeps a sighting. One below the hold threshold counts for nothing.
-func (c *recount) hear(device string, s presence.Sighting) {
-	if s.RSSI < c.in.Rules.Hold {
+func (c *recount) hear(device string, clock presence.Instant, s presence.Sighting) {
+	if business, _, _ := events.SplitDeviceKey(device); s.RSSI < c.in.hold(business) {
 		return
 	}
 	h := c.devices[device]
 	if h == nil {
-		h = &heard{}
+		h = &heard{since: clock}
 		c.devices[device] = h
 	}
 	if h.clock != c.clock {
@@ -234,7 +240,7 @@ func (c *recount) hear(device string, s presence.Sighting) {
 // what was heard, or of all at the end.
 func (c *recount) sweep(all bool) {
 	c.swept = c.clock
-	silent := c.in.Rules.Silence + c.in.Rules.Lateness + 3*presence.Grid
+	silent := silence(c.widest)
 	for device, h := range c.devices {
 		if all || c.clock.Time().Sub(h.last.Time()) > silent {
 			c.decide(device, h)
@@ -243,17 +249,30 @@ func (c *recount) sweep(all bool) {
 	}
 }
 
+// silence is how long nothing may be heard of a device until nothing that is still
+// to come can belong to what was.
+func silence(r presence.Rules) time.Duration { return r.Silence + r.Lateness + 3*presence.Grid }
+
 // decide gives the visits of a device.
 func (c *recount) decide(device string, h *heard) {
 	known, unsure := c.knownFrom(h)
 	if unsure {
 		c.tell(Visit{Device: device, Start: c.cut.Time(), Unsure: true, Until: known.Time()})
 	}
-	visits, _ := oracle.VisitsAfter(c.past, h.all, c.in.Rules)
+	business, _, _ := events.SplitDeviceKey(device)
+	rules := c.in.at(business, h.since)
+	visits, _ := oracle.VisitsAfter(c.past, h.all, rules)
+	over := max(h.last, h.clock) + presence.Instant(silence(c.widest).Milliseconds())
+	if c.in.changed(business, h.since, over) {
+		c.tellChanged(device, h)
+		return
+	}
 	for _, v := range visits[device] {
-		if !v.Resident && (!unsure || v.Start > known) {
-			start := v.Start.Time()
-			unlearnt := c.middle && c.in.Rules.ResidentDays > 0 && start.Before(c.cut.Time().Add(learning))
+		start := v.Start.Time()
+		// Days are judged by the rules of their time, which this reader does not know.
+		judged := rules.ResidentDays > 0 && c.in.changed(business, presence.InstantOf(start.Add(-learning)), v.Start)
+		if (!v.Resident || judged) && (!unsure || v.Start > known) {
+			unlearnt := judged || c.middle && rules.ResidentDays > 0 && start.Before(c.cut.Time().Add(learning))
 			c.tell(Visit{Device: device, Start: start, Last: v.Last.Time(), Unlearnt: unlearnt})
 		}
 	}
@@ -287,7 +306,7 @@ func (c *recount) knownFrom(h *heard) (at presence.Instant, unsure bool) {
 		}
 	}
 	slices.Sort(times)
-	parts := presence.Instant((c.in.Rules.Silence + presence.Grid).Milliseconds())
+	parts := presence.Instant((c.widest.Silence + presence.Grid).Milliseconds())
 	at = c.cut
 	for _, t := range times {
 		if t > at+parts {

@@ -79,3 +79,7 @@ func TestBaseCount(t *testing.T) {
 	c := NewCounts(tables(t))
 	storetest.BaseCount(t, c)
 }
+
+func TestBusinesses(t *testing.T) {
+	storetest.Businesses(t, func(t *testing.T) storetest.BusinessStore { return NewBusinesses(tables(t)) })
+}

@@ -17,6 +17,9 @@ import (
 //	identities  pk "d#business/device"               v version N, b bindings (L of M with c, f, u, o), r randomised, l last seen N
 //	            pk "c#business/contact"              v version N, ds devices (L of S), x deleted, c merged into, f merged at, g forgotten at, expires N
 //	pending     pk "business/device", sk "start#id"  t confirmed at N, a anonymous, c contact S, f bound at N, l last seen N, expires N
+//	businesses  pk "business"                        v version N, d history of settings S (JSON)
+//	            pk "business/door"                   v version N, d door S (JSON)
+//	            pk "/changed"                        u until N
 //	counts      pk "business/contact", month         fs facts SS; of before there were facts: n total N, ids walk-in ids SS
 //	            month "base"                         n base N, v version N
 const (

@@ -27,3 +27,7 @@ func TestCounts(t *testing.T) {
 func TestBaseCount(t *testing.T) {
 	storetest.BaseCount(t, memory.NewCounts())
 }
+
+func TestBusinesses(t *testing.T) {
+	storetest.Businesses(t, func(*testing.T) storetest.BusinessStore { return memory.NewBusinesses() })
+}

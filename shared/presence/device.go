@@ -86,6 +86,11 @@ func (d *Device) Tick(clock Instant, r *Rules, out []Event) (changed bool, event
 	return changed, out
 }
 
+// Forget drops what no sighting can belong to any more, and decides nothing: what
+// a device that is read from a log has missed of a clock at which its rules
+// changed. r are the rules before that.
+func (d *Device) Forget(clock Instant, r *Rules) { d.forget(clock, r) }
+
 // Due is the earliest clock at which Tick can do anything, 0 for never.
 func (d *Device) Due(r *Rules) Instant {
 	if len(d.Stays) == 0 {

@@ -216,7 +216,7 @@ func (w *world) checkWalkIns() error {
 	}
 	streams := w.seen.heard()
 	for _, key := range slices.Sorted(maps.Keys(streams)) {
-		visits, _ := oracle.VisitsOf(streams[key], *w.rules(""))
+		visits, _ := oracle.VisitsOf(streams[key], presence.DefaultRules())
 		got := told[key]
 		slices.SortFunc(got, time.Time.Compare)
 		var want []time.Time

@@ -10,7 +10,6 @@ import (
 
 	"footfall/events"
 	"footfall/shared/memory"
-	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
 
@@ -22,7 +21,7 @@ type world struct {
 	identities *memory.Identities
 	pending    pendings
 	counts     stage.Counts
-	rules      func(events.BusinessID) *presence.Rules
+	rules      stage.Businesses
 
 	pollers []*poller
 	envs    []*env

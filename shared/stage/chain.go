@@ -28,10 +28,12 @@ func (g generation) chain(partition int32) string {
 // generationsChain lists the generations in the order of their beginning.
 const generationsChain = "generations/" + events.Sightings
 
-// tracked is a device in memory, with the item of the log that holds its state.
+// tracked is a device in memory, with the item of the log that holds its state
+// and that item's clock.
 type tracked struct {
 	presence.Device
 	logged int64
+	at     presence.Instant
 }
 
 // view is what an environment knows of a partition: the fold of its chain up to
@@ -48,6 +50,7 @@ type view struct {
 	from    int64
 	partial bool // the chain ends in an adoption that was not finished
 	sealed  bool // a later generation has adopted it: nobody may write any more
+	rules   rulebook
 	// counts are the numbers of partitions that the topic has had so far.
 	counts []int32
 }
@@ -74,7 +77,7 @@ func (v *view) usable() error {
 // fold takes item seq into the view.
 func (v *view) fold(seq int64, r *logRecord) {
 	for i := range r.entries {
-		v.take(&r.entries[i], seq)
+		v.take(&r.entries[i], seq, r.clock)
 	}
 	v.seq, v.offset, v.clock = seq, r.offset, r.clock
 	v.partial, v.sealed = r.partial, r.sealed
@@ -83,7 +86,7 @@ func (v *view) fold(seq int64, r *logRecord) {
 
 // take notes that item seq holds the device's state now. An entry without any
 // says that nothing is left of the device.
-func (v *view) take(e *logEntry, seq int64) {
+func (v *view) take(e *logEntry, seq int64, clock presence.Instant) {
 	d := v.devices[e.key]
 	switch {
 	case !e.device.Known():
@@ -97,7 +100,7 @@ func (v *view) take(e *logEntry, seq int64) {
 	}
 	d.Device = e.device
 	v.unlog(d)
-	d.logged = seq
+	d.logged, d.at = seq, clock
 	v.perItem[seq]++
 }
 
@@ -123,7 +126,10 @@ func (v *view) advance() {
 }
 
 // chainReader loads views from the log.
-type chainReader struct{ log VisitLog }
+type chainReader struct {
+	log   VisitLog
+	rules Businesses
+}
 
 // load reads a partition's chain from the oldest item that still matters. For a
 // chain that has not begun it adopts what the former generation knew.
@@ -158,6 +164,7 @@ func (c chainReader) read(ctx context.Context, g generation, partition int32) (*
 		return nil, fmt.Errorf("last item of visit log %s: %w", chain, err)
 	}
 	v := newView(g)
+	v.rules.source = c.rules
 	if !ok {
 		return v, nil
 	}
@@ -170,7 +177,36 @@ func (c chainReader) read(ctx context.Context, g generation, partition int32) (*
 		return nil, err
 	}
 	v.fold(last.Seq, &head)
-	return v, nil
+	return v, c.settle(ctx, v)
+}
+
+// settle learns by what the businesses of a view that was read decide, and
+// forgets what an environment that was there all the time has forgotten.
+//
+// That one forgets without a word to the log, since who reads it forgets by the
+// same clock. By the same rules it must: where a longer silence holds by now, a
+// device that is read from the log would come back to life, and go on with a
+// stay that nobody else knows of. So a device whose state was written before a
+// boundary is told of each boundary since, by the rules that ended there. One
+// that was told before is not changed by it: what the boundary has left of a
+// device is only ever forgotten later.
+func (c chainReader) settle(ctx context.Context, v *view) error {
+	v.rules = rulebook{source: c.rules}
+	if err := v.rules.renew(ctx, v.devices); err != nil {
+		return err
+	}
+	for key, d := range v.devices {
+		business, _, _ := events.SplitDeviceKey(key)
+		for i := range v.rules.known[business] {
+			if since := v.rules.known[business][i].Since; d.at < since && since <= v.clock {
+				d.Forget(since, v.rules.at(business, since-1))
+			}
+		}
+		if !d.Known() {
+			v.drop(key)
+		}
+	}
+	return nil
 }
 
 // follow folds the items after the view's last one, up to item to. whole is
@@ -229,7 +265,10 @@ func (c chainReader) catchUp(ctx context.Context, v *view, partition int32) erro
 	if err == nil && !whole {
 		err = fmt.Errorf("visit log %s: items after %d have expired: %w", chain, v.seq, ErrConflict)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return c.settle(ctx, v)
 }
 
 // adopt begins a chain with what the former generation knew of the keys that
@@ -242,7 +281,9 @@ func (c chainReader) adopt(ctx context.Context, g generation, partition int32, s
 		return nil, err
 	}
 	if former == nil {
-		return newView(g), nil
+		v := newView(g)
+		v.rules.source = c.rules
+		return v, nil
 	}
 	whole, err := c.inherit(ctx, *former, g, partition, expires)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"footfall/events"
 	"footfall/shared/presence"
 )
 
@@ -16,13 +15,7 @@ type DetectDeps struct {
 	Log    VisitLog
 	Topics TopicInfos
 	Out    Producer
-	Rules  func(events.BusinessID) *presence.Rules
-}
-
-// DefaultRules gives every business the default settings.
-func DefaultRules() func(events.BusinessID) *presence.Rules {
-	r := presence.DefaultRules()
-	return func(events.BusinessID) *presence.Rules { return &r }
+	Rules  Businesses
 }
 
 const (
@@ -62,8 +55,12 @@ const (
 // condition that its number is free. Whoever was first wins; who comes second
 // forgets what it thought, reads on and decides again. Walk-in ids are made of
 // data, so what both have produced is the same.
+//
+// The rules of a business are data as well: they hold from a moment of event
+// time on, and the clock of the partition says which. At that moment each device
+// of the business is told the time by the rules that end there.
 func NewDetect(deps DetectDeps) Handler {
-	return &detect{deps: deps, chains: chainReader{deps.Log}, partitions: map[int32]*partition{}}
+	return &detect{deps: deps, chains: chainReader{deps.Log, deps.Rules}, partitions: map[int32]*partition{}}
 }
 
 type detect struct {
@@ -164,6 +161,9 @@ func (d *detect) prepare(ctx context.Context, p *partition, b Batch) error {
 			return err
 		}
 		p.due = 0
+		if err := p.view.rules.learn(ctx, businessesOf(b.Records)); err != nil {
+			return err
+		}
 		if first <= p.view.offset+1 {
 			return p.view.usable()
 		}

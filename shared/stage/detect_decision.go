@@ -80,11 +80,19 @@ func (w *decision) sighting(ctx context.Context, r *Record) error {
 			return err
 		}
 	}
+	rules, err := w.rulesFor(ctx, s.Business, r)
+	if err != nil {
+		return err
+	}
+	if Excluded(rules, s) {
+		w.tally.Sightings++
+		w.tally.Excluded++
+		return nil
+	}
 	d := w.view.devices[string(r.Key)]
 	if d == nil {
 		d = w.stranger()
 	}
-	rules := w.deps.Rules(s.Business)
 	verdict, out := d.Next(in, clock, rules, w.scratch[:0])
 	w.scratch = out
 	w.tally.Sightings++
@@ -104,6 +112,18 @@ func (w *decision) sighting(ctx context.Context, r *Record) error {
 	w.view.devices[key] = d
 	w.note(key, d, rules)
 	return w.emit(s.Business, s.Device, out)
+}
+
+// rulesFor gives the rules that decide on a sighting: those in force at the
+// partition's clock. Before the first tick there is none; then the record's own
+// timestamp says, which is data too, and no business begins with rules that it
+// has given up.
+func (w *decision) rulesFor(ctx context.Context, id events.BusinessID, r *Record) (*presence.Rules, error) {
+	clock := w.view.clock
+	if clock == 0 {
+		clock = max(0, presence.InstantOf(r.Timestamp))
+	}
+	return w.view.rules.of(ctx, id, clock)
 }
 
 // misplaced is an error for a record that was never in its place. One from before
@@ -171,33 +191,46 @@ func (w *decision) tick(ctx context.Context, at presence.Instant) error {
 	if at <= w.view.clock {
 		return nil
 	}
+	if err := w.view.rules.renew(ctx, w.view.devices); err != nil {
+		return err
+	}
 	if w.view.seq-w.view.from > relogAfter {
 		if err := w.flushEarlier(ctx); err != nil {
 			return err
 		}
 		w.relog()
 	}
+	if err := w.cross(ctx, at); err != nil {
+		return err
+	}
 	if at < w.partition.due {
 		w.view.clock = at
 		return nil
 	}
 	keys, next := w.dueAt(at)
-	size := w.size
-	for _, key := range keys {
-		size += entrySize(key, w.view.devices[key])
-	}
-	if size > flushBytes {
-		if err := w.flushEarlier(ctx); err != nil {
-			return err
-		}
+	if err := w.makeRoom(ctx, keys); err != nil {
+		return err
 	}
 	w.view.clock, w.partition.due = at, next
 	for _, key := range keys {
-		if err := w.tickDevice(key, at); err != nil {
+		if err := w.tickDevice(key, at, at); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// makeRoom writes what is decided so far if a tick of the devices may change more
+// than fits an item together with that.
+func (w *decision) makeRoom(ctx context.Context, keys []string) error {
+	size := w.size
+	for _, key := range keys {
+		size += entrySize(key, w.view.devices[key])
+	}
+	if size <= flushBytes {
+		return nil
+	}
+	return w.flushEarlier(ctx)
 }
 
 // flushEarlier writes what is decided on the records before a tick that may
@@ -218,7 +251,7 @@ func (w *decision) relog() {
 	for key, d := range w.view.devices {
 		if w.view.seq-d.logged > relogAfter/2 {
 			business, _, _ := events.SplitDeviceKey(key)
-			w.note(key, d, w.deps.Rules(business))
+			w.note(key, d, w.view.rules.at(business, w.view.clock))
 		}
 	}
 }
@@ -229,7 +262,7 @@ func (w *decision) dueAt(at presence.Instant) (keys []string, next presence.Inst
 	next = presence.Instant(math.MaxInt64)
 	for key, d := range w.view.devices {
 		business, _, _ := events.SplitDeviceKey(key)
-		switch due := d.Due(w.deps.Rules(business)); {
+		switch due := d.Due(w.view.rules.at(business, at)); {
 		case due <= at:
 			keys = append(keys, key)
 		default:
@@ -240,13 +273,14 @@ func (w *decision) dueAt(at presence.Instant) (keys []string, next presence.Inst
 	return keys, next
 }
 
-func (w *decision) tickDevice(key string, at presence.Instant) error {
+// tickDevice tells a device the time, by the rules that were in force at another.
+func (w *decision) tickDevice(key string, at, inForce presence.Instant) error {
 	d := w.view.devices[key]
 	business, device, ok := events.SplitDeviceKey(key)
 	if !ok {
 		return fmt.Errorf("device key %q has no business", key)
 	}
-	rules := w.deps.Rules(business)
+	rules := w.view.rules.at(business, inForce)
 	changed, out := d.Tick(at, rules, w.scratch[:0])
 	w.scratch = out
 	_, unwritten := w.changed[key]
@@ -334,7 +368,7 @@ func (w *decision) flush(ctx context.Context) error {
 func (w *decision) append(ctx context.Context, r logRecord) error {
 	v, seq := w.view, w.view.seq+1
 	for i := range r.entries {
-		v.take(&r.entries[i], seq)
+		v.take(&r.entries[i], seq, r.clock)
 	}
 	v.seq, v.offset = seq, r.offset
 	v.advance()

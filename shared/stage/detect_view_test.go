@@ -67,12 +67,13 @@ func tickOrSighting(t *testing.T, random *rand.Rand, offset int64, at time.Time)
 	key := []byte("tick")
 	if random.IntN(4) > 0 {
 		device := events.DeviceID(fmt.Sprint("device-", random.IntN(6)))
-		off := []int{0, 0, 0, 0, -1, -2, -10, -20, 3, 40, 600}[random.IntN(11)]
+		business := events.BusinessID([]string{"cafe-1", "cafe-1", "cafe-2"}[random.IntN(3)])
+		off := []int{0, 0, 0, 0, -1, -2, -10, -20, -50, 3, 40, 600}[random.IntN(12)]
 		event = &events.Sighting{
-			Business: "cafe-1", Sensor: "door", Device: device, SeenAt: at.Add(time.Duration(off) * time.Minute),
+			Business: business, Sensor: "door", Device: device, SeenAt: at.Add(time.Duration(off) * time.Minute),
 			RSSI: []events.RSSI{-60, -60, -80, -90}[random.IntN(4)], Associated: random.IntN(6) == 0, Randomised: random.IntN(3) == 0,
 		}
-		key = events.DeviceKey("cafe-1", device)
+		key = events.DeviceKey(business, device)
 	}
 	value, err := events.Encode(nil, event)
 	if err != nil {
@@ -82,24 +83,64 @@ func tickOrSighting(t *testing.T, random *rand.Rand, offset int64, at time.Time)
 }
 
 // viewRules learn soon who is no customer.
-func viewRules(events.BusinessID) *presence.Rules {
+func viewRules() presence.Rules {
 	r := presence.DefaultRules()
 	r.ResidentHours, r.ResidentDays = 2, 2
 	for d := range r.Closed {
 		r.Closed[d] = 1 << 3
 	}
-	return &r
+	return r
+}
+
+// announced is a Businesses that tells of rules a minute before they begin, and no
+// earlier.
+type announced struct {
+	now time.Time
+	all map[events.BusinessID][]RulesSince
+}
+
+func (a *announced) Rules(_ context.Context, ids []events.BusinessID) ([][]RulesSince, error) {
+	told := make([][]RulesSince, len(ids))
+	for i, id := range ids {
+		for _, r := range a.all[id] {
+			if r.Since <= presence.InstantOf(a.now.Add(time.Minute)) {
+				told[i] = append(told[i], r)
+			}
+		}
+	}
+	return told, nil
+}
+
+// draw makes rules that begin at any time of a day and more, some at once with
+// those of the other business, some before anything was heard.
+func (a *announced) draw(random *rand.Rand, from time.Time) {
+	for i := range 2 * random.IntN(8) {
+		id := events.BusinessID([]string{"cafe-1", "cafe-2"}[i%2])
+		r := viewRules()
+		r.MinStrong, r.MinSpan = 1+random.IntN(3), time.Duration(random.IntN(4))*2*time.Minute
+		r.MaxGap = []time.Duration{4 * time.Minute, 10 * time.Minute, 30 * time.Minute}[random.IntN(3)]
+		r.AssociatedSilence = r.MaxGap + time.Duration(random.IntN(3))*10*time.Minute
+		r.Silence = r.AssociatedSilence + time.Duration(random.IntN(4))*25*time.Minute
+		r.Lateness = []time.Duration{4 * time.Minute, 15 * time.Minute, time.Hour}[random.IntN(3)]
+		if random.IntN(4) == 0 {
+			r.Excluded = map[string]struct{}{"device-0": {}}
+		}
+		since := presence.InstantOf(from.Add(time.Duration(random.IntN(2400)-120) * time.Minute))
+		if last := a.all[id]; len(last) == 0 || last[len(last)-1].Since < since {
+			a.all[id] = append(last, RulesSince{since, r})
+		}
+	}
 }
 
 // mattering gives the state that can still matter of each device: what the clock
 // of the view has forgotten is left out.
 func mattering(v *view) map[string]string {
-	rules := viewRules("")
 	states := map[string]string{}
 	for key, d := range v.devices {
 		one := presence.Device{Stays: slices.Clone(d.Stays), Habit: slices.Clone(d.Habit)}
 		if v.clock != 0 {
-			one.Tick(v.clock, rules, nil)
+			business, _, _ := events.SplitDeviceKey(key)
+			one.Tick(v.clock, v.rules.at(business, v.clock), nil)
 		}
 		if one.Known() {
 			states[key] = fmt.Sprintf("%+v", one)
@@ -110,15 +151,21 @@ func mattering(v *view) map[string]string {
 
 // After every batch, whichever of three environments had it and whatever was
 // lost, who begins at the item that the last one points to knows of each device
-// what the warm environment and a reader of the whole chain know.
+// what the warm environment and a reader of the whole chain know, though the
+// rules of two businesses change in between.
 func TestAColdReaderKnowsWhatTheWarmOneKnows(t *testing.T) {
 	habits, forgotten := 0, 0 // devices known by their habits alone, and how often one was forgotten
 	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		log := &chains{random, map[string][]LogItem{}}
-		deps := DetectDeps{Log: log, Topics: oneTopic{}, Out: nowhere{}, Rules: viewRules}
-		envs := []*detect{NewDetect(deps).(*detect), NewDetect(deps).(*detect), NewDetect(deps).(*detect)}
 		at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+		rules := &announced{all: map[events.BusinessID][]RulesSince{}}
+		for _, id := range []events.BusinessID{"cafe-1", "cafe-2"} {
+			rules.all[id] = []RulesSince{{0, viewRules()}}
+		}
+		rules.draw(random, at)
+		deps := DetectDeps{Log: log, Topics: oneTopic{}, Out: nowhere{}, Rules: rules}
+		envs := []*detect{NewDetect(deps).(*detect), NewDetect(deps).(*detect), NewDetect(deps).(*detect)}
 		var records []Record
 		for i := range int64(600) {
 			at = at.Add(time.Duration([]int{0, 10, 30, 60, 120, 400, 1500}[random.IntN(7)]) * time.Second)
@@ -130,6 +177,7 @@ func TestAColdReaderKnowsWhatTheWarmOneKnows(t *testing.T) {
 		for done, had := 0, 0; done < len(records); {
 			from, to := max(0, done-random.IntN(4)), min(len(records), done+1+random.IntN(12))
 			env := envs[random.IntN(3)]
+			rules.now = records[to-1].Timestamp
 			if env.Handle(t.Context(), Batch{events.Sightings, 0, records[from:to]}) != nil {
 				continue
 			}
@@ -165,6 +213,9 @@ func compareViews(t *testing.T, env *detect) {
 	}
 	whole := newView(warm.gen)
 	if _, err := env.chains.follow(t.Context(), whole, 0, warm.seq); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.chains.settle(t.Context(), whole); err != nil {
 		t.Fatal(err)
 	}
 	for name, v := range map[string]*view{"cold": cold, "whole": whole} {

@@ -42,6 +42,7 @@ const (
 	IdentitiesTable = "identities"
 	PendingTable    = "pending"
 	CountsTable     = "counts"
+	BusinessesTable = "businesses"
 )
 
 // Mapping is how an event source mapping feeds a stage from one topic.
@@ -86,6 +87,7 @@ func Pipeline() Graph {
 			{IdentitiesTable, Attribute{"pk", "S"}, Attribute{}, "expires"},
 			{PendingTable, Attribute{"pk", "S"}, Attribute{"sk", "S"}, "expires"},
 			{CountsTable, Attribute{"pk", "S"}, Attribute{"month", "S"}, ""},
+			{BusinessesTable, Attribute{"pk", "S"}, Attribute{}, ""},
 		},
 		Stages: []Spec{
 			{
@@ -97,7 +99,7 @@ func Pipeline() Graph {
 				Name: Detect, Does: "decides which devices are in the store (walk-ins) and when they left",
 				Reads:  []Mapping{{events.Sightings, 5000, time.Second, retries, true}},
 				Writes: []string{events.WalkIns, events.VisitsEnded},
-				Tables: []string{VisitLogTable}, Timeout: time.Minute, MemoryMB: 1024,
+				Tables: []string{VisitLogTable, BusinessesTable}, Timeout: time.Minute, MemoryMB: 1024,
 			},
 			{
 				Name: Identify, Does: "binds devices to contacts from portal logins and CRM changes",

@@ -19,6 +19,7 @@ type Tally struct {
 	Anonymous int64 // of WalkIns
 	Dead      int64 // records sent to the dead letters
 	Residents int64 // visits of devices that are no customers', which have no walk-in
+	Excluded  int64 // sightings that the business has ruled out
 }
 
 // Plus adds two tallies.
@@ -26,7 +27,7 @@ func (t Tally) Plus(u Tally) Tally {
 	return Tally{
 		t.Sightings + u.Sightings, t.Late + u.Late, t.PassersBy + u.PassersBy,
 		t.WalkIns + u.WalkIns, t.Anonymous + u.Anonymous, t.Dead + u.Dead,
-		t.Residents + u.Residents,
+		t.Residents + u.Residents, t.Excluded + u.Excluded,
 	}
 }
 
@@ -50,7 +51,7 @@ type logRecord struct {
 }
 
 // logVersion is what is written. What the first version wrote is read too: it had
-// no habits, and one number less of tallies. Whoever knows that version alone
+// no habits, and two numbers less of tallies. Whoever knows that version alone
 // fails on an item of this one, and is given the batch again elsewhere.
 const logVersion = 2
 
@@ -94,7 +95,9 @@ func (r *logRecord) appendHead(b []byte) []byte {
 }
 
 func (t *Tally) numbers() []*int64 {
-	return []*int64{&t.Sightings, &t.Late, &t.PassersBy, &t.WalkIns, &t.Anonymous, &t.Dead, &t.Residents}
+	return []*int64{
+		&t.Sightings, &t.Late, &t.PassersBy, &t.WalkIns, &t.Anonymous, &t.Dead, &t.Residents, &t.Excluded,
+	}
 }
 
 // encode packs the record.
@@ -226,7 +229,7 @@ func decodeLogRecord(data []byte) (logRecord, error) {
 	rec.partial, rec.sealed = flags&flagPartial != 0, flags&flagSealed != 0
 	tallies := rec.tally.numbers()
 	if r.version == 1 {
-		tallies = tallies[:len(tallies)-1]
+		tallies = tallies[:6]
 	}
 	for _, n := range tallies {
 		*n = r.varint()

@@ -184,3 +184,12 @@ func FuzzDecodeLogRecord(f *testing.F) {
 		}
 	})
 }
+
+func TestAnItemOfAnUnknownVersionIsRefused(t *testing.T) {
+	item := (&logRecord{offset: 7}).encode()
+	for _, version := range []byte{0, logVersion + 1} {
+		if _, err := decodeLogRecord(append([]byte{version}, item[1:]...)); err == nil {
+			t.Errorf("an item of version %d is read", version)
+		}
+	}
+}

@@ -29,6 +29,7 @@ type Deps struct {
 	Identities stage.Identities
 	Pending    stage.Pending
 	Counts     stage.Counts
+	Businesses *dynamo.Businesses
 
 	stage      string
 	wholeBatch bool
@@ -102,6 +103,7 @@ func wire(ctx context.Context, stageName string, cfg config.Config, log *slog.Lo
 		Identities: dynamo.NewIdentities(tables, cfg.TablePrefix),
 		Pending:    dynamo.NewPending(tables, cfg.TablePrefix),
 		Counts:     dynamo.NewCounts(tables, cfg.TablePrefix),
+		Businesses: dynamo.NewBusinesses(tables, cfg.TablePrefix),
 		stage:      stageName,
 		wholeBatch: cfg.WholeBatch,
 	}, nil

@@ -1,0 +1,113 @@
+package dynamo
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"footfall/shared/business"
+	"footfall/shared/stage"
+)
+
+const (
+	// fresh is how old what was read may be without a look at the marker, and how
+	// old that look.
+	fresh = 20 * time.Second
+	// unused is how long an item is remembered that nobody asks for, once there are
+	// many of them.
+	unused    = 10 * time.Minute
+	manyItems = 10_000
+)
+
+// knownItem is an item as it was read, or that there is none.
+type knownItem struct {
+	read  time.Time // begun then
+	used  time.Time
+	rules []stage.RulesSince
+	door  *business.Door
+}
+
+// businessCache is what an environment remembers of the table.
+type businessCache struct {
+	turn chan struct{} // of the one that reads the table
+
+	mu     sync.Mutex
+	items  map[string]knownItem
+	limit  int       // of items, before unused ones go
+	looked time.Time // at the marker
+	until  time.Time // which said that
+}
+
+// good says whether an item can be used as it is remembered.
+func (c *businessCache) good(k knownItem, now time.Time) bool {
+	young := func(at time.Time) bool { return now.Sub(at) < fresh }
+	return young(k.read) || young(c.looked) && c.until.Before(k.read)
+}
+
+// all gives the items if every one of them can be used.
+func (c *businessCache) all(pks []string, now time.Time) ([]knownItem, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	got := make([]knownItem, len(pks))
+	for i, pk := range pks {
+		k, ok := c.items[pk]
+		if !ok || !c.good(k, now) {
+			return nil, false
+		}
+		if now.Sub(k.used) > fresh {
+			k.used = now
+			c.items[pk] = k
+		}
+		got[i] = k
+	}
+	return got, true
+}
+
+// wantsMarker says whether a look at the marker may save reading an item.
+func (c *businessCache) wantsMarker(pks []string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, pk := range pks {
+		if k, ok := c.items[pk]; ok && now.Sub(k.read) >= fresh && now.Sub(c.looked) >= fresh {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *businessCache) marked(looked, until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.looked, c.until = looked, until
+}
+
+// missing gives the items that can be used as they are remembered, and the
+// numbers of those that must be read.
+func (c *businessCache) missing(pks []string, now time.Time) (got []knownItem, missing []int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	got = make([]knownItem, len(pks))
+	for i, pk := range pks {
+		k, ok := c.items[pk]
+		if !ok || !c.good(k, now) {
+			missing = append(missing, i)
+		}
+		got[i] = k
+	}
+	return got, missing
+}
+
+// put remembers an item that was read.
+func (c *businessCache) put(pk string, k knownItem) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.items == nil {
+		c.items = map[string]knownItem{}
+	}
+	if len(c.items) >= max(c.limit, manyItems) {
+		maps.DeleteFunc(c.items, func(_ string, o knownItem) bool { return k.read.Sub(o.used) > unused })
+		c.limit = 2 * len(c.items)
+	}
+	k.used = k.read
+	c.items[pk] = k
+}

@@ -1,0 +1,257 @@
+package dynamo
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/business"
+	"footfall/shared/presence"
+	"footfall/shared/stage"
+)
+
+// environment is one that remembers, by the clock that at points to.
+func environment(t *testing.T, b *Businesses, at *time.Time) *Businesses {
+	t.Helper()
+	e := NewBusinesses(b.table.client, strings.TrimSuffix(b.table.name, stage.BusinessesTable))
+	e.now = func() time.Time { return *at }
+	return e
+}
+
+func withEntry(entry int32) business.Settings {
+	s := business.Defaults()
+	s.Entry = entry
+	return s
+}
+
+// entryOf gives the entry threshold that a store knows last, -127 for none.
+func entryOf(t *testing.T, b *Businesses, id events.BusinessID) int32 {
+	t.Helper()
+	all, err := b.Rules(t.Context(), []events.BusinessID{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all[0]) == 0 {
+		return -127
+	}
+	return all[0][len(all[0])-1].Rules.Entry
+}
+
+// Whatever environments read when, and wherever a writer is between the marker and
+// the put, or died there: half a minute after a put everybody has it.
+func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {
+	const behind = 30 * time.Second
+	ids := []events.BusinessID{"shop", "cafe"}
+	for seed := range uint64(30) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+		writer := environment(t, NewBusinesses(tables(t)), &at)
+		readers := []*Businesses{environment(t, writer, &at), environment(t, writer, &at), environment(t, writer, &at)}
+		type landed struct {
+			at    time.Time
+			entry int32
+		}
+		puts := map[events.BusinessID][]landed{}
+		read := func() {
+			for _, i := range random.Perm(len(readers))[:random.IntN(len(readers)+1)] {
+				id := ids[random.IntN(len(ids))]
+				least := int32(-127)
+				for _, p := range puts[id] {
+					if at.Sub(p.at) >= behind {
+						least = p.entry
+					}
+				}
+				if got := entryOf(t, readers[i], id); got < least {
+					t.Fatalf("seed %d at %s: %s has entry %d, that of half a minute ago is %d", seed, at.Format(time.TimeOnly), id, got, least)
+				}
+			}
+		}
+		entry := int32(-80)
+		for range 120 {
+			at = at.Add(time.Duration(random.IntN(25)) * time.Second)
+			read()
+			if random.IntN(12) > 0 {
+				continue
+			}
+			if err := writer.mark(t.Context(), at.Add(marked)); err != nil {
+				t.Fatal(err)
+			}
+			at = at.Add(time.Duration(random.IntN(int(landing))))
+			read()
+			if random.IntN(4) == 0 {
+				continue // it died
+			}
+			id := ids[random.IntN(len(ids))]
+			entry++
+			next := func(string) ([]byte, error) {
+				return business.History{{Settings: withEntry(entry)}}.Encode()
+			}
+			if err := writer.replace(t.Context(), string(id), next); err != nil {
+				t.Fatal(err)
+			}
+			puts[id] = append(puts[id], landed{at, entry})
+			read()
+		}
+	}
+}
+
+// While nothing changes an environment reads the marker and nothing else, however
+// many businesses it knows or knows not to be there.
+func TestWhatDoesNotChangeIsReadOnce(t *testing.T) {
+	p, client := newProxy(t)
+	_, prefix := tables(t)
+	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	env := environment(t, NewBusinesses(client, prefix), &at)
+	if err := env.PutRules(t.Context(), "shop-7", business.Revision{Settings: withEntry(-60)}); err != nil {
+		t.Fatal(err)
+	}
+	at = at.Add(2 * marked)
+	gets := p.count("GetItem")
+	var ids []events.BusinessID
+	for i := range 150 {
+		ids = append(ids, events.BusinessID(fmt.Sprint("shop-", i)))
+	}
+	for range 600 { // five minutes
+		if _, err := env.Rules(t.Context(), ids); err != nil {
+			t.Fatal(err)
+		}
+		at = at.Add(time.Second / 2)
+	}
+	if n := p.count("BatchGetItem"); n != 2 {
+		t.Errorf("%d reads of up to 100 items, want 2", n)
+	}
+	if n := p.count("GetItem") - gets; n < 13 || n > 15 {
+		t.Errorf("%d reads of the marker in five minutes, want one each 20 s", n)
+	}
+}
+
+// A put that takes too long for all to know of it in time is followed by one whose
+// rules begin later, and leaves nothing behind.
+func TestRulesThatComeTooLateBeginLater(t *testing.T) {
+	client, prefix := tables(t)
+	at := time.Date(2026, 11, 21, 12, 0, 30, 0, time.UTC)
+	b := environment(t, NewBusinesses(client, prefix), &at)
+	calls := 0
+	b.now = func() time.Time {
+		if calls++; calls < 8 {
+			at = at.Add(20 * time.Second)
+		}
+		return at
+	}
+	since, err := b.SetRules(t.Context(), "shop", withEntry(-60), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if calls <= 8 {
+		t.Fatalf("the clock was looked at %d times: nothing came too late", calls)
+	}
+	if left := since.Sub(at); left < business.Lead-landing || since.Second() != 0 {
+		t.Errorf("rules begin at %s, %s from now", since, left)
+	}
+	got, _, err := b.Read(t.Context(), "shop")
+	if err != nil || len(got.Revisions) != 1 || !got.Revisions[0].Since.Equal(since) {
+		t.Errorf("stored %+v (%v), want the one revision since %s", got, err, since)
+	}
+}
+
+func TestRulesBeginNoSoonerThanAllKnow(t *testing.T) {
+	at := time.Date(2026, 11, 21, 12, 0, 30, 0, time.UTC)
+	b := environment(t, NewBusinesses(tables(t)), &at)
+	for _, c := range []struct {
+		name       string
+		from, want time.Time
+	}{
+		{"at once", time.Time{}, time.Date(2026, 11, 21, 12, 3, 0, 0, time.UTC)},
+		{"in the past", at.AddDate(0, 0, -1), time.Date(2026, 11, 21, 12, 3, 0, 0, time.UTC)},
+		{"tomorrow", at.AddDate(0, 0, 1), at.AddDate(0, 0, 1)},
+	} {
+		since, err := b.SetRules(t.Context(), events.BusinessID(c.name), withEntry(-60), c.from)
+		if err != nil || !since.Equal(c.want) {
+			t.Errorf("%s: since %s (%v), want %s", c.name, since, err, c.want)
+		}
+	}
+}
+
+// A write whose answer is lost, and one that somebody else is ahead of, are done
+// once.
+func TestABusinessIsWrittenThroughFaults(t *testing.T) {
+	for name, faults := range map[string][]fault{
+		"the marker's answer is lost":  {loseAnswer},
+		"the read's answer is cut":     {nil, cutAnswer},
+		"the put's answer is lost":     {nil, nil, loseAnswer},
+		"the put is throttled":         {nil, nil, throttle, throttle},
+		"every answer is lost in turn": {loseAnswer, nil, loseAnswer, nil, loseAnswer, nil, loseAnswer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, client := newProxy(t)
+			_, prefix := tables(t)
+			b := NewBusinesses(client, prefix)
+			p.next(faults...)
+			since, err := b.SetRules(t.Context(), "shop", withEntry(-60), time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _, err := b.Read(t.Context(), "shop")
+			if err != nil || len(got.Revisions) != 1 || !got.Revisions[0].Since.Equal(since) {
+				t.Errorf("stored %+v (%v), want one revision since %s", got, err, since)
+			}
+		})
+	}
+}
+
+// An item that nobody here wrote is an error, never a business without rules.
+func TestForeignBusinessesAreErrors(t *testing.T) {
+	client, prefix := tables(t)
+	b := NewBusinesses(client, prefix)
+	for pk, row := range map[string]item{
+		"number":     {attrData: num(7)},
+		"no json":    {attrData: str("entry = -60")},
+		"out":        {attrData: str(`[{"rules": {"entry_dbm": 5}}]`)},
+		"shop/door":  {attrData: str(`[]`)},
+		"/changed":   {attrUntil: str("noon")},
+		"empty text": {},
+	} {
+		row[keyPK] = str(pk)
+		if err := b.table.put(t.Context(), row, "attribute_not_exists(pk)", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var errs []error
+	for _, id := range []events.BusinessID{"number", "no json", "out", "empty text"} {
+		_, err := b.Rules(t.Context(), []events.BusinessID{id})
+		errs = append(errs, err)
+	}
+	_, _, err := b.Entrance(t.Context(), "shop")
+	_, markerErr := b.marker(t.Context())
+	errs = append(errs, err, markerErr)
+	if i := slices.Index(errs, nil); i >= 0 {
+		t.Errorf("number %d of %v is none", i, errs)
+	}
+	for _, err := range errs {
+		if errors.Is(err, stage.ErrConflict) {
+			t.Errorf("%v passes for a conflict", err)
+		}
+	}
+}
+
+// PutAll is for a table of which nothing was decided: its rules always held.
+func TestPutAllHoldsSinceEver(t *testing.T) {
+	b := NewBusinesses(tables(t))
+	s := withEntry(-60)
+	err := b.PutAll(t.Context(), map[events.BusinessID]business.Document{"shop": {Rules: &s}, "cafe": {Door: &business.Door{Key: "2"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.Rules(t.Context(), []events.BusinessID{"shop", "cafe"})
+	if err != nil || len(got[0]) != 1 || got[0][0].Since != presence.Instant(0) || len(got[1]) != 0 {
+		t.Errorf("rules %v (%v)", got, err)
+	}
+	if e, ok, err := b.Entrance(t.Context(), "cafe"); err != nil || !ok || e.Key != "2" {
+		t.Errorf("entrance %+v, %v (%v)", e, ok, err)
+	}
+}
