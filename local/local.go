@@ -1,6 +1,6 @@
 // Package local runs the graph on this machine: a Kafka broker, a table server,
-// the Lambda runtime with the function binaries, and an event source mapping
-// for every topic a stage reads.
+// the Lambda runtime with the function binaries, an event source mapping for
+// every topic a stage reads, and an HTTP API for the stage that takes posts.
 package local
 
 import (
@@ -27,6 +27,7 @@ import (
 	"footfall/local/broker"
 	"footfall/local/dynalite"
 	"footfall/local/esm"
+	"footfall/local/gateway"
 	"footfall/local/runtime"
 	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
@@ -60,9 +61,20 @@ type Options struct {
 	// Schedule starts the scheduled functions by the wall clock. A replay brings
 	// ticks of its own instead.
 	Schedule bool
+	// Listen is where posts of routers are taken, host:port; port 0 is one that is
+	// free. "" takes none.
+	Listen string
+	// PseudonymKeys is the file with the keys of pseudonyms. "" takes the one in
+	// DataDir, which is made with a fresh key where there is none.
+	PseudonymKeys string
+	// Prepare, where there is one, puts into the tables what has to be there
+	// before anything runs, such as the businesses.
+	Prepare func(ctx context.Context, tables *dynamodb.Client) error
 	// FunctionLogs takes what the functions print; nil drops it.
 	FunctionLogs io.Writer
-	Log          *slog.Logger // nil drops everything
+	// LogLevel is the lowest level that the functions log.
+	LogLevel slog.Level
+	Log      *slog.Logger // nil drops everything
 }
 
 // Region and credentials of the functions. No server here looks at them.
@@ -78,6 +90,7 @@ type Stack struct {
 	tables  string
 	runtime *runtime.Runtime
 	client  *kgo.Client
+	api     *gateway.Gateway // nil where no posts are taken
 
 	mappings []mapping
 
@@ -106,7 +119,8 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	err := graph.Validate()
 	s := &Stack{o: o, done: make(chan struct{})}
 	for _, start := range []func(context.Context, stage.Graph) error{
-		s.checkBinaries, s.openData, s.startBroker, s.startTables, s.startFunctions, s.startMappings, s.startSchedules,
+		s.checkBinaries, s.openData, s.openKeys, s.startBroker, s.startTables, s.startFunctions,
+		s.startMappings, s.startSchedules, s.startAPI,
 	} {
 		if err == nil {
 			err = start(ctx, graph)
@@ -198,7 +212,11 @@ func (s *Stack) startTables(ctx context.Context, g stage.Graph) error {
 			s.broke(errors.New("local: the table server ended"))
 		}()
 	}
-	return dynamo.CreateTables(ctx, s.TableClient(), s.o.TablePrefix, g.Tables)
+	err := dynamo.CreateTables(ctx, s.TableClient(), s.o.TablePrefix, g.Tables)
+	if err == nil && s.o.Prepare != nil {
+		err = s.o.Prepare(ctx, s.TableClient())
+	}
+	return err
 }
 
 // startFunctions starts the processes of every stage with the environment that
@@ -208,6 +226,7 @@ func (s *Stack) startFunctions(ctx context.Context, g stage.Graph) error {
 		"FOOTFALL_BROKERS=" + strings.Join(s.brokers, ","),
 		"FOOTFALL_KAFKA_AUTH=none",
 		"FOOTFALL_TABLE_PREFIX=" + s.o.TablePrefix,
+		"FOOTFALL_LOG_LEVEL=" + s.o.LogLevel.String(),
 		"AWS_ENDPOINT_URL_DYNAMODB=" + s.tables,
 		"AWS_REGION=" + region,
 		"AWS_ACCESS_KEY_ID=" + accessKey,
@@ -215,6 +234,10 @@ func (s *Stack) startFunctions(ctx context.Context, g stage.Graph) error {
 	}
 	var functions []runtime.Function
 	for _, spec := range g.Stages {
+		env := slices.Clip(env)
+		if spec.HTTP { // nobody else may turn addresses into pseudonyms
+			env = append(env, "FOOTFALL_PSEUDONYM_KEYS="+s.o.PseudonymKeys)
+		}
 		functions = append(functions, runtime.Function{
 			Name: spec.Name, Path: s.binary(spec.Name), Env: env,
 			Timeout: spec.Timeout, MemoryMB: spec.MemoryMB, Environments: s.o.Environments,

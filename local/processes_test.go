@@ -67,10 +67,13 @@ func wantNoChildren(t *testing.T) {
 	}
 }
 
+// processes are those of a stack with options(): two for each function, and Node.
+var processes = 2*len(stage.Pipeline().Stages) + 1
+
 func TestCloseLeavesNoProcess(t *testing.T) {
 	s := start(t, options())
-	if n := len(childrenOf(t, os.Getpid())); n != 11 { // two for each function, and Node
-		t.Errorf("%d processes, want 11", n)
+	if n := len(childrenOf(t, os.Getpid())); n != processes {
+		t.Errorf("%d processes, want %d", n, processes)
 	}
 	produce(t, s, events.Sightings, 100)
 	if err := s.Close(); err != nil { // in the middle of the work
@@ -140,8 +143,8 @@ func TestKilledStack(t *testing.T) {
 		t.Fatal(err)
 	}
 	children := childrenOf(t, cmd.Process.Pid)
-	if len(children) != 11 {
-		t.Errorf("%d processes, want 11", len(children))
+	if len(children) != processes {
+		t.Errorf("%d processes, want %d", len(children), processes)
 	}
 	produce(t, &Stack{brokers: []string{strings.TrimSpace(line)}}, events.Sightings, 500)
 	if err := cmd.Process.Kill(); err != nil {

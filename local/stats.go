@@ -11,8 +11,10 @@ import (
 type StageStats struct {
 	Stage       string
 	Records     int64 // done: processed or put among the dead letters
+	Requests    int64 // answered, of a stage that takes posts
+	Refused     int64 // of these, with an error of the sender's
 	Invocations int64
-	Errors      int64 // invocations that failed, wholly or in part
+	Errors      int64 // invocations that failed, wholly or in part, and requests that were answered so
 	Retries     int64 // batches and parts of batches given again
 	DeadLetters int64 // records whose retries were used up
 	Restarts    int64 // of its processes
@@ -26,7 +28,11 @@ func (s *Stack) Stats(ctx context.Context) ([]StageStats, error) {
 	for _, spec := range stage.Pipeline().Stages {
 		r := s.runtime.Stats(spec.Name)
 		st := StageStats{Stage: spec.Name, Invocations: r.Invocations, Restarts: r.Restarts}
-		if len(spec.Reads) == 0 {
+		switch {
+		case spec.HTTP && s.api != nil:
+			a := s.api.Stats()
+			st.Requests, st.Refused, st.Errors = a.Requests, a.Refused, a.Failed
+		case len(spec.Reads) == 0:
 			st.Errors = r.Errors // of a mapping's invocations the poller knows more
 		}
 		for _, m := range s.mappings {

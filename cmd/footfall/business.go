@@ -121,7 +121,7 @@ func (c *businessGetCmd) document(ctx context.Context, notes io.Writer, table *d
 
 func sinceText(since time.Time) string {
 	if since.IsZero() {
-		return "since ever"
+		return "from the beginning"
 	}
 	return "since " + since.UTC().Format(time.RFC3339)
 }
@@ -129,6 +129,7 @@ func sinceText(since time.Time) string {
 // changeFlags are what set and import have in common.
 type changeFlags struct {
 	tableFlags
+	keysFlag
 	From    momentFlag `placeholder:"TIME" help:"The rules hold from this moment of event time on: 2026-11-22, 2026-11-22T08:00:00Z. By default from the next minute that is two away; the door holds within a minute in any case."`
 	Rewrite bool       `help:"Let --from lie in the past. What was decided since then stays as it was told, but a replay or an audit decides by the new rules, and finds it different."`
 	DryRun  bool       `help:"Only say what would change."`
@@ -166,7 +167,7 @@ type businessSetCmd struct {
 // Help says what a document is.
 func (c *businessSetCmd) Help() string {
 	return `The document is JSON with "rules", "door" or both; docs/settings.md has every field. A part that is not there stays as it is;
-a field that is not there has its default.
+a field that is not there has its default. Rules alone, as calibrate writes them, change what they name and nothing else.
 
 Rules hold from a moment of event time on, which is said. Rules that were to begin then or later are replaced.
 
@@ -182,11 +183,35 @@ func (c *businessSetCmd) Run(ctx context.Context, s streams) error {
 	if err := business.ValidID(c.ID); err != nil {
 		return err
 	}
-	d, err := business.ReadDocument(data)
+	former, err := c.former(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := business.ReadDocument(data, former)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	return c.apply(ctx, s, map[events.BusinessID]business.Document{c.ID: d})
+}
+
+// former gives the settings that the new ones follow.
+func (c *businessSetCmd) former(ctx context.Context) (business.Settings, error) {
+	since, err := c.since()
+	if err != nil {
+		return business.Settings{}, err
+	}
+	table, err := c.businesses(ctx)
+	if err != nil {
+		return business.Settings{}, err
+	}
+	stored, _, err := table.Read(ctx, c.ID)
+	if err != nil {
+		return business.Settings{}, err
+	}
+	if r, ok := stored.Revisions.At(since); ok {
+		return r.Settings, nil
+	}
+	return business.Defaults(), nil
 }
 
 // businessImportCmd sets many.

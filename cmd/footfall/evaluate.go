@@ -143,7 +143,7 @@ func printFigures(w io.Writer, f score.Figures) {
 	fmt.Fprintf(t, "walk-ins\t%d\t  visits confirmed\n", f.WalkIns)
 	fmt.Fprintf(t, "anonymous\t%d\t  of them, by a randomised address that never associated\n", f.Anonymous)
 	fmt.Fprintf(t, "static\t%d\t  more, of devices listed as no customers\n", f.StaticWalkIns)
-	fmt.Fprintf(t, "of residents\t%d\t  visits of devices that are always there: no walk-ins\n", f.Residents)
+	fmt.Fprintf(t, "of residents\t%d\t  visits of devices that are no customers': no walk-ins\n", f.Residents)
 	if e := f.Empty; e != nil {
 		fmt.Fprintf(t, "empty hours\t%.1f\t  in which truly nobody was there\n", e.Hours)
 		fmt.Fprintf(t, "false in them\t%d\t  %s\n", e.False, rate(e))

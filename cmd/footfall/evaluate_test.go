@@ -18,6 +18,7 @@ import (
 	"footfall/local/score"
 	"footfall/local/town"
 	"footfall/shared/presence"
+	"footfall/shared/pseudonym"
 )
 
 // What evaluate finds in process is what the pipeline tells of the same town:
@@ -185,10 +186,10 @@ func TestFiguresOfTheLab(t *testing.T) {
 
 // A device a line, by its address or as its pseudonym.
 func TestReadStatic(t *testing.T) {
-	f := traceFlags{Business: "store", Key: "k"}
+	f := traceFlags{Business: "store"}
 	got := map[string]bool{}
 	into := map[events.DeviceID]bool{}
-	err := f.readStatic(strings.NewReader("# tills\n\n00:00:5e:00:53:01\n 00-00-5E-00-53-01 \nsome-pseudonym\n"), into)
+	err := f.readStatic(strings.NewReader("# tills\n\n00:00:5e:00:53:01\n 00-00-5E-00-53-01 \nsome-pseudonym\n"), pseudonym.Under([]byte("k")), into)
 	for d := range into {
 		got[string(d)] = true
 	}
@@ -197,10 +198,43 @@ func TestReadStatic(t *testing.T) {
 	}
 }
 
+// What a recording calls a device with the pipeline's keys is what ingest calls it,
+// so that the lists of calibrate are lists of the pipeline.
+func TestARecordingHasThePseudonymsOfIngest(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys.json")
+	document := []byte(`{"1": "the first of two keys, 32 bytes or more", "2": "the second of two keys, 32 bytes or more"}`)
+	keys, err := pseudonym.ParseKeys(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, document, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flag, mac := keysFlag{PseudonymKeys: file}, [6]byte{0, 0, 0x5e, 0, 0x53, 1}
+	for _, b := range []events.BusinessID{"cafe-1", "cafe-2"} {
+		for _, id := range keys.IDs() {
+			device, err := flag.maker(id, "no matter")
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := keys.Business(id, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := device(b, mac[:]); got != key.Device(mac) {
+				t.Errorf("key %s: %s, ingest has %s", id, got, key.Device(mac))
+			}
+		}
+	}
+	if _, err := flag.maker("3", ""); err == nil || !strings.Contains(err.Error(), `no key "3", of [1 2]`) {
+		t.Errorf("error %v, want one that there is no key 3", err)
+	}
+}
+
 func TestLoadTellsOfAnEmptyRecording(t *testing.T) {
-	f := traceFlags{Files: []string{"-"}, Business: "store", Key: "k"}
+	f := traceFlags{Files: []string{"-"}, Business: "store"}
 	in := strings.NewReader("seen_at_ms,sensor,device,rssi_dbm\n")
-	_, err := f.load(streams{in, &bytes.Buffer{}, &bytes.Buffer{}}, nil)
+	_, err := f.load(streams{in, &bytes.Buffer{}, &bytes.Buffer{}}, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "no sightings") {
 		t.Errorf("error %v, want one that there are no sightings", err)
 	}

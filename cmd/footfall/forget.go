@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"slices"
 	"time"
 
@@ -15,7 +13,6 @@ import (
 	"footfall/shared/dynamo"
 	"footfall/shared/forget"
 	"footfall/shared/kafka"
-	"footfall/shared/pseudonym"
 	"footfall/shared/stage"
 )
 
@@ -23,15 +20,15 @@ import (
 type forgetCmd struct {
 	clusterFlags
 	tableFlags
-	Business      events.BusinessID `required:"" placeholder:"ID" help:"Of this business."`
-	Contact       events.ContactID  `placeholder:"ID" help:"This contact, with those that were merged into it."`
-	Device        []events.DeviceID `placeholder:"ID" help:"This device, by its pseudonym, whoever's it was; may be given again."`
-	Mac           []string          `placeholder:"ADDRESS" help:"The device with this MAC address."`
-	PseudonymKeys string            `type:"existingfile" placeholder:"FILE" help:"The keys that pseudonyms are made with, for --mac."`
-	Deployment    string            `default:"footfall" placeholder:"NAME" help:"What the consumer groups of the stages begin with [footfall]."`
-	Wait          time.Duration     `default:"1m" placeholder:"SPAN" help:"How long to wait for what the stages have before them [1m]."`
-	Yes           bool              `help:"Do it. Without this, forget only says what it would remove."`
-	JSON          bool              `help:"Print the report as JSON, one line for each contact or device."`
+	keysFlag
+	Business   events.BusinessID `required:"" placeholder:"ID" help:"Of this business."`
+	Contact    events.ContactID  `placeholder:"ID" help:"This contact, with those that were merged into it."`
+	Device     []events.DeviceID `placeholder:"ID" help:"This device, by its pseudonym, whoever's it was; may be given again."`
+	Mac        []string          `placeholder:"ADDRESS" help:"The device with this MAC address."`
+	Deployment string            `default:"footfall" placeholder:"NAME" help:"What the consumer groups of the stages begin with [footfall]."`
+	Wait       time.Duration     `default:"1m" placeholder:"SPAN" help:"How long to wait for what the stages have before them [1m]."`
+	Yes        bool              `help:"Do it. Without this, forget only says what it would remove."`
+	JSON       bool              `help:"Print the report as JSON, one line for each contact or device."`
 }
 
 // Help says what goes, what stays, and what to do before and after.
@@ -119,33 +116,26 @@ func (c *forgetCmd) told(s streams, r *forget.Report, now time.Time, err error) 
 	return nil
 }
 
-// pseudonyms gives those of the MAC addresses, under every key: a business may
-// have changed its key since it was first visited.
+// pseudonyms gives those of the MAC addresses.
 func (c *forgetCmd) pseudonyms() ([]events.DeviceID, error) {
 	if len(c.Mac) == 0 {
 		return nil, nil
 	}
-	document, err := os.ReadFile(c.PseudonymKeys)
-	if err != nil {
-		return nil, fmt.Errorf("--pseudonym-keys: %w", err)
-	}
-	keys, err := pseudonym.ParseKeys(document)
+	keys, err := c.keys()
 	if err != nil {
 		return nil, err
 	}
 	var found []events.DeviceID
 	for _, text := range c.Mac {
-		mac, err := net.ParseMAC(text)
-		if err != nil || len(mac) != 6 {
-			return nil, errors.New("--mac: not an address like 00:1b:63:84:45:e6")
+		mac, ok := parseAddress(text)
+		if !ok {
+			return nil, fmt.Errorf("--mac: %w", errNoAddress)
 		}
-		for _, id := range keys.IDs() {
-			key, err := keys.Business(id, c.Business)
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, key.Device([6]byte(mac)))
+		devices, err := devicesOf(keys, c.Business, mac)
+		if err != nil {
+			return nil, err
 		}
+		found = append(found, devices...)
 	}
 	return found, nil
 }

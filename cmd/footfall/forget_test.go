@@ -150,7 +150,7 @@ func TestForgetFindsTheDeviceOfAMAC(t *testing.T) {
 		}
 		want = append(want, key.Device([6]byte{0x00, 0x1b, 0x63, 0x84, 0x45, 0xe6}))
 	}
-	c := forgetCmd{Business: "cafe", Mac: []string{"00-1B-63-84-45-E6"}, PseudonymKeys: file}
+	c := forgetCmd{Business: "cafe", Mac: []string{"00-1B-63-84-45-E6"}, keysFlag: keysFlag{file}}
 	if got, err := c.pseudonyms(); err != nil || !slices.Equal(got, want) {
 		t.Errorf("found %q (%v), want %q", got, err, want)
 	}

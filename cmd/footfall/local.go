@@ -5,25 +5,31 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+
+	"footfall/local"
 )
 
 // localCmd runs the whole pipeline.
 type localCmd struct {
-	Ticks bool `default:"true" negatable:"" help:"Tell the time each minute; without it the clock is that of whoever puts ticks on sightings."`
+	Ticks         bool   `default:"true" negatable:"" help:"Tell the time each minute; without it the clock is that of whoever puts ticks on sightings."`
+	Listen        string `default:"127.0.0.1:0" help:"Take posts of routers here (host:port; port 0 for any)." placeholder:"ADDR"`
+	Businesses    string `help:"Store these businesses first: a JSON object of their documents by their ids." placeholder:"FILE"`
+	PseudonymKeys string `help:"Keys that MAC addresses are turned into pseudonyms with; by default they are made, and kept with the broker's data." placeholder:"FILE"`
 	stackFlags
 }
 
 // Run starts everything, says where it is, and stops it when interrupted.
 func (c *localCmd) Run(ctx context.Context, s streams) error {
-	stack, err := c.start(ctx, s, c.Ticks)
+	stack, err := c.start(ctx, s, c.Ticks, c.open)
 	if err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "broker\t%s\n", strings.Join(stack.Brokers(), ","))
 	fmt.Fprintf(t, "tables\t%s\n", stack.TableEndpoint())
+	fmt.Fprintf(t, "ingest\t%s\n", stack.IngestURL())
 	flush(t)
-	fmt.Fprintln(s.out, "running until interrupted: sightings and crm-events are the topics to put things on, walk-in-counts tells what came of it")
+	fmt.Fprintln(s.out, "running until interrupted: routers post to /v1/{business}/{kind} of ingest, walk-in-counts tells what came of it")
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(s.err, "stopping")
@@ -31,4 +37,10 @@ func (c *localCmd) Run(ctx context.Context, s streams) error {
 	case <-stack.Done():
 		return closing(stack, stack.Err())
 	}
+}
+
+// open lets the posts of routers in.
+func (c *localCmd) open(o *local.Options) {
+	o.Listen, o.PseudonymKeys = c.Listen, c.PseudonymKeys
+	c.importing(c.Businesses)(o)
 }

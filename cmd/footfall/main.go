@@ -1,5 +1,8 @@
 // Command footfall runs Footfall on this machine: the whole pipeline, a
-// recording or a simulated town through it, or one function on one event.
+// recording or a simulated town through it, or one function on one event. It
+// says how right the visits of a recording are, and with which settings. And it
+// looks after a pipeline that runs here or on AWS: settings, dead letters,
+// offsets, topics, audits, and forgetting somebody.
 package main
 
 import (

@@ -20,10 +20,12 @@ import (
 
 // traceFlags say what is recorded and what is known of it.
 type traceFlags struct {
-	Files     []string          `arg:"" name:"trace" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
-	Business  events.BusinessID `default:"store" help:"The store of rows that name none."`
-	Only      events.BusinessID `help:"Of a recording of several stores, take this one." placeholder:"ID"`
-	Key       string            `default:"footfall-replay" help:"Key of the pseudonyms that MAC addresses are turned into."`
+	Files    []string          `arg:"" name:"trace" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
+	Business events.BusinessID `default:"store" help:"The store of rows that name none."`
+	Only     events.BusinessID `help:"Of a recording of several stores, take this one." placeholder:"ID"`
+	Key      string            `default:"footfall-replay" help:"Key of the pseudonyms that MAC addresses are turned into, where --pseudonym-keys gives none."`
+	keysFlag
+	KeyID     string            `default:"1" help:"Which of those keys."`
 	Truth     string            `help:"Who was really there: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
 	Occupancy string            `help:"How many people were there: CSV (from_ms,sensor,people)." placeholder:"FILE"`
 	Static    string            `help:"Devices that are no customers: MAC addresses or pseudonyms, one a line." placeholder:"FILE"`
@@ -37,6 +39,7 @@ type material struct {
 	trace  *detect.Trace
 	truth  []score.Visit // nil without a file
 	counts []score.HeadCount
+	device pseudonym.Maker
 	static map[events.DeviceID]bool
 	zone   *time.Location
 	closed []time.Weekday
@@ -49,12 +52,15 @@ func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*m
 	if m.zone, err = time.LoadLocation(zone); err != nil {
 		return nil, fmt.Errorf("time zone: %w", err)
 	}
+	if m.device, err = f.maker(f.KeyID, f.Key); err != nil {
+		return nil, err
+	}
 	for i, name := range []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} {
 		if slices.Contains(f.Closed, name) {
 			m.closed = append(m.closed, time.Weekday(i))
 		}
 	}
-	if m.truth, err = readTruth(f.Truth, f.Business, []byte(f.Key)); err != nil {
+	if m.truth, err = readTruth(f.Truth, f.Business, m.device); err != nil {
 		return nil, err
 	}
 	if f.Only != "" {
@@ -66,16 +72,16 @@ func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*m
 	}); err != nil {
 		return nil, fmt.Errorf("head-counts: %w", err)
 	}
-	if err := fromFile(f.Static, func(r io.Reader) error { return f.readStatic(r, m.static) }); err != nil {
+	if err := fromFile(f.Static, func(r io.Reader) error { return f.readStatic(r, m.device, m.static) }); err != nil {
 		return nil, fmt.Errorf("static devices: %w", err)
 	}
-	m.trace, err = f.load(s, sensors)
+	m.trace, err = f.load(s, m.device, sensors)
 	return m, err
 }
 
 // load reads the recording.
-func (f *traceFlags) load(s streams, sensors []events.SensorID) (*detect.Trace, error) {
-	src, err := recording.Open(f.Files, s.in, recording.Options{Business: f.Business, Key: []byte(f.Key)})
+func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.SensorID) (*detect.Trace, error) {
+	src, err := recording.Open(f.Files, s.in, recording.Options{Business: f.Business, Device: device})
 	if err != nil {
 		return nil, err
 	}
@@ -92,18 +98,18 @@ func (f *traceFlags) load(s streams, sensors []events.SensorID) (*detect.Trace, 
 }
 
 // readStatic reads a device a line, by its MAC address or as its pseudonym.
-func (f *traceFlags) readStatic(r io.Reader, into map[events.DeviceID]bool) error {
+func (f *traceFlags) readStatic(r io.Reader, device pseudonym.Maker, into map[events.DeviceID]bool) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		device := events.DeviceID(line)
+		listed := events.DeviceID(line)
 		if mac, err := net.ParseMAC(line); err == nil && len(mac) == 6 {
-			device = pseudonym.Device([]byte(f.Key), f.Business, mac)
+			listed = device(f.Business, mac)
 		}
-		into[device] = true
+		into[listed] = true
 	}
 	return lines.Err()
 }

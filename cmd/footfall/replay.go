@@ -12,6 +12,7 @@ import (
 	"footfall/local/recording"
 	"footfall/local/score"
 	"footfall/local/town"
+	"footfall/shared/pseudonym"
 )
 
 // replayCmd runs recordings through the pipeline.
@@ -20,22 +21,24 @@ type replayCmd struct {
 	Business events.BusinessID `default:"store" help:"The store of rows that name none."`
 	Key      string            `default:"footfall-replay" help:"Key of the pseudonyms that MAC addresses are turned into."`
 	Speed    speedFlag         `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
-	Truth    string            `help:"Who was really there, to compare with: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
+	// Businesses have rules of their own, as in local.
+	Businesses string `help:"Store these businesses first: a JSON object of their documents by their ids." placeholder:"FILE"`
+	Truth      string `help:"Who was really there, to compare with: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
 
 	stackFlags `group:"The pipeline:"`
 }
 
 // Run replays the files with the recording's own clock.
 func (c *replayCmd) Run(ctx context.Context, s streams) error {
-	truth, err := readTruth(c.Truth, c.Business, []byte(c.Key))
+	truth, err := readTruth(c.Truth, c.Business, pseudonym.Under([]byte(c.Key)))
 	if err != nil {
 		return err
 	}
-	src, err := recording.Open(c.Files, s.in, recording.Options{Business: c.Business, Key: []byte(c.Key)})
+	src, err := recording.Open(c.Files, s.in, recording.Options{Business: c.Business, Device: pseudonym.Under([]byte(c.Key))})
 	if err != nil {
 		return err
 	}
-	stack, err := c.start(ctx, s, false)
+	stack, err := c.start(ctx, s, false, c.importing(c.Businesses))
 	if err != nil {
 		return errors.Join(err, src.Close())
 	}
@@ -54,10 +57,10 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 }
 
 // readTruth reads the true visits of a file, none where path is "".
-func readTruth(path string, business events.BusinessID, key []byte) (visits []score.Visit, err error) {
+func readTruth(path string, business events.BusinessID, device pseudonym.Maker) (visits []score.Visit, err error) {
 	err = fromFile(path, func(r io.Reader) (err error) {
 		if filepath.Ext(path) != ".ndjson" {
-			visits, err = score.ReadTruthCSV(r, path, business, key)
+			visits, err = score.ReadTruthCSV(r, path, business, device)
 			return err
 		}
 		all, err := town.ReadTruth(r, path)

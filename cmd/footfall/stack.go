@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"footfall/local"
 	"footfall/local/check"
 	"footfall/local/feed"
@@ -75,9 +77,25 @@ func (f *stackFlags) options(s streams, schedule bool) local.Options {
 }
 
 // start starts the pipeline. With schedule the tick function is started each
-// minute by the wall clock.
-func (f *stackFlags) start(ctx context.Context, s streams, schedule bool) (*local.Stack, error) {
-	return local.Start(ctx, f.options(s, schedule))
+// minute by the wall clock. more sets what the flags of one command alone say.
+func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more ...func(*local.Options)) (*local.Stack, error) {
+	o := f.options(s, schedule)
+	for _, set := range more {
+		set(&o)
+	}
+	return local.Start(ctx, o)
+}
+
+// importing stores the businesses of a file before anything runs; "" is none.
+func (f *stackFlags) importing(path string) func(*local.Options) {
+	return func(o *local.Options) {
+		if path == "" {
+			return
+		}
+		o.Prepare = func(ctx context.Context, tables *dynamodb.Client) error {
+			return importBusinesses(ctx, dynamo.NewBusinesses(tables, f.TablePrefix), path)
+		}
+	}
 }
 
 // closing stops the pipeline and gives all that went wrong.

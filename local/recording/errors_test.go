@@ -141,7 +141,7 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 	if _, err := Open([]string{good}, nil, Options{Business: "shop"}); err == nil || !strings.HasSuffix(err.Error(), "good.csv:2: mac: no key given to make pseudonyms with") {
 		t.Errorf("address without a key: %v", err)
 	}
-	if _, err := Open([]string{good}, nil, Options{Key: options.Key}); err == nil || !strings.Contains(err.Error(), "good.csv:3: business: ") {
+	if _, err := Open([]string{good}, nil, Options{Device: options.Device}); err == nil || !strings.Contains(err.Error(), "good.csv:3: business: ") {
 		t.Errorf("row without a business: %v", err)
 	}
 }

@@ -16,11 +16,13 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+
+	"footfall/shared/pseudonym"
 )
 
 var update = flag.Bool("update", false, "write the files in testdata anew")
 
-var options = Options{Business: "shop", Key: []byte("a key for tests")}
+var options = Options{Business: "shop", Device: pseudonym.Under([]byte("a key for tests"))}
 
 var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/pseudonym"
 )
 
 // Item is one thing that was recorded: a CRM event where CRM is set, else a
@@ -38,9 +39,9 @@ func (p Position) String() string {
 type Options struct {
 	// Business is the store of rows, lines and packets that name none.
 	Business events.BusinessID
-	// Key makes the pseudonyms of MAC addresses (see pseudonym.Device). Only
-	// files that hold no MAC address are read without one.
-	Key []byte
+	// Device makes the pseudonyms of MAC addresses. Only files that hold no MAC
+	// address are read without it.
+	Device pseudonym.Maker
 }
 
 // Stats counts what was read and what was left out.

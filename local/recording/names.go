@@ -40,7 +40,7 @@ type address struct {
 // addresses makes pseudonyms and remembers them, an HMAC taking as long as
 // reading the rest of a row.
 type addresses struct {
-	key   []byte
+	make  pseudonym.Maker
 	known map[events.BusinessID]map[string]address // by the address as written
 	n     int
 }
@@ -71,7 +71,7 @@ func (a *addresses) raw(b events.BusinessID, mac net.HardwareAddr) (address, err
 // remember makes the pseudonym. What is known is dropped as a whole when it gets
 // too much: finding out what to keep would cost more than an HMAC now and then.
 func (a *addresses) remember(b events.BusinessID, as string, mac net.HardwareAddr) (address, error) {
-	if len(a.key) == 0 {
+	if a.make == nil {
 		return address{}, errors.New("no key given to make pseudonyms with")
 	}
 	if a.known == nil || a.n >= maxKnown {
@@ -81,7 +81,7 @@ func (a *addresses) remember(b events.BusinessID, as string, mac net.HardwareAdd
 		a.known[b] = make(map[string]address)
 	}
 	found := address{
-		device:     pseudonym.Device(a.key, b, mac),
+		device:     a.make(b, mac),
 		randomised: pseudonym.Randomised(mac),
 		group:      pseudonym.Group(mac),
 	}

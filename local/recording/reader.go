@@ -42,7 +42,7 @@ type stream struct {
 // The caller closes the Reader.
 func Open(paths []string, stdin io.Reader, o Options) (*Reader, error) {
 	r := &Reader{}
-	known := &addresses{key: o.Key}
+	known := &addresses{make: o.Device}
 	for i, path := range paths {
 		in, err := openInput(path, stdin)
 		if in != nil {

@@ -42,8 +42,8 @@ func (s Spread) Weight(most time.Duration) float64 {
 // true visit, and likewise an exit: what is merged counts as merged, once, and
 // not as hours of error besides.
 type Timing struct {
-	Start Spread // first sighting of the visit, against coming in
-	Told  Spread // the walk-in, against coming in
+	Start Spread `json:"start"` // first sighting of the visit, against coming in
+	Told  Spread `json:"told"`  // the walk-in, against coming in
 	// Beyond is Told without the delay that the dwell rule asks for: 0 where the
 	// walk-in was told within that time after coming in.
 	Beyond Spread `json:"told_beyond_dwell"`

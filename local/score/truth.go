@@ -20,9 +20,9 @@ var truthHeader = []string{"mac", "enter_ms", "exit_ms"}
 
 // ReadTruthCSV reads true visits at one business, written down as CSV with the
 // header mac,enter_ms,exit_ms (times in milliseconds since 1970, UTC). It gives
-// them in order of Enter, with the pseudonyms that key makes of the addresses.
+// them in order of Enter, with the pseudonyms that device makes of the addresses.
 // Errors name the line: "visits.csv:3: exit_ms: ...", with name as the file.
-func ReadTruthCSV(r io.Reader, name string, business events.BusinessID, key []byte) ([]Visit, error) {
+func ReadTruthCSV(r io.Reader, name string, business events.BusinessID, device pseudonym.Maker) ([]Visit, error) {
 	rows := csv.NewReader(r)
 	rows.ReuseRecord = true
 	header, err := rows.Read()
@@ -42,7 +42,7 @@ func ReadTruthCSV(r io.Reader, name string, business events.BusinessID, key []by
 		if err != nil {
 			return nil, truthError(name, err)
 		}
-		v, err := truthRow(row, business, key)
+		v, err := truthRow(row, business, device)
 		if err != nil {
 			line, _ := rows.FieldPos(0)
 			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
@@ -60,7 +60,7 @@ func truthError(name string, err error) error {
 }
 
 // truthRow reads one visit; its errors begin with the column.
-func truthRow(row []string, business events.BusinessID, key []byte) (Visit, error) {
+func truthRow(row []string, business events.BusinessID, device pseudonym.Maker) (Visit, error) {
 	mac, err := net.ParseMAC(row[0])
 	if err == nil && len(mac) != 6 {
 		err = fmt.Errorf("%d bytes, want 6", len(mac))
@@ -68,7 +68,7 @@ func truthRow(row []string, business events.BusinessID, key []byte) (Visit, erro
 	if err != nil {
 		return Visit{}, fmt.Errorf("mac: %w", err)
 	}
-	v := Visit{Business: business, Device: pseudonym.Device(key, business, mac)}
+	v := Visit{Business: business, Device: device(business, mac)}
 	if v.Enter, err = millis(row[1]); err != nil {
 		return Visit{}, fmt.Errorf("enter_ms: %w", err)
 	}

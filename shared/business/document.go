@@ -74,8 +74,9 @@ func (d Door) Encode() ([]byte, error) {
 }
 
 // ReadDocument reads a document or, where it has neither of the parts of one,
-// settings alone, as calibrate writes them. Its error names every mistake.
-func ReadDocument(data []byte) (Document, error) {
+// settings alone, as calibrate writes them: what those do not name is as in
+// former. Its error names every mistake.
+func ReadDocument(data []byte, former Settings) (Document, error) {
 	var parts map[string]json.RawMessage
 	if err := json.Unmarshal(data, &parts); err != nil {
 		return Document{}, err
@@ -85,14 +86,15 @@ func ReadDocument(data []byte) (Document, error) {
 	if !hasRules && !hasDoor && len(parts) > 0 {
 		rules, hasRules = data, true
 		parts = nil
+	} else {
+		former = Defaults()
 	}
 	delete(parts, "rules")
 	delete(parts, "door")
 	var d Document
 	var errs []error
 	if hasRules {
-		s := Defaults()
-		d.Rules = &s
+		d.Rules = &former
 		errs = append(errs, under("rules", strict(rules, d.Rules)))
 	}
 	if hasDoor {
@@ -115,7 +117,7 @@ func ReadDocuments(data []byte) (map[events.BusinessID]Document, error) {
 	all := make(map[events.BusinessID]Document, len(raw))
 	var errs []error
 	for _, id := range slices.Sorted(maps.Keys(raw)) {
-		d, err := ReadDocument(raw[id])
+		d, err := ReadDocument(raw[id], Defaults())
 		errs = append(errs, ValidID(id), under(string(id), err))
 		all[id] = d
 	}

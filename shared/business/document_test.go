@@ -29,7 +29,7 @@ const whole = `{
 
 // No field is left out when a document is read or written.
 func TestADocumentIsReadAsWritten(t *testing.T) {
-	d, err := ReadDocument([]byte(whole))
+	d, err := ReadDocument([]byte(whole), Defaults())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestADocumentIsReadAsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := ReadDocument(written)
+	again, err := ReadDocument(written, Defaults())
 	if err != nil || !reflect.DeepEqual(again, d) {
 		t.Errorf("read again it is %+v (%v), want %+v", again, err, d)
 	}
@@ -90,7 +90,7 @@ func TestReadDocument(t *testing.T) {
 		{"as many as fit", fmt.Sprintf(`{"static": ["%s"]}`, strings.Join(manyDevices(12_000), `","`)), true, false, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d, err := ReadDocument([]byte(c.text))
+			d, err := ReadDocument([]byte(c.text), Defaults())
 			if (err == nil) != (len(c.errs) == 0) {
 				t.Fatalf("error %v, want %q", err, c.errs)
 			}
@@ -120,8 +120,8 @@ func TestReadDocuments(t *testing.T) {
 	if err != nil || len(all) != 2 || all["cafe-1"].Rules.Entry != -60 || all["cafe-2"].Door.Key != "2" {
 		t.Errorf("read %+v (%v)", all, err)
 	}
-	_, err = ReadDocuments([]byte(`{"cafe/1": {"door": {}}, "cafe-2": {"entry": 1}, "cafe-3": 7}`))
-	for _, want := range []string{"holds a '/'", `cafe-2: rules: unknown field "entry"`, "cafe-3: json: cannot"} {
+	_, err = ReadDocuments([]byte(`{"cafe/1": {"door": {}}, "cafe%2D1": {"door": {}}, "ca?fe": {"door": {}}, "..": {"door": {}}, "cafe-2": {"entry": 1}, "cafe-3": 7}`))
+	for _, want := range []string{"holds a '/'", "holds a '%'", "holds a '?'", `".." is no part of a path`, `cafe-2: rules: unknown field "entry"`, "cafe-3: json: cannot"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/presence"
 )
 
 // Door is what ingest goes by for one business.
@@ -34,7 +35,18 @@ type Sender struct {
 type Entrance struct {
 	Door
 	Zone *time.Location // of the business
-	Hold events.RSSI    // weakest signal that prolongs a visit
+	Hold events.RSSI    // weakest signal that prolongs a visit, below what opens one
+}
+
+// EntranceOf is a door with what it needs of the rules in force. Where a business
+// holds by the very threshold that it lets in by, Hold is 1 dB below: what ingest
+// tells at it must open no visit.
+func EntranceOf(d Door, r *presence.Rules) Entrance {
+	zone := r.Location
+	if zone == nil {
+		zone = time.UTC
+	}
+	return Entrance{Door: d, Zone: zone, Hold: events.RSSI(max(-127, min(r.Hold, r.Entry-1)))}
 }
 
 // Kinds are the makes of senders that ingest takes.

@@ -110,10 +110,15 @@ func validID(id string) error {
 }
 
 // ValidID checks the id of a business: any printable text of up to 128 bytes
-// without a '/', which ends it in a record key.
+// without a '/', which ends it in a record key, and that a sender can post to. A
+// path is decoded on the way to ingest, perhaps twice, and cut off at a question
+// mark: "a%41" would come in as "aA", and "a?b" as "a".
 func ValidID(id events.BusinessID) error {
-	if strings.Contains(string(id), "/") {
-		return fmt.Errorf("business %.64q holds a '/'", id)
+	if i := strings.IndexAny(string(id), "/%?"); i >= 0 {
+		return fmt.Errorf("business %.64q holds a '%c'", id, id[i])
+	}
+	if id == "." || id == ".." {
+		return fmt.Errorf("business %q is no part of a path", id)
 	}
 	if err := validID(string(id)); err != nil {
 		return fmt.Errorf("business: %w", err)

@@ -29,6 +29,9 @@ type Config struct {
 	// WholeBatch says that events come from pollers on demand, which take a
 	// partial answer for a success: true or false, see lambdarun.Runner.
 	WholeBatch bool `env:"FOOTFALL_WHOLE_BATCH"`
+	// PseudonymKeys says where the keys of pseudonyms are: the path of a file, or
+	// the ARN of a secret in Secrets Manager. Only ingest reads them.
+	PseudonymKeys string `env:"FOOTFALL_PSEUDONYM_KEYS"`
 	// LogLevel is the lowest level that is logged: debug, info, warn or error.
 	LogLevel slog.Level `env:"FOOTFALL_LOG_LEVEL"`
 }

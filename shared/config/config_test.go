@@ -26,9 +26,10 @@ func TestLoad(t *testing.T) {
 		{"everything", map[string]string{
 			"FOOTFALL_BROKERS": "b-1.kafka:9098, [::1]:9098", "FOOTFALL_KAFKA_AUTH": "iam",
 			"FOOTFALL_TABLE_PREFIX": "shop_2.a-", "FOOTFALL_LOG_LEVEL": "debug", "FOOTFALL_WHOLE_BATCH": "true",
+			"FOOTFALL_PSEUDONYM_KEYS": "keys.json",
 		}, Config{
 			Brokers: []string{"b-1.kafka:9098", "[::1]:9098"}, KafkaAuth: AuthIAM, TablePrefix: "shop_2.a-",
-			WholeBatch: true, LogLevel: slog.LevelDebug,
+			WholeBatch: true, LogLevel: slog.LevelDebug, PseudonymKeys: "keys.json",
 		}},
 		{"auth none, level in capitals", map[string]string{
 			"FOOTFALL_BROKERS": "b:1", "FOOTFALL_KAFKA_AUTH": "none", "FOOTFALL_LOG_LEVEL": "WARN",

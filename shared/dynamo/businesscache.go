@@ -17,6 +17,10 @@ const (
 	// many of them.
 	unused    = 10 * time.Minute
 	manyItems = 10_000
+	// manyAbsent is how many items are remembered that are not there: whoever knows
+	// the address of ingest can ask for any number of businesses. It is far more
+	// than a pipeline has that go by the defaults, and takes 15 MB.
+	manyAbsent = 50_000
 )
 
 // knownItem is an item as it was read, or that there is none.
@@ -27,6 +31,9 @@ type knownItem struct {
 	door  *business.Door
 }
 
+// absent says whether the item was not there.
+func (k knownItem) absent() bool { return k.rules == nil && k.door == nil }
+
 // businessCache is what an environment remembers of the table.
 type businessCache struct {
 	turn chan struct{} // of the one that reads the table
@@ -34,6 +41,7 @@ type businessCache struct {
 	mu     sync.Mutex
 	items  map[string]knownItem
 	limit  int       // of items, before unused ones go
+	absent int       // items put that were not there, since those went
 	looked time.Time // at the marker
 	until  time.Time // which said that
 }
@@ -107,6 +115,12 @@ func (c *businessCache) put(pk string, k knownItem) {
 	if len(c.items) >= max(c.limit, manyItems) {
 		maps.DeleteFunc(c.items, func(_ string, o knownItem) bool { return k.read.Sub(o.used) > unused })
 		c.limit = 2 * len(c.items)
+	}
+	if _, known := c.items[pk]; k.absent() && !known {
+		if c.absent++; c.absent > manyAbsent {
+			maps.DeleteFunc(c.items, func(_ string, o knownItem) bool { return o.absent() })
+			c.absent = 1
+		}
 	}
 	k.used = k.read
 	c.items[pk] = k

@@ -92,17 +92,17 @@ func (b *Businesses) Entrance(ctx context.Context, id events.BusinessID) (e busi
 	if rules == nil && door == nil {
 		return e, false, nil
 	}
-	e.Zone, e.Hold = time.UTC, events.RSSI(presence.DefaultRules().Hold)
+	inForce := presence.DefaultRules()
 	now := presence.InstantOf(b.now())
 	for i := range rules {
 		if rules[i].Since <= now {
-			e.Zone, e.Hold = rules[i].Rules.Location, events.RSSI(rules[i].Rules.Hold)
+			inForce = rules[i].Rules
 		}
 	}
-	if door != nil {
-		e.Door = *door
+	if door == nil {
+		door = &business.Door{}
 	}
-	return e, true, nil
+	return business.EntranceOf(*door, &inForce), true, nil
 }
 
 // known gives what is remembered of items, and reads what is not.

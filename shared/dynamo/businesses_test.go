@@ -42,6 +42,27 @@ func entryOf(t *testing.T, b *Businesses, id events.BusinessID) int32 {
 	return all[0][len(all[0])-1].Rules.Entry
 }
 
+// A stranger who asks for one business after the other fills no environment, and
+// costs nobody else what is remembered of his.
+func TestStrangersDoNotFillTheCache(t *testing.T) {
+	var c businessCache
+	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	c.put("cafe/door", knownItem{read: at, door: &business.Door{}})
+	for i := range 3 * manyAbsent {
+		c.put(fmt.Sprint("stranger-", i), knownItem{read: at})
+		c.put(fmt.Sprint("stranger-", i), knownItem{read: at}) // read again is no new one
+		if n := len(c.items); n > manyAbsent+1 {
+			t.Fatalf("%d items are remembered after %d strangers", n, i+1)
+		}
+		if i == manyAbsent-1 && len(c.items) != manyAbsent+1 {
+			t.Errorf("%d items are remembered of %d", len(c.items), manyAbsent+1)
+		}
+	}
+	if _, ok := c.all([]string{"cafe/door"}, at); !ok {
+		t.Error("the business that is there is forgotten")
+	}
+}
+
 // Whatever environments read when, and wherever a writer is between the marker and
 // the put, or died there: half a minute after a put everybody has it.
 func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {

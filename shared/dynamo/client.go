@@ -1,9 +1,10 @@
 // Package dynamo keeps the state of the stages in DynamoDB tables: the visit
-// log, the identities, the pending walk-ins and the counts of shared/stage.
+// log, the identities, the pending walk-ins and the counts of shared/stage, and
+// what is set of businesses.
 //
-// Every write is conditional and can be repeated: a write whose answer was lost
-// meets its own result as a conflict, and finds by reading that all is done.
-// So the client retries whatever may pass, and nothing here remembers calls.
+// Every write can be repeated. It is conditional, and one whose answer was lost
+// meets its own result as a conflict and finds by reading that all is done; or
+// it deletes, or adds to a set, what may be gone or there already. So the client retries whatever may pass, and nothing here remembers calls.
 //
 // DynamoDB drops expired items days late and returns them until then. No rule
 // depends on an item being gone, so nothing is filtered on reading.

@@ -52,18 +52,16 @@ func (b *Businesses) Entrance(ctx context.Context, id events.BusinessID) (e busi
 	if err != nil || !ok {
 		return e, false, err
 	}
-	e.Zone, e.Hold = time.UTC, events.RSSI(presence.DefaultRules().Hold)
+	inForce := presence.DefaultRules()
 	if r, has := s.Revisions.At(time.Now()); has {
-		rules, err := r.Rules()
-		if err != nil {
+		if inForce, err = r.Rules(); err != nil {
 			return e, false, err
 		}
-		e.Zone, e.Hold = rules.Location, events.RSSI(rules.Hold)
 	}
-	if s.Door != nil {
-		e.Door = *s.Door
+	if s.Door == nil {
+		s.Door = &business.Door{}
 	}
-	return e, true, nil
+	return business.EntranceOf(*s.Door, &inForce), true, nil
 }
 
 // PutRules stores settings that hold from a moment on, the zero time for ever.

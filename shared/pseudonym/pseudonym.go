@@ -29,6 +29,14 @@ func Device(key []byte, business events.BusinessID, mac net.HardwareAddr) events
 	return events.DeviceID(base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0])[:digestBytes]))
 }
 
+// Maker gives the device that a MAC address of 6 bytes is at a business.
+type Maker func(business events.BusinessID, mac net.HardwareAddr) events.DeviceID
+
+// Under is [Device] with one key.
+func Under(key []byte) Maker {
+	return func(b events.BusinessID, mac net.HardwareAddr) events.DeviceID { return Device(key, b, mac) }
+}
+
 // The two flags in the first octet of a MAC address (IEEE 802-2014, 8.2.2).
 const (
 	groupBit = 0x01

@@ -17,6 +17,7 @@ import (
 // Names of the stages: the same word names the function's folder, the stage's
 // file and the stage in logs and dead letters.
 const (
+	Ingest   = "ingest"
 	Detect   = "detect"
 	Identify = "identify"
 	Enrich   = "enrich"
@@ -60,12 +61,13 @@ type Mapping struct {
 type Spec struct {
 	Name     string
 	Does     string        // one line for people
-	Reads    []Mapping     // none for a stage that a schedule starts
+	Reads    []Mapping     // none for a stage that a schedule or an HTTP API starts
 	Writes   []string      // topics
 	Tables   []string      // read and written
 	Timeout  time.Duration // of one invocation
 	MemoryMB int
 	Schedule time.Duration // how often a schedule starts it; 0 for never
+	HTTP     bool          // an HTTP API starts it with each request
 }
 
 // Graph is the pipeline: what infra deploys and local runs.
@@ -90,6 +92,11 @@ func Pipeline() Graph {
 			{BusinessesTable, Attribute{"pk", "S"}, Attribute{}, ""},
 		},
 		Stages: []Spec{
+			{
+				Name: Ingest, Does: "takes what routers post: checks it, makes pseudonyms of addresses",
+				Writes: []string{events.Sightings, events.CRMEvents},
+				Tables: []string{BusinessesTable}, Timeout: 25 * time.Second, MemoryMB: 1024, HTTP: true,
+			},
 			{
 				Name: TickName, Does: "tells every partition of sightings the time",
 				Writes:  []string{events.Sightings},
@@ -179,8 +186,8 @@ func (g Graph) Validate() error {
 			}
 			tables[t] = true
 		}
-		if (len(s.Reads) == 0) == (s.Schedule == 0) {
-			bad("stage %s needs either a topic to read or a schedule", s.Name)
+		if triggers(s) != 1 {
+			bad("stage %s needs either a topic to read, a schedule or an HTTP API", s.Name)
 		}
 		if s.Timeout <= 0 || s.Timeout > maxTimeout {
 			bad("stage %s: timeout %v is not within (0, %v]", s.Name, s.Timeout, maxTimeout)
@@ -192,6 +199,16 @@ func (g Graph) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// triggers counts the kinds of things that start a stage.
+func triggers(s Spec) (n int) {
+	for _, is := range []bool{len(s.Reads) > 0, s.Schedule > 0, s.HTTP} {
+		if is {
+			n++
+		}
+	}
+	return n
 }
 
 func validateMapping(stage string, m Mapping, bad func(string, ...any)) {

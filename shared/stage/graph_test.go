@@ -36,7 +36,7 @@ func TestValidateReportsEveryMistakeAtOnce(t *testing.T) {
 	for _, mistake := range []string{
 		"table visit-log is there twice", "stage tick is there twice", "table idle is used by no stage",
 		"writes topic nowhere", "uses table none", "reads topic nothing", "which has no dead-letter topic",
-		"batch size 0", "window 1h0m0s", "-2 retries", "timeout 1h0m0s", "asleep needs either a topic to read or a schedule",
+		"batch size 0", "window 1h0m0s", "-2 retries", "timeout 1h0m0s", "asleep needs either a topic to read, a schedule or an HTTP API",
 	} {
 		if !strings.Contains(err.Error(), mistake) {
 			t.Errorf("no word of %q in:\n%v", mistake, err)

@@ -192,6 +192,9 @@ func businessesEntrance(t *testing.T, s BusinessStore) {
 	noError(t, s.PutRules(t.Context(), "shop", business.Revision{Since: now.Add(-time.Hour), Settings: rules}))
 	putRules(t, s, "shop", now.Add(time.Hour), -70)
 	putRules(t, s, "rules only", now.Add(time.Hour), -70)
+	held := rules
+	held.Hold = held.Entry // what is told at the threshold that opens a visit would be strong
+	noError(t, s.PutRules(t.Context(), "one threshold", business.Revision{Since: now.Add(-time.Hour), Settings: held}))
 	noError(t, s.PutDoor(t.Context(), "shop", door))
 	noError(t, s.PutDoor(t.Context(), "door only", door))
 	for _, c := range []struct {
@@ -201,6 +204,7 @@ func businessesEntrance(t *testing.T, s BusinessStore) {
 		door business.Door
 	}{
 		{"shop", "Europe/Berlin", -77, door},
+		{"one threshold", "Europe/Berlin", events.RSSI(rules.Entry - 1), business.Door{}},
 		{"door only", "UTC", events.RSSI(presence.DefaultRules().Hold), door},
 		{"rules only", "UTC", events.RSSI(presence.DefaultRules().Hold), business.Door{}},
 	} {

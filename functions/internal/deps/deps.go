@@ -30,6 +30,7 @@ type Deps struct {
 	Pending    stage.Pending
 	Counts     stage.Counts
 	Businesses *dynamo.Businesses
+	Keys       *Keys // ingest's alone
 
 	stage      string
 	wholeBatch bool
@@ -94,6 +95,12 @@ func wire(ctx context.Context, stageName string, cfg config.Config, log *slog.Lo
 	if err != nil {
 		return Deps{}, err
 	}
+	var keys *Keys
+	if stageName == stage.Ingest {
+		if keys, err = readKeys(ctx, cfg.PseudonymKeys, aws); err != nil {
+			return Deps{}, err
+		}
+	}
 	tables := dynamo.New(aws)
 	return Deps{
 		Log:        log,
@@ -104,6 +111,7 @@ func wire(ctx context.Context, stageName string, cfg config.Config, log *slog.Lo
 		Pending:    dynamo.NewPending(tables, cfg.TablePrefix),
 		Counts:     dynamo.NewCounts(tables, cfg.TablePrefix),
 		Businesses: dynamo.NewBusinesses(tables, cfg.TablePrefix),
+		Keys:       keys,
 		stage:      stageName,
 		wholeBatch: cfg.WholeBatch,
 	}, nil

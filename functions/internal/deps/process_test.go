@@ -97,12 +97,15 @@ func start(t *testing.T, tables []stage.Table, env ...string) *stack {
 	must(t, dynamo.CreateTables(ctx, db, tablePrefix, tables))
 
 	s := &stack{client: client, output: &output{}}
+	keys := filepath.Join(t.TempDir(), "keys.json")
+	must(t, os.WriteFile(keys, []byte(`{"1": "a key for tests that is long enough"}`), 0o600))
 	o := runtime.Options{Output: s.output}
 	for _, spec := range stage.Pipeline().Stages {
 		o.Functions = append(o.Functions, runtime.Function{
 			Name: spec.Name, Path: filepath.Join(binaries, spec.Name), Timeout: spec.Timeout,
 			Env: append([]string{
 				"FOOTFALL_BROKERS=" + strings.Join(b.Addrs(), ","), "FOOTFALL_TABLE_PREFIX=" + tablePrefix,
+				"FOOTFALL_PSEUDONYM_KEYS=" + keys,
 				"AWS_REGION=eu-central-1", "AWS_ENDPOINT_URL_DYNAMODB=" + server.Endpoint(),
 				"AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x",
 			}, env...),
@@ -162,6 +165,10 @@ func (s *stack) records(t *testing.T, topic string) (all []*kgo.Record) {
 func TestFunctionsTellTheStoryOfTheSamples(t *testing.T) {
 	s := start(t, stage.Pipeline().Tables)
 	for range 2 {
+		// No business is stored that could be posted for.
+		if got := s.invoke(t, stage.Ingest); !strings.Contains(got, `"statusCode":404`) {
+			t.Errorf("ingest answers %s\n%s", got, s.output)
+		}
 		for _, name := range []string{stage.TickName, stage.Detect, stage.Enrich, stage.Identify, stage.Count} {
 			if got := s.invoke(t, name); got != `{}` {
 				t.Fatalf("%s answers %s\n%s", name, got, s.output)
@@ -230,8 +237,8 @@ func (s *stack) logged(t *testing.T) string {
 	return s.output.String()
 }
 
-// checkLog wants two lines per event, one where it is a schedule's, and nothing
-// else.
+// checkLog wants two lines per event, one where it is a schedule's or an HTTP
+// API's, and nothing else.
 func checkLog(t *testing.T, log string) {
 	t.Helper()
 	handled := map[string]int{}
@@ -248,7 +255,7 @@ func checkLog(t *testing.T, log string) {
 	}
 	for _, spec := range stage.Pipeline().Stages {
 		want := 4
-		if spec.Schedule > 0 {
+		if spec.Schedule > 0 || spec.HTTP {
 			want = 2
 		}
 		if handled[spec.Name] != want {

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"footfall/events"
+	"footfall/shared/business"
+)
+
+// Lists hold pseudonyms alone: an address becomes one however it is written, and
+// what may be half of an address is stored by nobody.
+func TestListsHoldNoAddress(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(path, []byte(`{"1": "an example of a key with 36 bytes..."}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	with := keysFlag{PseudonymKeys: path}
+	want, err := with.pseudonymise("cafe-1", []events.DeviceID{"00:1b:63:84:45:e6"})
+	if err != nil || !strings.HasPrefix(string(want[0]), "1-") {
+		t.Fatalf("%q, %v", want, err)
+	}
+	for _, c := range []struct {
+		text string
+		is   string // what the error says without keys; "" for a pseudonym
+		bad  bool   // with keys too
+	}{
+		{"00:1B:63:84:45:E6", "is a MAC address", false},
+		{" 00:1b:63:84:45:e6 ", "is a MAC address", false},
+		{"00-1b-63-84-45-e6", "is a MAC address", false},
+		{"00.1b.63.84.45.e6", "is a MAC address", false},
+		{"001b.6384.45e6", "is a MAC address", false},
+		{"001b638445e6", "is a MAC address", false},
+		{"0:1b:63:84:45:e7", "is no pseudonym", true},
+		{"00 1b 63 84 45 e6", "is no pseudonym", true},
+		{"1b:63:84:45:e7", "is no pseudonym", true},
+		{"00:1b:63:84:45:e6:00:01", "is no pseudonym", true},
+		{"1-rS_JZ_s5lx6i9hBXljr4ZQ", "", false},
+		{"1-till", "", false},
+	} {
+		got, err := keysFlag{}.pseudonymise("cafe-1", []events.DeviceID{events.DeviceID(c.text)})
+		switch {
+		case c.is == "" && (err != nil || string(got[0]) != c.text):
+			t.Errorf("%s: %q, %v", c.text, got, err)
+		case c.is != "" && (err == nil || !strings.Contains(err.Error(), c.is) || strings.Contains(err.Error(), c.text)):
+			t.Errorf("%s: error %v", c.text, err)
+		}
+		got, err = with.pseudonymise("cafe-1", []events.DeviceID{events.DeviceID(c.text)})
+		if (err != nil) != c.bad || c.is != "" && !c.bad && got[0] != want[0] {
+			t.Errorf("%s with keys: %q, %v", c.text, got, err)
+		}
+	}
+}
+
+// A file that is imported at the start meets the same rule, before any table.
+func TestImportedListsHoldNoAddress(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "businesses.json")
+	all := map[string]business.Document{"cafe-1": {Door: &business.Door{OptOut: []events.DeviceID{"00:1b:63:84:45:e6"}}}}
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := importBusinesses(context.Background(), nil, path); err == nil || !strings.Contains(err.Error(), "door.opt_out[0] is a MAC address") {
+		t.Errorf("error %v", err)
+	}
+}

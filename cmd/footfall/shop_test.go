@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"footfall/events"
+	"footfall/local"
+	"footfall/shared/dynamo"
+	"footfall/shared/ingest/senders"
+	"footfall/shared/pseudonym"
+)
+
+// The one business whose routers post in these tests, of every make.
+const (
+	cafe       = events.BusinessID("cafe-1")
+	cafeSecret = "secret of the routers of cafe-1"
+	cafeKeys   = `{"1": "master key of these tests, long enough for one"}`
+	portal     = events.SensorID("portal") // of the sighting that identify makes of a login
+)
+
+// shop is a stack that takes the posts of cafe-1.
+type shop struct {
+	*local.Stack
+	key  *pseudonym.Key
+	zone *time.Location
+}
+
+func openShop(t *testing.T, change func(*local.Options)) *shop {
+	t.Helper()
+	makes := map[string]any{}
+	for _, kind := range senders.Kinds() {
+		makes[kind] = map[string]any{"secrets": []string{cafeSecret}, "posts_per_minute": 60_000}
+	}
+	businesses, err := json.Marshal(map[events.BusinessID]any{cafe: map[string]any{
+		"rules": map[string]any{"time_zone": "Europe/Berlin"}, "door": map[string]any{"senders": makes},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	keyFile, businessFile := filepath.Join(dir, "keys.json"), filepath.Join(dir, "businesses.json")
+	if err := errors.Join(os.WriteFile(keyFile, []byte(cafeKeys), 0o600), os.WriteFile(businessFile, businesses, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s := &shop{}
+	s.Stack = stackFor(t, func(o *local.Options) {
+		o.Listen, o.PseudonymKeys = "127.0.0.1:0", keyFile
+		o.Prepare = func(ctx context.Context, tables *dynamodb.Client) error {
+			return importBusinesses(ctx, dynamo.NewBusinesses(tables, o.TablePrefix), businessFile)
+		}
+		change(o)
+	})
+	keys, err := pseudonym.ParseKeys([]byte(cafeKeys))
+	if err == nil {
+		s.key, err = keys.Business("", cafe)
+	}
+	if err == nil {
+		s.zone, err = time.LoadLocation("Europe/Berlin")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// signatures names the header with the signature of a make; Meraki has the
+// secret in the body instead.
+var signatures = map[string]string{
+	senders.CloudTrax: "Signature", senders.Mist: "X-Mist-Signature-v2",
+	senders.Hostapd: "X-Footfall-Signature", senders.Footfall: "X-Footfall-Signature",
+}
+
+var secretInBody = regexp.MustCompile(`"secret": ?"[^"]*"`)
+
+// asOf gives a body and the headers that a sender with the secret posts.
+func asOf(kind, secret string, body []byte) ([]byte, http.Header) {
+	header := http.Header{"Content-Type": {"application/json"}}
+	if kind == senders.Hostapd {
+		header.Set("Content-Type", "text/plain")
+	}
+	if name, ok := signatures[kind]; ok {
+		h := hmac.New(sha256.New, []byte(secret))
+		h.Write(body)
+		header.Set(name, hex.EncodeToString(h.Sum(nil)))
+		return body, header
+	}
+	return secretInBody.ReplaceAll(body, fmt.Appendf(nil, `"secret":%q`, secret)), header
+}
+
+// answer is what a post got.
+type answer struct {
+	status int
+	body   string
+}
+
+// code is that of an error.
+func (a answer) code() string {
+	var e struct {
+		Error struct{ Code, Message string }
+	}
+	if json.Unmarshal([]byte(a.body), &e) != nil || e.Error.Message == "" {
+		return ""
+	}
+	return e.Error.Code
+}
+
+// post posts as a sender of the business does. Errors are for the caller, who
+// may have reason to expect them.
+func (s *shop) post(ctx context.Context, kind string, body []byte) (answer, error) {
+	body, header := asOf(kind, cafeSecret, body)
+	return s.send(ctx, http.MethodPost, "/v1/"+string(cafe)+"/"+kind, header, body)
+}
+
+func (s *shop) send(ctx context.Context, method, path string, header http.Header, body []byte) (answer, error) {
+	r, err := http.NewRequestWithContext(ctx, method, s.IngestURL()+path, bytes.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	r.Header = header
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	text, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, string(text)}, errors.Join(err, response.Body.Close())
+}
+
+// must posts what has to be taken.
+func (s *shop) must(t *testing.T, kind string, body []byte) {
+	t.Helper()
+	a, err := s.post(t.Context(), kind, body)
+	if err != nil || a.status != http.StatusOK {
+		t.Fatalf("%s: %d %s (%v), want 200", kind, a.status, a.body, err)
+	}
+}
+
+// told is what the routers told, without what identify made of logins.
+func (s *shop) told(t *testing.T) []events.Sighting {
+	t.Helper()
+	var all []events.Sighting
+	for _, r := range readTopic(t, s.Stack, events.Sightings) {
+		var e events.SightingsRecord
+		if err := events.DecodeSightings(r.Key, r.Value, &e); err != nil {
+			t.Fatal(err)
+		}
+		if !e.IsTick && e.Sighting.Sensor != portal {
+			all = append(all, e.Sighting)
+		}
+	}
+	return all
+}
+
+// logins are those that came in.
+func (s *shop) logins(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, r := range readTopic(t, s.Stack, events.CRMEvents) {
+		e, err := events.DecodeCRM(r.Key, r.Value)
+		if err != nil || e.Login == nil {
+			t.Fatalf("%+v on %s (%v)", e, events.CRMEvents, err)
+		}
+		all = append(all, loginLine(*e.Login))
+	}
+	return all
+}
+
+// sightingLine and loginLine write all that a record says.
+func sightingLine(s events.Sighting) string {
+	return fmt.Sprintf("%s/%s by %s at %d dBm, %s, associated %v, randomised %v",
+		s.Business, s.Device, s.Sensor, s.RSSI, s.SeenAt.UTC().Format(time.RFC3339Nano), s.Associated, s.Randomised)
+}
+
+func loginLine(l events.PortalLogin) string {
+	return fmt.Sprintf("%s/%s is %s from %s, randomised %v", l.Business, l.Device, l.Contact, l.At.UTC().Format(time.RFC3339Nano), l.Randomised)
+}
+
+// expect reads a line "heard MAC by "router" at N dBm, TIME [associated]" as the
+// sighting it is, and a line "login of "contact" with MAC, TIME" as the login,
+// each later by a span. ok is false for other lines, and for what is too old or
+// too new to be taken at now.
+func (s *shop) expect(t *testing.T, line string, later time.Duration, now time.Time) (text string, isLogin, ok bool) {
+	t.Helper()
+	var hexMAC, name, at string
+	var rssi int32
+	_, err := fmt.Sscanf(line, "heard %s by %q at %d dBm, %s", &hexMAC, &name, &rssi, &at)
+	if err != nil {
+		if _, err := fmt.Sscanf(line, "login of %q with %12s, %s", &name, &hexMAC, &at); err != nil {
+			return "", false, false
+		}
+		isLogin = true
+	}
+	seen, err := time.Parse(time.RFC3339Nano, at)
+	mac, hexErr := hex.DecodeString(hexMAC)
+	if err := errors.Join(err, hexErr); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	if seen = seen.Add(later); now.Sub(seen) > time.Hour || seen.Sub(now) > 5*time.Minute {
+		return "", isLogin, false
+	}
+	associated := isLogin || strings.HasSuffix(line, " associated")
+	randomised := mac[0]&2 != 0
+	device := s.key.Device([6]byte(mac))
+	if randomised && !associated {
+		device = s.key.Daily([6]byte(mac), seen.In(s.zone).Format(time.DateOnly))
+	}
+	if isLogin {
+		return loginLine(events.PortalLogin{
+			Business: cafe, Device: device, Contact: events.ContactID(name), At: seen, Randomised: randomised,
+		}), true, true
+	}
+	return sightingLine(events.Sighting{
+		Business: cafe, Sensor: s.key.Router(name), Device: device, RSSI: events.RSSI(rssi), SeenAt: seen,
+		Associated: associated, Randomised: randomised,
+	}), false, true
+}
+
+// Times as they stand in posts. A layout without a zone is of the business's.
+var postTimes = []struct {
+	pattern *regexp.Regexp
+	layout  string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`), time.RFC3339Nano},
+	{regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d `), "2006-01-02T15:04:05 "},
+	{regexp.MustCompile(`(?m)^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}`), "Mon Jan _2 15:04:05 2006"},
+	{regexp.MustCompile(`(?m)[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [a-z]`), "Jan _2 15:04:05 "},
+}
+
+var epoch = regexp.MustCompile(`\b1[4-9]\d{8}(\d{3})?\b`)
+
+// moved gives a body whose times are all later by a span of whole seconds. year
+// is that of times that do not tell.
+func (s *shop) moved(t *testing.T, body []byte, year int, later time.Duration) []byte {
+	t.Helper()
+	body = epoch.ReplaceAllFunc(body, func(number []byte) []byte {
+		n, err := strconv.ParseInt(string(number), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(number) == len("1795255207250") {
+			return fmt.Append(nil, n+later.Milliseconds())
+		}
+		return fmt.Append(nil, n+int64(later/time.Second))
+	})
+	for _, p := range postTimes {
+		body = p.pattern.ReplaceAllFunc(body, func(text []byte) []byte {
+			given, end := string(text), ""
+			if p.layout == "Jan _2 15:04:05 " {
+				given, end = given[:len(given)-1], given[len(given)-1:]
+			}
+			at, err := time.ParseInLocation(p.layout, given, s.zone)
+			if err != nil {
+				return text // never was
+			}
+			if at.Year() == 0 {
+				at = time.Date(year, at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, s.zone)
+			}
+			return append(at.Add(later).In(s.zone).AppendFormat(nil, p.layout), end...)
+		})
+	}
+	return body
+}
+
+// wantSame compares what is there with what should be, in any order.
+func wantSame(t *testing.T, got, want []string) {
+	t.Helper()
+	surplus := map[string]int{}
+	for _, line := range got {
+		surplus[line]++
+	}
+	for _, line := range want {
+		surplus[line]--
+	}
+	for _, line := range slices.Sorted(maps.Keys(surplus)) {
+		if n := surplus[line]; n != 0 {
+			t.Errorf("%+d: %s", n, line)
+		}
+	}
+	t.Logf("%d records, %d expected", len(got), len(want))
+}

@@ -1,0 +1,124 @@
+package deps
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+)
+
+const (
+	oneKey  = `{"1": "a first secret of thirty-two bytes"}`
+	twoKeys = `{"1": "a first secret of thirty-two bytes", "2": "a second secret of thirty-two bytes"}`
+)
+
+func keyFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "keys.json")
+	write(t, path, content)
+	return path
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A key that is not known is looked for once a minute, and found once it is
+// there; keys that are known are never read again.
+func TestKeysAreReadAgain(t *testing.T) {
+	path := keyFile(t, oneKey)
+	k, err := readKeys(t.Context(), path, aws.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	k.now = func() time.Time { return now }
+	known := func(id string) bool {
+		t.Helper()
+		_, err := k.Business(t.Context(), id, "cafe-1")
+		return err == nil
+	}
+	if !known("") || !known("1") || known("2") {
+		t.Error("the first key is not the only one")
+	}
+	write(t, path, twoKeys)
+	now = now.Add(keysMinAge - time.Second)
+	if known("2") {
+		t.Error("read again within a minute")
+	}
+	now = now.Add(2 * time.Second)
+	if !known("2") {
+		t.Error("not read again after a minute")
+	}
+	write(t, path, "{}")
+	now = now.Add(time.Hour)
+	if !known("1") || !known("2") || known("3") || !known("2") {
+		t.Error("a file that was damaged took keys away")
+	}
+}
+
+func TestKeysSayWhatIsWrong(t *testing.T) {
+	for _, tt := range []struct{ name, where, want string }{
+		{"not set", "", "FOOTFALL_PSEUDONYM_KEYS: not set"},
+		{"no file", filepath.Join(t.TempDir(), "none"), "no such file"},
+		{"no keys", keyFile(t, `{}`), "there is no key"},
+		{"a short one", keyFile(t, `{"1": "confidential"}`), "key 1 has 12 bytes"},
+		{"no JSON", keyFile(t, `confidential`), "not one whole JSON value"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := readKeys(t.Context(), tt.where, aws.Config{})
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "confidential") {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// The secret is read through AWS's client, from a server that answers as Secrets
+// Manager does (its API reference, "GetSecretValue").
+func TestKeysOfSecretsManager(t *testing.T) {
+	const arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:keys-AbCdEf"
+	answer := map[string]any{"ARN": arn, "SecretString": twoKeys}
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct {
+			SecretID string `json:"SecretId"`
+		}
+		if json.NewDecoder(r.Body).Decode(&asked) != nil || asked.SecretID != arn || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" {
+			t.Errorf("asked for %q by %q", asked.SecretID, r.Header.Get("X-Amz-Target"))
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(server.Close)
+	cfg := aws.Config{
+		Region: "eu-central-1", BaseEndpoint: aws.String(server.URL),
+		Credentials: credentials.NewStaticCredentialsProvider("x", "x", ""),
+	}
+	k, err := readKeys(t.Context(), arn, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Business(t.Context(), "2", "cafe-1"); err != nil {
+		t.Error(err)
+	}
+	answer = map[string]any{"ARN": arn, "SecretBinary": "eA=="}
+	if _, err := readKeys(t.Context(), arn, cfg); err == nil || !strings.Contains(err.Error(), "is no text") {
+		t.Errorf("a binary secret: %v", err)
+	}
+	status, answer = http.StatusBadRequest, map[string]any{"__type": "ResourceNotFoundException", "message": "Secrets Manager can't find the specified secret."}
+	if _, err := readKeys(t.Context(), arn, cfg); err == nil || !strings.Contains(err.Error(), arn) || !strings.Contains(err.Error(), "ResourceNotFoundException") {
+		t.Errorf("no such secret: %v", err)
+	}
+}
