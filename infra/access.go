@@ -136,7 +136,8 @@ func mayApplyTopics(d *deployment, c *clusterStack) []awsiam.PolicyStatement {
 // uses says which methods of the ports of shared/stage each stage calls, by
 // table. A test reads the stages' code to hold it to that.
 var uses = map[string]map[string][]string{
-	stage.Detect: {stage.VisitLogTable: {"Last", "Read", "Append"}},
+	stage.Ingest: {stage.BusinessesTable: {"Entrance"}},
+	stage.Detect: {stage.VisitLogTable: {"Last", "Read", "Append"}, stage.BusinessesTable: {"Rules"}},
 	stage.Identify: {
 		stage.IdentitiesTable: {"Devices", "PutDevice", "Contact", "PutContact"},
 		stage.PendingTable:    {"OfDevice", "Resolve"},
@@ -144,7 +145,7 @@ var uses = map[string]map[string][]string{
 	stage.Enrich: {
 		// A walk-in notes when its device was last seen.
 		stage.IdentitiesTable: {"Devices", "PutDevice"},
-		stage.PendingTable:    {"PutNew", "Resolve"},
+		stage.PendingTable:    {"PutNew", "End", "Resolve"},
 	},
 	stage.Count: {stage.CountsTable: {"Add", "Get"}},
 }
@@ -157,9 +158,10 @@ var calls = map[string]map[string][]string{
 		"Devices": {"BatchGetItem"}, "PutDevice": {"PutItem"}, "Contact": {"GetItem"}, "PutContact": {"PutItem"},
 	},
 	stage.PendingTable: {
-		"PutNew": {"PutItem", "GetItem"}, "Resolve": {"UpdateItem", "GetItem"}, "OfDevice": {"Query"},
+		"PutNew": {"PutItem", "GetItem"}, "End": {"UpdateItem", "GetItem"}, "Resolve": {"UpdateItem", "GetItem"}, "OfDevice": {"Query"},
 	},
-	stage.CountsTable: {"Add": {"UpdateItem", "GetItem"}, "Get": {"Query"}},
+	stage.CountsTable:     {"Add": {"UpdateItem"}, "Get": {"Query"}},
+	stage.BusinessesTable: {"Rules": {"BatchGetItem", "GetItem"}, "Entrance": {"BatchGetItem", "GetItem"}},
 }
 
 // actionsOn gives the actions that a stage needs on a table.
@@ -205,6 +207,18 @@ func mayUseKey(stack awscdk.Stack, key awskms.IKey, service string, actions ...s
 		"kms:ViaService": awscdk.Fn_Join(jsii.String(""), jsii.Strings(service+".", *stack.Region(), ".amazonaws.com")),
 	})
 	return s
+}
+
+// mayMakePseudonyms is for the one secret of the pseudonyms' keys, and for the
+// key that it is encrypted with (AWS Secrets Manager user guide, "Secret
+// encryption and decryption in AWS Secrets Manager").
+func mayMakePseudonyms(stack awscdk.Stack, s *stateStack) []awsiam.PolicyStatement {
+	unlock := mayUseKey(stack, s.key, "secretsmanager", "kms:Decrypt")
+	unlock.SetSid(jsii.String("UnlockPseudonymKeys"))
+	return []awsiam.PolicyStatement{
+		may("ReadPseudonymKeys", []string{"secretsmanager:GetSecretValue"}, s.pseudonymKeys.SecretArn()),
+		unlock,
+	}
 }
 
 // mayKeepFailures is for what Lambda writes with the function's role once it

@@ -13,9 +13,13 @@ import (
 	"footfall/shared/stage"
 )
 
-// code is the functions and methods of a package by their names, which are
-// told apart by their receiver where there is one: "Counts.Add", "each".
-type code map[string]*ast.FuncDecl
+// code is a package: its functions and methods by their names, which are told
+// apart by their receiver where there is one: "Counts.Add", "each"; and the types
+// of the fields of its structs by the fields' names.
+type code struct {
+	funcs  map[string]*ast.FuncDecl
+	fields map[string][]string
+}
 
 func parse(t *testing.T, dir string) code {
 	t.Helper()
@@ -23,7 +27,7 @@ func parse(t *testing.T, dir string) code {
 	if err != nil || len(files) == 0 {
 		t.Fatal(dir, err)
 	}
-	all := code{}
+	all := code{map[string]*ast.FuncDecl{}, map[string][]string{}}
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -34,36 +38,67 @@ func parse(t *testing.T, dir string) code {
 		}
 		for _, d := range f.Decls {
 			if fn, ok := d.(*ast.FuncDecl); ok {
-				all[receiver(fn)+fn.Name.Name] = fn
+				all.funcs[receiver(fn)+fn.Name.Name] = fn
 			}
 		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if s, ok := n.(*ast.StructType); ok {
+				all.addFields(s)
+			}
+			return true
+		})
 	}
 	return all
+}
+
+func (c code) addFields(s *ast.StructType) {
+	for _, field := range s.Fields.List {
+		for _, name := range field.Names {
+			c.fields[name.Name] = append(c.fields[name.Name], typeName(field.Type))
+		}
+	}
+}
+
+// typeName is the name of a type of the package, or of a pointer to one; "" for
+// others.
+func typeName(e ast.Expr) string {
+	if star, ok := e.(*ast.StarExpr); ok {
+		e = star.X
+	}
+	if name, ok := e.(*ast.Ident); ok {
+		return name.Name
+	}
+	return ""
 }
 
 func receiver(fn *ast.FuncDecl) string {
 	if fn.Recv == nil {
 		return ""
 	}
-	kind := fn.Recv.List[0].Type
-	if star, ok := kind.(*ast.StarExpr); ok {
-		kind = star.X
+	return typeName(fn.Recv.List[0].Type) + "."
+}
+
+// mayBe says whether what a method is called on may be of a type: a field of
+// another type of the package is not.
+func (c code) mayBe(on ast.Expr, kind string) bool {
+	field, ok := on.(*ast.SelectorExpr)
+	if !ok {
+		return true
 	}
-	if name, ok := kind.(*ast.Ident); ok {
-		return name.Name + "."
-	}
-	return ""
+	types := c.fields[field.Sel.Name]
+	return len(types) == 0 || slices.Contains(types, kind) || slices.Contains(types, "")
 }
 
 // reached gives the names of all that is called from a function, directly or
-// by way of others of the package. Methods are followed by their name alone, on
-// the receivers given.
-func (c code) reached(from string, receivers ...string) map[string]bool {
-	names := map[string]bool{}
+// by way of others of the package, with what each is called on. Methods are
+// followed by their name, on those of the receivers given that they may be called
+// on.
+func (c code) reached(from string, receivers ...string) map[string][]ast.Expr {
+	names := map[string][]ast.Expr{}
 	seen := map[string]bool{}
 	var follow func(name string)
 	follow = func(name string) {
-		fn := c[name]
+		fn := c.funcs[name]
 		if fn == nil || fn.Body == nil || seen[name] {
 			return
 		}
@@ -75,9 +110,11 @@ func (c code) reached(from string, receivers ...string) map[string]bool {
 			}
 			switch fun := call.Fun.(type) {
 			case *ast.SelectorExpr:
-				names[fun.Sel.Name] = true
+				names[fun.Sel.Name] = append(names[fun.Sel.Name], fun.X)
 				for _, r := range receivers {
-					follow(r + "." + fun.Sel.Name)
+					if c.mayBe(fun.X, r) {
+						follow(r + "." + fun.Sel.Name)
+					}
 				}
 			case *ast.Ident:
 				follow(fun.Name)
@@ -89,38 +126,46 @@ func (c code) reached(from string, receivers ...string) map[string]bool {
 	return names
 }
 
+// port is what the port of a table is called in shared/stage, and its store in
+// shared/dynamo.
+var port = map[string]string{
+	stage.VisitLogTable: "VisitLog", stage.IdentitiesTable: "Identities", stage.PendingTable: "Pending", stage.CountsTable: "Counts",
+	stage.BusinessesTable: "Businesses",
+}
+
 // Methods of the stores must not be granted less or more than the calls that
 // their code makes.
 func TestCallsAreThoseOfTheStores(t *testing.T) {
-	store := map[string]string{
-		stage.VisitLogTable: "VisitLog", stage.IdentitiesTable: "Identities", stage.PendingTable: "Pending", stage.CountsTable: "Counts",
-	}
 	actions := []string{
 		"BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "TransactGetItems", "TransactWriteItems", "UpdateItem",
 	}
 	dynamo := parse(t, "../shared/dynamo")
 	for table, methods := range calls {
 		for method, want := range methods {
-			reached := dynamo.reached(store[table]+"."+method, store[table], "table")
+			reached := dynamo.reached(port[table]+"."+method, port[table], "table")
 			var got []string
 			for _, action := range actions {
-				if reached[action] || reached["New"+action+"Paginator"] {
+				if len(reached[action])+len(reached["New"+action+"Paginator"]) > 0 {
 					got = append(got, action)
 				}
 			}
 			if want = slices.Sorted(slices.Values(want)); !slices.Equal(got, want) {
-				t.Errorf("%s.%s calls %v, and access.go says %v", store[table], method, got, want)
+				t.Errorf("%s.%s calls %v, and access.go says %v", port[table], method, got, want)
 			}
 		}
 	}
 }
 
-// Each stage is granted what the methods need that its code calls, no more.
+// Each stage is granted what the methods need that its code calls, no more. One
+// that an HTTP API starts is shared/ingest.
 func TestUsesAreThoseOfTheStages(t *testing.T) {
-	stages := parse(t, "../shared/stage")
+	stages, door := parse(t, "../shared/stage"), parse(t, "../shared/ingest")
 	for _, spec := range stage.Pipeline().Stages {
-		reached := map[string]bool{}
-		for name := range stages {
+		in, reached := stages, map[string][]ast.Expr{}
+		if spec.HTTP {
+			in, reached = door, door.reached("Handler.Invoke", helpers(door, "Handler")...)
+		}
+		for name := range stages.funcs {
 			if kind, method, ok := strings.Cut(name, "."); ok && method == "Handle" && kind == spec.Name {
 				reached = stages.reached(name, helpers(stages, kind)...)
 			}
@@ -128,7 +173,8 @@ func TestUsesAreThoseOfTheStages(t *testing.T) {
 		for table, methods := range calls {
 			var got []string
 			for method := range methods {
-				if slices.Contains(spec.Tables, table) && reached[method] {
+				onPort := func(x ast.Expr) bool { return in.mayBe(x, port[table]) }
+				if slices.Contains(spec.Tables, table) && slices.ContainsFunc(reached[method], onPort) {
 					got = append(got, method)
 				}
 			}
@@ -145,9 +191,9 @@ func TestUsesAreThoseOfTheStages(t *testing.T) {
 
 // helpers are the types that have methods, without the stages other than one.
 func helpers(c code, stageType string) (all []string) {
-	for name := range c {
+	for name := range c.funcs {
 		kind, _, ok := strings.Cut(name, ".")
-		if ok && (kind == stageType || c[kind+".Handle"] == nil) && !slices.Contains(all, kind) {
+		if ok && (kind == stageType || c.funcs[kind+".Handle"] == nil) && !slices.Contains(all, kind) {
 			all = append(all, kind)
 		}
 	}

@@ -66,6 +66,9 @@ func (d *deployment) serverless() bool {
 // prefix is put before the names of tables.
 func (d *deployment) prefix() string { return d.set.Name + "-" }
 
+// pseudonymKeysName is the name of the secret of the pseudonyms' keys.
+func (d *deployment) pseudonymKeysName() string { return d.set.Name + "/pseudonym-keys" }
+
 // functionName is the name of a function, and of its log group after
 // /aws/lambda/.
 func (d *deployment) functionName(stage string) string { return d.set.Name + "-" + stage }

@@ -15,8 +15,9 @@ const https = 443
 // a role do not go through the functions' network.
 func (n *network) endpoints(d *deployment, stack awscdk.Stack, look *lookups) {
 	n.gateway(d, stack, look, "DynamoDb", "dynamodb", awsec2.GatewayVpcEndpointAwsService_DYNAMODB(),
-		// Beside the functions it is people who go through, with the audit.
-		may("Tables", append(tableActions(), "dynamodb:Scan"), stack.FormatArn(&awscdk.ArnComponents{
+		// Beside the functions it is people who go through: with the audit and to
+		// forget somebody.
+		may("Tables", append(tableActions(), "dynamodb:Scan", "dynamodb:DeleteItem"), stack.FormatArn(&awscdk.ArnComponents{
 			Service: jsii.String("dynamodb"), Resource: jsii.String("table"), ResourceName: jsii.String(d.prefix() + "*"),
 		})))
 	if d.serverless() {
@@ -31,6 +32,32 @@ func (n *network) endpoints(d *deployment, stack awscdk.Stack, look *lookups) {
 	if d.onDemand() {
 		n.pollerEndpoints(d, stack)
 	}
+	n.secretsEndpoint(d, stack)
+}
+
+// secretsEndpoint lets ingest read the keys of the pseudonyms, and nobody read
+// another secret. An environment reads them once, as it starts: without the
+// endpoint those that are up go on, and none comes up. So it lies in all zones,
+// but for size dev, which has its endpoints in one.
+func (n *network) secretsEndpoint(d *deployment, stack awscdk.Stack) {
+	const what = "ingest reads the keys of pseudonyms"
+	if of := d.set.ClusterSecretsGroup; of != "" {
+		allow(n.functions, awsec2.SecurityGroup_FromSecurityGroupId(stack, jsii.String("SecretsGroup"), &of, nil), https, what)
+		return
+	}
+	group := securityGroup(stack, n.vpc, "SecretsGroup", "Endpoint of "+d.set.Name+" for Secrets Manager")
+	allow(n.functions, group, https, what)
+	keys := may("PseudonymKeys", []string{"secretsmanager:GetSecretValue"}, stack.FormatArn(&awscdk.ArnComponents{
+		Service: jsii.String("secretsmanager"), Resource: jsii.String("secret"), ArnFormat: awscdk.ArnFormat_COLON_RESOURCE_NAME,
+		ResourceName: jsii.String(d.pseudonymKeysName() + "-??????"), // as Secrets Manager ends the names of ARNs
+	}))
+	keys.AddAnyPrincipal()
+	subnets := *n.vpc.SelectSubnets(n.subnets).Subnets
+	n.vpc.AddInterfaceEndpoint(jsii.String("Secrets"), &awsec2.InterfaceVpcEndpointOptions{
+		Service: awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER(), Open: jsii.Bool(false), PrivateDnsEnabled: jsii.Bool(true),
+		SecurityGroups: &[]awsec2.ISecurityGroup{group},
+		Subnets:        &awsec2.SubnetSelection{Subnets: new(subnets[:d.size.SecretsZones()])},
+	}).AddToPolicy(keys)
 }
 
 // gateway makes a gateway endpoint, which costs nothing, and lets the functions

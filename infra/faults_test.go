@@ -103,7 +103,8 @@ const (
 
 var faults = []fault{
 	{"a stage may not write", "small", grant("EnrichRole", "WriteTopics", only("kafka-cluster:DescribeTopic")), []string{
-		"enrich: may not kafka-cluster:WriteData on topic enriched-walk-ins", "enrich: may not kafka-cluster:WriteData on topic walk-ins-dead-letters",
+		"enrich: may not kafka-cluster:WriteData on topic enriched-walk-ins", "enrich: may not kafka-cluster:WriteData on topic visits-ended-dead-letters",
+		"enrich: may not kafka-cluster:WriteData on topic walk-ins-dead-letters",
 	}},
 	{"a mapping may not put what failed away", "small", grant("CountRole", "WriteTopics", func(s map[string]any) {
 		s["Resource"] = slices.DeleteFunc(list(s["Resource"]), func(r any) bool { return strings.Contains(fmt.Sprint(r), "dead-letters") })
@@ -135,12 +136,87 @@ var faults = []fault{
 		"pipeline/Brokers: may not kafka:GetBootstrapBrokers on *", "pipeline/LookupsRole, LookUp: allows kafka:ListClusters on *",
 	}},
 	{"an endpoint that lets no query through", "small", setting("AWS::EC2::VPCEndpoint", named("network-and-cluster", "VpcDynamoDb"),
-		[]any{"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem"}, "PolicyDocument", "Statement", 0, "Action"),
+		[]any{"dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem"}, "PolicyDocument", "Statement", 0, "Action"),
 		[]string{"endpoints: let through no dynamodb:Query on arn:"}},
 	{"alarms that cannot be encrypted", "small", setting("AWS::SNS::Topic", named("pipeline", "Alarms"), map[string]any{"Fn::ImportValue": "footfall-network-and-cluster:None"}, "KmsMasterKeyId"),
 		[]string{"pipeline/Alarms: alarms may not use its key", "pipeline/Alarms: encrypted with "}},
 	{"brokers that forget how far groups had come", "large", setting("AWS::MSK::Configuration", named("network-and-cluster", "Configuration"), "auto.create.topics.enable=false\n", "ServerProperties"),
 		[]string{"network-and-cluster/Configuration: settings of the brokers is auto.create.topics.enable=false"}},
+
+	{"ingest may read every secret", "small", grant("IngestRole", "ReadPseudonymKeys", func(s map[string]any) { s["Resource"] = "*" }), []string{
+		"ingest: may not secretsmanager:GetSecretValue on secret footfall/pseudonym-keys",
+		"ingest: may secretsmanager:GetSecretValue on *, which its stage does not",
+		"pipeline/IngestRole, ReadPseudonymKeys: allows secretsmanager:GetSecretValue on *",
+	}},
+	{"ingest may write the secret", "small", grant("IngestRole", "ReadPseudonymKeys", only("secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue")),
+		[]string{"ingest: may secretsmanager:PutSecretValue on secret footfall/pseudonym-keys, which its stage does not"}},
+	{"ingest may not unlock the keys of pseudonyms", "dev", grant("IngestRole", "UnlockPseudonymKeys", only("kms:DescribeKey")),
+		[]string{"ingest: may not kms:Decrypt through secretsmanager"}},
+	{"a stage that may unlock them", "small", grant("CountRole", "UseKey", func(s map[string]any) {
+		s["Condition"] = map[string]any{"StringEquals": map[string]any{
+			"kms:ViaService": map[string]any{"Fn::Join": []any{"", []any{"secretsmanager.", map[string]any{"Ref": "AWS::Region"}, ".amazonaws.com"}}},
+		}}
+	}), []string{
+		"count: may not kms:Decrypt through dynamodb", "pipeline/CountRole: uses a key through secretsmanager.${AWS::Region}.amazonaws.com",
+	}},
+	{"ingest may change the businesses", "small", grant("IngestRole", "UseBusinesses", func(s map[string]any) {
+		s["Action"] = append(list(s["Action"]), "dynamodb:PutItem")
+	}), []string{"ingest: may dynamodb:PutItem on table businesses, which its stage does not"}},
+	{"ingest has the keys themselves", "small", setting(lambdaFunction, named("pipeline", "Ingest"), `{"1": "secret"}`, "Environment", "Variables", "FOOTFALL_PSEUDONYM_KEYS"),
+		[]string{`ingest: FOOTFALL_PSEUDONYM_KEYS is {"1": "secret"}, not ${state/PseudonymKeys`}},
+	{"another stage knows where the keys are", "small", setting(lambdaFunction, named("pipeline", "Detect"), "arn:aws:secretsmanager", "Environment", "Variables", "FOOTFALL_PSEUDONYM_KEYS"),
+		[]string{"detect: environment is map["}},
+	{"posts take all of the account", "large", setting(lambdaFunction, named("pipeline", "Ingest"), 400.0, "ReservedConcurrentExecutions"),
+		[]string{"ingest: reserved concurrency is 400, not 30"}},
+
+	{"a route for everything", "small", setting("AWS::ApiGatewayV2::Route", named("pipeline", "PostRoute"), "$default", "RouteKey"),
+		[]string{"ingest: routes is [$default GET /v1/{business}/{kind}], not [GET"}},
+	{"a route to the latest code and not to what is live", "small", setting("AWS::ApiGatewayV2::Integration", named("pipeline", "ApiToIngest"),
+		map[string]any{"Ref": "IngestF7E6C0A4"}, "IntegrationUri"), []string{
+		"GET /v1/{business}/{kind}: what it calls is ${pipeline/Ingest}, not ${pipeline/IngestLive}",
+		"POST /v1/{business}/{kind}: what it calls is ${pipeline/Ingest}, not ${pipeline/IngestLive}",
+	}},
+	{"an event in another format", "dev", setting("AWS::ApiGatewayV2::Integration", named("pipeline", "ApiToIngest"), "1.0", "PayloadFormatVersion"),
+		[]string{"GET /v1/{business}/{kind}: format is 1.0, not 2.0", "POST /v1/{business}/{kind}: format is 1.0, not 2.0"}},
+	{"an API that gives up before ingest answers", "small", setting("AWS::ApiGatewayV2::Integration", named("pipeline", "ApiToIngest"), 20000.0, "TimeoutInMillis"),
+		[]string{"GET /v1/{business}/{kind}: gives up after 20000 ms", "POST /v1/{business}/{kind}: gives up after 20000 ms"}},
+	{"an API that waits for what has ended", "small", setting("AWS::ApiGatewayV2::Integration", named("pipeline", "ApiToIngest"), 30000.0, "TimeoutInMillis"),
+		[]string{"GET /v1/{business}/{kind}: gives up after 30000 ms", "POST /v1/{business}/{kind}: gives up after 30000 ms"}},
+	{"every API of the account may call", "small", setting("AWS::Lambda::Permission", named("pipeline", "PostRouteMay"), "arn:aws:execute-api:*:*:*", "SourceArn"),
+		[]string{"API: routes that may call is [*/GET/v1/*/* arn:aws:execute-api:*:*:*], not"}},
+	{"a route that may not call", "small", func(a *assembly) error { return a.drop("AWS::Lambda::Permission", named("pipeline", "AskRouteMay")) },
+		[]string{"API: routes that may call is [*/POST/v1/*/*], not"}},
+	{"an API without bounds", "small", setting("AWS::ApiGatewayV2::Stage", named("pipeline", "ApiStage"), nil, "DefaultRouteSettings", "ThrottlingRateLimit"),
+		[]string{"API: rate is <nil>, not 200"}},
+	{"bounds that are not those of the settings", "large", setting("AWS::ApiGatewayV2::Stage", named("pipeline", "ApiStage"), 5000.0, "DefaultRouteSettings", "ThrottlingBurstLimit"),
+		[]string{"API: burst is 5000, not 900"}},
+	{"a log of who posts", "small", setting("AWS::ApiGatewayV2::Stage", named("pipeline", "ApiStage"),
+		`{"ip":"$context.identity.sourceIp","status":"$context.status"}`, "AccessLogSettings", "Format"),
+		[]string{"API: what is logged is [$context.identity.sourceIp $context.status], not"}},
+	{"an API without a log", "small", setting("AWS::ApiGatewayV2::Stage", named("pipeline", "ApiStage"), "arn:aws:logs:::nowhere", "AccessLogSettings", "DestinationArn"),
+		[]string{"API: requests are logged to arn:aws:logs:::nowhere"}},
+	{"nobody is told where to post", "small", func(a *assembly) error {
+		delete(a.stacks["pipeline"].Outputs, "PostsTo")
+		return nil
+	}, []string{"API: its address is no output"}},
+
+	{"ingest cannot reach the secret", "small", func(a *assembly) error {
+		return a.drop("AWS::EC2::SecurityGroupIngress", func(_ string, r resource) bool {
+			return strings.Contains(fmt.Sprint(r.prop("GroupId")), "SecretsGroup")
+		})
+	}, []string{"ingest to secretsmanager: not let in at ${network-and-cluster/SecretsGroup"}},
+	{"ingest is not let into their endpoint", "existing with an endpoint", func(a *assembly) error {
+		return a.drop("AWS::EC2::SecurityGroupIngress", func(_ string, r resource) bool { return r.prop("GroupId") == "sg-0a0a0a0a0a0a0a0a0" })
+	}, []string{"ingest to secretsmanager: not let in at sg-0a0a0a0a0a0a0a0a0"}},
+	{"the keys are read through one zone", "large", setting("AWS::EC2::VPCEndpoint", func(where string, _ resource) bool {
+		return strings.Contains(where, "Secrets")
+	}, []any{"subnet-0a"}, "SubnetIds"), []string{"secretsmanager: endpoint's number of zones is 1, not 3"}},
+	{"an endpoint for every secret", "small", setting("AWS::EC2::VPCEndpoint", func(where string, _ resource) bool {
+		return strings.Contains(where, "Secrets")
+	}, "*", "PolicyDocument", "Statement", 0, "Resource"), []string{
+		"endpoints: let through no secretsmanager:GetSecretValue on arn:",
+		"network-and-cluster/VpcSecrets, PseudonymKeys: allows [secretsmanager:GetSecretValue] to anybody",
+	}},
 
 	{"a mapping without retries", "small", setting(lambdaMapping, named("pipeline", "EnrichFromWalkIns"), nil, "MaximumRetryAttempts"),
 		[]string{"enrich from walk-ins: retries is <nil>, not 100"}},
@@ -231,10 +307,9 @@ var faults = []fault{
 		}
 		return nil
 	}, []string{
-		"count: may dynamodb:GetItem on ${state/TableCounts.Arn}, which its stage does not",
 		"count: may dynamodb:Query on ${state/TableCounts.Arn}, which its stage does not",
 		"count: may dynamodb:UpdateItem on ${state/TableCounts.Arn}, which its stage does not",
-		"count: may not dynamodb:GetItem on table counts", "count: may not dynamodb:Query on table counts",
+		"count: may not dynamodb:Query on table counts",
 		"count: may not dynamodb:UpdateItem on table counts", "pipeline/Table: encrypted with ${pipeline/Key.Arn}",
 		"pipeline/Table: state in the stack of code",
 	}},
@@ -243,6 +318,16 @@ var faults = []fault{
 		t.bytes = append(t.bytes, `"arn:aws:kms:eu-central-1:210987654321:key/1"`...)
 		return nil
 	}, []string{"state: names [:210987654321: eu-central-1]"}},
+	{"posts that are traced", "small", setting(lambdaFunction, named("pipeline", "Ingest"), map[string]any{"Mode": "Active"}, "TracingConfig"),
+		[]string{"ingest: tracing is Active, not <nil>"}},
+	{"a line of Lambda's about each post", "small", setting(lambdaFunction, named("pipeline", "Ingest"), "INFO", "LoggingConfig", "SystemLogLevel"),
+		[]string{"ingest: level of Lambda's own lines is INFO, not WARN"}},
+	{"two versions side by side that must not be", "existing", setting("AWS::CodeDeploy::DeploymentGroup", named("pipeline", "DetectRelease"),
+		"CodeDeployDefault.LambdaCanary10Percent5Minutes", "DeploymentConfigName"),
+		[]string{"detect: release is CodeDeployDefault.LambdaCanary10Percent5Minutes, not CodeDeployDefault.LambdaAllAtOnce"}},
+	{"a writer that is moved before its reader", "small", func(a *assembly) error {
+		return a.change("AWS::Lambda::Alias", named("pipeline", "EnrichLive"), func(r *resource) { r.DependsOn = nil })
+	}, []string{"enrich: moved after count is false, and that reads what it writes is true"}},
 	{"a release guarded by what it releases", "small", func(a *assembly) error {
 		return a.change("AWS::CloudWatch::Alarm", alarm("-function-errors-count"), func(r *resource) { r.DependsOn = []string{"CountFromEnrichedWalkIns"} })
 	}, []string{"pipeline: these wait for each other: Alarmfunctionerrorscount"}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -24,6 +25,8 @@ type function struct {
 	brokers        *string
 	key            awskms.IKey // of its logs
 	allowed        []awsiam.PolicyStatement
+	told           map[string]*string // beside what every function is
+	perPost        bool               // invoked for each post, so that what an invocation leaves behind is dear
 }
 
 // built is a function as it stands.
@@ -37,7 +40,14 @@ type built struct {
 func newFunction(d *deployment, stack awscdk.Stack, f function) built {
 	name := d.functionName(f.name)
 	logs := logGroup(d, stack, *id(f.name + "-logs"), "/aws/lambda/"+name, f.key)
-	allowed := append([]awsiam.PolicyStatement{mayLog(logs), mayTrace()}, mayJoinNetwork(stack, name)...)
+	allowed := append([]awsiam.PolicyStatement{mayLog(logs)}, mayJoinNetwork(stack, name)...)
+	// Of a post a trace and Lambda's own lines say how long it took: metrics have
+	// that, and ingest's line. At WARN the lines of failed invocations are left.
+	tracing, ownLines := awslambda.Tracing_DISABLED, awslambda.SystemLogLevel_WARN
+	if !f.perPost {
+		allowed = append(allowed, mayTrace())
+		tracing, ownLines = awslambda.Tracing_ACTIVE, awslambda.SystemLogLevel_INFO
+	}
 	role := awsiam.NewRole(stack, id(f.name+"-role"), &awsiam.RoleProps{
 		AssumedBy: lambdaPrincipal(), Description: jsii.String("Of the function " + name),
 		InlinePolicies: inline(append(allowed, f.allowed...)...),
@@ -51,9 +61,9 @@ func newFunction(d *deployment, stack awscdk.Stack, f function) built {
 		// What the role may is all above; CDK adds nothing to it.
 		Role:     role.WithoutPolicyUpdates(nil),
 		LogGroup: logs, LoggingFormat: awslambda.LoggingFormat_JSON,
-		ApplicationLogLevelV2: awslambda.ApplicationLogLevel_INFO, SystemLogLevelV2: awslambda.SystemLogLevel_INFO,
-		Tracing:     awslambda.Tracing_ACTIVE,
-		Environment: d.environment(f.brokers),
+		ApplicationLogLevelV2: awslambda.ApplicationLogLevel_INFO, SystemLogLevelV2: ownLines,
+		Tracing:     tracing,
+		Environment: d.environment(f),
 		Vpc:         f.network.vpc, VpcSubnets: f.network.subnets,
 		SecurityGroups: &[]awsec2.ISecurityGroup{f.network.functions},
 		// Old versions stay, so that `live` can be pointed back to one at once. One of
@@ -78,9 +88,9 @@ func (d *deployment) whichBrokers() string {
 }
 
 // environment is what shared/config reads.
-func (d *deployment) environment(brokers *string) *map[string]*string {
+func (d *deployment) environment(f function) *map[string]*string {
 	env := map[string]*string{
-		"FOOTFALL_BROKERS": brokers, "FOOTFALL_KAFKA_AUTH": jsii.String("iam"),
+		"FOOTFALL_BROKERS": f.brokers, "FOOTFALL_KAFKA_AUTH": jsii.String("iam"),
 		"FOOTFALL_TABLE_PREFIX": jsii.String(d.prefix()), "FOOTFALL_LOG_LEVEL": jsii.String("info"),
 	}
 	if d.onDemand() {
@@ -88,5 +98,6 @@ func (d *deployment) environment(brokers *string) *map[string]*string {
 		// would count as done.
 		env["FOOTFALL_WHOLE_BATCH"] = jsii.String("true")
 	}
+	maps.Copy(env, f.told)
 	return &env
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"footfall/events"
+	"footfall/infra/settings"
 	"footfall/shared/stage"
 )
 
@@ -42,7 +44,8 @@ func functions(a *assembly, f *findings) {
 		}
 		f.want(name, "architecture", at(r.prop("Architectures"), 0), "arm64")
 		f.want(name, "runtime", r.prop("Runtime"), "provided.al2023")
-		f.want(name, "tracing", r.prop("TracingConfig", "Mode"), "Active")
+		spec, isStage := a.d.graph.Stage(name)
+		a.checkLeftBehind(f, name, spec.HTTP, r)
 		f.want(name, "log format", r.prop("LoggingConfig", "LogFormat"), "JSON")
 		role := a.text(where, r.prop("Role"))
 		if other := roles[role]; other != "" {
@@ -51,10 +54,21 @@ func functions(a *assembly, f *findings) {
 		roles[role] = name
 		a.checkLogs(f, name, a.text(where, r.prop("LoggingConfig", "LogGroup")))
 		a.checkEnvironment(f, name, where, r)
-		if spec, ok := a.d.graph.Stage(name); ok {
+		if isStage {
 			a.checkSize(f, spec, r)
 		}
 	}
+}
+
+// checkLeftBehind holds that an invocation is traced and has Lambda's own lines in
+// the log, and that a post leaves neither behind.
+func (a *assembly) checkLeftBehind(f *findings, name string, perPost bool, r resource) {
+	tracing, level := any("Active"), "INFO"
+	if perPost {
+		tracing, level = nil, "WARN"
+	}
+	f.want(name, "tracing", r.prop("TracingConfig", "Mode"), tracing)
+	f.want(name, "level of Lambda's own lines", r.prop("LoggingConfig", "SystemLogLevel"), level)
 }
 
 func (a *assembly) checkLogs(f *findings, name, group string) {
@@ -81,6 +95,10 @@ func (a *assembly) checkEnvironment(f *findings, name, where string, r resource)
 	for key, value := range want {
 		f.want(name, key, env[key], value)
 	}
+	if spec, _ := a.d.graph.Stage(name); spec.HTTP {
+		want["FOOTFALL_PSEUDONYM_KEYS"] = a.pseudonymKeys()
+		f.want(name, "FOOTFALL_PSEUDONYM_KEYS", a.text(where, env["FOOTFALL_PSEUDONYM_KEYS"]), a.pseudonymKeys())
+	}
 	brokers := a.text(where, env["FOOTFALL_BROKERS"])
 	stackName, _, _ := strings.Cut(where, "/") // what is looked up is never imported
 	if !strings.HasPrefix(brokers, "${"+stackName+"/Brokers") || !strings.HasSuffix(brokers, ".BootstrapBrokerStringSaslIam}") {
@@ -101,6 +119,9 @@ func (a *assembly) checkSize(f *findings, spec stage.Spec, r resource) {
 			n += int(a.d.partitions(m.Topic))
 		}
 		reserved = max(n, 1)
+		if spec.HTTP {
+			reserved = a.d.set.PostsOf(a.d.size).Rate / 10
+		}
 	}
 	f.want(spec.Name, "reserved concurrency", r.prop("ReservedConcurrentExecutions"), reserved)
 }
@@ -126,7 +147,11 @@ func releases(a *assembly, f *findings) {
 				continue
 			}
 			found = true
-			f.want(s.Name, "release", r.prop("DeploymentConfigName"), "CodeDeployDefault.LambdaCanary10Percent5Minutes")
+			config := "CodeDeployDefault.LambdaCanary10Percent5Minutes"
+			if slices.Contains(a.d.set.AtOnce, s.Name) {
+				config = "CodeDeployDefault.LambdaAllAtOnce"
+			}
+			f.want(s.Name, "release", r.prop("DeploymentConfigName"), config)
 			f.want(s.Name, "roll-back", r.prop("AutoRollbackConfiguration", "Enabled"), true)
 			f.want(s.Name, "roll-back on", r.prop("AutoRollbackConfiguration", "Events"),
 				"[DEPLOYMENT_FAILURE DEPLOYMENT_STOP_ON_REQUEST DEPLOYMENT_STOP_ON_ALARM]")
@@ -135,6 +160,18 @@ func releases(a *assembly, f *findings) {
 		}
 		if !found {
 			f.add("%s: live is moved at once and not by CodeDeploy", s.Name)
+		}
+		a.checkOrder(f, s, alias)
+	}
+}
+
+// checkOrder: a stage is moved after those that read what it writes.
+func (a *assembly) checkOrder(f *findings, s stage.Spec, alias resource) {
+	for _, reader := range a.d.graph.Stages {
+		reads := slices.ContainsFunc(reader.Reads, func(m stage.Mapping) bool { return slices.Contains(s.Writes, m.Topic) })
+		after := slices.ContainsFunc(alias.DependsOn, func(other string) bool { return strings.HasPrefix(other, *id(reader.Name + "-" + live)) })
+		if reads != after {
+			f.add("%s: moved after %s is %t, and that reads what it writes is %t", s.Name, reader.Name, after, reads)
 		}
 	}
 }
@@ -302,6 +339,25 @@ func schedules(a *assembly, f *findings) {
 		}
 		if !kept {
 			f.add("%s: failed invocations are not kept", s.Name)
+		}
+	}
+}
+
+// Whoever deploys has to ask for as many invocations as are set aside.
+func TestDocumentSaysWhatIsReserved(t *testing.T) {
+	text, err := os.ReadFile("../docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"small", "large"} {
+		size, _ := settings.SizeByName(name)
+		p := &pipeline{deployment: &deployment{size: size, graph: stage.Pipeline()}}
+		n := 0
+		for _, s := range p.graph.Stages {
+			n += p.concurrency(s)
+		}
+		if want := fmt.Sprintf("%d with `%s`", n, name); !strings.Contains(string(text), want) {
+			t.Errorf("docs/deploy.md does not say that the functions reserve %s", want)
 		}
 	}
 }

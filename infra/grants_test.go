@@ -68,13 +68,17 @@ func (a *assembly) roleOf(function string) string {
 	return ""
 }
 
-// checkStages: the key of its tables for a stage, and for one that a schedule
-// calls the place where Lambda puts what it gives up.
+// checkStages: the key of its tables for a stage, that of its secret for the one
+// that makes pseudonyms, and for one that a schedule calls the place where Lambda puts what it gives up.
 func (a *assembly) checkStages(f *findings, g granted) {
 	for _, s := range a.d.graph.Stages {
 		_, fn, _ := a.functionOf(s.Name)
-		if role := a.text("pipeline", at(fn.prop("Role"))); len(s.Tables) > 0 {
+		role := a.text("pipeline", at(fn.prop("Role")))
+		if len(s.Tables) > 0 {
 			g.need(f, s.Name, role, "kms:Decrypt through dynamodb")
+		}
+		if s.HTTP {
+			g.need(f, s.Name, role, "kms:Decrypt through secretsmanager")
 		}
 	}
 	for where, r := range a.all("AWS::Lambda::EventInvokeConfig") {
@@ -136,20 +140,32 @@ func (a *assembly) checkEndpoints(f *findings) {
 		}
 	}
 	tables := "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/" + a.d.prefix() + "*"
-	need := []string{"dynamodb:Scan on " + tables} // the audit, by people
-	for _, actions := range tableNeeds {
-		for _, action := range actions {
-			need = append(need, "dynamodb:"+action+" on "+tables)
+	var need []string
+	if a.makesTheWayToTables() {
+		need = append(need, "dynamodb:Scan on "+tables, "dynamodb:DeleteItem on "+tables) // by people: audit and forget
+		for _, actions := range tableNeeds {
+			for _, action := range actions {
+				need = append(need, "dynamodb:"+action+" on "+tables)
+			}
 		}
 	}
 	if a.d.serverless() {
 		need = append(need, "s3:PutObject on arn:${AWS::Partition}:s3:::cloudformation-custom-resource-response-*/*")
+	}
+	if a.d.set.ClusterSecretsGroup == "" {
+		need = append(need, "secretsmanager:GetSecretValue on arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"+
+			a.d.set.Name+"/pseudonym-keys-??????")
 	}
 	for _, grant := range need {
 		if !passes[grant] {
 			f.add("endpoints: let through no %s", grant)
 		}
 	}
+}
+
+// makesTheWayToTables: an existing VPC may have its own.
+func (a *assembly) makesTheWayToTables() bool {
+	return !a.d.set.Existing() || len(a.d.set.ClusterRouteTables) > 0
 }
 
 // checkKeyPolicies: CloudWatch uses the keys of logs and alarms in its own name.

@@ -7,6 +7,8 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
+
+	"footfall/shared/stage"
 )
 
 // suppression is a finding of cdk-nag that stays, and why. What it is about is
@@ -101,6 +103,10 @@ func pipelineSuppressions(d *deployment) []suppression {
 					"pollers on demand give a batch again until it succeeds, and never give it up to anywhere"})
 			}
 		}
+		if spec.HTTP {
+			all = append(all, apiSuppressions(spec)...)
+			continue
+		}
 		if len(spec.Reads) > 0 {
 			all = append(all, functionSuppressions(spec.Name,
 				"an event source mapping calls it and waits; what it gives up goes to the topic's dead letters")...)
@@ -110,6 +116,17 @@ func pipelineSuppressions(d *deployment) []suppression {
 			"what is given up goes to the bucket, by the destination of its asynchronous invocations")...)
 		all = append(all, suppression{*id(spec.Name + "-role"), "AwsSolutions-IAM5", `^Resource::.*aws\/lambda\/async\/\*$`,
 			"Lambda names the objects of its failures itself, in a folder of the bucket"})
+	}
+	return all
+}
+
+func apiSuppressions(spec stage.Spec) []suppression {
+	all := functionSuppressions(spec.Name, "the HTTP API calls it and waits; what fails is answered so, and posted again")
+	all = append(all, suppression{*id(spec.Name), "Serverless-LambdaTracing", "",
+		"a trace would say of each post how long it took, which metrics and its line in the log say"})
+	for name := range routes {
+		all = append(all, suppression{name, "AwsSolutions-APIG4", "",
+			"routers can sign no request for AWS: ingest checks the secret or signature of each sender itself"})
 	}
 	return all
 }

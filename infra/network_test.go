@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"footfall/shared/stage"
 )
 
 // rule lets something in or out of a group.
@@ -80,6 +82,23 @@ func reach(a *assembly, f *findings) {
 	if a.d.onDemand() {
 		a.checkPollerEndpoints(f, need)
 	}
+	a.checkSecretsEndpoint(f, need)
+}
+
+// checkSecretsEndpoint: the functions share one group, so what ingest reaches all
+// of them do; the endpoint's policy and their roles tell them apart.
+func (a *assembly) checkSecretsEndpoint(f *findings, need func(who, from, to, port string)) {
+	_, fn, _ := a.functionOf(stage.Ingest)
+	from, to := a.text("pipeline", at(fn.prop("VpcConfig", "SecurityGroupIds"), 0)), a.d.set.ClusterSecretsGroup
+	for where, r := range a.all("AWS::EC2::VPCEndpoint") {
+		if a.text(where, r.prop("ServiceName")) != "com.amazonaws.${AWS::Region}.secretsmanager" {
+			continue
+		}
+		to = a.text(where, at(r.prop("SecurityGroupIds"), 0))
+		f.want("secretsmanager", "endpoint's private names", r.prop("PrivateDnsEnabled"), true)
+		f.want("secretsmanager", "endpoint's number of zones", len(list(r.prop("SubnetIds"))), map[bool]int{true: 1, false: 3}[a.d.serverless()])
+	}
+	need("ingest to secretsmanager", from, to, "443-443")
 }
 
 // checkPollerEndpoints: pollers on demand call Lambda and STS from the cluster's
@@ -132,7 +151,13 @@ func closed(a *assembly, f *findings) {
 	if !a.d.set.Existing() {
 		f.want("network", "number of zones", len(zones), 3)
 	}
-	services := []string{"dynamodb"}
+	var services []string
+	if a.makesTheWayToTables() {
+		services = append(services, "dynamodb")
+	}
+	if a.d.set.ClusterSecretsGroup == "" {
+		services = append(services, "secretsmanager")
+	}
 	if a.d.serverless() {
 		services = append(services, "s3")
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscodedeploy"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -47,6 +49,7 @@ func newPipelineStack(d *deployment, c *clusterStack, s *stateStack) *pipeline {
 	for _, spec := range d.graph.Stages {
 		w.Stages = append(w.Stages, p.add(spec))
 	}
+	order(w.Stages)
 	watch.New(stack, w, p.topic)
 	return p
 }
@@ -56,7 +59,7 @@ func (p *pipeline) add(spec stage.Spec) watch.Stage {
 	f := newFunction(p.deployment, p.stack, function{
 		name: spec.Name, does: spec.Does, timeoutSeconds: spec.Timeout.Seconds(), memoryMB: spec.MemoryMB,
 		concurrency: p.concurrency(spec), network: p.cluster.network, brokers: p.brokers, key: p.state.key,
-		allowed: p.allowed(spec),
+		allowed: p.allowed(spec), told: p.told(spec), perPost: spec.HTTP,
 	})
 	alias := awslambda.NewAlias(p.stack, id(spec.Name+"-"+live), &awslambda.AliasProps{
 		AliasName: jsii.String(live), Version: f.fn.CurrentVersion(),
@@ -69,7 +72,18 @@ func (p *pipeline) add(spec stage.Spec) watch.Stage {
 	if spec.Schedule > 0 {
 		p.schedule(spec, alias, f)
 	}
+	if spec.HTTP {
+		w.API = p.letPostsIn(spec, alias)
+	}
 	return w
+}
+
+// told is where a stage finds what only it needs: no secret, but its name.
+func (p *pipeline) told(spec stage.Spec) map[string]*string {
+	if !spec.HTTP {
+		return nil
+	}
+	return map[string]*string{"FOOTFALL_PSEUDONYM_KEYS": p.state.pseudonymKeys.SecretArn()}
 }
 
 // allowed is all that a stage may, besides running.
@@ -79,16 +93,23 @@ func (p *pipeline) allowed(spec stage.Spec) []awsiam.PolicyStatement {
 	if spec.Schedule > 0 {
 		all = append(all, mayKeepFailures(p.stack, p.state)...)
 	}
+	if spec.HTTP {
+		all = append(all, mayMakePseudonyms(p.stack, p.state)...)
+	}
 	return all
 }
 
 // concurrency is what is reserved for a stage: an invocation for each partition
 // that it reads, for a partition has one batch in flight. So a stage neither
 // starves the others of the account's invocations nor brings more of them to
-// DynamoDB than its partitions call for. A schedule starts one at a time.
+// DynamoDB than its partitions call for. A schedule starts one at a time. Posts
+// have as many as their rate calls for: a flood of them holds up no other stage.
 func (p *pipeline) concurrency(spec stage.Spec) int {
 	if !p.size.ReserveConcurrency {
 		return 0
+	}
+	if spec.HTTP {
+		return p.set.PostsOf(p.size).Concurrency()
 	}
 	n := 0
 	for _, m := range spec.Reads {
@@ -97,24 +118,43 @@ func (p *pipeline) concurrency(spec stage.Spec) int {
 	return max(n, 1)
 }
 
+// order has a release move the readers of a topic before those that write it: a
+// record of a new version is told once all who read it know it.
+func order(stages []watch.Stage) {
+	for _, writer := range stages {
+		for _, reader := range stages {
+			if slices.ContainsFunc(reader.Spec.Reads, func(m stage.Mapping) bool { return slices.Contains(writer.Spec.Writes, m.Topic) }) {
+				writer.Alias.Node().AddDependency(reader.Alias)
+			}
+		}
+	}
+}
+
 // release shifts a tenth of the invocations to a new version, and the rest after
-// five minutes, unless an alarm goes off. The alarms are made before the mappings,
+// five minutes, unless an alarm goes off; all at once where the settings say that
+// two versions must not be at work side by side. The alarms are made before the mappings,
 // for they may not depend on them: mappings depend on the alias, and the alias on
 // what guards it.
 func (p *pipeline) release(w watch.Stage, alias awslambda.Alias) {
+	config := awscodedeploy.LambdaDeploymentConfig_CANARY_10PERCENT_5MINUTES()
+	if slices.Contains(p.set.AtOnce, w.Spec.Name) {
+		config = awscodedeploy.LambdaDeploymentConfig_ALL_AT_ONCE()
+	}
 	var alarms []interfacesawscloudwatch.IAlarmRef
 	for _, a := range watch.ReleaseAlarms(p.stack, w, p.topic) {
 		alarms = append(alarms, a)
 	}
-	awscodedeploy.NewLambdaDeploymentGroup(p.stack, id(w.Spec.Name+"-release"), &awscodedeploy.LambdaDeploymentGroupProps{
+	group := awscodedeploy.NewLambdaDeploymentGroup(p.stack, id(w.Spec.Name+"-release"), &awscodedeploy.LambdaDeploymentGroupProps{
 		Application: p.releases, Alias: alias, Role: p.releaser,
 		DeploymentGroupName: jsii.String(p.functionName(w.Spec.Name)),
-		DeploymentConfig:    awscodedeploy.LambdaDeploymentConfig_CANARY_10PERCENT_5MINUTES(),
+		DeploymentConfig:    config,
 		Alarms:              &alarms,
 		AutoRollback: &awscodedeploy.AutoRollbackConfig{
 			FailedDeployment: jsii.Bool(true), StoppedDeployment: jsii.Bool(true), DeploymentInAlarm: jsii.Bool(true),
 		},
 	})
+	// How the alias moves must be settled before it does.
+	alias.Node().AddDependency(group)
 }
 
 // newReleaser is who moves the aliases. CDK would give it a policy of AWS's that

@@ -172,6 +172,11 @@ func (a *assembly) short(resource string) string {
 			return "log " + fmt.Sprint(r.prop("LogGroupName"))
 		}
 	}
+	for where, r := range a.all("AWS::SecretsManager::Secret") {
+		if resource == "${"+where+"}" {
+			return "secret " + fmt.Sprint(r.prop("Name"))
+		}
+	}
 	return resource
 }
 
@@ -198,6 +203,9 @@ func (a *assembly) wanted(s stage.Spec) map[string]bool {
 	if len(s.Writes)+len(s.Reads) > 0 {
 		add("cluster", "kafka-cluster:WriteDataIdempotently")
 	}
+	if s.HTTP {
+		add("secret "+a.d.set.Name+"/pseudonym-keys", "secretsmanager:GetSecretValue")
+	}
 	for _, t := range s.Tables {
 		for _, action := range tableNeeds[s.Name+" "+t] {
 			add("table "+t, "dynamodb:"+action)
@@ -209,29 +217,54 @@ func (a *assembly) wanted(s stage.Spec) map[string]bool {
 // tableNeeds is written down once more, apart from access.go, whose parts are
 // put together there.
 var tableNeeds = map[string][]string{
+	"ingest businesses":   {"BatchGetItem", "GetItem"},
 	"detect visit-log":    {"Query", "PutItem"},
+	"detect businesses":   {"BatchGetItem", "GetItem"},
 	"identify identities": {"BatchGetItem", "GetItem", "PutItem"},
 	"identify pending":    {"Query", "GetItem", "UpdateItem"},
 	"enrich identities":   {"BatchGetItem", "PutItem"},
 	"enrich pending":      {"GetItem", "PutItem", "UpdateItem"},
-	"count counts":        {"Query", "GetItem", "UpdateItem"},
+	"count counts":        {"Query", "UpdateItem"},
 }
 
 // checkKeys holds that functions use a key through a service only, and only
-// where they have a table, or failures to keep.
+// where they have a table, failures to keep, or pseudonyms to make.
 func (a *assembly) checkKeys(f *findings, all []statement) {
 	for _, s := range all {
 		if !strings.HasPrefix(s.actions[0], "kms:") {
 			continue
 		}
 		via := a.text(s.where, at(s.conditions, "StringEquals", "kms:ViaService"))
-		if via != "dynamodb.${AWS::Region}.amazonaws.com" && via != "s3.${AWS::Region}.amazonaws.com" {
+		service := strings.TrimSuffix(via, ".${AWS::Region}.amazonaws.com")
+		ofIngest := service == "secretsmanager" && slices.Contains(a.rolesOfHTTP(), "${"+s.where+".Arn}")
+		if service != "dynamodb" && service != "s3" && !ofIngest {
 			f.add("%s: uses a key through %s", s.where, via)
 		}
 		if len(s.resources) != 1 || !strings.HasPrefix(s.resources[0], "${state/Key") {
 			f.add("%s: uses the keys %v", s.where, s.resources)
 		}
 	}
+}
+
+// rolesOfHTTP are the roles of the stages that an HTTP API starts.
+func (a *assembly) rolesOfHTTP() (all []string) {
+	for _, s := range a.d.graph.Stages {
+		if _, fn, ok := a.functionOf(s.Name); ok && s.HTTP {
+			all = append(all, a.text("pipeline", fn.prop("Role")))
+		}
+	}
+	return all
+}
+
+// pseudonymKeys is the ARN of the secret of the pseudonyms' keys, as text gives
+// it.
+func (a *assembly) pseudonymKeys() string {
+	for where, r := range a.all("AWS::SecretsManager::Secret") {
+		if r.prop("Name") == a.d.set.Name+"/pseudonym-keys" {
+			return "${" + where + "}"
+		}
+	}
+	return "no secret of pseudonym keys"
 }
 
 func roles(a *assembly, f *findings) {

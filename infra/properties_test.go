@@ -35,6 +35,7 @@ var properties = []property{
 	{"every function is released by a canary", releases},
 	{"every stage has its mappings with all settings", mappings},
 	{"schedules say when they were due", schedules},
+	{"routers reach ingest and nothing else", httpAPI},
 	{"no policy allows more than is listed", wildcards},
 	{"a function may do what its stage does and nothing else", access},
 	{"services may do their part", grants},

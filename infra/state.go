@@ -18,6 +18,8 @@ type stateStack struct {
 	key    awskms.Key
 	tables map[string]awsdynamodb.Table // by name in the graph
 	bucket awss3.Bucket                 // of the archive, and of what failed
+	// pseudonymKeys is the secret that ingest makes pseudonyms with.
+	pseudonymKeys awssecretsmanager.Secret
 }
 
 func newStateStack(d *deployment) *stateStack {
@@ -28,7 +30,7 @@ func newStateStack(d *deployment) *stateStack {
 		s.tables[t.Name] = newTable(d, stack, t, s.key)
 	}
 	s.bucket = newBucket(d, stack, s.key)
-	newPseudonymKeys(d, stack, s.key)
+	s.pseudonymKeys = newPseudonymKeys(d, stack, s.key)
 	return s
 }
 
@@ -116,11 +118,11 @@ func expire(folder string, after float64) *awss3.LifecycleRule {
 func days(n float64) awscdk.Duration { return awscdk.Duration_Days(jsii.Number(n)) }
 
 // newPseudonymKeys makes the secret of the keys that turn MAC addresses into
-// devices, by their id. What is let in at the door reads it; the stages never
-// see an address.
-func newPseudonymKeys(d *deployment, stack awscdk.Stack, key awskms.IKey) {
-	awssecretsmanager.NewSecret(stack, jsii.String("PseudonymKeys"), &awssecretsmanager.SecretProps{
-		SecretName:    jsii.String(d.set.Name + "/pseudonym-keys"),
+// devices, by their id: {"1": "..."}. Only ingest reads it; the other stages
+// never see an address.
+func newPseudonymKeys(d *deployment, stack awscdk.Stack, key awskms.IKey) awssecretsmanager.Secret {
+	return awssecretsmanager.NewSecret(stack, jsii.String("PseudonymKeys"), &awssecretsmanager.SecretProps{
+		SecretName:    jsii.String(d.pseudonymKeysName()),
 		Description:   jsii.String("Keys of the pseudonyms of devices, by id. Add, never replace: a replaced key makes every device a new one."),
 		EncryptionKey: key, RemovalPolicy: awscdk.RemovalPolicy_RETAIN,
 		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{

@@ -66,12 +66,17 @@ type assembly struct {
 
 // The deployments that the properties are held for.
 var deployments = map[string]map[string]any{
-	"dev": {"size": "dev"}, "small": {"size": "small"}, "large": {"size": "large"},
+	"dev": {"size": "dev"}, "small": {"size": "small"}, "large": {"size": "large", "postRate": 300.0, "postBurst": 900.0},
+	"existing with an endpoint": {
+		"size": "large", "name": "shop-3", "clusterArn": "arn:aws:kafka:eu-central-1:123456789012:cluster/theirs/0f1e2d3c-aaaa-bbbb-cccc-0123456789ab-7",
+		"clusterVpc": "vpc-0123456789abcdef0", "clusterSubnets": "subnet-0a,subnet-0b,subnet-0c", "clusterSecurityGroup": "sg-0123456789abcdef0",
+		"clusterSecretsGroup": "sg-0a0a0a0a0a0a0a0a0", "quietAllowed": true,
+	},
 	"existing": {
 		"size": "small", "name": "shop-2", "clusterArn": "arn:aws:kafka:eu-central-1:123456789012:cluster/theirs/0f1e2d3c-aaaa-bbbb-cccc-0123456789ab-7",
 		"clusterVpc": "vpc-0123456789abcdef0", "clusterSubnets": "subnet-0a, subnet-0b,subnet-0c",
 		"clusterSecurityGroup": "sg-0123456789abcdef0", "clusterRouteTables": []any{"rtb-0a"},
-		"alarmEmail": "ops@example.com", "slackWorkspace": "T0123ABCD", "slackChannel": "C0123ABCD",
+		"alarmEmail": "ops@example.com", "slackWorkspace": "T0123ABCD", "slackChannel": "C0123ABCD", "atOnce": "count, detect",
 	},
 }
 

@@ -16,16 +16,18 @@ type Item struct {
 
 // Things that infra makes whatever happens.
 const (
-	onDemandEndpoints = 2 // Lambda and STS, in one zone: pollers on demand call them from the cluster's network
-	keys              = 2 // of the cluster and of the state
-	secrets           = 1 // the keys of pseudonyms
+	onDemandEndpoints = 2 // Lambda and STS, in one zone: pollers on demand call them from the cluster's network;
+	// beside them ingest reads its keys through one for Secrets Manager.
+	keys    = 2 // of the cluster and of the state
+	secrets = 1 // the keys of pseudonyms
 
 	// Of a size with provisioned pollers; an alarm costs as many times as it looks
 	// at metrics.
 	alarmsPerMapping  = 7
-	alarmsOfStages    = 62 // and of tables and cluster
+	alarmsOfStages    = 79 // and of tables, API and cluster
 	metricsPerMapping = 12 // EventCount, ErrorCount, KafkaMetrics; taken as billed
 	metricsOfLogs     = 16 // four of each stage that reads
+	metricsOfPosts    = 25 // five, and one for each code of a refusal, as if all came up every hour
 )
 
 // How long the two tables that forget keep their items, in days.
@@ -54,6 +56,7 @@ func bill(size settings.Size, sightings float64) []Item {
 	return append(items,
 		Item{"pollers (EPUs)", month(func(u usage) float64 { return u.Units }) / 3600 * PollerUnit.USD},
 		Item{"interface endpoints", endpoints(size) * hoursPerMonth * Endpoint.USD},
+		Item{requestsLine, requests(month(func(u usage) float64 { return u.Posts }))},
 		Item{"Lambda invocations", month(func(u usage) float64 { return u.Invocations }) * LambdaRequest.USD},
 		Item{"Lambda compute", month(func(u usage) float64 { return u.GBSeconds }) * LambdaARM.USD},
 		Item{"DynamoDB, writes of visit-log", month(func(u usage) float64 { return u.LogWrites }) * WriteUnit.USD},
@@ -62,7 +65,7 @@ func bill(size settings.Size, sightings float64) []Item {
 		Item{"DynamoDB, storage and recovery", tablesGB * (DynamoStorage.USD + DynamoBackup.USD)},
 		Item{"CloudWatch Logs", logsGB * (LogsIn.USD + LogsStored.USD*float64(size.LogDays)/daysPerMonth)},
 		Item{"CloudWatch metrics, alarms, dashboard", watching()},
-		Item{"X-Ray", month(func(u usage) float64 { return u.Traces }) * Trace.USD},
+		Item{tracesLine, month(func(u usage) float64 { return u.Traces }) * Trace.USD},
 		Item{"KMS keys and secret", keys*Key.USD + secrets*Secret.USD},
 	)
 }
@@ -118,11 +121,20 @@ func traffic(size settings.Size, in, out, kept float64) []Item {
 	}
 }
 
+// endpoints counts each zone of an interface endpoint.
 func endpoints(size settings.Size) float64 {
+	n := float64(size.SecretsZones())
 	if size.Pollers.Max == 0 {
-		return onDemandEndpoints
+		n += onDemandEndpoints
 	}
-	return 0
+	return n
+}
+
+// firstRequests of a month have another price than the rest.
+const firstRequests = 300e6
+
+func requests(n float64) float64 {
+	return min(n, firstRequests)*APIRequest.USD + max(n-firstRequests, 0)*APIRequestMore.USD
 }
 
 func watching() float64 {
@@ -131,6 +143,6 @@ func watching() float64 {
 		mappings += len(s.Reads)
 	}
 	n := float64(mappings)
-	metrics, alarms := n*metricsPerMapping+metricsOfLogs, n*alarmsPerMapping+alarmsOfStages
+	metrics, alarms := n*metricsPerMapping+metricsOfLogs+metricsOfPosts, n*alarmsPerMapping+alarmsOfStages
 	return metrics*Metric.USD + alarms*Alarm.USD + Dashboard.USD
 }

@@ -101,8 +101,9 @@ func TestDuration(t *testing.T) {
 		{stage.Detect, 5000, 30365 * time.Microsecond}, // 20 ms and 5,000 x 1.2 us at 58 % of a core
 		{stage.Identify, 10, 600 * time.Millisecond},   // record by record
 		{stage.Enrich, 17, 100 * time.Millisecond},     // two rounds of 16 at once
-		{stage.Count, 16, 30 * time.Millisecond},
+		{stage.Count, 16, 40 * time.Millisecond},
 		{stage.TickName, 0, 20 * time.Millisecond},
+		{stage.Ingest, 100, 10864 * time.Microsecond}, // 10 ms and 100 x 5 us at 58 % of a core
 	} {
 		s, _ := stage.Pipeline().Stage(tt.stage)
 		about(t, tt.stage, duration(s, tt.records).Seconds(), tt.want.Seconds())
@@ -125,35 +126,84 @@ func TestIdleBills(t *testing.T) {
 	serverless := bill(settings.Size{Cluster: settings.Serverless, Partitions: 2}, 0)
 	about(t, "Serverless", lineOf(t, serverless, "MSK Serverless, cluster"), 730*0.75)
 	about(t, "32 partitions", lineOf(t, serverless, "MSK Serverless, 32 partitions"), 730*32*0.0015)
-	about(t, "two endpoints in one zone", lineOf(t, serverless, "interface endpoints"), 730*2*0.01)
+	about(t, "three endpoints in one zone", lineOf(t, serverless, "interface endpoints"), 730*3*0.01)
+	about(t, "nothing is posted", lineOf(t, serverless, "HTTP API, requests"), 0)
 	about(t, "pollers on demand", lineOf(t, serverless, "pollers (EPUs)"), 0)
 	express := bill(settings.Size{
 		Cluster: settings.Express, BrokerType: "express.m7g.large", Brokers: 3, Pollers: settings.Pollers{Sightings: 1, Max: 8},
 	}, 0)
 	about(t, "three brokers", lineOf(t, express, "MSK Express, 3 express.m7g.large"), 730*3*0.408)
 	about(t, "one unit of pollers", lineOf(t, express, "pollers (EPUs)"), 730*0.185)
-	about(t, "no endpoints", lineOf(t, express, "interface endpoints"), 0)
+	about(t, "one endpoint in three zones", lineOf(t, express, "interface endpoints"), 730*3*0.01)
 	// An item for each of 32 partitions a minute.
 	about(t, "ticks in the log", lineOf(t, express, "DynamoDB, writes of visit-log"), 730*60*32*0.625e-6)
 }
 
 // 1,000 sightings a second for 12 hours a day. Beside 90 bytes each there are 180
-// for every CRM event, walk-in, end and enriched walk-in: 1,353 of 152,276.
+// for every CRM event, walk-in, end and enriched walk-in, twice: 1,513 of 152,276.
 func TestBillOfAThousandASecond(t *testing.T) {
 	size := settings.Size{
 		Cluster: settings.Express, BrokerType: "express.m7g.large", Brokers: 3, Pollers: settings.Pollers{Sightings: 1, Max: 8},
 	}
 	items := bill(size, 1000)
 	perDay := 1000.0 * 12 * 3600
-	kept := 90 + 180*1353.0/152_276
+	kept := 90 + 180*1513.0/152_276
 	about(t, "90 days in Kafka", lineOf(t, items, keptLine), perDay*90*kept/1e9*0.10)
-	written := kept + 180*600.0/152_276 // owners and counts are compacted, but written
+	written := kept + 180*760.0/152_276 // owners and counts are compacted, but written
 	about(t, "written", lineOf(t, items, trafficLine), perDay*730/24*written/1e9*0.01)
 	// A batch a second of all 32 partitions, 31 sightings each: one unit an item.
 	// The other half of the day has ticks alone.
 	about(t, "visit-log", lineOf(t, items, "DynamoDB, writes of visit-log"), 365*3600*(32+32/60.0)*0.625e-6)
-	writes := 440*2.14 + 377*1.3 + 160
+	writes := 440*2.14 + 377*1.3 + 376 + 2*160
 	about(t, "other writes", lineOf(t, items, "DynamoDB, other writes"), perDay*730/24*writes/152_276*0.625e-6)
+	// Two queries for each of two counts of a visit; and a look at the businesses
+	// a second, one every 20 of ingest, and one a minute at night.
+	reads, looks := 440*5.0+377*2+320*2, 365*3600*(1+0.05+1/60.0)
+	about(t, "reads", lineOf(t, items, "DynamoDB, reads"), (perDay*730/24*reads/152_276+looks)*0.125e-6)
+}
+
+// 1,000 sightings a second are ten posts, for 365 hours.
+func TestBillOfPosts(t *testing.T) {
+	size, _ := settings.SizeByName("small")
+	const posts = 10 * 365 * 3600.0
+	about(t, "posts", lineOf(t, bill(size, 1000), "HTTP API, requests"), posts*1e-6)
+	about(t, "as many as the first price is for", requests(300e6), 300)
+	about(t, "a billion", requests(1e9), 300+700*0.9)
+	with, without := usageAt(size, 1000), usageAt(size, 0)
+	if with.Posts != 10 || without.Posts != 0 {
+		t.Errorf("%v posts a second, %v where nobody is heard", with.Posts, without.Posts)
+	}
+	var own usage
+	ingest, _ := stage.Pipeline().Stage(stage.Ingest)
+	own.invoke(ingest, 10, settings.SightingsPerPost, postLog+accessLog)
+	about(t, "log of ten posts", own.Logs, 10*(280+80))
+	about(t, "ten posts at 1 GB", own.GBSeconds, 10*0.010864)
+	about(t, "traces of posts", own.Traces, 0)
+	own = usage{}
+	detect, _ := stage.Pipeline().Stage(stage.Detect)
+	own.invoke(detect, 10, 100, 500)
+	about(t, "log of ten events", own.Logs, 10*(800+500))
+	about(t, "one traced, and one of twenty others", own.Traces, 1+9*0.05)
+}
+
+// An environment looks at the table every 20 seconds, and no more often than it
+// is invoked.
+func TestLooksAtBusinesses(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		invocations, atOnce float64
+		want                float64
+	}{
+		{"a busy environment", 50, 0.7, 1.0 / 20},
+		{"32 of them", 320, 32, 32.0 / 20},
+		{"once a minute", 1.0 / 60, 1, 1.0 / 60},
+		{"nothing to do", 0, 0, 0},
+	} {
+		var u usage
+		if u.look(tt.invocations, tt.atOnce); u.Reads != tt.want {
+			t.Errorf("%s: %v reads a second, want %v", tt.name, u.Reads, tt.want)
+		}
+	}
 }
 
 // No line falls as the rate grows, and no size's bill is a broken number.

@@ -60,8 +60,11 @@ func TestDocumentHasEverySetting(t *testing.T) {
 		}
 	}
 	for _, size := range settings.Sizes() {
-		if !strings.Contains(text, "| `"+size.Name+"` |") {
-			t.Errorf("%s has no row for size %s", document, size.Name)
+		_, row, ok := strings.Cut(text, "\n| `"+size.Name+"` |")
+		row, _, _ = strings.Cut(row, "\n")
+		posts := "| " + grouped(float64(size.Posts.Rate)) + ", " + grouped(float64(size.Posts.Burst)) + " |"
+		if !ok || !strings.Contains(row, posts) {
+			t.Errorf("%s has no row for size %s with %s", document, size.Name, posts)
 		}
 	}
 }

@@ -16,8 +16,10 @@ type lever struct {
 
 // Names of lines of a bill that levers work on.
 const (
-	keptLine    = "MSK, kept"
-	trafficLine = "MSK, written and read"
+	keptLine     = "MSK, kept"
+	trafficLine  = "MSK, written and read"
+	requestsLine = "HTTP API, requests"
+	tracesLine   = "X-Ray"
 )
 
 const (
@@ -37,7 +39,10 @@ func levers() []lever {
 			total(cluster(dev)) - hoursPerMonth*3*StandardT3.USD - t3Storage*StandardStorage.USD},
 		{"dev", "one partition for each topic of dead letters", "none", deadLetterTopics() * hoursPerMonth * ServerlessPart.USD},
 		{"small", "a week of sightings in Kafka, not 90 days", "replays of what is older need an archive", line(small, keptLine) * (1 - weekOfRetention)},
+		{"small", "no function traced by X-Ray", "which single invocation was slow is left to the log", line(small, tracesLine)},
 		{"large", "a week of sightings in Kafka, not 90 days", "replays of what is older need an archive", line(large, keptLine) * (1 - weekOfRetention)},
+		{"large", "a function URL in place of the HTTP API", "no limit on posts but the concurrency of ingest, no name of one's own, no log of what never reaches it; infra makes none",
+			line(large, requestsLine)},
 		{"large", "sightings compressed with zstd, ten at a time, by producers or by the topic's compression.type", "CPU of whoever compresses", (line(large, keptLine) + line(large, trafficLine)) * compressed},
 	}
 }

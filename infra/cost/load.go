@@ -19,7 +19,8 @@ const (
 )
 
 // What a simulated day tells (`footfall simulate`, seed 1). A town with fewer
-// passers-by has more logins and walk-ins per sighting.
+// passers-by has more logins and walk-ins per sighting. The end of a visit whose
+// contact is known tells its walk-in again, and the count with it.
 const (
 	daySightings = 152_276
 	dayLogins    = 440
@@ -40,12 +41,19 @@ const (
 
 // Requests to DynamoDB per event, counted in the code of the stages: a login
 // writes device and contact, and resolves what waits; a walk-in is stored, and
-// some move the time that a device was last seen; a count adds and sums up.
+// some move the time that a device was last seen; the end of a visit is noted with
+// its walk-in, with or without a contact; a count adds, sums up, tells and sums up
+// again.
 const (
 	loginWrites, loginReads   = 2.14, 5.0
 	walkInWrites, walkInReads = 1.3, 2.0
-	countWrites, countReads   = 1.0, 1.0
+	countWrites, countReads   = 1.0, 2.0
+	endWrites                 = 1.0
 )
+
+// lookEvery is how often an environment looks whether any business was changed;
+// those that were are read too, which is not counted.
+const lookEvery = 20.0 // seconds
 
 // Assumptions on how long an invocation takes. CPU time was measured on a
 // machine with full cores (BenchmarkDecodeEvent, BenchmarkDetect); Lambda gives
@@ -53,14 +61,15 @@ const (
 const (
 	roundTrip      = 10 * time.Millisecond // to DynamoDB, or an acknowledged produce
 	recordCPU      = 1200 * time.Nanosecond
+	postedCPU      = 5 * time.Microsecond // a sighting of a post (BenchmarkMeraki: 3.4 to 3.8 ms for the 700 of 100 clients)
 	fullCoreMB     = 1769
 	parallelWrites = 16 // of enrich and count; identify goes record by record
 )
 
 // roundTrips are those one after the other: per batch for detect, per 16 records
-// for enrich and count, per record for identify, and of a tick.
+// for enrich and count, per record for identify, per post for ingest, and of a tick.
 var roundTrips = map[string]float64{
-	stage.Detect: 2, stage.Identify: 6, stage.Enrich: 5, stage.Count: 3, stage.TickName: 2,
+	stage.Detect: 2, stage.Identify: 6, stage.Enrich: 5, stage.Count: 4, stage.TickName: 2, stage.Ingest: 1,
 }
 
 // Pollers (AWS Lambda developer guide, "Event poller scaling modes").
@@ -74,14 +83,17 @@ const (
 
 // Bytes of logs: Lambda's own lines about an invocation, taken from its
 // documentation; and two lines of shared/lambdarun, the first of which lists the
-// offsets of each partition.
+// offsets of each partition. A post has one of ingest and one of the API alone.
 const (
 	platformLog = 800
 	runnerLog   = 450
 	perPartLog  = 28
+	postLog     = 280 // ingest's line on a post
+	accessLog   = 80  // the API's
 )
 
-// X-Ray takes the first request of a second and 5 % of the others.
+// X-Ray takes the first request of a second and 5 % of the others. Ingest is not
+// traced.
 const (
 	tracedFirst = 1
 	tracedShare = 0.05
@@ -127,8 +139,8 @@ func flow(topic string) float64 {
 		events.DeviceContacts:  dayLogins,
 		events.WalkIns:         dayWalkIns,
 		events.VisitsEnded:     dayEnds,
-		events.EnrichedWalkIns: dayEnriched,
-		events.WalkInCounts:    dayEnriched,
+		events.EnrichedWalkIns: 2 * dayEnriched,
+		events.WalkInCounts:    2 * dayEnriched,
 	}[topic]
 	if topic == events.Sightings {
 		return per

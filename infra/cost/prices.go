@@ -15,6 +15,7 @@ type Price struct {
 const (
 	mskPricing        = "aws.amazon.com/msk/pricing"
 	lambdaPricing     = "aws.amazon.com/lambda/pricing"
+	apiPricing        = "aws.amazon.com/api-gateway/pricing"
 	dynamoPricing     = "aws.amazon.com/dynamodb/pricing/on-demand"
 	cloudwatchPricing = "aws.amazon.com/cloudwatch/pricing"
 	xrayPricing       = "aws.amazon.com/xray/pricing"
@@ -42,6 +43,10 @@ var (
 	LambdaRequest = Price{"Lambda invocation", 0.20e-6, "one", lambdaPricing, true}
 	LambdaARM     = Price{"Lambda on arm64", 0.0000133334, "GB-second", lambdaPricing, true}
 
+	// A request is as many as it has begun 512 KB; those of routers have one.
+	APIRequest     = Price{"HTTP API request, of the first 300 million a month", 1e-6, "one", apiPricing, true}
+	APIRequestMore = Price{"HTTP API request, of the others", 0.9e-6, "one", apiPricing, true}
+
 	WriteUnit     = Price{"DynamoDB write unit, on demand", 0.625e-6, "one", dynamoPricing, true}
 	ReadUnit      = Price{"DynamoDB read unit, on demand", 0.125e-6, "one", dynamoPricing, true}
 	DynamoStorage = Price{"DynamoDB storage", 0.25, "GB-month", dynamoPricing, true}
@@ -64,7 +69,8 @@ func prices() []Price {
 	return []Price{
 		ExpressLarge, ExpressIn, ExpressStorage,
 		ServerlessHour, ServerlessPart, ServerlessIn, ServerlessOut, ServerlessStored,
-		StandardT3, StandardStorage, PollerUnit, LambdaRequest, LambdaARM, WriteUnit, ReadUnit, DynamoStorage, DynamoBackup,
+		StandardT3, StandardStorage, PollerUnit, LambdaRequest, LambdaARM,
+		APIRequest, APIRequestMore, WriteUnit, ReadUnit, DynamoStorage, DynamoBackup,
 		LogsIn, LogsStored, Metric, Alarm, Dashboard, Trace, Endpoint, Key, Secret,
 	}
 }

@@ -14,6 +14,7 @@ type usage struct {
 	KafkaIn, KafkaOut float64 // bytes
 	Kept              float64 // bytes times the hours that Kafka keeps them
 	Units             float64 // event poller units, at that moment
+	Posts             float64
 	Invocations       float64
 	GBSeconds         float64
 	LogWrites         float64 // write units of table visit-log
@@ -85,7 +86,11 @@ func duration(s stage.Spec, records float64) time.Duration {
 	case stage.Enrich, stage.Count:
 		rounds *= max(math.Ceil(records/parallelWrites), 1)
 	}
-	cpu := records * recordCPU.Seconds() / min(float64(s.MemoryMB)/fullCoreMB, 1)
+	perRecord := recordCPU
+	if s.HTTP {
+		perRecord = postedCPU
+	}
+	cpu := records * perRecord.Seconds() / min(float64(s.MemoryMB)/fullCoreMB, 1)
 	return time.Duration((rounds*roundTrip.Seconds() + cpu) * float64(time.Second))
 }
 
@@ -100,7 +105,12 @@ func usageAt(size settings.Size, sightings float64) usage {
 	}
 	for _, s := range stage.Pipeline().Stages {
 		if s.Schedule > 0 {
-			u.invoke(s, 1/s.Schedule.Seconds(), 0, 0)
+			u.invoke(s, 1/s.Schedule.Seconds(), 0, runnerLog)
+		}
+		if s.HTTP {
+			u.Posts = sightings / settings.SightingsPerPost
+			u.invoke(s, u.Posts, settings.SightingsPerPost, postLog+accessLog)
+			u.look(u.Posts, u.Posts*duration(s, settings.SightingsPerPost).Seconds())
 		}
 		for _, m := range s.Reads {
 			p := poll(m, size, sightings*flow(m.Topic))
@@ -127,22 +137,40 @@ func (u *usage) read(s stage.Spec, m stage.Mapping, p polled) {
 		u.LogWrites += items * itemUnits(p.Records/items)
 		u.LogTable += items*itemHead + p.Records*itemPerSighting
 	}
-	u.invoke(s, p.invocations(), p.PerInvocation, p.PartsPerInvocation)
+	if s.Name == stage.Detect {
+		u.look(p.invocations(), p.Partitions)
+	}
+	u.invoke(s, p.invocations(), p.PerInvocation, runnerLog+perPartLog*p.PartsPerInvocation)
 }
 
-// invoke adds so many invocations a second.
-func (u *usage) invoke(s stage.Spec, invocations, records, parts float64) {
+// look adds what it takes to know the businesses: each environment looks at the
+// table now and then, as long as it is invoked. There are as many as invocations
+// at once.
+func (u *usage) look(invocations, atOnce float64) {
+	u.Reads += min(invocations, math.Ceil(atOnce)/lookEvery)
+}
+
+// invoke adds so many invocations a second, each of so many records and bytes of
+// log beside Lambda's own. Those of posts leave neither traces nor lines of
+// Lambda's behind.
+func (u *usage) invoke(s stage.Spec, invocations, records, log float64) {
 	u.Invocations += invocations
 	u.GBSeconds += invocations * duration(s, records).Seconds() * float64(s.MemoryMB) / 1024
-	u.Logs += invocations * (platformLog + runnerLog + perPartLog*parts)
+	u.Logs += invocations * log
+	if s.HTTP {
+		return
+	}
+	u.Logs += invocations * platformLog
 	first := min(invocations, tracedFirst)
 	u.Traces += first + tracedShare*(invocations-first)
 }
 
-// tables adds what the tables other than visit-log take.
+// tables adds what the tables other than visit-log take. A known walk-in is
+// counted as it begins and as it ends.
 func (u *usage) tables(sightings float64) {
-	logins, walkIns, counts := sightings*dayLogins/daySightings, sightings*dayWalkIns/daySightings, sightings*dayEnriched/daySightings
-	u.OtherWrites = logins*loginWrites + walkIns*walkInWrites + counts*countWrites
-	u.Reads = logins*loginReads + walkIns*walkInReads + counts*countReads
+	of := func(perDay float64) float64 { return sightings * perDay / daySightings }
+	logins, walkIns, counts := of(dayLogins), of(dayWalkIns), of(2*dayEnriched)
+	u.OtherWrites = logins*loginWrites + walkIns*walkInWrites + of(dayEnds)*endWrites + counts*countWrites
+	u.Reads += logins*loginReads + walkIns*walkInReads + counts*countReads
 	u.Pending = walkIns * attributionBytes
 }

@@ -7,9 +7,12 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
+
+	"footfall/shared/stage"
 )
 
 // Formats of what AWS gives out, and of the names that its services accept.
@@ -42,6 +45,9 @@ func Parse(context map[string]any) (Settings, error) {
 			continue
 		}
 		text, err := asText(context[key])
+		if err == nil {
+			err = fits(key, text)
+		}
 		switch {
 		case !slices.Contains(known, key):
 			errs = append(errs, fmt.Errorf("%s: no such setting; there are %s", key, strings.Join(known, ", ")))
@@ -51,7 +57,7 @@ func Parse(context map[string]any) (Settings, error) {
 			given[key] = strings.TrimSpace(text)
 		}
 	}
-	// All fields are text, so that this cannot fail on what was given.
+	// What was given is what its field takes, so that this cannot fail on it.
 	if err := env.ParseWithOptions(&s, env.Options{TagName: "context", Environment: given}); err != nil {
 		errs = append(errs, err)
 	}
@@ -59,6 +65,23 @@ func Parse(context map[string]any) (Settings, error) {
 		return Settings{}, err
 	}
 	return s, nil
+}
+
+// fits says what is wrong with a value that is no text.
+func fits(key, value string) error {
+	value = strings.TrimSpace(value)
+	for f := range reflect.TypeFor[Settings]().Fields() {
+		if f.Tag.Get("context") != key || value == "" {
+			continue
+		}
+		if n, err := strconv.Atoi(value); f.Type.Kind() == reflect.Int && (err != nil || n < 1) {
+			return fmt.Errorf("%q is no whole number above 0", value)
+		}
+		if f.Type.Kind() == reflect.Bool && value != "true" && value != "false" {
+			return fmt.Errorf("%q is neither true nor false", value)
+		}
+	}
+	return nil
 }
 
 // ofCDK says whether a key of the context is one of CDK's own: its feature
@@ -123,9 +146,35 @@ func (s *Settings) complete() error {
 	if s.SlackChannel != "" {
 		c.matches("slackChannel", s.SlackChannel, slackChannel, "the id of a channel, such as C0123ABCD")
 	}
+	s.checkPosts(&c)
+	s.checkAtOnce(&c)
 	s.checkZones(&c)
 	s.checkCluster(&c)
 	return errors.Join(c.errs...)
+}
+
+// Posts that an account has in a region for all of its APIs.
+const (
+	accountRate  = 10_000
+	accountBurst = 5_000
+)
+
+func (s *Settings) checkPosts(c *checks) {
+	if s.PostRate > accountRate {
+		c.bad("postRate: %d, and an account has %d a second", s.PostRate, accountRate)
+	}
+	if s.PostBurst > accountBurst {
+		c.bad("postBurst: %d, and an account has %d at once", s.PostBurst, accountBurst)
+	}
+}
+
+func (s *Settings) checkAtOnce(c *checks) {
+	for i := range s.AtOnce {
+		s.AtOnce[i] = strings.TrimSpace(s.AtOnce[i])
+		if _, ok := stage.Pipeline().Stage(s.AtOnce[i]); !ok {
+			c.bad("atOnce: there is no stage %q", s.AtOnce[i])
+		}
+	}
 }
 
 // checkZones checks the zones of a network of our own.
@@ -156,7 +205,7 @@ func (s *Settings) checkCluster(c *checks) {
 		c.matches("clusterRouteTables", s.ClusterRouteTables[i], routeTable, "the id of a route table, such as rtb-0123456789abcdef0")
 	}
 	if s.ClusterARN == "" {
-		if s.ClusterVPC != "" || s.ClusterSecurityGroup != "" || len(s.ClusterSubnets)+len(s.ClusterRouteTables) > 0 {
+		if s.ClusterVPC != "" || s.ClusterSecurityGroup != "" || s.ClusterSecretsGroup != "" || len(s.ClusterSubnets)+len(s.ClusterRouteTables) > 0 {
 			c.bad("clusterArn: not set, though others of an existing cluster are")
 		}
 		return
@@ -164,6 +213,9 @@ func (s *Settings) checkCluster(c *checks) {
 	c.matches("clusterArn", s.ClusterARN, provisioned, "the ARN of a provisioned MSK cluster")
 	c.matches("clusterVpc", s.ClusterVPC, vpc, "the id of the cluster's VPC, such as vpc-0123456789abcdef0")
 	c.matches("clusterSecurityGroup", s.ClusterSecurityGroup, securityGroup, "the id of the cluster's group, such as sg-0123456789abcdef0")
+	if s.ClusterSecretsGroup != "" {
+		c.matches("clusterSecretsGroup", s.ClusterSecretsGroup, securityGroup, "the id of the group of its endpoint, such as sg-0123456789abcdef0")
+	}
 	if len(s.ClusterSubnets) < 2 {
 		c.bad("clusterSubnets: %d given, a provisioned cluster has at least 2", len(s.ClusterSubnets))
 	}

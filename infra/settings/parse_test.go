@@ -31,7 +31,13 @@ func TestParse(t *testing.T) {
 		{"zones", map[string]any{"zones": "us-east-1a, us-east-1b,us-east-1f"}, Settings{
 			Name: "footfall", Size: "small", Zones: []string{"us-east-1a", "us-east-1b", "us-east-1f"},
 		}},
-		{"null and nothing are not given", map[string]any{"name": nil, "size": "", "clusterSubnets": ""}, Settings{Name: "footfall", Size: "small"}},
+		{"numbers and truth, as text and as JSON", map[string]any{"postRate": " 300", "postBurst": 900.0, "quietAllowed": true}, Settings{
+			Name: "footfall", Size: "small", PostRate: 300, PostBurst: 900, QuietAllowed: true,
+		}},
+		{"stages that are released at once", map[string]any{"atOnce": "detect, count"}, Settings{
+			Name: "footfall", Size: "small", AtOnce: []string{"detect", "count"},
+		}},
+		{"null and nothing are not given", map[string]any{"name": nil, "size": "", "clusterSubnets": "", "postRate": nil, "quietAllowed": ""}, Settings{Name: "footfall", Size: "small"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := Parse(tt.context)
@@ -56,7 +62,8 @@ func TestParseReportsEveryMistake(t *testing.T) {
 		}, []string{
 			"clusterSubnets: element 0 is a float64 and no text",
 			"name: is a map[string]interface {} and no text",
-			"sice: no such setting; there are name, size, alarmEmail, slackWorkspace, slackChannel, zones, clusterArn, clusterVpc, clusterSubnets, clusterSecurityGroup, clusterRouteTables",
+			"sice: no such setting; there are name, size, alarmEmail, slackWorkspace, slackChannel, quietAllowed, postRate, postBurst, atOnce, zones, clusterArn, clusterVpc, " +
+				"clusterSubnets, clusterSecurityGroup, clusterRouteTables, clusterSecretsGroup",
 			`size: "3" is none of dev, small, large`,
 			`alarmEmail: "ops" is not an address such as ops@example.com`,
 			"slackWorkspace and slackChannel: give both or neither",
@@ -85,6 +92,26 @@ func TestParseReportsEveryMistake(t *testing.T) {
 			`zones: "use1-az1" is not the name of a zone, such as eu-central-1a`,
 			"zones: 2 different ones given, the brokers lie in 3",
 			"zones: does not go with clusterArn, whose subnets are where they are",
+		}},
+		{"numbers that are none, or more than there is", map[string]any{
+			"postRate": 10_001.0, "postBurst": "many", "quietAllowed": "at night",
+		}, []string{
+			`postBurst: "many" is no whole number above 0`, `quietAllowed: "at night" is neither true nor false`,
+			"postRate: 10001, and an account has 10000 a second",
+		}},
+		{"no posts at all, and half a post", map[string]any{"postRate": 0.0, "postBurst": 0.5}, []string{
+			`postBurst: "0.5" is no whole number above 0`, `postRate: "0" is no whole number above 0`,
+		}},
+		{"a stage that there is not", map[string]any{"atOnce": "detect,all"}, []string{`atOnce: there is no stage "all"`}},
+		{"an endpoint without its cluster, and one that is none", map[string]any{"clusterSecretsGroup": "vpce-0a"}, []string{
+			"clusterArn: not set, though others of an existing cluster are",
+		}},
+		{"an endpoint in place of its group", map[string]any{
+			"clusterArn": theirs, "clusterVpc": "vpc-0a", "clusterSubnets": "subnet-0a,subnet-0b", "clusterSecurityGroup": "sg-0a",
+			"clusterSecretsGroup": "vpce-0a", "postBurst": "5001",
+		}, []string{
+			"postBurst: 5001, and an account has 5000 at once",
+			`clusterSecretsGroup: "vpce-0a" is not the id of the group of its endpoint, such as sg-0123456789abcdef0`,
 		}},
 		{"a cluster in one zone", map[string]any{
 			"clusterArn": theirs, "clusterVpc": "vpc-0a", "clusterSubnets": "subnet-0a", "clusterSecurityGroup": "sg-0a",
@@ -116,8 +143,29 @@ func TestSizes(t *testing.T) {
 		if (s.Cluster == Express) != (s.BrokerType != "") || s.Brokers%3 != 0 || (s.Cluster == Express) != (s.Brokers > 0) {
 			t.Errorf("%s: %d brokers of type %q", s.Name, s.Brokers, s.BrokerType)
 		}
+		if p := s.Posts; p.Rate*SightingsPerPost < 4*s.SightingsPerSecond || p.Burst < p.Rate || p.Rate > accountRate || p.Burst > accountBurst {
+			t.Errorf("%s: posts %+v for %d sightings a second", s.Name, p, s.SightingsPerSecond)
+		}
 		if s.Pollers.Sightings > s.Pollers.Max || (s.Cluster == Express) != (s.Pollers.Max > 0) {
 			t.Errorf("%s: pollers %+v on %s", s.Name, s.Pollers, s.Cluster)
+		}
+	}
+}
+
+func TestPostsOf(t *testing.T) {
+	small, _ := SizeByName("small")
+	for _, tt := range []struct {
+		name        string
+		settings    Settings
+		want        Posts
+		concurrency int
+	}{
+		{"the size's own", Settings{}, Posts{200, 1000}, 20},
+		{"one of them set", Settings{PostRate: 350}, Posts{350, 1000}, 35},
+		{"both set, very low", Settings{PostRate: 5, PostBurst: 10}, Posts{5, 10}, 1},
+	} {
+		if got := tt.settings.PostsOf(small); got != tt.want || got.Concurrency() != tt.concurrency {
+			t.Errorf("%s: %+v, %d at once", tt.name, got, got.Concurrency())
 		}
 	}
 }

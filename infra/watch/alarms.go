@@ -22,6 +22,9 @@ func ReleaseAlarms(scope constructs.Construct, s Stage, topic awssns.ITopic) []a
 	if len(s.Spec.Reads) > 0 {
 		failedEvents.filter(scope, &s)
 	}
+	if s.Spec.HTTP {
+		failedPosts.filter(scope, &s)
+	}
 	var alarms []awscloudwatch.IAlarm
 	for _, r := range stageRules {
 		if t := (target{stage: &s}); r.release && r.appliesTo(t) {
@@ -35,11 +38,7 @@ func ReleaseAlarms(scope constructs.Construct, s Stage, topic awssns.ITopic) []a
 // logs, and the dashboard. Its scope is in the stack of ReleaseAlarms'.
 func New(scope constructs.Construct, d Deployment, topic awssns.ITopic) {
 	for i := range d.Stages {
-		if s := &d.Stages[i]; len(s.Spec.Reads) > 0 {
-			for _, m := range []logMetric{handledRecords, oldestMs, deadRecords} {
-				m.filter(scope, s)
-			}
-		}
+		newFilters(scope, &d.Stages[i])
 	}
 	stages, mappings, tables, accesses, cluster := targets(&d)
 	var alarms []awscloudwatch.IAlarm
@@ -47,7 +46,7 @@ func New(scope constructs.Construct, d Deployment, topic awssns.ITopic) {
 		rules   []rule
 		targets []target
 	}{
-		{stageRules, stages}, {mappingRules, mappings}, {tableRules, tables}, {accessRules, accesses}, {clusterRules, cluster},
+		{stageRules, stages}, {postRules, stages}, {mappingRules, mappings}, {tableRules, tables}, {accessRules, accesses}, {clusterRules, cluster},
 	} {
 		for _, t := range of.targets {
 			for _, r := range of.rules {
@@ -63,6 +62,21 @@ func New(scope constructs.Construct, d Deployment, topic awssns.ITopic) {
 		}
 	}
 	newDashboard(scope, &d, alarms)
+}
+
+// newFilters makes the metrics from logs that ReleaseAlarms has not made.
+func newFilters(scope constructs.Construct, s *Stage) {
+	var all []logMetric
+	switch {
+	case len(s.Spec.Reads) > 0:
+		all = []logMetric{handledRecords, oldestMs, deadRecords}
+	case s.Spec.HTTP:
+		all = []logMetric{acceptedSightings, leftOut, refusals, unauthorisedPosts}
+		throttledPosts.filterOf(scope, s, s.API.Logs)
+	}
+	for _, m := range all {
+		m.filter(scope, s)
+	}
 }
 
 func (r rule) appliesTo(t target) bool { return r.applies == nil || r.applies(t) }

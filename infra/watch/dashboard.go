@@ -41,7 +41,11 @@ func newDashboard(scope constructs.Construct, d *Deployment, alarms []awscloudwa
 				own = append(own, m)
 			}
 		}
-		addRow(board, "**"+t.subject()+"** "+t.stage.Spec.Does, stageGraphs(t, own))
+		graphs := stageGraphs
+		if takesPosts(t) {
+			graphs = func(t target, _ []target) []graph { return postGraphs(t) }
+		}
+		addRow(board, "**"+t.subject()+"** "+t.stage.Spec.Does, graphs(t, own))
 	}
 	addRow(board, "**cluster**", clusterGraphs(cluster[0]))
 	var graphs []graph

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ const twoRecords = `{"records":{"` + events.EnrichedWalkIns + `-3":[
 // the dead letters, and of one that could not write.
 func logLines(t *testing.T) [][]byte {
 	t.Helper()
-	return append(logged(t, nil), logged(t, errors.New("no broker"))...)
+	return slices.Concat(logged(t, nil), logged(t, errors.New("no broker")), postLines(t), accessLines(t, "200", "429"))
 }
 
 // TestFiltersCountWhatIsLogged has each filter read the log of one event that
@@ -61,27 +62,27 @@ func TestFiltersCountWhatIsLogged(t *testing.T) {
 		{"FailedEvents", 0, 1, "one event had a partition that failed, and the other none"},
 		{"DeadLetters", 2, 0, "what was not written is no dead letter; it comes again"},
 	} {
-		if got := published(t, c.metric, well); got != c.well {
+		if got := published(t, c.metric, stage.Count, well); got != c.well {
 			t.Errorf("%s of the event that went well: %v, want %v: %s", c.metric, got, c.well, c.why)
 		}
-		if got := published(t, c.metric, failed); got != c.failed {
+		if got := published(t, c.metric, stage.Count, failed); got != c.failed {
 			t.Errorf("%s of the event that failed: %v, want %v: %s", c.metric, got, c.failed, c.why)
 		}
 	}
 	// 2026-11-02 lies behind us by however much; ahead of us it would be 0.
-	if got := published(t, "OldestRecordMs", well); got <= 0 {
+	if got := published(t, "OldestRecordMs", stage.Count, well); got <= 0 {
 		t.Errorf("age of the oldest record: %v ms, want more than 0", got)
 	}
 }
 
-// published is the sum of the values that the filter of a metric, in the log of
-// stage count, makes of lines.
-func published(t *testing.T, metric string, lines [][]byte) float64 {
+// published is the sum of the values that the filter of a metric of a stage makes
+// of lines.
+func published(t *testing.T, metric, stageName string, lines [][]byte) float64 {
 	t.Helper()
 	total := 0.0
 	for id, p := range deployments()[1].parsed(t).Resources("AWS::Logs::MetricFilter") {
 		transformation := p["MetricTransformations"].([]any)[0].(map[string]any)
-		if transformation["MetricName"] != metric || !strings.Contains(strings.ToLower(id), stage.Count) {
+		if transformation["MetricName"] != metric || !strings.Contains(strings.ToLower(id), stageName) {
 			continue
 		}
 		for _, line := range lines {

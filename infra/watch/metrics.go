@@ -74,6 +74,12 @@ func failedEventShare(t target) awscloudwatch.IMetric {
 	})
 }
 
+func failedPostShare(t target) awscloudwatch.IMetric {
+	return formula("100 * failed / invocations", map[string]awscloudwatch.IMetric{
+		"failed": failedPosts.of(t.stage, sum), "invocations": aliasMetric(t.stage, "Invocations", sum),
+	})
+}
+
 func oldestRecord(t target) awscloudwatch.IMetric { return oldestMs.of(t.stage, longest) }
 func deadLetters(t target) awscloudwatch.IMetric  { return deadRecords.of(t.stage, sum) }
 

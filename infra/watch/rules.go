@@ -47,7 +47,7 @@ func at(n float64) func(target) float64 { return func(target) float64 { return n
 var stageRules = []rule{
 	{
 		name: "function-errors", release: true,
-		means:  "Over 1 % of a minute's invocations crashed, ran out of time or memory, or got an event that cannot be read. Nothing is lost: their records come again.",
+		means:  "Over 1 % of a minute's invocations crashed, ran out of time or memory, or got an event that cannot be read. Their records, or posts, come again.",
 		do:     "Read the log of the failed invocations; if a release was just made, roll it back.",
 		metric: aliasErrorShare, compare: atLeast, limit: at(1), period: time.Minute, breaches: 1, of: 1, missing: fine,
 		why: "A stage answers failed partitions in its answer, so an error of the function is a defect or the platform's. " +
@@ -63,6 +63,14 @@ var stageRules = []rule{
 			"a canary that fails everything it gets shows as 10 %. The count is missing while nothing fails.",
 	},
 	{
+		name: "failed-posts", release: true, applies: takesPosts,
+		means:  "Over 5 % of the posts were answered with a failure of ours (5xx). Their senders post them again, those that do.",
+		do:     "Look for \"post handled\" with a status of 500 and more in the log: it says why. If a release was just made, roll it back.",
+		metric: failedPostShare, compare: atLeast, limit: at(5), period: time.Minute, breaches: 2, of: 5, missing: fine,
+		why: "Ingest answers what it could not store, so errors of the function do not show it. As for failed-partitions, a canary that " +
+			"fails everything shows as 10 %, and one broker that restarts is over within a minute. The count is missing while nothing fails.",
+	},
+	{
 		name: "slow-invocations", release: true,
 		means:  "An invocation took over 80 % of its timeout. Shortly before the timeout what is left is given up and comes again.",
 		do:     "See which of Kafka and DynamoDB is slow, and whether events are larger than they were.",
@@ -72,11 +80,11 @@ var stageRules = []rule{
 	},
 	{
 		name:   "throttles",
-		means:  "Invocations are refused for lack of concurrency. Records wait, nothing is lost.",
+		means:  "Invocations are refused for lack of concurrency. Records wait, nothing is lost; posts are answered 5xx, and are up to their senders.",
 		do:     "Compare the function's reserved concurrency and the account's limit with its concurrent executions.",
 		metric: aliasThrottles, compare: atLeast, limit: at(1), period: time.Minute, breaches: 3, of: 5, missing: fine,
-		why: "Reserved concurrency is one per partition, so the pollers cannot need more; a minute or two of it is normal " +
-			"while a deployment moves the alias. No invocations, no throttles.",
+		why: "Reserved concurrency is one per partition, so the pollers cannot need more, and what is let in of posts can be worked off with theirs; " +
+			"a minute or two of it is normal while a deployment moves the alias. No invocations, no throttles.",
 	},
 	{
 		name: "idle", applies: alwaysFed,

@@ -48,6 +48,38 @@ var ruleCases = []ruleCase{
 	{"failed-partitions-count", "no failure, so no metric",
 		series{"failed": repeat(5, none), "invocations": repeat(5, 1200)}, "OK"},
 
+	{"failed-posts-ingest", "a release that stores nothing, as a canary of a tenth",
+		series{"failed": {none, none, none, 110, 120}, "invocations": repeat(5, 1200)}, "ALARM"},
+	{"failed-posts-ingest", "a broker restarts: one minute of failures",
+		series{"failed": {none, none, 900, none, none}, "invocations": repeat(5, 1200)}, "OK"},
+	{"failed-posts-ingest", "no failure, so no metric",
+		series{"failed": repeat(5, none), "invocations": repeat(5, 1200)}, "OK"},
+
+	{"api-errors-ingest", "ingest is not reached: the API answers in its place",
+		series{"errors": {0, 0, 60, 60, 60}, "posts": repeat(5, 60)}, "ALARM"},
+	{"api-errors-ingest", "a broker restarts", series{"errors": {0, 0, 60, 10, 0}, "posts": repeat(5, 60)}, "OK"},
+	{"api-errors-ingest", "nothing is posted, so no metric", series{"errors": repeat(5, none), "posts": repeat(5, none)}, "OK"},
+
+	{"refused-posts-ingest", "a cloud changes its format: a third is refused",
+		series{"refused": repeat(3, 5_000), "posts": repeat(3, 15_000)}, "ALARM"},
+	{"refused-posts-ingest", "a few routers with an old secret", series{"refused": repeat(3, 500), "posts": repeat(3, 15_000)}, "OK"},
+	{"refused-posts-ingest", "somebody tries addresses where nothing is posted",
+		series{"refused": repeat(3, 15), "posts": repeat(3, 15)}, "OK"},
+
+	{"unauthorised-posts-ingest", "somebody guesses", series{"value": {4_000}}, "ALARM"},
+	{"unauthorised-posts-ingest", "one router with an old secret", series{"value": {5}}, "OK"},
+	{"unauthorised-posts-ingest", "none, so no metric", series{"value": {none}}, "OK"},
+
+	{"throttled-posts-ingest", "more posts than are let in", series{"value": {none, 9_000, 8_000, none, 9_500}}, "ALARM"},
+	{"throttled-posts-ingest", "all routers post on the minute, after an outage", series{"value": {none, 9_000, 300, none, none}}, "OK"},
+
+	{"slow-posts-ingest", "the brokers are slow to acknowledge", series{"value": {200, 6_000, 9_000, 300, 7_000}}, "ALARM"},
+	{"slow-posts-ingest", "cold starts after a release", series{"value": {200, 2_600, 6_100, 300, 200}}, "OK"},
+
+	{"no-sightings-ingest", "nothing is posted, so no metric", series{"value": repeat(3, none)}, "ALARM"},
+	{"no-sightings-ingest", "posts come, and nothing in them is taken", series{"value": repeat(3, 0)}, "ALARM"},
+	{"no-sightings-ingest", "one till in the night", series{"value": {none, none, 5}}, "OK"},
+
 	{"slow-invocations-detect", "a table that answers in seconds, two minutes of five",
 		series{"value": {900, 49_000, 1_000, 58_000, 900}}, "ALARM"},
 	{"slow-invocations-detect", "one cold start on a long chain",
@@ -164,6 +196,7 @@ func TestLimitsFollowTheDeployment(t *testing.T) {
 		{"lag-records-identify-crm-events", 1_000, 7_500, 150_000, "an event per 200 sightings, and 1,000 are no queue"},
 		{"lag-records-identify-crm-events-backfill", 10_800, 540_000, 10_800_000, "six hours of them"},
 		{"event-age-identify", 21_600_000, 21_600_000, 21_600_000, "its most patient topic is the backfill: six hours"},
+		{"slow-invocations-ingest", 20_000, 20_000, 20_000, "80 % of 25 s"},
 		{"slow-invocations-tick", 24_000, 24_000, 24_000, "80 % of 30 s"},
 		{"slow-invocations-detect", 48_000, 48_000, 48_000, "80 % of a minute"},
 	} {

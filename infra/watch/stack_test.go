@@ -40,6 +40,7 @@ var deployments = sync.OnceValue(func() []deployment {
 	small := all[1]
 	small.name = "existing cluster, mail and Slack"
 	small.settings.ClusterARN = "arn:aws:kafka:eu-central-1:123456789012:cluster/theirs/5f0a3c1e-8d27-4b64-9a51-0c7e2f9b6d38-7"
+	small.settings.QuietAllowed = true
 	small.settings.AlarmEmail = "ops@example.com"
 	small.settings.SlackWorkspace, small.settings.SlackChannel = "T0000000", "C0000000"
 	all = append(all, small)
@@ -87,7 +88,11 @@ func newStage(stack awscdk.Stack, spec stage.Spec) watch.Stage {
 	alias := awslambda.NewAlias(stack, jsii.String(spec.Name+"-live"), &awslambda.AliasProps{
 		AliasName: jsii.String("live"), Version: fn.CurrentVersion(),
 	})
-	return watch.Stage{Spec: spec, Function: fn, Alias: alias, Logs: logs}
+	s := watch.Stage{Spec: spec, Function: fn, Alias: alias, Logs: logs}
+	if spec.HTTP {
+		s.API = &watch.API{ID: jsii.String("api0123456"), Logs: awslogs.NewLogGroup(stack, jsii.String("posts"), nil)}
+	}
+	return s
 }
 
 // parsed gives a template that the caller may change.

@@ -69,6 +69,11 @@ func targets(d *Deployment) (stages, mappings, tables, accesses, cluster []targe
 
 func readsTopics(t target) bool { return len(t.stage.Spec.Reads) > 0 }
 
+func takesPosts(t target) bool { return t.stage.Spec.HTTP }
+
+// mayNotBeQuiet is a stage that takes posts, where none for a while is wrong.
+func mayNotBeQuiet(t target) bool { return takesPosts(t) && !t.d.Settings.QuietAllowed }
+
 // alwaysFed is a stage that a schedule calls, or that reads what such a stage
 // writes.
 func alwaysFed(t target) bool {

@@ -26,6 +26,13 @@ type Stage struct {
 	Alias    awslambda.IAlias // what event source mappings and schedules call
 	Logs     awslogs.ILogGroup
 	Mappings []Mapping
+	API      *API // that calls it; nil for none
+}
+
+// API is the HTTP API as it stands.
+type API struct {
+	ID   *string           // dimension ApiId of its metrics
+	Logs awslogs.ILogGroup // of its requests, written as AccessLog says
 }
 
 // Mapping is an event source mapping as it stands.

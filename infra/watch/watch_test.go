@@ -116,8 +116,12 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"a filter looks for another line", editFilters(t, "FilterPattern", "event handled", "event done"), filters, "nothing that is logged matches"},
 		{"a filter looks at another field", editFilters(t, "FilterPattern", "oldestMs", "oldest"), filters, "nothing that is logged matches"},
 		{"a filter takes another field", editFilters(t, "MetricTransformations", "$.oldestMs", "$.ageMs"), filters, "value $.ageMs"},
+		{"a filter looks for another status", editFilters(t, "FilterPattern", "$.status = 401", "$.status = 402"), filters, "nothing that is logged matches"},
+		{"a filter reads a number in the log of the API", editFilters(t, "FilterPattern", `($.status = "429")`, `($.status > 428)`), filters, "nothing that is logged matches"},
+		{"a filter tells apart by what is not logged", editFilters(t, "MetricTransformations", "$.code", "$.reason"), filters, "dimension Code"},
 		{"a filter's dimension is no field", editFilters(t, "MetricTransformations", "$.stage", "$.function"), filters, "dimension Stage"},
 		{"a stage has no row", editBoard(t, "**enrich**", "**enriched**"), board, "row of stage enrich"},
+		{"a row has no graph of refusals", editBoard(t, `"title":"refusals: `, `"title":"no: `), board, `no graph "refusals: "`},
 		{"a row has no graph of lag", editBoard(t, `"title":"lag: `, `"title":"behind: `), board, `no graph "lag: "`},
 		{"an alarm is not shown", editBoard(t, prefix+"-function-errors-count", "none"), board, "function-errors-count"},
 	} {

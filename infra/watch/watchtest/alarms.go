@@ -119,6 +119,12 @@ func wanted(g stage.Graph, s settings.Settings, size settings.Size) []string {
 		if len(st.Reads) > 0 {
 			want(st.Name, "failed-partitions", "event-age", "dead-letters")
 		}
+		if st.HTTP {
+			want(st.Name, "failed-posts", "api-errors", "refused-posts", "unauthorised-posts", "throttled-posts", "slow-posts")
+			if !s.QuietAllowed {
+				want(st.Name, "no-sightings")
+			}
+		}
 		if st.Name == stage.TickName || st.Name == stage.Detect {
 			want(st.Name, "idle")
 		}

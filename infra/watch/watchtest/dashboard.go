@@ -47,6 +47,9 @@ func checkRow(body string, s stage.Spec) error {
 	if len(s.Reads) > 0 {
 		graphs = append(graphs, "lag: ")
 	}
+	if s.HTTP {
+		graphs = append(graphs, "refusals: ")
+	}
 	for _, title := range graphs {
 		if !strings.Contains(row, `"title":"`+title) {
 			return fmt.Errorf("the dashboard's row of stage %s has no graph %q", s.Name, title)
