@@ -137,7 +137,7 @@ check-run: setup build
 	else echo "No recordings in $(TRACES): none is replayed."; fi
 
 # Without the race detector, which leaves time for a hundredth of the seeds only.
-# The seeds are for each of nine modes. The tag is franz-go's own, for tests whose
+# The seeds are for each of ten modes. The tag is franz-go's own, for tests whose
 # time is simulated.
 FAULTS = go test -count=1 -v ./shared/simtest
 SOAK = go test -count=1 -v -run TestSoak ./local/soak

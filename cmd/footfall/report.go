@@ -36,6 +36,9 @@ func printReport(w io.Writer, o *outcome) {
 	flush(t)
 	fmt.Fprintln(w)
 	printCheck(w, r)
+	if r.Changed > 0 {
+		fmt.Fprintf(w, "Settings changed while %d devices were about: their walk-ins around that are taken as they were told.\n\n", r.Changed)
+	}
 	printLoyal(w, r.Loyal)
 }
 
@@ -79,21 +82,24 @@ func printLoyal(w io.Writer, loyal []check.Loyal) {
 	fmt.Fprintln(w)
 }
 
-// printScore prints how what was told compares with who was really there.
-func printScore(w io.Writer, s score.Result) {
+// scoreRow is one figure with what it is.
+type scoreRow struct {
+	name string
+	n    int
+	note string
+}
+
+// printScore prints how what was told compares with who was really there, and more.
+func printScore(w io.Writer, s score.Result, more ...scoreRow) {
 	fmt.Fprintf(w, "who really came: %d visits of 2 minutes or more\n", s.True)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, r := range []struct {
-		name string
-		n    int
-		note string
-	}{
+	for _, r := range append([]scoreRow{
 		{"found", s.Found, "of them, by at least one walk-in"},
 		{"missed", s.Missed, "of them"},
 		{"split", s.Split, "of them, told as more than one walk-in"},
 		{"merged", s.Merged, "walk-ins that cover more than one of them"},
 		{"false", s.False, "walk-ins of devices that were not in the store"},
-	} {
+	}, more...) {
 		fmt.Fprintf(t, "%s\t%d\t  %s\n", r.name, r.n, r.note)
 	}
 	flush(t)

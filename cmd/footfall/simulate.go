@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,33 +10,52 @@ import (
 	"os"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"footfall/local"
 	"footfall/local/feed"
 	"footfall/local/recording"
 	"footfall/local/score"
 	"footfall/local/town"
+	"footfall/shared/dynamo"
+	"footfall/shared/stage"
 )
 
 // simulateCmd makes a town.
 type simulateCmd struct {
 	Seed     uint64        `default:"1" help:"The same seed makes the same town."`
+	Start    string        `default:"2026-11-02" help:"The first day of the town. One to come lets settings that are announced begin meanwhile."`
 	Duration time.Duration `default:"24h" help:"How long the town lives, in its own time."`
 	Visits   float64       `default:"1" help:"Factor on the visits of every business."`
 	Traffic  float64       `default:"1" help:"Factor on the passers-by of every business."`
 	Speed    speedFlag     `help:"Seconds of the town per second; without it, as fast as the machine can." placeholder:"N"`
 	Out      string        `help:"Write what the routers and the CRM tell here as NDJSON, instead of running it; - for stdout." placeholder:"FILE"`
 	TruthOut string        `help:"Write who was really there here as NDJSON." placeholder:"FILE"`
+	// What the town's businesses decide by, for who runs --out.
+	BusinessesOut string `help:"Write the settings of the businesses here as JSON; replay and local take them as --businesses." placeholder:"FILE"`
 
 	stackFlags `group:"The pipeline:"`
 }
 
 // Run makes the town and runs it through the pipeline, or writes it down.
 func (c *simulateCmd) Run(ctx context.Context, s streams) error {
-	t, err := town.Generate(c.config())
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	t, err := town.Generate(config)
 	if err != nil {
 		return err
 	}
 	if c.TruthOut != "" {
 		err := toFile(c.TruthOut, s.out, func(w io.Writer) error { return town.WriteTruth(w, t.Visits) })
+		if err != nil {
+			return err
+		}
+	}
+	if c.BusinessesOut != "" {
+		err := toFile(c.BusinessesOut, s.out, func(w io.Writer) error { return json.NewEncoder(w).Encode(t.Settings()) })
 		if err != nil {
 			return err
 		}
@@ -46,20 +66,24 @@ func (c *simulateCmd) Run(ctx context.Context, s streams) error {
 	return c.run(ctx, s, t)
 }
 
-func (c *simulateCmd) config() town.Config {
+func (c *simulateCmd) config() (town.Config, error) {
 	config := town.Defaults()
-	config.Seed, config.Duration = c.Seed, c.Duration
+	start, err := time.Parse(time.DateOnly, c.Start)
+	if err != nil {
+		return config, fmt.Errorf("--start %s is no day like 2026-11-02", c.Start)
+	}
+	config.Seed, config.Start, config.Duration = c.Seed, start, c.Duration
 	for i := range config.Businesses {
 		b := &config.Businesses[i]
 		b.Visits = int(float64(b.Visits) * c.Visits)
 		b.PassersBy = int(float64(b.PassersBy) * c.Traffic)
 	}
-	return config
+	return config, nil
 }
 
 func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 	fmt.Fprintf(s.err, "a town of %d businesses, %s, %d visits\n", len(t.Config.Businesses), span(t.Config.Duration), len(t.Visits))
-	stack, err := c.start(ctx, s, false)
+	stack, err := c.start(ctx, s, false, func(o *local.Options) { o.Prepare = c.opening(t) })
 	if err != nil {
 		return err
 	}
@@ -72,10 +96,40 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 	})
 	if err == nil {
 		printReport(s.out, o)
-		printScore(s.out, score.Score(t.ScoreTruth(), o.report.Visits))
+		others, employees := t.Split(o.report.Visits)
+		printScore(s.out, score.Score(t.ScoreTruth(), others), scoreRow{
+			"employees", len(employees), "walk-ins of who works there, until three such days have taught it",
+		})
 		err = o.report.Err()
 	}
 	return closing(stack, err)
+}
+
+// opening stores the settings of the businesses that have none, where nothing was
+// decided yet: a data directory that is taken up again keeps what it was decided by.
+func (c *simulateCmd) opening(t town.Town) func(context.Context, *dynamodb.Client) error {
+	return func(ctx context.Context, tables *dynamodb.Client) error {
+		log, err := tables.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(c.TablePrefix + stage.VisitLogTable), Limit: aws.Int32(1)})
+		if err != nil {
+			return fmt.Errorf("look whether anything was decided: %w", err)
+		}
+		if len(log.Items) > 0 {
+			return nil
+		}
+		table := dynamo.NewBusinesses(tables, c.TablePrefix)
+		stored, err := table.List(ctx)
+		if err != nil {
+			return err
+		}
+		all := t.Settings()
+		for _, id := range stored {
+			delete(all, id)
+		}
+		if err := table.PutAll(ctx, all); err != nil {
+			return fmt.Errorf("settings of the town: %w", err)
+		}
+		return nil
+	}
 }
 
 // pull makes a feed.Source of a sequence.

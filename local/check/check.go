@@ -18,7 +18,6 @@ import (
 	"footfall/shared/audit"
 	"footfall/shared/kafka"
 	"footfall/shared/presence"
-	"footfall/shared/presence/oracle"
 	"footfall/shared/stage"
 )
 
@@ -61,9 +60,13 @@ type Report struct {
 	Companions int
 	Contacts   Figures // contacts that have a count
 	Late       int     // of the enriched ones, those whose login came after the walk-in
-	Wrong      []string
-	Loyal      []Loyal // the most loyal first
-	Visits     []score.FoundVisit
+	// Changed is how many devices were about when rules of their business changed.
+	// Their walk-ins around that are taken as they were told.
+	Changed   int
+	Wrong     []string
+	Loyal     []Loyal // the most loyal first
+	Visits    []score.FoundVisit
+	residents map[string][]time.Time // when visits of residents began, by device
 }
 
 // Err says what does not agree, nil if everything does.
@@ -96,7 +99,7 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 		return nil, err
 	}
 	defer client.Close()
-	want, err := expected(ctx, audit.Input{Client: client, Rules: s.Rules, Businesses: s.Businesses})
+	want, err := expect(ctx, audit.Input{Client: client, Rules: s.Rules, Businesses: s.Businesses})
 	if err != nil {
 		return nil, fmt.Errorf("what the oracle expects: %w", err)
 	}
@@ -112,75 +115,21 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.takeTold(want)
 	r.WalkIns = Figures{want.WalkIns, len(walkIns), int(r.Tally.WalkIns)}
 	if r.Enriched, err = r.readEnriched(ctx, client, s.Pending, walkIns); err != nil {
 		return nil, err
 	}
 	r.Enriched.Oracle = want.Enriched
-	r.settle(want)
+	r.settle(&want.Expected)
+	if err := alone(ctx, s.Counts, &want.Expected); err != nil {
+		return nil, err
+	}
 	if err := r.readCounts(ctx, client, s.Counts, want.Counts()); err != nil {
 		return nil, err
 	}
 	slices.Sort(r.Wrong) // maps gave it in any order
 	return r, nil
-}
-
-// expected recounts the input.
-func expected(ctx context.Context, in audit.Input) (*oracle.Expected, error) {
-	want := &oracle.Expected{}
-	crm, err := audit.ReadCRM(ctx, in)
-	if err != nil {
-		return want, err
-	}
-	spans, err := kafka.Spans(ctx, in.Client, events.Sightings)
-	if err != nil {
-		return want, err
-	}
-	changed := 0
-	for _, s := range spans {
-		_, err := audit.Recount(ctx, in, s, time.Time{}, time.Time{}, func(v audit.Visit) {
-			if v.Changed {
-				changed++
-				return
-			}
-			want.WalkIns++
-			if contact, _ := crm.Whose(v.Device, v.Start); contact != "" {
-				want.Take(contact, oracle.Stay{ID: fmt.Sprint(v.Device, v.Start), Device: v.Device, Start: v.Start, Last: v.Last})
-			}
-		})
-		if err != nil {
-			return want, err
-		}
-	}
-	if changed > 0 {
-		err = fmt.Errorf("rules changed while %d devices were about, so what must have been told is not known", changed)
-	}
-	return want, err
-}
-
-// settle takes the times of visits as they were told where those are at most a
-// step off what the oracle finds, as arrival out of order allows: whether one
-// device came before the other had left may hang on that.
-func (r *Report) settle(want *oracle.Expected) {
-	told := map[string][]*score.FoundVisit{}
-	for i := range r.Visits {
-		v := &r.Visits[i]
-		device := string(events.DeviceKey(v.Business, v.Device))
-		told[device] = append(told[device], v)
-	}
-	near := func(a, b time.Time) bool { return a.Sub(b).Abs() <= presence.Grid }
-	for _, stays := range want.Stays {
-		for i := range stays {
-			s := &stays[i]
-			for _, v := range told[s.Device] {
-				if near(v.Start, s.Start) && near(v.End, s.Last) {
-					s.Start, s.Last = v.Start, v.End
-					s.ID = string(events.NewWalkInID(v.Business, v.Device, v.Start))
-					break
-				}
-			}
-		}
-	}
 }
 
 // readVisits reads the walk-ins, each id once, and how long they stayed.
@@ -191,7 +140,12 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 		return nil, err
 	}
 	lastSeen := map[events.WalkInID]time.Time{}
+	r.residents = map[string][]time.Time{}
 	err = readAll(ctx, client, events.VisitsEnded, events.DecodeVisitEnded, func(v events.VisitEnded) {
+		if v.Resident {
+			device := string(events.DeviceKey(v.Business, v.Device))
+			r.residents[device] = append(r.residents[device], v.StartedAt)
+		}
 		_, again := lastSeen[v.ID]
 		if _, told := walkIns[v.ID]; !told && !again && !v.Resident {
 			r.Wrong = append(r.Wrong, fmt.Sprintf("visit %s of %s/%s ended without a walk-in", v.ID, v.Business, v.Device))

@@ -60,8 +60,9 @@ func sound() *account {
 	a.last[ann] = a.counts[ann]
 	bad := letter{[]byte("key"), []byte("value"), string(events.Undecodable), "detect"}
 	a.planted[spot], a.dead[spot] = bad, bad
-	a.heard, a.notHeard, a.late = 100, 1, 3
-	a.tally = tally{sightings: 100, late: 3, walkIns: 3, dead: 1}
+	a.heard, a.notHeard, a.late, a.excluded = 100, 1, 3, 7
+	a.residents["cafe/till"], a.residentEnds["till's"] = 1, "cafe/till"
+	a.tally = tally{sightings: 100, late: 3, walkIns: 3, dead: 1, residents: 1, excluded: 7}
 	return a
 }
 
@@ -69,6 +70,17 @@ func TestASoundRunHasNoDifferences(t *testing.T) {
 	a := sound()
 	moved := a.visits[phone]
 	moved[0].Start += presence.Instant(presence.Grid.Milliseconds()) // out of order by a step
+	if d := a.differences(); len(d) > 0 {
+		t.Errorf("differences %q", d)
+	}
+}
+
+// Of who was about when the rules changed, any walk-ins are right.
+func TestWhatAChangeOfRulesMadeIsTaken(t *testing.T) {
+	a := sound()
+	a.changed["cafe/tablet"], a.changed["cafe/till"] = true, true
+	delete(a.visits, "cafe/tablet")
+	delete(a.residents, "cafe/till")
 	if d := a.differences(); len(d) > 0 {
 		t.Errorf("differences %q", d)
 	}
@@ -97,7 +109,17 @@ func TestEveryMistakeIsADifference(t *testing.T) {
 		"one ended that never began": {func(a *account) { a.ended["x"] = events.VisitEnded{Business: "cafe", Device: "phone"} },
 			"visit x of cafe/phone ended without a walk-in"},
 		"the log decided on a sighting twice": {func(a *account) { a.tally.sightings++ },
-			"the visit log has decided on {sightings:101 late:3 walkIns:3 dead:1}, the input has {sightings:100 late:3 walkIns:3 dead:1}"},
+			"the visit log has decided on {sightings:101 late:3 walkIns:3 dead:1 residents:1 excluded:7}, " +
+				"the input has {sightings:100 late:3 walkIns:3 dead:1 residents:1 excluded:7}"},
+		"a till was told as a customer": {func(a *account) { delete(a.residentEnds, "till's") },
+			"cafe/till has 1 visits as a resident in the input and 0 ended so on the topic"},
+		"a customer was taken for a till": {func(a *account) { a.residentEnds[third.ID] = "cafe/tablet" },
+			"cafe/tablet has 0 visits as a resident in the input and 1 ended so on the topic"},
+		"one was told as both": {func(a *account) { a.residentEnds[third.ID] = "cafe/tablet" },
+			"visit " + string(third.ID) + " of cafe/tablet is a walk-in and ended as a resident's"},
+		"a till was not ruled out": {func(a *account) { a.tally.excluded-- },
+			"the visit log has decided on {sightings:100 late:3 walkIns:3 dead:1 residents:1 excluded:6}, " +
+				"the input has {sightings:100 late:3 walkIns:3 dead:1 residents:1 excluded:7}"},
 		"a walk-in was not enriched": {func(a *account) { delete(a.enriched, first.ID) },
 			"walk-in " + string(first.ID) + ` is of "cafe/ann" in the input and of "" on enriched-walk-ins`},
 		"it was for somebody else": {func(a *account) { a.pending[first.ID] = bob },

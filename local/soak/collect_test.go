@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -125,7 +124,7 @@ func (c *collector) partition(topic string, partition int32, from, to int64, do 
 // sightings computes the visits of each partition from what it holds, in its
 // order.
 func (c *collector) sightings() error {
-	heard := map[int32][]oracle.Heard{}
+	partitions := map[int32]map[events.BusinessID]*shop{}
 	var e events.SightingsRecord
 	err := c.each(events.Sightings, func(k *kgo.Record) error {
 		if err := events.DecodeSightings(k.Key, k.Value, &e); err != nil {
@@ -134,24 +133,32 @@ func (c *collector) sightings() error {
 		if e.IsTick && e.Tick.At.Before(c.start.Add(-time.Minute)) {
 			return fmt.Errorf("a tick of %v is none of the town's, which begins at %v", e.Tick.At, c.start)
 		}
-		h := oracle.Heard{Tick: presence.InstantOf(e.Tick.At)}
-		if !e.IsTick {
-			h = oracle.Heard{Device: string(k.Key), Sighting: presence.Sighting{
-				At: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
-				Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
-			}}
-			c.heard++
+		shops := partitions[k.Partition]
+		if shops == nil {
+			shops = newShops(c.r.rules)
+			partitions[k.Partition] = shops
 		}
-		heard[k.Partition] = append(heard[k.Partition], h)
+		if e.IsTick {
+			for _, s := range shops {
+				s.tick(presence.InstantOf(e.Tick.At))
+			}
+			return nil
+		}
+		c.heard++
+		s := shops[e.Sighting.Business]
+		if stage.Excluded(s.now(), &e.Sighting) {
+			c.excluded++
+			return nil
+		}
+		s.add(oracle.Heard{Device: string(k.Key), Sighting: presence.Sighting{
+			At: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
+			Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
+		}})
 		return nil
 	})
-	for _, partition := range heard {
-		visits, late := oracle.VisitsOf(partition, presence.DefaultRules())
-		c.late += late
-		for device, all := range visits {
-			if all = slices.DeleteFunc(all, func(v oracle.Visit) bool { return v.Resident }); len(all) > 0 {
-				c.visits[device] = all
-			}
+	for _, shops := range partitions {
+		for _, s := range shops {
+			c.judge(s)
 		}
 	}
 	return err
@@ -198,12 +205,13 @@ func (c *collector) walkIns() error {
 	})
 }
 
-// ends keeps the latest: a visit that a late sighting prolongs ends again. Those of
-// residents have no walk-in to be held against.
+// ends keeps the latest: a visit that a late sighting prolongs ends again. Of those
+// of residents there is nothing but the end.
 func (c *collector) ends() error {
 	return c.each(events.VisitsEnded, func(k *kgo.Record) error {
 		v, err := events.DecodeVisitEnded(k.Key, k.Value)
 		if v.Resident {
+			c.residentEnds[v.ID] = string(k.Key)
 			return err
 		}
 		if former, ok := c.ended[v.ID]; !ok || v.LastSeenAt.After(former.LastSeenAt) {
@@ -360,6 +368,6 @@ func (c *collector) visitLog() error {
 		return err
 	}
 	t, err := stage.SumTallies(c.ctx, dynamo.NewVisitLog(c.r.tableClient(), ""), info)
-	c.tally = tally{t.Sightings, t.Late, t.WalkIns, t.Dead}
+	c.tally = tally{t.Sightings, t.Late, t.WalkIns, t.Dead, t.Residents, t.Excluded}
 	return err
 }

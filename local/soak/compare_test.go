@@ -46,19 +46,27 @@ type account struct {
 	late     int
 	heard    int // sightings that can be processed
 	notHeard int // planted among the sightings
+	excluded int // of those heard, what the business has ruled out
+	// How many visits each device had as a resident, and the devices that were heard
+	// when the rules of their business changed. What that made of their visits is
+	// taken as it was told.
+	residents map[string]int
+	changed   map[string]bool
 
 	// The topics. Of what was told twice the figure is kept, and the first that
 	// was told otherwise the second time.
-	walkIns   map[events.WalkInID]events.WalkIn
-	ended     map[events.WalkInID]events.VisitEnded // the latest end
-	enriched  map[events.WalkInID]contact
-	toldEnds  map[events.WalkInID]time.Time  // with the enriched walk-ins, the latest
-	counts    map[contact]events.WalkInCount // of the highest version
-	last      map[contact]events.WalkInCount // the last record, which compaction keeps
-	owners    map[string]contact             // by device, "" where it has none any more
-	dead      map[place]letter
-	letters   int // dead ones, those that came twice twice
-	otherwise []string
+	walkIns map[events.WalkInID]events.WalkIn
+	ended   map[events.WalkInID]events.VisitEnded // the latest end
+	// The devices of the visits that ended as residents'.
+	residentEnds map[events.WalkInID]string
+	enriched     map[events.WalkInID]contact
+	toldEnds     map[events.WalkInID]time.Time  // with the enriched walk-ins, the latest
+	counts       map[contact]events.WalkInCount // of the highest version
+	last         map[contact]events.WalkInCount // the last record, which compaction keeps
+	owners       map[string]contact             // by device, "" where it has none any more
+	dead         map[place]letter
+	letters      int // dead ones, those that came twice twice
+	otherwise    []string
 
 	// The tables.
 	pending map[events.WalkInID]contact
@@ -68,11 +76,12 @@ type account struct {
 }
 
 // tally is what the visit log says it has decided on.
-type tally struct{ sightings, late, walkIns, dead int64 }
+type tally struct{ sightings, late, walkIns, dead, residents, excluded int64 }
 
 func newAccount() *account {
 	return &account{
-		visits: map[string][]oracle.Visit{}, crm: newCRMLog(), planted: map[place]letter{},
+		visits: map[string][]oracle.Visit{}, residents: map[string]int{}, changed: map[string]bool{},
+		residentEnds: map[events.WalkInID]string{}, crm: newCRMLog(), planted: map[place]letter{},
 		walkIns: map[events.WalkInID]events.WalkIn{}, ended: map[events.WalkInID]events.VisitEnded{},
 		enriched: map[events.WalkInID]contact{}, toldEnds: map[events.WalkInID]time.Time{}, counts: map[contact]events.WalkInCount{}, last: map[contact]events.WalkInCount{},
 		owners: map[string]contact{}, dead: map[place]letter{},
@@ -84,6 +93,7 @@ func newAccount() *account {
 func (a *account) differences() []string {
 	d := &differences{}
 	owners := a.compareWalkIns(d)
+	a.compareResidents(d)
 	a.compareContacts(d, owners)
 	a.compareCounts(d, owners)
 	a.compareLetters(d)
@@ -139,15 +149,33 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 		}
 	}
 	for device, all := range told {
-		if _, ok := a.visits[device]; !ok {
+		if a.changed[device] {
+			visits += len(all)
+		} else if _, ok := a.visits[device]; !ok {
 			d.add("%s has no visit in the input and %d walk-ins on the topic", device, len(all))
 		}
 	}
-	want := tally{int64(a.heard), int64(a.late), int64(visits), int64(a.notHeard)}
+	want := tally{int64(a.heard), int64(a.late), int64(visits), int64(a.notHeard), int64(len(a.residentEnds)), int64(a.excluded)}
 	if a.tally != want {
 		d.add("the visit log has decided on %+v, the input has %+v", a.tally, want)
 	}
 	return owners
+}
+
+// compareResidents demands an end, and no walk-in, of each visit of a resident.
+func (a *account) compareResidents(d *differences) {
+	told := map[string]int{}
+	for id, device := range a.residentEnds {
+		told[device]++
+		if _, ok := a.walkIns[id]; ok {
+			d.add("visit %s of %s is a walk-in and ended as a resident's", id, device)
+		}
+	}
+	for device := range merged(told, a.residents) {
+		if told[device] != a.residents[device] && !a.changed[device] {
+			d.add("%s has %d visits as a resident in the input and %d ended so on the topic", device, a.residents[device], told[device])
+		}
+	}
 }
 
 // compareContacts holds whose each walk-in is against the topic and the table,

@@ -97,6 +97,7 @@ func (f *figures) print(to io.Writer) error {
 	row(f.done.replayed, "records once more from the beginning, after all that")
 	row(len(a.planted), "bad records planted, %d dead letters", a.letters)
 	row(len(a.walkIns), "walk-ins, each once and ended")
+	row(len(a.residentEnds), "visits of residents, each ended; %d sightings ruled out, %d devices heard around a change of rules", a.excluded, len(a.changed))
 	row(len(a.enriched), "of a known contact, of %d pending in the table", len(a.pending))
 	row(len(a.counted), "counted, each once, %d of them as one visit with another, for %d contacts by %d months", a.companions(), len(a.counts), len(a.totals))
 	row(f.untilFed.Round(time.Second), "until all was fed, %s until all was done: %.0f sightings a second; %s with all checks",

@@ -18,21 +18,24 @@ import (
 	"footfall/shared/stage"
 )
 
-// What a day of the default town has with one neighbour for each business:
-// sightings and devices by its visitors, by its passers-by, and by the rest.
+// What a day of the default town has with one neighbour for each business and
+// nobody who works there: sightings and devices by its visitors, by its
+// passers-by, and by the rest.
 const (
 	visitSightings, visitDevices = 33_500, 395
 	passSightings, passDevices   = 67_000, 6_120
-	restSightings, restDevices   = 13_000, 10
+	restSightings, restDevices   = 36_000, 16
 	longTown                     = 200_000 // from so many sightings on, two days
 )
 
 // townOf makes a town with at least so many sightings and devices. The longer
 // one goes over the end of a month, as counts are kept by month. It lies in the
-// past: a tick that is a day ahead of its record's timestamp is a dead letter.
+// past: a tick that is a day ahead of its record's timestamp is a dead letter. And
+// not far back, or the tables forget which rules held before others.
 func townOf(sightings, devices int, seed uint64) (town.Town, error) {
 	c := town.Defaults()
-	c.Seed, c.Start = seed, time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
+	now := time.Now().UTC()
+	c.Seed, c.Start = seed, time.Date(now.Year(), now.Month(), 0, 0, 0, 0, 0, time.UTC) // the last of a month
 	days := 1.0
 	if sightings > longTown {
 		days = 2
@@ -46,7 +49,7 @@ func townOf(sightings, devices int, seed uint64) (town.Town, error) {
 	visits := max(0.3, (s-passers*passSightings)/visitSightings)
 	for i := range c.Businesses {
 		b := &c.Businesses[i]
-		b.Neighbours = 1
+		b.Neighbours, b.Employees = 1, 0 // in two days nobody is learnt
 		b.Visits, b.Regulars = int(float64(b.Visits)*visits), int(float64(b.Regulars)*visits)
 		b.PassersBy = int(float64(b.PassersBy) * passers)
 	}

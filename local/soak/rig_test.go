@@ -21,9 +21,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"footfall/events"
 	"footfall/local/dynalite"
 	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
+	"footfall/shared/stage"
 )
 
 const (
@@ -54,6 +56,7 @@ type rig struct {
 	client   *kgo.Client
 	admin    *kadm.Client
 	done     counters
+	rules    map[events.BusinessID][]stage.RulesSince
 	striking atomic.Bool // a fault is under way
 }
 

@@ -124,6 +124,9 @@ func (r *rig) soak(ctx context.Context) (*figures, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.store(ctx, settingsOf(town)); err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	out := &stubborn{out: kafka.NewProducer(r.client)}
 	kinds := poisons(town.Config.Start)

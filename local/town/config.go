@@ -37,9 +37,10 @@ type Business struct {
 	Regulars    int           // contacts who come on many days
 	PassersBy   int           // an hour by day; a quarter of that in the evening, a tenth at night
 	Neighbours  int           // devices of the flats around, weakly heard all day
-	// Statics are devices of the store itself, strongly heard all day. They are
-	// no customers, Town.Statics lists them.
-	Statics int
+	// Statics are devices of the store itself, strongly heard day and night;
+	// Employees is how many people work there, each with a phone. Neither are
+	// customers: Town.Statics and Town.Employees list their devices.
+	Statics, Employees int
 }
 
 // People says who the visitors are.
@@ -104,7 +105,8 @@ type CRM struct {
 }
 
 // Defaults is a town of five businesses, of which one has most of the traffic:
-// 400 visits in one day, two out of five by people the CRM knows.
+// 400 visits in one day, two out of five by people the CRM knows. Each has tills
+// or printers, and people who work there.
 func Defaults() Config {
 	const h = time.Hour
 	return Config{
@@ -113,11 +115,11 @@ func Defaults() Config {
 		Duration: 24 * h,
 		Key:      []byte("the town's key"),
 		Businesses: []Business{
-			{ID: "market", Routers: 4, Open: 8 * h, Close: 20 * h, Visits: 240, Stay: 25 * time.Minute, Regulars: 180, PassersBy: 220, Neighbours: 5},
-			{ID: "cafe", Routers: 2, Open: 7 * h, Close: 18 * h, Visits: 80, Stay: 40 * time.Minute, Regulars: 60, PassersBy: 90, Neighbours: 4},
-			{ID: "gym", Routers: 3, Open: 6 * h, Close: 22 * h, Visits: 40, Stay: 75 * time.Minute, Regulars: 40, PassersBy: 30, Neighbours: 2},
-			{ID: "bookshop", Routers: 2, Open: 9 * h, Close: 19 * h, Visits: 25, Stay: 20 * time.Minute, Regulars: 20, PassersBy: 60, Neighbours: 4},
-			{ID: "barber", Routers: 1, Open: 9 * h, Close: 18 * h, Visits: 15, Stay: 35 * time.Minute, Regulars: 20, PassersBy: 40, Neighbours: 3},
+			{ID: "market", Routers: 4, Open: 8 * h, Close: 20 * h, Visits: 240, Stay: 25 * time.Minute, Regulars: 180, PassersBy: 220, Neighbours: 5, Statics: 2, Employees: 6},
+			{ID: "cafe", Routers: 2, Open: 7 * h, Close: 18 * h, Visits: 80, Stay: 40 * time.Minute, Regulars: 60, PassersBy: 90, Neighbours: 4, Statics: 1, Employees: 2},
+			{ID: "gym", Routers: 3, Open: 6 * h, Close: 22 * h, Visits: 40, Stay: 75 * time.Minute, Regulars: 40, PassersBy: 30, Neighbours: 2, Statics: 1, Employees: 2},
+			{ID: "bookshop", Routers: 2, Open: 9 * h, Close: 19 * h, Visits: 25, Stay: 20 * time.Minute, Regulars: 20, PassersBy: 60, Neighbours: 4, Statics: 1, Employees: 1},
+			{ID: "barber", Routers: 1, Open: 9 * h, Close: 18 * h, Visits: 15, Stay: 35 * time.Minute, Regulars: 20, PassersBy: 40, Neighbours: 3, Statics: 1, Employees: 1},
 		},
 		People: People{
 			RegularShare: 0.25, ReturnShare: 0.03, LoginShare: 0.22, LoginAfter: 6 * time.Minute,

@@ -18,6 +18,7 @@ const (
 	houseStream
 	outageStream
 	postStream
+	staffStream
 )
 
 // newDice gives the dice of a part of the town.

@@ -17,10 +17,11 @@ type person struct {
 	left    time.Time // after the latest visit so far
 }
 
-// stay is a visit of a device as it was planned.
+// stay is a visit of a device as it was planned, or a day of one who works there.
 type stay struct {
 	visit Visit
 	phone device
+	works bool
 }
 
 // plan is what will happen in a town, the street apart: that is drawn day by
@@ -42,6 +43,7 @@ type shop struct {
 	guests     []*person // who was here without being a regular, in order of leaving
 	neighbours []device
 	statics    []device
+	employees  []device
 	contacts   int // named so far
 }
 
@@ -55,6 +57,7 @@ func newPlan(c Config) *plan {
 	for midnight := c.Start; midnight.Before(p.end); midnight = midnight.Add(day) {
 		for _, s := range p.shops {
 			p.visitsOfDay(s, midnight)
+			p.shiftsOfDay(s, midnight)
 		}
 		p.crmOfDay(midnight)
 	}
@@ -84,9 +87,7 @@ func (p *plan) open(index int, b Business) *shop {
 	for range b.Neighbours {
 		s.neighbours = append(s.neighbours, newDevice(s.dice, p.config.Key, b.ID, false))
 	}
-	for range b.Statics {
-		s.statics = append(s.statics, newDevice(s.dice, p.config.Key, b.ID, false))
-	}
+	p.staff(s)
 	return s
 }
 
@@ -197,7 +198,7 @@ func (p *plan) visit(s *shop, who *person, enter, leave time.Time, login bool) {
 			v.Contact = who.contact
 			p.login(s, who.contact, brought[i], v.LoginAt)
 		}
-		p.stays = append(p.stays, stay{v, brought[i]})
+		p.stays = append(p.stays, stay{visit: v, phone: brought[i]})
 		brought[i].joins = brought[i].joins || login // the next time by itself
 	}
 }

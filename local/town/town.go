@@ -13,14 +13,16 @@ import (
 
 // Town is what happened in a town and what its routers told.
 type Town struct {
-	Config  Config
-	Visits  []Visit  // what really took place, in order of entering
-	Statics []Static // devices that are no customers
-	plan    *plan
+	Config Config
+	Visits []Visit // what really took place, in order of entering
+	// Statics and Employees are the devices that are no customers': things, and
+	// what those who work there carry.
+	Statics, Employees []Resident
+	plan               *plan
 }
 
-// Static is a device that belongs to a business.
-type Static struct {
+// Resident is a device that belongs to a business, or to somebody who works there.
+type Resident struct {
 	Business events.BusinessID
 	Device   events.DeviceID
 }
@@ -32,11 +34,16 @@ func Generate(c Config) (Town, error) {
 	}
 	t := Town{Config: c, plan: newPlan(c)}
 	for _, st := range t.plan.stays {
-		t.Visits = append(t.Visits, st.visit)
+		if !st.works {
+			t.Visits = append(t.Visits, st.visit)
+		}
 	}
 	for _, s := range t.plan.shops {
 		for _, d := range s.statics {
-			t.Statics = append(t.Statics, Static{s.ID, d.id})
+			t.Statics = append(t.Statics, Resident{s.ID, d.id})
+		}
+		for _, d := range s.employees {
+			t.Employees = append(t.Employees, Resident{s.ID, d.id})
 		}
 	}
 	return t, nil

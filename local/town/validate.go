@@ -61,7 +61,8 @@ func (m *mistakes) business(b Business, regularShare float64) {
 	m.check(b.Visits >= 0 && b.Visits <= 100_000, "%s: %d visits are not within [0, 100000]", b.ID, b.Visits)
 	m.check(b.Visits == 0 || b.Stay >= minStay && b.Stay <= 12*time.Hour, "%s: median stay %v is not within [%v, 12h]", b.ID, b.Stay, minStay)
 	m.check(b.PassersBy >= 0 && b.PassersBy <= 100_000, "%s: %d passers-by are not within [0, 100000]", b.ID, b.PassersBy)
-	m.check(b.Neighbours >= 0 && b.Statics >= 0, "%s: %d neighbours or %d static devices are below 0", b.ID, b.Neighbours, b.Statics)
+	m.check(b.Neighbours >= 0 && b.Statics >= 0 && b.Employees >= 0, "%s: %d neighbours, %d static devices or %d employees are below 0",
+		b.ID, b.Neighbours, b.Statics, b.Employees)
 	need := int(math.Ceil(float64(b.Visits) * regularShare))
 	m.check(b.Regulars >= need, "%s: %d regulars cannot make the %d visits a day that are theirs", b.ID, b.Regulars, need)
 }

@@ -26,7 +26,7 @@ func TestMistakesInConfig(t *testing.T) {
 		{"market: -1 visits", func(c *Config) { c.Businesses[0].Visits = -1 }},
 		{"market: median stay 1m0s", func(c *Config) { c.Businesses[0].Stay = time.Minute }},
 		{"market: -1 passers-by", func(c *Config) { c.Businesses[0].PassersBy = -1 }},
-		{"market: -1 neighbours or 0 static devices", func(c *Config) { c.Businesses[0].Neighbours = -1 }},
+		{"market: -1 neighbours, 2 static devices or 6 employees are below 0", func(c *Config) { c.Businesses[0].Neighbours = -1 }},
 		{"market: 10 regulars cannot make the 60 visits", func(c *Config) { c.Businesses[0].Regulars = 10 }},
 		{"share of regulars -1 is not within", func(c *Config) { c.People.RegularShare = -1 }},
 		{"share of returns -1 is not within", func(c *Config) { c.People.ReturnShare = -1 }},

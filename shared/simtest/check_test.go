@@ -3,7 +3,6 @@ package simtest
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -34,6 +33,7 @@ type witness struct {
 	// all CRM events together call for, decided on when not all were known.
 	walkIns, attributed, earlier int
 	companions                   int // visits of a contact that are one with another
+	residents                    int // visits of residents, each ended
 }
 
 // poisoned is a record that must come to the dead letters.
@@ -204,50 +204,6 @@ func decodeNew[T any](records []stage.Record, decode func(k, v []byte) (T, error
 
 func (w *world) walkIns() []events.WalkIn {
 	return decodeNew(w.seen.all[events.WalkIns], events.DecodeWalkIn, func(e events.WalkIn) string { return string(e.ID) })
-}
-
-// checkWalkIns wants one walk-in for each visit of the oracle, begun at most a
-// step of the grid apart, and an end for each.
-func (w *world) checkWalkIns() error {
-	told := map[string][]time.Time{}
-	for _, e := range w.walkIns() {
-		key := string(events.DeviceKey(e.Business, e.Device))
-		told[key] = append(told[key], e.StartedAt)
-	}
-	streams := w.seen.heard()
-	for _, key := range slices.Sorted(maps.Keys(streams)) {
-		visits, _ := oracle.VisitsOf(streams[key], presence.DefaultRules())
-		got := told[key]
-		slices.SortFunc(got, time.Time.Compare)
-		var want []time.Time
-		for _, v := range visits[key] {
-			if !v.Resident {
-				want = append(want, v.Start.Time())
-			}
-		}
-		near := func(a, b time.Time) bool { return a.Sub(b).Abs() <= presence.Grid }
-		if !slices.EqualFunc(got, want, near) {
-			return fmt.Errorf("walk-ins of %s began %v, want %v", key, clocks(got), clocks(want))
-		}
-		delete(told, key)
-	}
-	if len(told) > 0 {
-		return fmt.Errorf("walk-ins of devices that were not heard: %v", told)
-	}
-	ended := decodeNew(w.seen.all[events.VisitsEnded], events.DecodeVisitEnded, func(e events.VisitEnded) string { return string(e.ID) })
-	ended = slices.DeleteFunc(ended, func(e events.VisitEnded) bool { return e.Resident })
-	if got, want := len(ended), len(w.walkIns()); got != want {
-		return fmt.Errorf("%d visits have ended, want %d", got, want)
-	}
-	return nil
-}
-
-func clocks(times []time.Time) []string {
-	var all []string
-	for _, t := range times {
-		all = append(all, t.UTC().Format("02 15:04:05"))
-	}
-	return all
 }
 
 // checkAttribution wants each walk-in told as one contact's, one whom the CRM

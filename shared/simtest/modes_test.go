@@ -23,6 +23,7 @@ var modes = []mode{
 	{"deployment", deployment},
 	{"environments", environments},
 	{"overlap", overlap},
+	{"rules", ownRules},
 }
 
 func normal(w *world) { w.pump(w.script.hours(w.script.begin), true) }

@@ -191,7 +191,7 @@ func (w *world) handlerOf(e *env) stage.Handler {
 	p := e.ports
 	switch e.stage {
 	case stage.Detect:
-		return stage.NewDetect(stage.DetectDeps{Log: p, Topics: p, Out: p, Rules: w.rules})
+		return stage.NewDetect(stage.DetectDeps{Log: p, Topics: p, Out: p, Rules: w.rulesFor(p)})
 	case stage.Identify:
 		return stage.NewIdentify(stage.IdentifyDeps{Identities: p, Pending: p, Out: p})
 	case stage.Enrich:

@@ -100,7 +100,7 @@ func bubble(t *testing.T, do func()) {
 type stats struct {
 	mu                                                      sync.Mutex
 	calls, faults, walkIns, attributed, earlier, stale, all int
-	companions                                              int
+	companions, residents                                   int
 }
 
 func (s *stats) add(w *world) {
@@ -114,11 +114,12 @@ func (s *stats) add(w *world) {
 	s.earlier += w.seen.earlier
 	s.stale += w.seen.stale
 	s.companions += w.seen.companions
+	s.residents += w.seen.residents
 }
 
 func (s *stats) String() string {
-	return fmt.Sprintf("%d seeds, %d calls, %d faults; %d walk-ins, %d of a contact, %d companions, %d decided on before all CRM events were known; %d last words of overtaken writers",
-		s.all, s.calls, s.faults, s.walkIns, s.attributed, s.companions, s.earlier, s.stale)
+	return fmt.Sprintf("%d seeds, %d calls, %d faults; %d walk-ins, %d of a contact, %d companions, %d visits of residents, %d decided on before all CRM events were known; %d last words of overtaken writers",
+		s.all, s.calls, s.faults, s.walkIns, s.attributed, s.companions, s.residents, s.earlier, s.stale)
 }
 
 // runSeeds runs seeds on all processors until one fails, which is told.

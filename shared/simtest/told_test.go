@@ -2,6 +2,9 @@ package simtest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"footfall/events"
 	"footfall/shared/presence"
@@ -86,7 +89,7 @@ func (w *world) checkTallies() error {
 	if err != nil {
 		return err
 	}
-	want := stage.Tally{PassersBy: got.PassersBy, Anonymous: got.Anonymous, Residents: got.Residents, WalkIns: int64(len(w.walkIns()))}
+	want := stage.Tally{PassersBy: got.PassersBy, Anonymous: got.Anonymous, Residents: int64(w.seen.residents), WalkIns: int64(len(w.walkIns()))}
 	for _, p := range w.seen.poison {
 		if p.record.Topic == events.Sightings {
 			want.Dead++
@@ -101,7 +104,7 @@ func (w *world) checkTallies() error {
 	want.Sightings -= want.Dead - w.absurdTicks()
 	streams := w.seen.heard()
 	for key := range streams {
-		_, late := oracle.VisitsOf(streams[key], presence.DefaultRules())
+		_, late := oracle.VisitsOf(streams[key], w.own.of(key))
 		want.Late += int64(late)
 	}
 	if got != want {
@@ -119,4 +122,60 @@ func (w *world) absurdTicks() int64 {
 		}
 	}
 	return n
+}
+
+// checkWalkIns wants one walk-in for each visit of the oracle, begun at most a
+// step of the grid apart, and an end for each.
+func (w *world) checkWalkIns() error {
+	told := map[string][]time.Time{}
+	for _, e := range w.walkIns() {
+		key := string(events.DeviceKey(e.Business, e.Device))
+		told[key] = append(told[key], e.StartedAt)
+	}
+	streams := w.seen.heard()
+	residents, unsure := 0, false
+	for _, key := range slices.Sorted(maps.Keys(streams)) {
+		if w.own.change(key) { // what that made of its visits, the oracle cannot say
+			delete(told, key)
+			unsure = true
+			continue
+		}
+		visits, _ := oracle.VisitsOf(streams[key], w.own.of(key))
+		got := told[key]
+		slices.SortFunc(got, time.Time.Compare)
+		var want []time.Time
+		for _, v := range visits[key] {
+			if !v.Resident {
+				want = append(want, v.Start.Time())
+			} else {
+				residents++
+			}
+		}
+		near := func(a, b time.Time) bool { return a.Sub(b).Abs() <= presence.Grid }
+		if !slices.EqualFunc(got, want, near) {
+			return fmt.Errorf("walk-ins of %s began %v, want %v", key, clocks(got), clocks(want))
+		}
+		delete(told, key)
+	}
+	if len(told) > 0 {
+		return fmt.Errorf("walk-ins of devices that were not heard: %v", told)
+	}
+	ended := decodeNew(w.seen.all[events.VisitsEnded], events.DecodeVisitEnded, func(e events.VisitEnded) string { return string(e.ID) })
+	all := len(ended)
+	ended = slices.DeleteFunc(ended, func(e events.VisitEnded) bool { return e.Resident })
+	if got, want := len(ended), len(w.walkIns()); got != want {
+		return fmt.Errorf("%d visits have ended, want %d", got, want)
+	}
+	if w.seen.residents = all - len(ended); w.seen.residents != residents && !unsure {
+		return fmt.Errorf("%d visits have ended as residents', want %d", w.seen.residents, residents)
+	}
+	return nil
+}
+
+func clocks(times []time.Time) []string {
+	var all []string
+	for _, t := range times {
+		all = append(all, t.UTC().Format("02 15:04:05"))
+	}
+	return all
 }

@@ -22,6 +22,7 @@ type world struct {
 	pending    pendings
 	counts     stage.Counts
 	rules      stage.Businesses
+	own        ruled // in mode rules
 
 	pollers []*poller
 	envs    []*env
