@@ -11,23 +11,10 @@ import (
 
 // topic is one life of a topic.
 type topic struct {
-	name  string
-	id    string
-	parts [][]stage.Record
-	// changed is when it was made anew or partitions were added, former the life
-	// before it.
-	changed time.Time
-	former  *topic
-}
-
-// outgrown says that a partition has as many records as it had in its life before.
-func (t *topic) outgrown() bool {
-	for p := range t.parts {
-		if t.former != nil && p < len(t.former.parts) && len(t.parts[p]) >= len(t.former.parts[p]) {
-			return true
-		}
-	}
-	return false
+	name    string
+	id      string
+	parts   [][]stage.Record
+	changed time.Time // when it was made anew or partitions were added
 }
 
 // broker keeps topics and what consumer groups have committed.
@@ -52,7 +39,7 @@ func (b *broker) create(name string, partitions int) *topic {
 	b.lives++
 	t := &topic{
 		name: name, id: fmt.Sprintf("%s-life-%d", name, b.lives), parts: make([][]stage.Record, partitions),
-		changed: b.now, former: b.topics[name],
+		changed: b.now,
 	}
 	b.topics[name] = t
 	return t

@@ -86,13 +86,14 @@ func (p *ports) Produce(ctx context.Context, records []stage.Record) error {
 }
 
 // Info may be as old as maxAge allows: a minute, or, where seconds are asked for,
-// for some records after the topic has changed. It is not once a topic that was
-// made anew has as many records as the one before.
+// for some records after partitions were added. Seconds are asked for only where a
+// batch meets the very next offset, and no topic is deleted, made anew and filled
+// up to there within them.
 func (p *ports) Info(ctx context.Context, name string, maxAge time.Duration) (stage.TopicInfo, error) {
 	var info stage.TopicInfo
 	err := p.w.call(ctx, call{port: "topics", op: "info", key: name, do: func() error {
 		t := p.w.broker.topics[name]
-		if known, ok := p.env.infos[name]; ok && maxAge > 0 && p.w.infoMayBeOld && p.w.broker.now.Sub(t.changed) <= newsTravels(maxAge) && !t.outgrown() {
+		if known, ok := p.env.infos[name]; ok && maxAge > 0 && p.w.infoMayBeOld && p.w.broker.now.Sub(t.changed) <= newsTravels(maxAge) && (known.ID == t.id || maxAge >= time.Minute) {
 			info = known
 			return nil
 		}

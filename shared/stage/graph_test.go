@@ -34,7 +34,7 @@ func TestValidateReportsEveryMistakeAtOnce(t *testing.T) {
 		t.Fatal("a graph full of mistakes is valid")
 	}
 	for _, mistake := range []string{
-		"table visit-log is there twice", "stage tick is there twice", "table idle is used by no stage",
+		"table visit-log is there twice", "stage ingest is there twice", "table idle is used by no stage",
 		"writes topic nowhere", "uses table none", "reads topic nothing", "which has no dead-letter topic",
 		"batch size 0", "window 1h0m0s", "-2 retries", "timeout 1h0m0s", "asleep needs either a topic to read, a schedule or an HTTP API",
 	} {

@@ -75,7 +75,7 @@ func (b *rulebook) renew(ctx context.Context, devices map[string]*tracked) error
 	if len(b.known) == 0 {
 		return nil
 	}
-	return b.ask(ctx, slices.Collect(maps.Keys(b.known)))
+	return b.ask(ctx, slices.Sorted(maps.Keys(b.known))) // sorted, so that a run can be repeated
 }
 
 // of gives the rules of a business that are in force at a clock.
