@@ -85,6 +85,7 @@ const noPseudonym = ":. \t"
 // device and meet none. Its error does not repeat the address.
 func (f keysFlag) pseudonymise(b events.BusinessID, list []events.DeviceID) ([]events.DeviceID, error) {
 	var out []events.DeviceID
+	var keys pseudonym.Keys
 	for i, device := range list {
 		mac, ok := parseAddress(string(device))
 		switch {
@@ -96,9 +97,11 @@ func (f keysFlag) pseudonymise(b events.BusinessID, list []events.DeviceID) ([]e
 		case f.PseudonymKeys == "":
 			return nil, fmt.Errorf("[%d] is a MAC address, and without --pseudonym-keys devices are listed by their pseudonyms", i)
 		}
-		keys, err := f.keys()
-		if err != nil {
-			return nil, err
+		var err error
+		if len(keys.IDs()) == 0 { // the file has one at least
+			if keys, err = f.keys(); err != nil {
+				return nil, err
+			}
 		}
 		devices, err := devicesOf(keys, b, mac)
 		if err != nil {

@@ -80,23 +80,7 @@ func (p *Pending) End(ctx context.Context, a stage.Attribution, expires time.Tim
 		update += ", expires = :x"
 		values[":x"] = num(expires.Unix())
 	}
-	out, err := p.table.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 &p.table.name,
-		Key:                       walkInKey(a.WalkIn),
-		UpdateExpression:          &update,
-		ConditionExpression:       aws.String("attribute_not_exists(l) OR l < :l"),
-		ExpressionAttributeValues: values,
-		ReturnValues:              types.ReturnValueAllNew,
-
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
-	var row item
-	if err == nil {
-		row = out.Attributes
-	} else if isConflict(err) {
-		row, err = p.stored(ctx, a.WalkIn, err)
-	}
-	return p.attribution(row, "end", a.WalkIn, err)
+	return p.update(ctx, "end", a.WalkIn, update, "attribute_not_exists(l) OR l < :l", values)
 }
 
 // Resolve sets the contact of a walk-in that has none, and gives what is
@@ -112,11 +96,17 @@ func (p *Pending) Resolve(ctx context.Context, a stage.Attribution) (stage.Attri
 		update += ", f = :f"
 		values.setTime(":f", a.BoundAt)
 	}
+	return p.update(ctx, "resolve", a.WalkIn, update, "attribute_exists(pk) AND attribute_not_exists(c)", values)
+}
+
+// update changes the item of a walk-in if the condition holds, and gives what is
+// stored then, whether it did or not. doing is for the error.
+func (p *Pending) update(ctx context.Context, doing string, w events.WalkIn, update, condition string, values item) (stage.Attribution, error) {
 	out, err := p.table.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &p.table.name,
-		Key:                       walkInKey(a.WalkIn),
+		Key:                       walkInKey(w),
 		UpdateExpression:          &update,
-		ConditionExpression:       aws.String("attribute_exists(pk) AND attribute_not_exists(c)"),
+		ConditionExpression:       &condition,
 		ExpressionAttributeValues: values,
 		ReturnValues:              types.ReturnValueAllNew,
 
@@ -126,9 +116,9 @@ func (p *Pending) Resolve(ctx context.Context, a stage.Attribution) (stage.Attri
 	if err == nil {
 		row = out.Attributes
 	} else if isConflict(err) {
-		row, err = p.stored(ctx, a.WalkIn, err)
+		row, err = p.stored(ctx, w, err)
 	}
-	return p.attribution(row, "resolve", a.WalkIn, err)
+	return p.attribution(row, doing, w, err)
 }
 
 // OfDevice gives the walk-ins of a device that started at from or later, in

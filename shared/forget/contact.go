@@ -12,7 +12,8 @@ import (
 
 // Contact removes what is kept of a contact and of those that were merged into
 // it, for they are the same person, up to at, which is now, or the latest moment
-// that the CRM has told of them. Whoever logs in later begins anew. Where do is false it only says what there is.
+// that the CRM has told of them. Whoever logs in later begins anew. Where do is
+// false it only says what there is.
 //
 // What stays is a marker, the contact's name with at, or a login that is told
 // again would bring it all back: a retry, a replay, a backfill. It expires.
