@@ -130,7 +130,7 @@ func (c *countDouble) request(ctx context.Context, op, key string, do func() int
 
 // watermark counts what lies behind the last offset counted of the contact.
 func (c *countDouble) watermark(ctx context.Context, key stage.CountKey, e *events.EnrichedWalkIn, r *stage.Record) error {
-	_, err := c.request(ctx, "add behind mark", string(key.Contact), func() int64 {
+	_, err := c.request(ctx, "add behind mark", string(events.ContactKey(key.Business, key.Contact)), func() int64 {
 		mark := fmt.Sprint(key)
 		if r.Offset+1 > c.table.marks[mark] {
 			c.table.marks[mark] = r.Offset + 1
@@ -178,7 +178,7 @@ func (c *countDouble) plainAdd(ctx context.Context, key stage.CountKey, e *event
 }
 
 func (c *countDouble) plus(ctx context.Context, key stage.CountKey, e *events.EnrichedWalkIn) error {
-	_, err := c.request(ctx, "add", string(key.Contact), func() int64 {
+	_, err := c.request(ctx, "add", string(events.ContactKey(key.Business, key.Contact)), func() int64 {
 		c.take(key, e)
 		return 0
 	})
@@ -336,7 +336,7 @@ const addedKey contextKey = "whether something was added"
 
 func (q quiet) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	var fresh bool
-	err := q.w.call(ctx, call{port: stage.CountsTable, op: "add", key: string(key.Contact) + " " + month, write: true, do: func() error {
+	err := q.w.call(ctx, call{port: stage.CountsTable, op: "add", key: string(events.ContactKey(key.Business, key.Contact)) + " " + month, write: true, do: func() error {
 		before, err := q.w.counts.Get(background, key)
 		if err != nil {
 			return err
@@ -432,7 +432,7 @@ func (s *lastWins) Handle(ctx context.Context, b stage.Batch) error {
 		if err != nil {
 			return err
 		}
-		err = s.w.call(ctx, call{port: "sink", op: "upsert", key: string(c.Contact), n: c.Version, write: true, do: func() error {
+		err = s.w.call(ctx, call{port: "sink", op: "upsert", key: string(events.ContactKey(c.Business, c.Contact)), n: c.Version, write: true, do: func() error {
 			s.w.table[stage.CountKey{Business: c.Business, Contact: c.Contact}] = c
 			return nil
 		}})

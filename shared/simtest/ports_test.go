@@ -158,7 +158,7 @@ func (p *ports) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presen
 	for _, key := range keys {
 		var h []presence.History
 		var v []int64
-		err := p.w.call(ctx, call{port: stage.IdentitiesTable, op: "device", key: string(key.Device), do: func() (err error) {
+		err := p.w.call(ctx, call{port: stage.IdentitiesTable, op: "device", key: string(events.DeviceKey(key.Business, key.Device)), do: func() (err error) {
 			h, v, err = p.w.identities.Devices(background, []stage.IdentityKey{key})
 			return err
 		}})
@@ -171,13 +171,13 @@ func (p *ports) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presen
 }
 
 func (p *ports) PutDevice(ctx context.Context, key stage.IdentityKey, h presence.History, version int64) error {
-	return p.w.call(ctx, call{port: stage.IdentitiesTable, op: "put device", key: string(key.Device), n: version, write: true, do: func() error {
+	return p.w.call(ctx, call{port: stage.IdentitiesTable, op: "put device", key: string(events.DeviceKey(key.Business, key.Device)), n: version, write: true, do: func() error {
 		return p.w.identities.PutDevice(background, key, h, version)
 	}})
 }
 
 func (p *ports) Contact(ctx context.Context, b events.BusinessID, c events.ContactID) (r stage.ContactRecord, v int64, err error) {
-	err = p.w.call(ctx, call{port: stage.IdentitiesTable, op: "contact", key: string(c), do: func() (err error) {
+	err = p.w.call(ctx, call{port: stage.IdentitiesTable, op: "contact", key: string(events.ContactKey(b, c)), do: func() (err error) {
 		r, v, err = p.w.identities.Contact(background, b, c)
 		return err
 	}})
@@ -185,7 +185,7 @@ func (p *ports) Contact(ctx context.Context, b events.BusinessID, c events.Conta
 }
 
 func (p *ports) PutContact(ctx context.Context, b events.BusinessID, c events.ContactID, r stage.ContactRecord, version int64) error {
-	return p.w.call(ctx, call{port: stage.IdentitiesTable, op: "put contact", key: string(c), n: version, write: true, do: func() error {
+	return p.w.call(ctx, call{port: stage.IdentitiesTable, op: "put contact", key: string(events.ContactKey(b, c)), n: version, write: true, do: func() error {
 		return p.w.identities.PutContact(background, b, c, r, version)
 	}})
 }
@@ -215,7 +215,7 @@ func (p *ports) End(ctx context.Context, a stage.Attribution, expires time.Time)
 }
 
 func (p *ports) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) (all []stage.Attribution, err error) {
-	err = p.w.call(ctx, call{port: stage.PendingTable, op: "of device", key: string(key.Device), n: from.Unix(), do: func() (err error) {
+	err = p.w.call(ctx, call{port: stage.PendingTable, op: "of device", key: string(events.DeviceKey(key.Business, key.Device)), n: from.Unix(), do: func() (err error) {
 		all, err = p.w.pending.OfDevice(background, key, from)
 		return err
 	}})
@@ -233,7 +233,7 @@ func (p *ports) Add(ctx context.Context, key stage.CountKey, month string, facts
 		return p.w.counts.Add(background, key, month, some)
 	}
 	return p.w.call(ctx, call{
-		port: stage.CountsTable, op: "add", key: string(key.Contact) + " " + month, n: int64(len(facts)), write: true,
+		port: stage.CountsTable, op: "add", key: string(events.ContactKey(key.Business, key.Contact)) + " " + month, n: int64(len(facts)), write: true,
 		do: func() error { return add(facts) },
 		part: func() {
 			// memory takes every valid month, so there is no error to tell.
@@ -245,7 +245,7 @@ func (p *ports) Add(ctx context.Context, key stage.CountKey, month string, facts
 // Get reads the first months before the others: a query is no snapshot.
 func (p *ports) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
 	read := func() (months []stage.MonthCount, err error) {
-		err = p.w.call(ctx, call{port: stage.CountsTable, op: "get", key: string(key.Contact), do: func() (err error) {
+		err = p.w.call(ctx, call{port: stage.CountsTable, op: "get", key: string(events.ContactKey(key.Business, key.Contact)), do: func() (err error) {
 			months, err = p.w.counts.Get(background, key)
 			return err
 		}})
@@ -268,7 +268,7 @@ func (p *ports) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount
 }
 
 func (p *ports) SetBase(ctx context.Context, key stage.CountKey, base, version int64) error {
-	return p.w.call(ctx, call{port: stage.CountsTable, op: "set base", key: string(key.Contact), n: version, write: true, do: func() error {
+	return p.w.call(ctx, call{port: stage.CountsTable, op: "set base", key: string(events.ContactKey(key.Business, key.Contact)), n: version, write: true, do: func() error {
 		return p.w.counts.SetBase(background, key, base, version)
 	}})
 }

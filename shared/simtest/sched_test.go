@@ -146,13 +146,21 @@ func (s *scheduler) gather() {
 	}
 }
 
+// compareCalls orders calls of one moment by what they are.
+func compareCalls(a, b *call) int {
+	return cmp.Or(cmp.Compare(a.task.id, b.task.id), cmp.Compare(a.port, b.port), cmp.Compare(a.op, b.op),
+		cmp.Compare(a.key, b.key), cmp.Compare(a.n, b.n))
+}
+
 // gatherOnce is true where the end of a task may have started another.
 func (s *scheduler) gatherOnce() bool {
 	synctest.Wait()
-	slices.SortFunc(s.arrived, func(a, b *call) int {
-		return cmp.Or(cmp.Compare(a.task.id, b.task.id), cmp.Compare(a.port, b.port), cmp.Compare(a.op, b.op),
-			cmp.Compare(a.key, b.key), cmp.Compare(a.n, b.n))
-	})
+	slices.SortFunc(s.arrived, compareCalls)
+	for i, c := range s.arrived {
+		if i > 0 && compareCalls(s.arrived[i-1], c) == 0 {
+			panic(fmt.Sprintf("%s: nothing tells two calls %q apart, so the seed would not repeat", c.task.name, c))
+		}
+	}
 	s.waiting = append(s.waiting, s.arrived...)
 	s.arrived = s.arrived[:0]
 	slices.SortFunc(s.ended, func(a, b *task) int { return cmp.Compare(a.id, b.id) })

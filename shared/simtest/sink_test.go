@@ -19,7 +19,7 @@ func (s *sink) Handle(ctx context.Context, b stage.Batch) error {
 			return err
 		}
 		key := stage.CountKey{Business: c.Business, Contact: c.Contact}
-		err = s.w.call(ctx, call{port: "sink", op: "upsert", key: string(c.Contact), n: c.Version, write: true, do: func() error {
+		err = s.w.call(ctx, call{port: "sink", op: "upsert", key: string(events.ContactKey(c.Business, c.Contact)), n: c.Version, write: true, do: func() error {
 			if c.Version > s.w.table[key].Version {
 				s.w.table[key] = c
 			}

@@ -125,10 +125,7 @@ func latestEnds(ended []events.VisitEnded) []Attribution {
 }
 
 func (e *enrich) attribute(ctx context.Context, walkIns []events.WalkIn, expires time.Time) ([]Attribution, error) {
-	all := make([]Attribution, len(walkIns))
-	for i := range walkIns {
-		all[i].WalkIn = walkIns[i]
-	}
+	all := distinct(walkIns)
 	if err := e.look(ctx, all); err != nil {
 		return nil, err
 	}
@@ -140,6 +137,19 @@ func (e *enrich) attribute(ctx context.Context, walkIns []events.WalkIn, expires
 		return nil, err
 	}
 	return all, e.lookAgain(ctx, all)
+}
+
+// distinct folds walk-ins that were told more than once.
+func distinct(walkIns []events.WalkIn) []Attribution {
+	all := make([]Attribution, 0, len(walkIns))
+	known := make(map[events.WalkInID]bool, len(walkIns))
+	for i := range walkIns {
+		if w := &walkIns[i]; !known[w.ID] {
+			known[w.ID] = true
+			all = append(all, Attribution{WalkIn: *w})
+		}
+	}
+	return all
 }
 
 // look fills in the contacts that the identities tell, and notes that the
@@ -159,11 +169,22 @@ func (e *enrich) look(ctx context.Context, all []Attribution) error {
 			all[i].Contact, all[i].BoundAt = events.ContactID(b.Contact), b.From
 		}
 	}
-	return each(ctx, len(all), func(ctx context.Context, i int) error {
-		if _, moved := histories[i].Seen(all[i].WalkIn.StartedAt); !moved || all[i].Contact == "" {
-			return nil
+	last := map[IdentityKey]time.Time{}
+	var moved []IdentityKey // the keys of last, as they came
+	for i, key := range keys {
+		at := all[i].WalkIn.StartedAt
+		if _, moves := histories[i].Seen(at); !moves || all[i].Contact == "" {
+			continue
 		}
-		return seen(ctx, e.deps.Identities, keys[i], all[i].WalkIn.StartedAt)
+		if _, ok := last[key]; !ok {
+			moved = append(moved, key)
+		}
+		if at.After(last[key]) {
+			last[key] = at
+		}
+	}
+	return each(ctx, len(moved), func(ctx context.Context, i int) error {
+		return seen(ctx, e.deps.Identities, moved[i], last[moved[i]])
 	})
 }
 
