@@ -146,6 +146,7 @@ tell = bash -o pipefail -c '$(1) | grep --line-buffered -v "^ *=== "'
 .PHONY: check-faults
 check-faults: prerequisites
 	$(call tell,$(FAULTS) -timeout 20m)
+	go test -count=1 ./shared/presence -rapid.checks 100000
 	go test -tags synctests -count=1 ./local/faults
 
 .PHONY: check-bench

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -86,14 +87,17 @@ func throughPipeline(t *testing.T, made town.Town) []score.FoundVisit {
 	return o.report.Visits
 }
 
-// printed runs a command line in this process and gives what it printed.
+// printed runs footfall and gives what it printed.
 func printed(t *testing.T, args ...string) string {
 	t.Helper()
-	var out, log bytes.Buffer
-	if status := run(args, streams{strings.NewReader(""), &out, &log}); status != 0 {
-		t.Fatalf("footfall %s: status %d\n%s", strings.Join(args, " "), status, &log)
+	out, err := exec.Command(filepath.Join(binaries, "footfall"), args...).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		t.Fatalf("footfall %s: %v\n%s", strings.Join(args, " "), err, exit.Stderr)
 	}
-	return out.String()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
 }
 
 // recorded gives the path of a recording of real people, which stands beside

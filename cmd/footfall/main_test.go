@@ -15,17 +15,15 @@ import (
 // repository is where the module is, seen from here.
 var repository = filepath.Join("..", "..")
 
-// binaries is where TestMain has built the functions.
+// binaries is where TestMain has built footfall and the functions.
 var binaries string
 
-func TestMain(m *testing.M) {
-	testscript.Main(withBinaries{m}, map[string]func(){"footfall": main})
-}
+// TestMain builds footfall and the functions as make build does: without the race
+// detector, which watches the tests that run in this process, a town of a script
+// takes a quarter of the time.
+func TestMain(m *testing.M) { os.Exit(withBinaries(m.Run)) }
 
-// withBinaries builds the functions as make build does before it runs the tests.
-type withBinaries struct{ *testing.M }
-
-func (w withBinaries) Run() int {
+func withBinaries(run func() int) int {
 	// Below the repository, where the table server is found from.
 	dir, err := filepath.Abs(filepath.Join(repository, "bin"))
 	if err == nil {
@@ -42,7 +40,7 @@ func (w withBinaries) Run() int {
 		return 1
 	}
 	binaries = dir
-	code := w.M.Run()
+	code := run()
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -51,12 +49,15 @@ func (w withBinaries) Run() int {
 }
 
 func build(dir string) error {
+	packages := map[string]string{"footfall": "./cmd/footfall"}
 	for _, s := range stage.Pipeline().Stages {
-		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
-			"-o", filepath.Join(dir, s.Name, "bootstrap"), "./functions/"+s.Name)
+		packages[filepath.Join(s.Name, "bootstrap")] = "./functions/" + s.Name
+	}
+	for name, pkg := range packages {
+		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-o", filepath.Join(dir, name), pkg)
 		cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", s.Name, err, out)
+			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 		}
 	}
 	return nil
@@ -81,6 +82,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BIN", binaries)
 			e.Setenv("REPO", root)
+			e.Setenv("PATH", binaries+string(os.PathListSeparator)+e.Getenv("PATH"))
 			return nil
 		},
 	})

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -103,7 +104,7 @@ type shares struct{ histories, visits, walkIns, residents, later int }
 // Any order of arrival within the bound gives the walk-ins that the rules read in
 // order give, residents left out; and who is one is said of each end.
 func TestDisorderWithinTheBoundChangesNoResident(t *testing.T) {
-	defer fewer(t, checks/20)()
+	defer fewer(t, 20)()
 	var met shares
 	rapid.Check(t, func(t *rapid.T) {
 		r := habitRules(t)
@@ -141,16 +142,18 @@ func TestDisorderWithinTheBoundChangesNoResident(t *testing.T) {
 	}
 }
 
-// fewer sets how often a property is tried until what it gives is called: a
+// fewer has a property tried n times less often until what it gives is called: a
 // history of weeks takes long.
 func fewer(t *testing.T, n int) (restore func()) {
 	t.Helper()
 	f := flag.Lookup("rapid.checks")
 	former := f.Value.String()
-	if former == fmt.Sprint(checks) {
-		if err := f.Value.Set(fmt.Sprint(n)); err != nil {
-			t.Fatal(err)
-		}
+	all, err := strconv.Atoi(former)
+	if err == nil {
+		err = f.Value.Set(strconv.Itoa(max(1, all/n)))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	return func() { _ = f.Value.Set(former) }
 }
