@@ -46,9 +46,10 @@ type businessCache struct {
 	until  time.Time // which said that
 }
 
-// good says whether an item can be used as it is remembered.
+// good says whether an item can be used as it is remembered. What was read at a
+// time to come was read before the clock was set back, nobody knows when.
 func (c *businessCache) good(k knownItem, now time.Time) bool {
-	young := func(at time.Time) bool { return now.Sub(at) < fresh }
+	young := func(at time.Time) bool { return !at.After(now) && now.Sub(at) < fresh }
 	return young(k.read) || young(c.looked) && c.until.Before(k.read)
 }
 

@@ -63,6 +63,21 @@ func TestStrangersDoNotFillTheCache(t *testing.T) {
 	}
 }
 
+// While Lambda has an environment frozen only the wall clock goes on. One that was
+// set back says nothing of how old anything is.
+func TestAgesAreByTheWallClock(t *testing.T) {
+	now := NewBusinesses(nil, "").now()
+	if strings.Contains(now.String(), "m=") {
+		t.Errorf("%v has a reading of the monotonic clock", now)
+	}
+	var c businessCache
+	for age, want := range map[time.Duration]bool{0: true, fresh - 1: true, fresh: false, -1: false} {
+		if got := c.good(knownItem{read: now.Add(-age)}, now); got != want {
+			t.Errorf("what was read %v ago can be used: %v", age, got)
+		}
+	}
+}
+
 // Whatever environments read when, and wherever a writer is between the marker and
 // the put, or died there: half a minute after a put everybody has it.
 func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {

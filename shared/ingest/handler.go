@@ -44,7 +44,7 @@ type Deps struct {
 	Keys       Keys
 	Out        stage.Producer
 	Log        *slog.Logger
-	Now        func() time.Time // nil is time.Now
+	Now        func() time.Time // nil is the wall clock
 }
 
 // Handler answers the requests of an HTTP API. It is safe for concurrent use.
@@ -59,11 +59,16 @@ var _ lambda.Handler = (*Handler)(nil)
 // New makes a handler that has not seen any request.
 func New(d Deps) *Handler {
 	if d.Now == nil {
-		d.Now = time.Now
+		d.Now = wallClock
 	}
 	d.Log = d.Log.With("stage", stage.Ingest)
 	return &Handler{Deps: d, rates: rates{each: map[address]*rate.Limiter{}}, taken: newTaken()}
 }
+
+// wallClock leaves the monotonic clock out, which stands still while Lambda has the
+// environment frozen: by that clock a sender that posts once a minute would post
+// without a pause, and what Mist posted some minutes ago would have been just now.
+func wallClock() time.Time { return time.Now().Round(0) }
 
 // visit is what is known so far of the request under way, for the log.
 type visit struct {

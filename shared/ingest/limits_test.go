@@ -3,8 +3,10 @@ package ingest
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +21,14 @@ func (d *door) fresh() ownPost {
 	s := near(vendorMAC)
 	s.SeenAt = d.now
 	return ownPost{Sightings: []ownSighting{s}}
+}
+
+// Rates and what was taken go by a clock that goes on while Lambda has the
+// environment frozen, as the monotonic one does not.
+func TestClockOfTheHandler(t *testing.T) {
+	if now := New(Deps{Log: slog.New(slog.DiscardHandler)}).Now(); strings.Contains(now.String(), "m=") {
+		t.Errorf("%v has a reading of the monotonic clock", now)
+	}
 }
 
 func TestRateLimit(t *testing.T) {

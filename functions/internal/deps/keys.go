@@ -23,6 +23,11 @@ import (
 // an environment from before that has to look.
 const keysMinAge = time.Minute
 
+// secretTimeout bounds the reading of a secret. Lambda ends the start of an
+// environment after 10 s without a word of ours, and the SDK waits for 30 s for a
+// connection: where the way to Secrets Manager is closed, nobody would learn of it.
+const secretTimeout = 8 * time.Second
+
 // Keys are the pseudonym keys of a file or of a secret in Secrets Manager. They
 // are safe for concurrent use.
 type Keys struct {
@@ -40,7 +45,9 @@ func readKeys(ctx context.Context, where string, cfg aws.Config) (*Keys, error) 
 	if where == "" {
 		return nil, errors.New("FOOTFALL_PSEUDONYM_KEYS: not set")
 	}
-	k := &Keys{now: time.Now, read: func(context.Context) ([]byte, error) { return os.ReadFile(where) }}
+	// Without the monotonic clock, which stands still while an environment is frozen.
+	wallClock := func() time.Time { return time.Now().Round(0) }
+	k := &Keys{now: wallClock, read: func(context.Context) ([]byte, error) { return os.ReadFile(where) }}
 	if strings.HasPrefix(where, "arn:") {
 		client := secretsmanager.NewFromConfig(cfg)
 		k.read = func(ctx context.Context) ([]byte, error) { return readSecret(ctx, client, where) }
@@ -52,6 +59,8 @@ func readKeys(ctx context.Context, where string, cfg aws.Config) (*Keys, error) 
 }
 
 func readSecret(ctx context.Context, client *secretsmanager.Client, arn string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
+	defer cancel()
 	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
 	switch {
 	case err != nil:
