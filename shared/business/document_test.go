@@ -190,6 +190,25 @@ func TestHistoriesAreReadAsEncoded(t *testing.T) {
 	}
 }
 
+// A list that stays the same takes room once, however many revisions have it.
+func TestRevisionsShareTheirLists(t *testing.T) {
+	set := func(minute int, static, employees events.DeviceID) Revision {
+		r := Revision{Since: time.Unix(int64(60*minute), 0), Settings: Defaults()}
+		r.Static, r.Employees = []events.DeviceID{static}, []events.DeviceID{employees}
+		return r
+	}
+	rules, err := History{set(1, "1-till", "1-ann"), set(2, "1-till", "1-ann"), set(3, "1-till", "1-bob")}.Rules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules[0].Rules.Excluded["mark"] = struct{}{}
+	for i, want := range []int{3, 3, 2} {
+		if got := rules[i].Rules.Excluded; len(got) != want {
+			t.Errorf("revision %d has %v", i, got)
+		}
+	}
+}
+
 func TestHistoryAt(t *testing.T) {
 	at := func(h int) time.Time { return time.Date(2026, 11, 21, h, 0, 0, 0, time.UTC) }
 	h := History{{Since: at(8)}, {Since: at(12)}}

@@ -68,6 +68,9 @@ func (h History) Rules() ([]stage.RulesSince, error) {
 		if err != nil {
 			return nil, fmt.Errorf("settings since %s: %w", h[i].Since.Format(time.RFC3339), err)
 		}
+		if i > 0 && slices.Equal(h[i].Static, h[i-1].Static) && slices.Equal(h[i].Employees, h[i-1].Employees) {
+			rules.Excluded = all[i-1].Rules.Excluded // an environment remembers thousands once, and not a hundred times
+		}
 		all[i] = stage.RulesSince{Rules: rules}
 		if !h[i].Since.IsZero() {
 			all[i].Since = presence.InstantOf(h[i].Since)
