@@ -37,8 +37,8 @@ func (n *network) endpoints(d *deployment, stack awscdk.Stack, look *lookups) {
 
 // secretsEndpoint lets ingest read the keys of the pseudonyms, and nobody read
 // another secret. An environment reads them once, as it starts: without the
-// endpoint those that are up go on, and none comes up. So it lies in all zones,
-// but for size dev, which has its endpoints in one.
+// endpoint those that are up go on, and none comes up. So it lies in three zones,
+// or the two of an existing cluster; with size dev, as its other endpoints, in one.
 func (n *network) secretsEndpoint(d *deployment, stack awscdk.Stack) {
 	const what = "ingest reads the keys of pseudonyms"
 	if of := d.set.ClusterSecretsGroup; of != "" {
@@ -56,7 +56,7 @@ func (n *network) secretsEndpoint(d *deployment, stack awscdk.Stack) {
 	n.vpc.AddInterfaceEndpoint(jsii.String("Secrets"), &awsec2.InterfaceVpcEndpointOptions{
 		Service: awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER(), Open: jsii.Bool(false), PrivateDnsEnabled: jsii.Bool(true),
 		SecurityGroups: &[]awsec2.ISecurityGroup{group},
-		Subnets:        &awsec2.SubnetSelection{Subnets: new(subnets[:d.size.SecretsZones()])},
+		Subnets:        &awsec2.SubnetSelection{Subnets: new(subnets[:min(len(subnets), d.size.SecretsZones())])},
 	}).AddToPolicy(keys)
 }
 

@@ -74,7 +74,7 @@ var deployments = map[string]map[string]any{
 	},
 	"existing": {
 		"size": "small", "name": "shop-2", "clusterArn": "arn:aws:kafka:eu-central-1:123456789012:cluster/theirs/0f1e2d3c-aaaa-bbbb-cccc-0123456789ab-7",
-		"clusterVpc": "vpc-0123456789abcdef0", "clusterSubnets": "subnet-0a, subnet-0b,subnet-0c",
+		"clusterVpc": "vpc-0123456789abcdef0", "clusterSubnets": "subnet-0a, subnet-0b",
 		"clusterSecurityGroup": "sg-0123456789abcdef0", "clusterRouteTables": []any{"rtb-0a"},
 		"alarmEmail": "ops@example.com", "slackWorkspace": "T0123ABCD", "slackChannel": "C0123ABCD", "atOnce": "count, detect",
 	},

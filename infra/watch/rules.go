@@ -83,7 +83,7 @@ var stageRules = []rule{
 		means:  "Invocations are refused for lack of concurrency. Records wait, nothing is lost; posts are answered 5xx, and are up to their senders.",
 		do:     "Compare the function's reserved concurrency and the account's limit with its concurrent executions.",
 		metric: aliasThrottles, compare: atLeast, limit: at(1), period: time.Minute, breaches: 3, of: 5, missing: fine,
-		why: "Reserved concurrency is one per partition, so the pollers cannot need more, and what is let in of posts can be worked off with theirs; " +
+		why: "Reserved concurrency is one per partition, so the pollers cannot need more, and what is let in of posts at an even pace can be worked off with theirs; " +
 			"a minute or two of it is normal while a deployment moves the alias. No invocations, no throttles.",
 	},
 	{
