@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/events"
-	"footfall/local/esm"
 	"footfall/shared/audit"
 	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
@@ -30,6 +29,8 @@ type auditCmd struct {
 	To    momentFlag `placeholder:"TIME" help:"Walk-ins before this time."`
 	Items int        `default:"10" placeholder:"N" help:"How many walk-ins to list of each difference; 0 for all."`
 	JSON  bool       `help:"Print the differences as JSON, one a line."`
+
+	Deployment string `default:"footfall" placeholder:"NAME" help:"What the consumer groups of the stages begin with [footfall]; it says who is behind."`
 }
 
 // Help says what is compared with what, and what the answer means.
@@ -77,7 +78,7 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	if err := warnOfLag(ctx, s.err, client); err != nil {
+	if err := c.warnOfLag(ctx, s.err, client); err != nil {
 		return err
 	}
 	p := newProgress(s.err, "auditing", -1)
@@ -106,10 +107,10 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 }
 
 // warnOfLag says which stages have records before them.
-func warnOfLag(ctx context.Context, w io.Writer, client *kgo.Client) error {
+func (c *auditCmd) warnOfLag(ctx context.Context, w io.Writer, client *kgo.Client) error {
 	for _, spec := range stage.Pipeline().Stages {
 		for _, m := range spec.Reads {
-			offsets, err := kafka.GroupOffsets(ctx, client, esm.Group(spec.Name, m.Topic), m.Topic)
+			offsets, err := kafka.GroupOffsets(ctx, client, c.Deployment+"-"+spec.Name+"-"+m.Topic, m.Topic)
 			if err != nil {
 				return err
 			}

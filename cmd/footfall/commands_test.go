@@ -15,6 +15,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"commit":  commitOffset,
 	"join":    joinGroup,
 	"people":  people,
+	"policy":  policy,
 	"produce": produceRecord,
 	"plant":   plantCount,
 	"tables":  startTables,
