@@ -259,6 +259,49 @@ func TestShortCallBehindALongOne(t *testing.T) {
 	produce(t, p, keyed(100, 50)...)
 }
 
+// A call whose time is up before it gives up by itself, as on a busy machine.
+type overdue struct {
+	context.Context
+	done chan struct{}
+}
+
+func (o overdue) Done() <-chan struct{} { return o.done }
+
+func (o overdue) Err() error {
+	select {
+	case <-o.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// A call that has time left is not failed with the records of one that has none,
+// which stand before its own.
+func TestLongCallBehindOneThatIsOverdue(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, topic)
+	cl := client(t, c.ListenAddrs())
+	p := NewProducer(cl)
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+	calls := [2]chan error{make(chan error, 1), make(chan error, 1)}
+	first := overdue{t.Context(), make(chan struct{})}
+	for n, ctx := range []context.Context{first, t.Context()} {
+		go func() {
+			calls[n] <- p.Produce(ctx, []stage.Record{{Topic: topic, Partition: 0, Value: []byte("value")}})
+		}()
+		for cl.BufferedProduceRecords() <= int64(n) { // until it is the client's
+			runtime.Gosched()
+		}
+	}
+	close(first.done)
+	if err := <-calls[0]; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the overdue call: %v", err)
+	}
+	fault.Remove()
+	noError(t, <-calls[1])
+}
+
 func TestContextThatIsDone(t *testing.T) {
 	c := cluster(t, topic)
 	p := NewProducer(client(t, c.ListenAddrs()))

@@ -117,9 +117,10 @@ func (p *Producer) worthAnother(ctx context.Context, c call, errs []error, left 
 	recreated := map[string]bool{}
 	for _, i := range left {
 		switch {
-		case errors.Is(errs[i], context.Canceled):
-			// Another call gave up, and its records stood before ours in a
-			// partition: the client then fails all of them.
+		case ended(errs[i]):
+			// Another call gave up, or its time was up before it could, and its
+			// records stood before ours in a partition: the client then fails all of
+			// them.
 		case errors.Is(errs[i], kerr.UnknownTopicID):
 			recreated[c.records[i].Topic] = true
 		default:
@@ -132,6 +133,12 @@ func (p *Producer) worthAnother(ctx context.Context, c call, errs []error, left 
 		p.client.PurgeTopicsFromProducing(topic)
 	}
 	return true
+}
+
+// ended says whether an error is that of a context, which is another call's where
+// that of the call itself goes on.
+func ended(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // failure is the error of a call: that of the first record left.
