@@ -66,10 +66,18 @@ func isGiven(body []byte, name string) bool {
 // address or a phone number: ids are written to topics, tables and errors.
 func reaches(id string) bool { return strings.ContainsRune(id, '@') || strings.HasPrefix(id, "+") }
 
+// isAddress says whether a contact's id is a MAC address, as portals give it that
+// know a guest by his device. 12 digits without anything between them are an id
+// of their own, unless they are the address of the device.
+func isAddress(id string, device [6]byte) bool {
+	mac, ok := parseMAC([]byte(id))
+	return ok && (len(id) > 2*len(mac) || mac == device)
+}
+
 // login takes a login, or leaves it out for the first thing that is wrong.
 func (c *collector) login(l *ownLogin) {
 	noContact := Reason("")
-	if l.Contact == "" || reaches(string(l.Contact)) {
+	if l.Contact == "" || reaches(string(l.Contact)) || isAddress(string(l.Contact), l.Device.mac) {
 		noContact = BadContact
 	}
 	if why := cmp.Or(l.Device.reason(), l.At.reason(), noContact); why != "" {

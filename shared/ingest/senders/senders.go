@@ -54,7 +54,7 @@ const (
 	NoTime       Reason = "no-time"
 	BadTime      Reason = "bad-time"    // not a time, or not within the years 2000 to 2099
 	BadRouter    Reason = "bad-router"  // none, or not an id as events has them
-	BadContact   Reason = "bad-contact" // none, an e-mail address or phone number, or not an id as events has them
+	BadContact   Reason = "bad-contact" // none, an e-mail address, phone number or MAC address, or not an id as events has them
 	UnknownLine  Reason = "unknown-line"
 	Bluetooth    Reason = "bluetooth"
 	NotPresence  Reason = "not-presence"

@@ -198,11 +198,14 @@ func TestRouterName(t *testing.T) {
 }
 
 // A contact's id goes as far as topics and errors, so it must not be how to reach
-// somebody.
+// somebody, nor the address of a device.
 func TestContactsAreNoAddresses(t *testing.T) {
 	sender, _ := Of(Footfall)
 	body := `{"logins":[`
-	for i, contact := range []string{"contact-17", "ann@example.org", "+49 170 1234567", ""} {
+	for i, contact := range []string{
+		"contact-17", "112233445566", "ann@example.org", "+49 170 1234567", "",
+		"00:00:5E:00:53:01", "00-00-5e-00-53-02", "0000.5e00.5303", "00005e005301",
+	} {
 		if i > 0 {
 			body += ","
 		}
@@ -212,7 +215,7 @@ func TestContactsAreNoAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(post.Logins) != 1 || post.Logins[0].Contact != "contact-17" || post.Left[BadContact] != 3 {
+	if len(post.Logins) != 2 || post.Logins[0].Contact != "contact-17" || post.Logins[1].Contact != "112233445566" || post.Left[BadContact] != 7 {
 		t.Errorf("taken %+v, left out %v", post.Logins, post.Left)
 	}
 }
