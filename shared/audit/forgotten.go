@@ -13,8 +13,9 @@ type Contacts interface {
 	Contact(ctx context.Context, b events.BusinessID, c events.ContactID) (stage.ContactRecord, int64, error)
 }
 
-// forgotten leaves out the differences of contacts that were forgotten: the
-// topics tell of them until retention ends, the tables no more.
+// forgotten leaves out the differences of contacts that were forgotten, and what
+// they add to the figures: the topics tell of them until retention ends, the
+// tables no more.
 func (a *audit) forgotten(ctx context.Context, all Contacts) error {
 	if all == nil {
 		return nil
@@ -31,10 +32,16 @@ func (a *audit) forgotten(ctx context.Context, all Contacts) error {
 		}
 		if gone[key] = !r.ForgottenAt.IsZero(); gone[key] {
 			a.report.Forgotten++
+			a.report.Contacts--
 		}
 	}
 	a.report.Differences = slices.DeleteFunc(a.report.Differences, func(d Difference) bool {
-		return gone[stage.CountKey{Business: d.Business, Contact: d.Contact}]
+		left := gone[stage.CountKey{Business: d.Business, Contact: d.Contact}]
+		if left && d.What == InTable {
+			a.report.Expected -= int(d.Expected)
+			a.report.Counted -= int(d.Found)
+		}
+		return left
 	})
 	return nil
 }

@@ -34,4 +34,7 @@ func TestAuditLeavesOutWhoWasForgotten(t *testing.T) {
 	if r.Forgotten != 1 || len(r.Differences) != 1 || r.Differences[0].Contact != "bob" || r.Differences[0].What != InTable {
 		t.Errorf("%d forgotten, differences %+v, want bob's missing walk-in alone", r.Forgotten, r.Differences)
 	}
+	if missing := len(r.Differences[0].Missing); missing == 0 || r.Expected-r.Counted != missing {
+		t.Errorf("%d expected, %d counted, and %d missing", r.Expected, r.Counted, missing)
+	}
 }
