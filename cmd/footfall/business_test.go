@@ -41,6 +41,16 @@ func TestChangesAreToldWithoutSecrets(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("changes\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	delete(after.Senders, "meraki")
+	after.Senders["hostapd"] = business.Sender{Secrets: []string{"one that was not there"}}
+	got = changes("door", &before, &after)
+	want = []string{
+		"door.key: 1 -> 2", "door.senders.hostapd.secrets: new", "door.senders.mist.secrets: changed",
+		"door.senders.meraki.secrets: dropped", "door.senders.meraki.validator: dropped",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("changes\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 	if got := changes("door", &after, &after); len(got) != 0 {
 		t.Errorf("nothing has changed, and %q is told", got)
 	}

@@ -164,9 +164,15 @@ func flatten(path string, v any, into map[string]any) {
 }
 
 // difference says how a value has changed: of a list how much longer or shorter it
-// is, of a secret nothing.
+// is, of a secret only whether there is one.
 func difference(path string, old, next any) string {
 	if strings.HasSuffix(path, ".secrets") || strings.HasSuffix(path, ".validator") {
+		switch {
+		case old == nil:
+			return "new"
+		case next == nil:
+			return "dropped"
+		}
 		return "changed"
 	}
 	before, wasList := old.([]any)
@@ -198,7 +204,7 @@ func orNone(v any) string {
 // importBusinesses stores the businesses of a file. The rules of one that the
 // tables do not know hold since ever, for nothing was decided of it yet; those of
 // another hold from when `footfall business set` would let them.
-func importBusinesses(ctx context.Context, table *dynamo.Businesses, path string) error {
+func importBusinesses(ctx context.Context, table *dynamo.Businesses, path string, keys keysFlag) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("businesses: %w", err)
@@ -208,7 +214,7 @@ func importBusinesses(ctx context.Context, table *dynamo.Businesses, path string
 		return fmt.Errorf("businesses in %s: %w", path, err)
 	}
 	for id, d := range all {
-		if err := (&changeFlags{}).withPseudonyms(id, d); err != nil { // the tables hold no address, whoever writes them
+		if err := (&changeFlags{keysFlag: keys}).withPseudonyms(id, d); err != nil { // the tables hold no address, whoever writes them
 			return fmt.Errorf("businesses in %s: %w", path, err)
 		}
 		_, known, err := table.Read(ctx, id)

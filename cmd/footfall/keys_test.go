@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"footfall/events"
+	"footfall/local"
 	"footfall/shared/business"
 )
 
@@ -67,7 +68,22 @@ func TestImportedListsHoldNoAddress(t *testing.T) {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := importBusinesses(context.Background(), nil, path); err == nil || !strings.Contains(err.Error(), "door.opt_out[0] is a MAC address") {
-		t.Errorf("error %v", err)
+	keys := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(keys, []byte(`{"1": "an example of a key with 36 bytes..."}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // no table is reached
+	client, err := tableFlags{TableEndpoint: "http://127.0.0.1:1"}.tables(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, refused := range map[string]bool{"": true, keys: false} {
+		var o local.Options
+		(&localCmd{Businesses: path, PseudonymKeys: file}).open(&o)
+		err := o.Prepare(ctx, client)
+		if is := err != nil && strings.Contains(err.Error(), "door.opt_out[0] is a MAC address"); is != refused {
+			t.Errorf("with keys %q: error %v", file, err)
+		}
 	}
 }

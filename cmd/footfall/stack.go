@@ -93,7 +93,7 @@ func (f *stackFlags) importing(path string) func(*local.Options) {
 			return
 		}
 		o.Prepare = func(ctx context.Context, tables *dynamodb.Client) error {
-			return importBusinesses(ctx, dynamo.NewBusinesses(tables, f.TablePrefix), path)
+			return importBusinesses(ctx, dynamo.NewBusinesses(tables, f.TablePrefix), path, keysFlag{o.PseudonymKeys})
 		}
 	}
 }

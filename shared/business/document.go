@@ -14,8 +14,8 @@ import (
 	"footfall/events"
 )
 
-// Document is all that can be set of a business. A part that is nil stays as it
-// is where the document is stored.
+// Document is all that can be set of a business. A part that is nil, in JSON also
+// null, stays as it is where the document is stored.
 type Document struct {
 	Rules *Settings `json:"rules,omitempty"`
 	Door  *Door     `json:"door,omitempty"`
@@ -91,6 +91,7 @@ func ReadDocument(data []byte, former Settings) (Document, error) {
 	}
 	delete(parts, "rules")
 	delete(parts, "door")
+	hasRules, hasDoor = hasRules && string(rules) != "null", hasDoor && string(door) != "null"
 	var d Document
 	var errs []error
 	if hasRules {

@@ -74,6 +74,9 @@ func TestReadDocument(t *testing.T) {
 		{"rules alone, as calibrate writes them", `{"entry_dbm": -61}`, true, false, nil},
 		{"rules", `{"rules": {}}`, true, false, nil},
 		{"a door", `{"door": {}}`, false, true, nil},
+		{"rules and no door", `{"rules": {}, "door": null}`, true, false, nil},
+		{"a door and no rules", `{"rules": null, "door": {}}`, false, true, nil},
+		{"neither", `{"rules": null, "door": null}`, false, false, []string{"neither rules nor a door"}},
 		{"nothing", `{}`, false, false, []string{"neither rules nor a door"}},
 		{"a list", `[]`, false, false, []string{"cannot unmarshal array"}},
 		{"no JSON", `{"rules": {}`, false, false, []string{"unexpected end"}},
@@ -132,7 +135,7 @@ func TestReadDocuments(t *testing.T) {
 }
 
 func TestDoorsThatMakeNoSense(t *testing.T) {
-	sixteen := "a secret of 16.."
+	sixteen, spaced := "a secret of 16..", "ap "
 	for _, c := range []struct {
 		name string
 		door Door
@@ -142,8 +145,15 @@ func TestDoorsThatMakeNoSense(t *testing.T) {
 		{"no secret", Door{Senders: map[string]Sender{"mist": {}}}, "senders.mist.secrets: there are 0"},
 		{"three secrets", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen, sixteen, sixteen}}}}, "there are 3"},
 		{"a short secret", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen, sixteen[1:]}}}}, "secrets[1]: it is of 15 bytes"},
-		{"a masked secret", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}}}}.Masked(), "secrets[0]: it is of 8 bytes"},
+		{"a masked secret", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}}}}.Masked(), "secrets[0]: it is masked"},
+		{"a masked validator", Door{Senders: map[string]Sender{"meraki": {Secrets: []string{sixteen}, Validator: masked}}}, "meraki.validator: it is masked"},
 		{"a router without sensor", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}, Routers: map[string]events.SensorID{"ap": ""}}}}, "routers.ap: an id is empty"},
+		{"a router twice", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}, Routers: map[string]events.SensorID{
+			"00-00-5E-00-53-F1": "a", "00:00:5e:00:53:f1": "b",
+		}}}}, `routers.00:00:5e:00:53:f1: it is the same as "00-00-5E-00-53-F1"`},
+		{"a router twice, by name", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}, Routers: map[string]events.SensorID{
+			"ap": "a", spaced: "b",
+		}}}}, `it is the same as "ap"`},
 		{"posts below none", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}, PostsPerMinute: -1}}}, "posts_per_minute: -1"},
 		{"an id of nobody", Door{OptOut: []events.DeviceID{"a", ""}}, "opt_out[1]"},
 		{"a key with a line", Door{Key: "1\n"}, "key:"},
@@ -153,7 +163,7 @@ func TestDoorsThatMakeNoSense(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q and without secrets", c.name, err, c.err)
 		}
 	}
-	d := Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}}}}
+	d := Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}, Routers: map[string]events.SensorID{"ap": "a", "AP": "b"}}}}
 	if d.Masked(); d.Senders["mist"].Secrets[0] != sixteen || d.Validate() != nil {
 		t.Errorf("masking has changed the door: %+v", d)
 	}

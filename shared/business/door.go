@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"footfall/events"
@@ -88,14 +89,24 @@ func (s Sender) mistakes() (errs []error) {
 		bad("secrets: there are %d; one is needed, and two while they are changed", n)
 	}
 	for i, secret := range s.Secrets {
-		if n := len(secret); n < minSecret || n > maxSecret {
+		if n := len(secret); secret == masked {
+			bad("secrets[%d]: %s", i, isMasked)
+		} else if n < minSecret || n > maxSecret {
 			bad("secrets[%d]: it is of %d bytes, not %d to %d", i, n, minSecret, maxSecret)
 		}
+	}
+	if s.Validator == masked {
+		bad("validator: %s", isMasked)
 	}
 	if len(s.Validator) > maxSecret {
 		bad("validator: it is of %d bytes, %d are allowed", len(s.Validator), maxSecret)
 	}
+	spellings := map[string]string{}
 	for _, router := range slices.Sorted(maps.Keys(s.Routers)) {
+		if other, again := spellings[spelling(router)]; again {
+			bad("routers.%.64s: it is the same as %.64q, spelt differently", router, other)
+		}
+		spellings[spelling(router)] = router
 		if err := errors.Join(validID(router), validID(string(s.Routers[router]))); err != nil {
 			bad("routers.%.64s: %w", router, err)
 		}
@@ -104,6 +115,17 @@ func (s Sender) mistakes() (errs []error) {
 		bad("posts_per_minute: %d is not within [0, %d]", n, maxPostsPerMinute)
 	}
 	return errs
+}
+
+// spelling is one text for all spellings of a router's MAC address, and for a name
+// with white space around it: ingest takes them for one router.
+func spelling(router string) string {
+	const digits = "0123456789abcdef"
+	mac := strings.NewReplacer(":", "", "-", "", ".", "").Replace(strings.ToLower(strings.TrimSpace(router)))
+	if len(mac) == 12 && strings.Trim(mac, digits) == "" {
+		return mac
+	}
+	return strings.TrimSpace(router)
 }
 
 // Masked gives the door with its secrets and validators made unreadable, to be
@@ -124,6 +146,9 @@ func (d Door) Masked() Door {
 	return d
 }
 
-// masked stands for a secret. It is too short to be one, so that a document that
-// was shown is not stored again by mistake.
-const masked = "********"
+// masked stands for a secret. It is none itself, so that a document that was shown
+// is not stored again by mistake.
+const (
+	masked   = "********"
+	isMasked = "it is masked; footfall business get --secrets has what is set"
+)
