@@ -19,7 +19,7 @@ type clusterFlags struct {
 	KafkaAuth string   `enum:"none,iam" default:"none" help:"How to authenticate: none, or iam with the credentials of the AWS SDK."`
 }
 
-// patience is how long a request may be tried again. People wait for it, who may
+// patience is how long a request or a record may be tried again. People wait for it, who may
 // only have mistyped an address: the client's own patience is minutes.
 const patience = 15 * time.Second
 
@@ -36,5 +36,5 @@ func (f clusterFlags) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client,
 	}
 	return kafka.NewClient(kafka.Config{
 		Brokers: f.Brokers, Auth: f.KafkaAuth, Credentials: credentials, ClientID: "footfall",
-	}, append([]kgo.Opt{kgo.RetryTimeout(patience)}, opts...)...)
+	}, append([]kgo.Opt{kgo.RetryTimeout(patience), kgo.RecordDeliveryTimeout(patience)}, opts...)...)
 }

@@ -4,7 +4,22 @@ import (
 	"context"
 	"net"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+// Neither a request nor a record is waited for without end: a cluster that is gone
+// is an error.
+func TestPatienceReachesTheClient(t *testing.T) {
+	client, err := clusterFlags{Brokers: []string{"127.0.0.1:1"}, KafkaAuth: "none"}.client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if got := client.OptValue(kgo.RecordDeliveryTimeout); got != patience {
+		t.Errorf("a record is tried for %v, want %v", got, patience)
+	}
+}
 
 // With iam the first thing said to a broker is TLS, and without it is not: the
 // flag reaches the client.

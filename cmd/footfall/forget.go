@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -77,6 +78,11 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer client.Close()
+	if c.Yes { // what is marked and not told of is half of the work
+		if err := client.Ping(ctx); err != nil {
+			return fmt.Errorf("nothing is removed so far: brokers %s: %w", strings.Join(c.Brokers, ","), err)
+		}
+	}
 	tables, err := c.tables(ctx)
 	if err != nil {
 		return err
@@ -106,6 +112,10 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 func (c *forgetCmd) told(s streams, r *forget.Report, now time.Time, err error) error {
 	if err != nil {
 		return err
+	}
+	if _, is := parseAddress(string(r.Device)); is && !r.Found() {
+		return errors.New("--device takes the pseudonym of a device, and nothing is known of this MAC address: " +
+			"give it to --mac, with --pseudonym-keys, which finds its pseudonyms")
 	}
 	if err := c.print(s.out, r, now); err != nil {
 		return err

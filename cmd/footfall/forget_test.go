@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -16,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"footfall/events"
+	"footfall/shared/forget"
 	"footfall/shared/pseudonym"
 	"footfall/shared/stage"
 )
@@ -128,6 +131,38 @@ func pickContact(ts *testscript.TestScript, items map[string]map[string]types.At
 		return
 	}
 	ts.Fatalf("nobody came twice")
+}
+
+// Who asks for a MAC address as if it were a pseudonym is not told that there is
+// nothing: there may be, by its pseudonym.
+func TestForgetDoesNotTakeAnAddressForADevice(t *testing.T) {
+	for device, want := range map[events.DeviceID]string{
+		"00-1B-63-84-45-E6": "--pseudonym-keys", "001b638445e6": "--pseudonym-keys", "1-rS_JZ_s5lx6i9hBXljr4ZQ": "",
+	} {
+		var out strings.Builder
+		err := (&forgetCmd{}).told(streams{out: &out}, &forget.Report{Business: "cafe", Device: device}, time.Now(), nil)
+		if (err != nil) != (want != "") || err != nil && (!strings.Contains(err.Error(), want) || out.Len() > 0) {
+			t.Errorf("%s: %v, told %q", device, err, out.String())
+		}
+	}
+}
+
+// Where the brokers cannot be reached, as by a mistyped address, no table is
+// touched: a contact that is marked and no more is half forgotten.
+func TestForgetBeginsWithTheBrokers(t *testing.T) {
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	c := forgetCmd{
+		clusterFlags: clusterFlags{Brokers: []string{gone.Addr().String()}, KafkaAuth: "none"},
+		tableFlags:   tableFlags{TableEndpoint: "http://" + gone.Addr().String()},
+		Business:     "cafe", Contact: "ann", Yes: true,
+	}
+	if err := c.Run(t.Context(), streams{}); err == nil || !strings.Contains(err.Error(), "nothing is removed so far") {
+		t.Errorf("error %v", err)
+	}
 }
 
 // Under every key of the file, so that a business that changed its key has no
