@@ -13,7 +13,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"footfall/events"
 	"footfall/local/calibrate"
 	"footfall/local/score"
 	"footfall/shared/business"
@@ -32,7 +31,7 @@ const (
 type calibrateCmd struct {
 	traceFlags
 
-	Split   string  `default:"0.5" help:"Choose on what is before this day, or on this share of what is known, and report on the rest."`
+	Split   string  `default:"0.5" help:"Choose on what is before this day, or on this share of what is known, and report on the rest; 1 leaves no rest."`
 	Limit   float64 `default:"1" help:"False walk-ins per 100 empty hours that are borne."`
 	Out     string  `help:"Write the settings here as JSON; - for stdout." placeholder:"rules.json"`
 	Picture string  `help:"Draw here, as SVG, what the thresholds stand on." placeholder:"FILE.svg"`
@@ -81,11 +80,18 @@ func (c *calibrateCmd) Run(_ context.Context, s streams) error {
 
 // split gives the day that parts the recording: midnight in the store's zone.
 func (c *calibrateCmd) split(m *material) (time.Time, error) {
-	share, err := strconv.ParseFloat(c.Split, 64)
-	if err != nil {
-		return dayIn(c.Split, m.zone)
-	}
 	days := recordedDays(m)
+	share, err := strconv.ParseFloat(c.Split, 64)
+	switch {
+	case err != nil:
+		day, err := dayIn(c.Split, m.zone)
+		if err == nil && !day.After(days[0]) {
+			err = fmt.Errorf("--split %s: nothing was recorded before that day", c.Split)
+		}
+		return day, err
+	case share == 1:
+		return m.end(), nil
+	}
 	at := 0
 	if share > 0 && share < 1 {
 		at = splitAt(m.weights(days), share)
@@ -96,7 +102,13 @@ func (c *calibrateCmd) split(m *material) (time.Time, error) {
 	if at > 0 {
 		return days[at], nil
 	}
-	return time.Time{}, fmt.Errorf("--split %s does not part the %d days of the recording", c.Split, len(days))
+	return time.Time{}, fmt.Errorf("--split %s does not part a recording of %d days; 1 takes all of it to choose on", c.Split, len(days))
+}
+
+// end is when the recording ends.
+func (m *material) end() time.Time {
+	recorded := m.trace.Recorded(0)
+	return recorded[len(recorded)-1].To
 }
 
 // weights says how much each day has to choose on: its true visits or, where
@@ -160,18 +172,17 @@ func recordedDays(m *material) []time.Time {
 // residents finds the devices of the first part that look like no customers.
 func (c *calibrateCmd) residents(m *material, split time.Time) []calibrate.Resident {
 	trace, known := m.part(time.Time{}, split, slices.Collect(maps.Keys(m.static)))
-	visitors := map[events.DeviceID]bool{}
-	for _, v := range m.truth {
-		visitors[v.Device] = true
-	}
-	return calibrate.Residents(trace, known.Empty, calibrate.WeakestEntry, m.zone,
-		func(_ events.BusinessID, d events.DeviceID) bool { return visitors[d] })
+	return calibrate.Residents(trace, known.Empty, calibrate.WeakestEntry, m.zone, named(m.truth))
 }
 
 func (c *calibrateCmd) choose(s streams, m *material, split time.Time, base business.Settings) (calibrate.Choice, error) {
 	trace, known := m.part(time.Time{}, split, base.Static)
+	if m.truth != nil && len(m.truth) == 0 {
+		return calibrate.Choice{}, errors.New("no true visit is of this store; see --business and --only")
+	}
 	if m.truth != nil && len(known.Truth) == 0 {
-		return calibrate.Choice{}, fmt.Errorf("no true visit is before %s; see --split", split.Format(time.DateOnly))
+		return calibrate.Choice{}, fmt.Errorf("no true visit is before %s, the first is on %s; see --split",
+			split.Format(time.DateOnly), m.truth[0].Enter.In(m.zone).Format(time.DateOnly))
 	}
 	p := newProgress(s.err, "choosing", -1)
 	defer p.done()
@@ -208,6 +219,10 @@ func (c *calibrateCmd) print(w io.Writer, m *material, split time.Time, resident
 	rules, err := chosen.Rules()
 	if err != nil {
 		return err
+	}
+	if !split.Before(m.end()) {
+		fmt.Fprintln(w, "\nNothing is left to report on: what the settings come to on another day is not known.")
+		return nil
 	}
 	trace, known := m.part(split, time.Time{}, chosen.Static)
 	fmt.Fprintf(w, "\nfrom %s on, which nothing was chosen on:\n", split.Format(time.DateOnly))

@@ -142,6 +142,9 @@ func printFigures(w io.Writer, f score.Figures) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "walk-ins\t%d\t  visits confirmed\n", f.WalkIns)
 	fmt.Fprintf(t, "anonymous\t%d\t  of them, by a randomised address that never associated\n", f.Anonymous)
+	if f.Unnamed > 0 {
+		fmt.Fprintf(t, "of others\t%d\t  of them, by devices that --truth does not name: neither right nor wrong\n", f.Unnamed)
+	}
 	fmt.Fprintf(t, "static\t%d\t  more, of devices listed as no customers\n", f.StaticWalkIns)
 	fmt.Fprintf(t, "of residents\t%d\t  visits of devices that are no customers': no walk-ins\n", f.Residents)
 	if e := f.Empty; e != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,8 @@ type traceFlags struct {
 // material is a recording and what is known of it, read.
 type material struct {
 	trace  *detect.Trace
-	truth  []score.Visit // nil without a file
+	truth  []score.Visit                                 // nil without a file
+	named  func(events.BusinessID, events.DeviceID) bool // whose visits truth has, as in score.Known
 	counts []score.HeadCount
 	device pseudonym.Maker
 	static map[events.DeviceID]bool
@@ -66,6 +68,7 @@ func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*m
 	if f.Only != "" {
 		m.truth = slices.DeleteFunc(m.truth, func(v score.Visit) bool { return v.Business != f.Only })
 	}
+	m.named = namedBy(f.Truth, m.truth)
 	if err := fromFile(f.Occupancy, func(r io.Reader) (err error) {
 		m.counts, err = score.ReadOccupancyCSV(r, f.Occupancy)
 		return err
@@ -77,6 +80,24 @@ func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*m
 	}
 	m.trace, err = f.load(s, m.device, sensors)
 	return m, err
+}
+
+// namedBy gives whose visits a file of them has, nil being everybody's: people write
+// down their own visits, and only simulate knows all.
+func namedBy(path string, truth []score.Visit) func(events.BusinessID, events.DeviceID) bool {
+	if truth == nil || filepath.Ext(path) == ".ndjson" {
+		return nil
+	}
+	return named(truth)
+}
+
+// named says of which devices there are true visits.
+func named(truth []score.Visit) func(events.BusinessID, events.DeviceID) bool {
+	all := map[events.DeviceID]bool{}
+	for _, v := range truth {
+		all[v.Device] = true
+	}
+	return func(_ events.BusinessID, d events.DeviceID) bool { return all[d] }
 }
 
 // load reads the recording.
@@ -131,7 +152,7 @@ func fromFile(path string, read func(io.Reader) error) error {
 func (m *material) part(from, to time.Time, gone []events.DeviceID) (*detect.Trace, score.Known) {
 	cut := m.trace.Cut(from, to)
 	in := func(t time.Time) bool { return !t.Before(from) && (to.IsZero() || t.Before(to)) }
-	var k score.Known
+	k := score.Known{Named: m.named}
 	if m.truth != nil {
 		k.Truth = slices.DeleteFunc(slices.Clone(m.truth), func(v score.Visit) bool { return !in(v.Enter) })
 	}

@@ -49,7 +49,8 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	if err == nil {
 		printReport(s.out, o)
 		if truth != nil {
-			printScore(s.out, score.Score(truth, o.report.Visits))
+			f := score.Measure(o.report.Visits, score.Known{Truth: truth, Named: namedBy(c.Truth, truth)}, 0)
+			printScore(s.out, *f.Visits)
 		}
 		err = o.report.Err()
 	}

@@ -1,9 +1,11 @@
 package calibrate
 
 import (
+	"math"
 	"slices"
 	"time"
 
+	"footfall/local/score"
 	"footfall/shared/presence"
 )
 
@@ -27,7 +29,7 @@ func (s *search) entry() {
 // pickEntry gives the index of the entry threshold to take.
 func (s *search) pickEntry(points []Point) int {
 	switch {
-	case s.learns():
+	case s.learns() && slices.ContainsFunc(points, func(p Point) bool { return p.Figures.Visits.Found > 0 }):
 		return s.plateau(points)
 	case s.empty < fewHours:
 		return s.usual()
@@ -88,7 +90,7 @@ func (s *search) pickDwell() int {
 	limit, best := s.bearable(points), usual
 	for i := range points[:usual+1] {
 		p := points[usual-i]
-		if p.Allowed && p.Cost <= limit && p.Figures.Timing.Beyond.Median <= prompt {
+		if p.Allowed && p.Cost <= limit && promptly(p.Figures.Timing.Beyond) {
 			return usual - i
 		}
 		if p.Cost < points[best].Cost {
@@ -96,6 +98,14 @@ func (s *search) pickDwell() int {
 		}
 	}
 	return best
+}
+
+// promptly says whether half of all walk-ins are told within a minute of the
+// dwell being over, going by those measured: half of them and one standard error
+// of that share more, since of few the half is soon there by chance.
+func promptly(beyond score.Spread) bool {
+	n := float64(beyond.N)
+	return float64(beyond.Within(prompt)) >= n/2+math.Sqrt(n)/2
 }
 
 // gap chooses how long a silence ends a visit.

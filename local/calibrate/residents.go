@@ -16,6 +16,11 @@ const (
 	// days, a device must be there for most of the time to be no customer.
 	residentDays  = 3
 	residentShare = 1.0 / 3
+	// stretchDays and stretchShare are the same for the days from the first on which
+	// it is heard to the last: of a thing that came late or was taken away. The share
+	// is greater, for who comes to a weekly class is there on half of these.
+	stretchDays  = 5
+	stretchShare = 2.0 / 3
 	// fullDay is how many hours are most of any day; of a day recorded for less
 	// than twice as long it is half of what was recorded.
 	fullDay = 10
@@ -38,10 +43,11 @@ type Resident struct {
 	Randomised bool              `json:"randomised"`    // its address
 }
 
-// Residents lists the devices that look like no customers: there for most of
-// the recorded time on three days or more and on a third of the recorded days,
-// or heard while nobody was there on two days. What is weaker than level is not
-// listened to: it walks in nowhere. customer says who is known to be one. The
+// Residents lists the devices that look like no customers: there for most of the
+// recorded time on three days or more and on a third of the recorded days, or on
+// five and on two thirds of those between the first and the last on which they are
+// heard, or heard while nobody was there on two days. What is weaker than level is
+// not listened to: it walks in nowhere. customer says who is known to be one. The
 // first are there on most days.
 func Residents(t *detect.Trace, empty []score.Span, level events.RSSI, zone *time.Location,
 	customer func(events.BusinessID, events.DeviceID) bool,
@@ -53,8 +59,9 @@ func Residents(t *detect.Trace, empty []score.Span, level events.RSSI, zone *tim
 			return
 		}
 		r := Resident{Business: d.Business, Device: d.ID, Randomised: d.Randomised, Recorded: len(recorded), Hours: len(hours)}
-		r.count(hours, recorded, empty, zone)
-		often := r.Days >= residentDays && float64(r.Days) >= residentShare*float64(r.Recorded)
+		stretch := r.count(hours, recorded, empty, zone)
+		often := r.Days >= residentDays && float64(r.Days) >= residentShare*float64(r.Recorded) ||
+			r.Days >= stretchDays && float64(r.Days) >= stretchShare*float64(stretch)
 		if often || r.EmptyDays >= emptyDays {
 			all = append(all, r)
 		}
@@ -82,8 +89,9 @@ func recordedDays(t *detect.Trace, zone *time.Location) map[string]int {
 	return days
 }
 
-// count counts days; hours are those since 1970 in which the device was heard.
-func (r *Resident) count(hours []int64, recorded map[string]int, empty []score.Span, zone *time.Location) {
+// count counts days; hours are those since 1970 in which the device was heard. It
+// gives how many of the recorded days lie between the first and the last of them.
+func (r *Resident) count(hours []int64, recorded map[string]int, empty []score.Span, zone *time.Location) (stretch int) {
 	heard, alone := map[string]int{}, map[string]bool{}
 	for _, h := range hours {
 		day := dayOf(h, zone)
@@ -99,6 +107,13 @@ func (r *Resident) count(hours []int64, recorded map[string]int, empty []score.S
 		}
 	}
 	r.EmptyDays = len(alone)
+	first, last := dayOf(hours[0], zone), dayOf(hours[len(hours)-1], zone)
+	for day := range recorded {
+		if first <= day && day <= last {
+			stretch++
+		}
+	}
+	return stretch
 }
 
 func dayOf(hour int64, zone *time.Location) string {

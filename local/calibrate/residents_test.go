@@ -74,3 +74,30 @@ func TestResidents(t *testing.T) {
 		}
 	}
 }
+
+// Of sixteen days a third is six: what is there for five of them is a thing if it
+// is there on nearly every day from its first to its last.
+func TestAThingThatCameLate(t *testing.T) {
+	daily := func(device events.DeviceID, rssi events.RSSI, long time.Duration, days ...int) (all []recording.Item) {
+		for _, d := range days {
+			all = append(all, stays(device, rssi, time.Duration(d)*24*time.Hour+8*time.Hour, long)...)
+		}
+		return all
+	}
+	clock := daily("clock", -95, 10*time.Hour, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+	for _, c := range []struct {
+		why  string
+		days []int
+		want bool
+	}{
+		{"it came late", []int{11, 12, 13, 14, 15}, true},
+		{"it was taken away", []int{0, 1, 3, 4, 5}, true},
+		{"somebody was there for four days", []int{12, 13, 14, 15}, false},
+		{"somebody comes every other day", []int{7, 9, 11, 13, 15}, false},
+	} {
+		got := Residents(load(t, sequence(clock, daily("x", -60, 5*time.Hour, c.days...))), nil, WeakestEntry, time.UTC, nobody)
+		if found := len(got) == 1 && got[0].Device == "x"; found != c.want || len(got) > 1 {
+			t.Errorf("%s: %+v, want it listed: %v", c.why, got, c.want)
+		}
+	}
+}

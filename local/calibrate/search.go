@@ -6,6 +6,7 @@ package calibrate
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"footfall/local/detect"
@@ -90,13 +91,17 @@ type Choice struct {
 	// kept, 0 where too few empty hours are known.
 	Margin int
 
-	truth        int // visits
-	hours, limit float64
+	truth, unheard int // visits
+	others         bool
+	hours, limit   float64
 }
 
 // Why says in sentences what the choice stands on, and what it does not.
 func (c Choice) Why() []string {
 	var why []string
+	if c.unheard > 0 {
+		why = append(why, fmt.Sprintf("Of %d true visits the device is never heard; they are left out. Are the address, the key and the times (UTC) right?", c.unheard))
+	}
 	if c.truth == 0 {
 		why = append(why, "No true visits are known here: dwell, gap and hold stay what they were.")
 	} else {
@@ -104,6 +109,9 @@ func (c Choice) Why() []string {
 	}
 	if c.truth > 0 && c.truth < fewVisits {
 		why = append(why, fmt.Sprintf("That is few; write down %d or more.", fewVisits))
+	}
+	if c.others {
+		why = append(why, "Walk-ins of all others may grow no faster than the true visits found: what is more is taken for passers-by.")
 	}
 	if c.Margin == 0 {
 		return append(why, "Too few empty hours are known here to say anything of false walk-ins.")
@@ -122,6 +130,7 @@ func Choose(in Input) (Choice, error) {
 		return Choice{}, err
 	}
 	s := &search{Input: in, rules: base}
+	s.hear()
 	s.total = len(dwells)*(loudestEntry-WeakestEntry+1) + (loudestEntry-weakestHold)/holdEvery + len(gaps)
 	if s.learns() {
 		s.total *= 2
@@ -139,7 +148,8 @@ func Choose(in Input) (Choice, error) {
 		s.hold()
 	}
 	s.choice.Settings = in.Base.With(s.rules)
-	s.choice.truth, s.choice.hours, s.choice.limit = len(in.Known.Truth), s.empty, in.Limit
+	s.choice.others = s.usually.Unnamed > 0
+	s.choice.truth, s.choice.hours, s.choice.limit = len(s.Known.Truth), s.empty, in.Limit
 	return s.choice, s.rules.Validate()
 }
 
@@ -157,7 +167,23 @@ type search struct {
 	rules       presence.Rules
 	choice      Choice
 	empty       float64
+	usually     score.Figures // with the settings that the search began with
 	done, total int
+}
+
+// hear leaves out true visits whose device is never heard in them: no setting finds
+// one. Of the others it notes what the usual settings come to.
+func (s *search) hear() {
+	all := len(s.Known.Truth)
+	s.Known.Truth = slices.DeleteFunc(slices.Clone(s.Known.Truth), func(v score.Visit) bool {
+		return !s.Trace.Heard(v.Business, v.Device, v.Enter, v.Leave)
+	})
+	s.choice.unheard = all - len(s.Known.Truth)
+	if !s.learns() {
+		s.Known.Truth = nil
+		return
+	}
+	s.usually = score.Measure(s.Trace.Visits(s.rules), s.Known, s.rules.MinSpan)
 }
 
 // learns says whether true visits are known.
@@ -167,7 +193,7 @@ func (s *search) learns() bool { return len(s.Known.Truth) > 0 }
 func (s *search) point(r presence.Rules) Point {
 	p := Point{Entry: r.Entry, Hold: r.Hold, Dwell: r.MinSpan, Gap: r.Silence, Allowed: true}
 	p.Figures = score.Measure(s.Trace.Visits(r), s.Known, r.MinSpan)
-	p.Cost = cost(p.Figures)
+	p.Cost = cost(p.Figures) + s.passers(p.Figures)
 	s.done++
 	if s.Step != nil {
 		s.Step(min(s.done, s.total), s.total)
@@ -183,6 +209,18 @@ func cost(f score.Figures) float64 {
 	v := f.Visits
 	wrong := float64(v.Missed+v.Split+v.Merged+v.False) + f.Timing.Beyond.Weight(latest)
 	return wrong / float64(v.True)
+}
+
+// passers is how many of the walk-ins of devices that the truth says nothing of are
+// likely those of passers-by, per walk-in of the usual settings: what is more than
+// with those, and not for the reason that more of the true visits are found.
+func (s *search) passers(f score.Figures) float64 {
+	if f.Visits == nil || s.usually.Visits.Found == 0 {
+		return 0
+	}
+	found := float64(s.usually.Visits.Found)
+	due := float64(s.usually.Unnamed) * max(1, float64(f.Visits.Found)/found)
+	return max(0, float64(f.Unnamed)-due) / (float64(s.usually.Unnamed) + found)
 }
 
 // smooth averages the costs with those of up to n neighbours on either side.
@@ -221,7 +259,26 @@ func (s *search) entries(dwell time.Duration) []Point {
 	}
 	smooth(points, around)
 	s.allow(points)
+	s.justify(points)
 	return points
+}
+
+// justify allows a threshold stricter than the usual one, or than the weakest that
+// keeps to the limit, only where known people have fewer false walk-ins. That it
+// splits fewer visits is no merit of it: who was silent for long does not come in
+// again, and who is heard weakly never comes in at all.
+func (s *search) justify(points []Point) {
+	if !s.learns() {
+		return
+	}
+	from := s.usual()
+	for from > 0 && !points[from].Allowed {
+		from--
+	}
+	for i := range points[:from] {
+		p := &points[i]
+		p.Allowed = p.Allowed && p.Figures.Visits.False < points[from].Figures.Visits.False
+	}
 }
 
 // usualHold is the hold threshold where nothing tells better: what the settings

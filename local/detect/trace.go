@@ -242,6 +242,18 @@ func (t *Trace) Without(gone func(Device) bool) *Trace {
 	return &part
 }
 
+// Heard says whether a device was heard between two moments, however weakly, and
+// give or take a step of the grid.
+func (t *Trace) Heard(b events.BusinessID, id events.DeviceID, from, to time.Time) bool {
+	first, last := from.Add(-presence.Grid).UnixMilli(), to.Add(presence.Grid).UnixMilli()
+	for i := range t.devices {
+		if d := &t.devices[i]; d.ID == id && d.Business == b {
+			return slices.ContainsFunc(d.heard, func(h heard) bool { return h.seen >= first && h.seen <= last })
+		}
+	}
+	return false
+}
+
 // Businesses gives whose sightings the trace holds, in order.
 func (t *Trace) Businesses() []events.BusinessID {
 	seen := map[events.BusinessID]struct{}{}

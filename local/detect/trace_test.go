@@ -76,6 +76,27 @@ func TestCut(t *testing.T) {
 	}
 }
 
+func TestHeard(t *testing.T) {
+	trace := load(t, []recording.Item{heard("a", time.Hour, -99), heard("b", 0, -60)}, detect.Options{})
+	for _, c := range []struct {
+		why      string
+		device   events.DeviceID
+		from, to time.Duration
+		want     bool
+	}{
+		{"within", "a", 50 * time.Minute, 70 * time.Minute, true},
+		{"a step beside it", "a", 30 * time.Minute, 58 * time.Minute, true},
+		{"before it", "a", 30 * time.Minute, 57 * time.Minute, false},
+		{"after it", "a", 63 * time.Minute, 90 * time.Minute, false},
+		{"another device", "b", 50 * time.Minute, 70 * time.Minute, false},
+		{"no device", "c", 0, 70 * time.Minute, false},
+	} {
+		if got := trace.Heard(trace.Businesses()[0], c.device, noon.Add(c.from), noon.Add(c.to)); got != c.want {
+			t.Errorf("%s: %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
 func TestRecordedStopsWhereNothingIsHeard(t *testing.T) {
 	trace := load(t, []recording.Item{
 		heard("a", 0, -90), heard("b", 16*time.Minute, -90), heard("a", 80*time.Minute, -90),

@@ -11,7 +11,10 @@ import (
 // Known is what is known of a recording besides what was heard.
 type Known struct {
 	Truth []Visit // who was there when; nil where nobody wrote that down
-	Empty []Span  // when nobody was there; nil where nobody counted heads
+	// Named says whose visits Truth has; nil is everybody's. Of other devices
+	// nothing is known: their walk-ins are neither right nor wrong.
+	Named func(events.BusinessID, events.DeviceID) bool
+	Empty []Span // when nobody was there; nil where nobody counted heads
 	// Static says of which devices it is known that they are no customers; nil is
 	// of none.
 	Static func(events.BusinessID, events.DeviceID) bool
@@ -21,7 +24,8 @@ type Known struct {
 // in StaticWalkIns alone.
 type Figures struct {
 	WalkIns       int      `json:"walk_ins"`
-	Anonymous     int      `json:"anonymous"` // of WalkIns: by a randomised address that never associated
+	Anonymous     int      `json:"anonymous"`         // of WalkIns: by a randomised address that never associated
+	Unnamed       int      `json:"unnamed,omitempty"` // of WalkIns: by a device of which Truth says nothing
 	StaticWalkIns int      `json:"static_walk_ins"`
 	Residents     int      `json:"residents"`        // visits of devices taken for no customers', which have no walk-in
 	Visits        *Result  `json:"visits,omitempty"` // nil without truth
@@ -79,14 +83,21 @@ func Measure(found []FoundVisit, k Known, dwell time.Duration) Figures {
 		if v.Anonymous {
 			f.Anonymous++
 		}
+		if k.Truth != nil && !k.names(v) {
+			f.Unnamed++
+		}
 		if f.Empty != nil && Within(k.Empty, v.Start) {
 			f.Empty.False++
 			f.Empty.FalseVisits = append(f.Empty.FalseVisits, v)
 		}
 	}
 	if k.Truth != nil {
+		found = slices.DeleteFunc(slices.Clone(found), func(v FoundVisit) bool { return !k.names(v) })
 		r, t := Score(k.Truth, found), TimingOf(k.Truth, found, dwell)
 		f.Visits, f.Timing = &r, &t
 	}
 	return f
 }
+
+// names says whether Truth says anything of the device of a visit.
+func (k *Known) names(v FoundVisit) bool { return k.Named == nil || k.Named(v.Business, v.Device) }

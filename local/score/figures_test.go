@@ -61,3 +61,18 @@ func TestMeasureOfNothingKnown(t *testing.T) {
 		t.Errorf("%v per 100 of no hours, want 0", got)
 	}
 }
+
+// Who wrote down nothing is neither right nor wrong.
+func TestMeasureOfOthersThanTheTruthNames(t *testing.T) {
+	other, resident := told(60, 66, 90), told(60, 66, 90)
+	other.Device, resident.Device, resident.Resident = "other", "till", true
+	known := Known{Truth: []Visit{visit(0, 30)}, Named: func(_ events.BusinessID, d events.DeviceID) bool { return d == "phone" }}
+	f := Measure([]FoundVisit{told(1, 6, 30), told(120, 126, 140), other, resident}, known, 0)
+	if f.WalkIns != 3 || f.Unnamed != 1 || f.Visits.Found != 1 || f.Visits.Detected != 2 || f.Visits.False != 1 {
+		t.Errorf("%+v, %+v: want 3 walk-ins, 1 of an unnamed device, and of the named one 1 found and 1 false", f, f.Visits)
+	}
+	known.Named = nil
+	if f := Measure([]FoundVisit{other}, known, 0); f.Unnamed != 0 || f.Visits.False != 1 {
+		t.Errorf("%+v, %+v: want 1 false where the truth is everybody's", f, f.Visits)
+	}
+}

@@ -1,8 +1,6 @@
 package score
 
 import (
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,7 +8,7 @@ import (
 	"time"
 )
 
-// occupancyHeader is asked for in full, as truthHeader is.
+// occupancyHeader are the columns that there must be, as with truthHeader.
 var occupancyHeader = []string{"from_ms", "sensor", "people"}
 
 // HeadCount says how many people were where a sensor stands, from At on until
@@ -21,36 +19,21 @@ type HeadCount struct {
 	People int
 }
 
-// ReadOccupancyCSV reads head-counts written down as CSV with the header
-// from_ms,sensor,people (milliseconds since 1970, UTC), in the order of their
+// ReadOccupancyCSV reads head-counts written down as CSV with the columns
+// from_ms, sensor and people (milliseconds since 1970, UTC), in the order of their
 // time. Errors name the line, with name as the file.
 func ReadOccupancyCSV(r io.Reader, name string) ([]HeadCount, error) {
-	rows := csv.NewReader(r)
-	rows.ReuseRecord = true
-	header, err := rows.Read()
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, truthError(name, err)
-	}
-	if !slices.Equal(header, occupancyHeader) {
-		return nil, fmt.Errorf("%s:1: header is %q, want %q", name, header, occupancyHeader)
-	}
 	var counts []HeadCount
-	for {
-		row, err := rows.Read()
-		if errors.Is(err, io.EOF) {
-			sortCounts(counts)
-			return counts, nil
-		}
-		if err != nil {
-			return nil, truthError(name, err)
-		}
+	err := eachRow(r, name, occupancyHeader, func(row []string) error {
 		c, err := occupancyRow(row)
-		if err != nil {
-			line, _ := rows.FieldPos(0)
-			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
-		}
 		counts = append(counts, c)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	sortCounts(counts)
+	return counts, nil
 }
 
 func sortCounts(counts []HeadCount) {

@@ -37,6 +37,15 @@ func (s Spread) Weight(most time.Duration) float64 {
 	return sum
 }
 
+// Within is how many of them are off by no more than most.
+func (s Spread) Within(most time.Duration) int {
+	n, found := slices.BinarySearch(s.off, most)
+	for found && n < len(s.off) && s.off[n] == most {
+		n++
+	}
+	return n
+}
+
 // Timing says how far off arrivals and exits were found. A true visit has an
 // arrival of its own unless the found visit that reaches it began with another
 // true visit, and likewise an exit: what is merged counts as merged, once, and

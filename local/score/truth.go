@@ -8,46 +8,69 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"footfall/events"
 	"footfall/shared/pseudonym"
 )
 
-// truthHeader is asked for in full: a file with other columns is most likely
-// the recording itself, given by mistake.
+// truthHeader are the columns that there must be, in any order: a file without
+// one is most likely the recording itself, given by mistake.
 var truthHeader = []string{"mac", "enter_ms", "exit_ms"}
 
 // ReadTruthCSV reads true visits at one business, written down as CSV with the
-// header mac,enter_ms,exit_ms (times in milliseconds since 1970, UTC). It gives
-// them in order of Enter, with the pseudonyms that device makes of the addresses.
+// columns mac, enter_ms and exit_ms (times in milliseconds since 1970, UTC), in any
+// order and among others. It gives them in order of Enter, with the pseudonyms that
+// device makes of the addresses.
 // Errors name the line: "visits.csv:3: exit_ms: ...", with name as the file.
 func ReadTruthCSV(r io.Reader, name string, business events.BusinessID, device pseudonym.Maker) ([]Visit, error) {
+	var visits []Visit
+	err := eachRow(r, name, truthHeader, func(row []string) error {
+		v, err := truthRow(row, business, device)
+		visits = append(visits, v)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	Sort(visits)
+	return slices.Compact(visits), nil // a line that is there twice is one visit
+}
+
+// eachRow gives the rows of a CSV file with the columns in the order wanted.
+func eachRow(r io.Reader, name string, wanted []string, take func(row []string) error) error {
 	rows := csv.NewReader(r)
-	rows.ReuseRecord = true
+	rows.ReuseRecord, rows.TrimLeadingSpace = true, true
 	header, err := rows.Read()
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, truthError(name, err)
+		return truthError(name, err)
 	}
-	if !slices.Equal(header, truthHeader) {
-		return nil, fmt.Errorf("%s:1: header is %q, want %q", name, header, truthHeader)
+	if len(header) > 0 {
+		header[0] = strings.TrimPrefix(header[0], "\ufeff") // as spreadsheets write it
 	}
-	var visits []Visit
+	at := make([]int, len(wanted))
+	for i, column := range wanted {
+		if at[i] = slices.Index(header, column); at[i] < 0 {
+			return fmt.Errorf("%s:1: header is %q, want %q", name, header, wanted)
+		}
+	}
+	picked := make([]string, len(wanted))
 	for {
 		row, err := rows.Read()
 		if errors.Is(err, io.EOF) {
-			Sort(visits)
-			return visits, nil
+			return nil
 		}
 		if err != nil {
-			return nil, truthError(name, err)
+			return truthError(name, err)
 		}
-		v, err := truthRow(row, business, device)
-		if err != nil {
+		for i, column := range at {
+			picked[i] = strings.TrimSpace(row[column])
+		}
+		if err := take(picked); err != nil {
 			line, _ := rows.FieldPos(0)
-			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
+			return fmt.Errorf("%s:%d: %w", name, line, err)
 		}
-		visits = append(visits, v)
 	}
 }
 
@@ -84,7 +107,7 @@ func truthRow(row []string, business events.BusinessID, device pseudonym.Maker) 
 func millis(s string) (time.Time, error) {
 	ms, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, fmt.Errorf("%.40q is not a whole number of milliseconds since 1970", s)
 	}
 	return time.UnixMilli(ms).UTC(), nil
 }

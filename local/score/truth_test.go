@@ -47,7 +47,7 @@ func TestReadTruthCSVNamesTheMistake(t *testing.T) {
 		{"another file", "seen_at_ms,sensor,mac,rssi_dbm\n", "visits.csv:1: header is"},
 		{"no address", header + good + "phone,1,2\n", "visits.csv:3: mac:"},
 		{"eight bytes", header + "02:00:00:00:00:00:00:01,1,2\n", "visits.csv:2: mac: 8 bytes"},
-		{"no number", header + "02:00:00:00:00:01,noon,2\n", "visits.csv:2: enter_ms:"},
+		{"no number", header + "02:00:00:00:00:01,2026-11-02T12:00:00Z,2\n", `visits.csv:2: enter_ms: "2026-11-02T12:00:00Z" is not a whole number of milliseconds`},
 		{"no number at the end", header + "02:00:00:00:00:01,1,\n", "visits.csv:2: exit_ms:"},
 		{"left before coming", header + "02:00:00:00:00:01,2,1\n", "visits.csv:2: exit_ms: left at"},
 		{"a column short", header + good + "02:00:00:00:00:01,1\n", "visits.csv:3: wrong number of fields"},
@@ -78,5 +78,26 @@ func TestReadTruthOfARealOffice(t *testing.T) {
 	}
 	if got := Score(visits, []FoundVisit{}); got.Missed != 12 {
 		t.Errorf("nothing found, yet %d of 12 are missed", got.Missed)
+	}
+}
+
+// A spreadsheet puts columns where its user wants them, and a mark in front.
+func TestTruthWithOtherColumns(t *testing.T) {
+	const plain = "mac,enter_ms,exit_ms\n02:00:00:00:00:01,1000,2000\n"
+	want, err := ReadTruthCSV(strings.NewReader(plain), "visits.csv", "shop", pseudonym.Under(testKey))
+	if err != nil || len(want) != 1 {
+		t.Fatal(want, err)
+	}
+	for why, in := range map[string]string{
+		"another order":   "exit_ms,mac,enter_ms\n2000,02:00:00:00:00:01,1000\n",
+		"one column more": "mac,name,enter_ms,exit_ms\n02:00:00:00:00:01,me,1000,2000\n",
+		"blanks":          "mac, enter_ms, exit_ms\n02:00:00:00:00:01 , 1000, 2000\n",
+		"a mark":          "\ufeff" + plain,
+		"a line twice":    plain + "02:00:00:00:00:01,1000,2000\n",
+	} {
+		got, err := ReadTruthCSV(strings.NewReader(in), "visits.csv", "shop", pseudonym.Under(testKey))
+		if err != nil || len(got) != 1 || got[0] != want[0] {
+			t.Errorf("%s: %+v (%v), want %+v", why, got, err, want)
+		}
 	}
 }
