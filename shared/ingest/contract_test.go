@@ -129,7 +129,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	slices.Sort(want)
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
-		t.Errorf("the document has %q, the code %q", got, want)
+		t.Fatalf("the document has %q, the code %q", got, want)
 	}
 	for _, kind := range senders.Kinds() {
 		s, _ := senders.Of(kind)
