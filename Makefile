@@ -46,7 +46,7 @@ test: setup build ## Run all tests, with the race detector where there is a C co
 	$(TEST)
 
 .PHONY: check
-check: check-race check-format check-tidy lint test check-faults check-run check-bench check-fuzz nag check-infra ## Run all that CI runs: format, tidy, lint, tests, faults, a town, benchmarks and fuzz targets briefly, the stacks
+check: check-race check-format check-tidy lint test check-faults check-run check-bench check-fuzz nag check-infra ## Run all that CI runs
 
 .PHONY: bench
 bench: setup build ## Run every benchmark
@@ -57,26 +57,26 @@ fuzz: setup build ## Run every fuzz target for FUZZTIME [10m]
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak
-soak: setup build ## Prove the counts at length: 1,000,000 simulated seeds, then real processes that are killed 50 times
+soak: setup build ## Prove the counts at length: 1,000,000 seeds, then 50 kills of processes
 	$(call tell,$(FAULTS) -run TestSimulation -timeout 6h -seeds 111112)
 	$(SOAK) -timeout 60m -sightings 1000000 -devices 20000 -kills 50 -pollers 10 -planted 240
 
 .PHONY: lint
-lint: check-lint check-dead ## Check the code and which package may import which (.golangci.yml), and find dead code
+lint: check-lint check-dead ## Check the code and its imports (.golangci.yml), and find dead code
 
 .PHONY: fmt
 fmt: prerequisites bin/tools/built ## Format the code
 	$(LINT) fmt
 
 .PHONY: synth
-synth: setup app ## Write the CloudFormation templates of each size to bin/cdk.out, offline; then `npx cdk deploy --all` works too
+synth: setup app ## Write the CloudFormation templates to bin/cdk.out, offline
 	@for size in $(SIZES); do \
 		echo "cdk synth -c size=$$size"; \
 		$(CDK) synth --app bin/infra -c size=$$size -o bin/cdk.out/$$size --quiet --strict --no-lookups || exit; \
 	done
 
 .PHONY: nag
-nag: synth ## Check each size with cdk-nag (AWS Solutions, serverless) and list what is suppressed and why
+nag: synth ## Check the templates with cdk-nag, and list what is suppressed and why
 	@scripts/nag.sh $(SIZES:%=bin/cdk.out/%)
 
 .PHONY: diff

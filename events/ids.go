@@ -88,7 +88,8 @@ type DeviceContact struct {
 	BoundAt  time.Time  `avro:"bound_at" json:"bound_at"`
 }
 
-// WalkIn is the moment a visit was confirmed. There is one per visit.
+// WalkIn is the moment a visit was confirmed. There is one per visit, unless it is
+// a resident's.
 type WalkIn struct {
 	ID          WalkInID   `avro:"id" json:"id"`
 	Business    BusinessID `avro:"business" json:"business"`

@@ -130,7 +130,7 @@ func sinceText(since time.Time) string {
 type changeFlags struct {
 	tableFlags
 	keysFlag
-	From    momentFlag `placeholder:"TIME" help:"The rules hold from this moment of event time on: 2026-11-22, 2026-11-22T08:00:00Z. By default from the next minute that is two away; the door holds within a minute in any case."`
+	From    momentFlag `placeholder:"TIME" help:"The rules hold from this moment of event time on: 2026-11-22, 2026-11-22T08:00:00Z. By default from the next minute that is two away; the door holds within half a minute in any case."`
 	Rewrite bool       `help:"Let --from lie in the past. What was decided since then stays as it was told, but a replay or an audit decides by the new rules, and finds it different."`
 	DryRun  bool       `help:"Only say what would change."`
 }

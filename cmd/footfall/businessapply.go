@@ -85,7 +85,7 @@ func (f *changeFlags) applyOne(ctx context.Context, w io.Writer, table *dynamo.B
 					return err
 				}
 			}
-			lines = append(lines, append(doors, "the door holds within a minute")...)
+			lines = append(lines, append(doors, "the door holds within half a minute")...)
 		}
 	}
 	if len(lines) == 0 {

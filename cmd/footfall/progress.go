@@ -31,7 +31,6 @@ func newProgress(out io.Writer, what string, total int64) *progress {
 			progressbar.OptionSetWriter(out),
 			progressbar.OptionSetDescription(what),
 			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionShowCount(),
 			progressbar.OptionSetPredictTime(total > 0),
 			progressbar.OptionClearOnFinish(),
 		)

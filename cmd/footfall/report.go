@@ -27,7 +27,7 @@ func printReport(w io.Writer, o *outcome) {
 	row("of a known contact", int64(r.Enriched.Topics), "somebody who logged in at the portal")
 	row("of nobody known", r.Tally.WalkIns-int64(r.Enriched.Topics), "no login tells whose device it is")
 	row("anonymous", r.Tally.Anonymous, "randomised address, not associated")
-	row("of residents", r.Tally.Residents, "visits of devices that are no customers': no walk-ins")
+	row("of residents", r.Tally.Residents, "no customers' visits, which are no walk-ins")
 	row("enriched at once", int64(r.Enriched.Topics-r.Late), "login before walking in")
 	row("enriched late", int64(r.Late), "login after walking in")
 	row("companions", int64(r.Companions), "one visit with another device of the contact")
@@ -98,7 +98,7 @@ func printScore(w io.Writer, s score.Result, more ...scoreRow) {
 		{"missed", s.Missed, "of them"},
 		{"split", s.Split, "of them, told as more than one walk-in"},
 		{"merged", s.Merged, "walk-ins that cover more than one of them"},
-		{"false", s.False, "walk-ins of devices that were not in the store"},
+		{"false", s.False, "walk-ins that belong to none of them"},
 	}, more...) {
 		fmt.Fprintf(t, "%s\t%d\t  %s\n", r.name, r.n, r.note)
 	}

@@ -98,7 +98,7 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 		printReport(s.out, o)
 		others, employees := t.Split(o.report.Visits)
 		printScore(s.out, score.Score(t.ScoreTruth(), others), scoreRow{
-			"employees", len(employees), "walk-ins of who works there, until three such days have taught it",
+			"employees", len(employees), "walk-ins of who works there, until that is learnt",
 		})
 		err = o.report.Err()
 	}

@@ -143,7 +143,7 @@ func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, s
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(s.err, "fed %d sightings and %d CRM events of %s in %s; waiting for the functions\n",
+	fmt.Fprintf(s.err, "fed %d sightings and %d CRM events of %s in %s\nwaiting for the functions\n",
 		stats.Sightings, stats.CRMEvents, span(stats.To.Sub(stats.From)), span(time.Since(began)))
 	if err := stack.Drain(ctx); err != nil {
 		return nil, fmt.Errorf("wait for the functions: %w", err)

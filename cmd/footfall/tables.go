@@ -31,5 +31,9 @@ func (f tableFlags) tables(ctx context.Context) (*dynamodb.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("AWS settings: %w", err)
 	}
+	// Who works with footfall local and forgets the flag would else read of AWS alone.
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, fmt.Errorf("without --table-endpoint the tables are those in AWS: %w", err)
+	}
 	return dynamo.New(cfg), nil
 }

@@ -88,7 +88,7 @@ func (b *Businesses) putRules(ctx context.Context, id events.BusinessID, r busin
 	})
 }
 
-// PutDoor stores what ingest goes by for a business. It holds within a minute.
+// PutDoor stores what ingest goes by for a business. It holds within half a minute.
 func (b *Businesses) PutDoor(ctx context.Context, id events.BusinessID, d business.Door) error {
 	if err := d.Validate(); err != nil {
 		return b.table.wrapped("put", doorPK(id), err)

@@ -13,8 +13,8 @@ import (
 
 var _ stage.Identities = (*Identities)(nil)
 
-// Identities is a stage.Identities. An item that was never written reads as the
-// zero value with version 0, and nothing deletes one.
+// Identities is a stage.Identities. An item that was never written, or was
+// deleted, reads as the zero value with version 0.
 type Identities struct {
 	mu       sync.RWMutex
 	devices  map[stage.IdentityKey]versioned[presence.History]

@@ -45,12 +45,14 @@ type Rules struct {
 	// MinStrong is in how many steps of the grid a candidate must be seen
 	// strongly. Steps are counted, not sightings, so a duplicate adds nothing.
 	MinStrong int
-	// MinSpan is how far apart the first and the last of them must be.
+	// MinSpan is how far apart the first and the last of them must be: the setting
+	// dwell.
 	MinSpan time.Duration
-	// MaxGap is how long a candidate may go without a strong sighting.
+	// MaxGap is how long a candidate may go without a strong sighting: the setting
+	// candidate_gap.
 	MaxGap time.Duration
 	// Silence ends a visit, AssociatedSilence one of which every sighting was
-	// associated.
+	// associated: the settings gap and associated_gap.
 	Silence, AssociatedSilence time.Duration
 	// Lateness is how far behind the partition's clock a sighting still counts.
 	Lateness time.Duration
@@ -124,7 +126,7 @@ func (r *Rules) local(s step) (day int32, hour int) {
 	return int32(seconds / perDay), int(seconds % perDay / (60 * 60))
 }
 
-// day tells whether two steps lie in the same local day.
+// day gives the local day of a step.
 func (r *Rules) day(s step) int32 {
 	day, _ := r.local(s)
 	return day

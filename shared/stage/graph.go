@@ -15,7 +15,7 @@ import (
 )
 
 // Names of the stages: the same word names the function's folder, the stage's
-// file and the stage in logs and dead letters.
+// file (ingest has package shared/ingest) and the stage in logs and dead letters.
 const (
 	Ingest   = "ingest"
 	Detect   = "detect"
@@ -153,9 +153,9 @@ const (
 	maxTimeout   = 14 * time.Minute
 )
 
-// Validate checks that the graph holds together: every topic and table it
-// names exists, every topic is written by somebody or foreign, names are
-// unique, settings are within AWS's limits. It reports every mistake at once.
+// Validate checks that the graph holds together: every topic and table it names
+// exists, every table is used, names are unique, one thing starts each stage,
+// settings are within AWS's limits. It reports every mistake at once.
 func (g Graph) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
