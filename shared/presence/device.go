@@ -47,12 +47,12 @@ func (d *Device) Known() bool { return len(d.Stays) > 0 || len(d.Habit) > 0 }
 
 // Next decides on one sighting. Events are appended to out.
 func (d *Device) Next(in Sighting, clock Instant, r *Rules, out []Event) (Verdict, []Event) {
-	d.forget(clock, r)
 	var v Verdict
 	v.Late = clock != 0 && in.At < clock-Instant(r.Lateness.Milliseconds())
 	if v.Late && d.openAround(in.At.step(), r) == nil {
 		return v, out
 	}
+	d.forget(clock, r)
 	// What waited for this sighting's time is confirmed first: as a visit it
 	// reaches further.
 	waited, out := d.settle(max(in.At, clock), r, out)
@@ -74,15 +74,26 @@ func (d *Device) Next(in Sighting, clock Instant, r *Rules, out []Event) (Verdic
 
 // Tick tells the device that the clock has moved. changed is true where the
 // state is another one now, forgetting apart.
+//
+// Of three stays the first may reach the third, with a visit in between that came
+// to be told before it: once that is forgotten, the two are one. So nothing is
+// forgotten here or by Next without settling what is left. Left to the next clock,
+// who had forgotten it and who reads it from the log would decide otherwise.
 func (d *Device) Tick(clock Instant, r *Rules, out []Event) (changed bool, events []Event) {
-	changed, out = d.settle(clock, r, out)
-	for i := range d.Stays {
-		if s := &d.Stays[i]; s.over(clock, r) {
-			out = d.end(s, r, out)
-			changed = true
+	for again := true; again; {
+		var settled bool
+		settled, out = d.settle(clock, r, out)
+		changed = changed || settled
+		for i := range d.Stays {
+			if s := &d.Stays[i]; s.over(clock, r) {
+				out = d.end(s, r, out)
+				changed = true
+			}
 		}
+		before := len(d.Stays)
+		d.forget(clock, r)
+		again = len(d.Stays) < before
 	}
-	d.forget(clock, r)
 	return changed, out
 }
 

@@ -19,7 +19,7 @@ import (
 // half hours and on daylight saving.
 func zones(t interface{ Fatal(args ...any) }) []*time.Location {
 	all := []*time.Location{nil}
-	for _, name := range []string{"Europe/Berlin", "Asia/Kathmandu", "America/St_Johns"} {
+	for _, name := range []string{"Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Asia/Beirut", "America/Havana", "Australia/Lord_Howe", "Pacific/Kiritimati"} {
 		zone, err := time.LoadLocation(name)
 		if err != nil {
 			t.Fatal(err)

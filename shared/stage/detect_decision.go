@@ -186,9 +186,12 @@ func (w *decision) due(at presence.Instant) {
 	}
 }
 
-// tick moves the clock and does what the time that has passed calls for.
+// tick moves the clock and does what the time that has passed calls for. One that
+// the clock has reached may have more to do: where it comes on a boundary, the
+// item that ends there has its clock, and the try that wrote it may have died
+// before it did the rest.
 func (w *decision) tick(ctx context.Context, at presence.Instant) error {
-	if at <= w.view.clock {
+	if at < w.view.clock {
 		return nil
 	}
 	if err := w.view.rules.renew(ctx, w.view.devices); err != nil {

@@ -373,3 +373,31 @@ func TestRulesChangeWhilePartitionsAreAdded(t *testing.T) {
 		t.Errorf("warm environments told %d records, cold ones %d, want the same", len(warm), len(cold))
 	}
 }
+
+// Ticks come at whole minutes, and so do rules. The item of a boundary has the clock
+// of the tick that comes with it, whose own part may still fail: given again, it does
+// what is left.
+func TestATickRightOnABoundaryIsToldAgain(t *testing.T) {
+	rules := &settings{history: []stage.RulesSince{from(10, func(r *presence.Rules) { r.MinStrong, r.MinSpan = 1, 0 })}}
+	for _, cold := range []bool{false, true} {
+		w, l := newWorld(), sightings()
+		env := w.decidingBy(rules)
+		l.tick(t, noon)
+		l.seen(t, "phone", noon.Add(3*time.Minute), -60)
+		l.tick(t, noon.Add(10*time.Minute)) // by the new rules the phone is in
+		w.out.fail = func(int) error { return errInjected }
+		if err := env.Handle(t.Context(), l.all()); err == nil {
+			t.Fatal("nothing was told, and nothing failed")
+		}
+		w.out.fail = nil
+		if cold {
+			env = w.decidingBy(rules)
+		}
+		if err := env.Handle(t.Context(), l.all()); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.walkIns(t); len(got) != 1 || !got[0].ConfirmedAt.Equal(noon.Add(10*time.Minute)) {
+			t.Errorf("cold %v: walk-ins %+v, want one that the tick has confirmed", cold, got)
+		}
+	}
+}

@@ -38,15 +38,16 @@ type world struct {
 	log    stage.VisitLog
 	topics *topics
 	out    *sink
+	rules  stage.Businesses
 }
 
 func newWorld() *world {
-	return &world{memory.NewVisitLog(), &topics{stage.TopicInfo{ID: "topic-a", Partitions: 1}}, &sink{}}
+	return &world{memory.NewVisitLog(), &topics{stage.TopicInfo{ID: "topic-a", Partitions: 1}}, &sink{}, stage.DefaultRules()}
 }
 
 // environment starts a cold one.
 func (w *world) environment() stage.Handler {
-	return stage.NewDetect(stage.DetectDeps{Log: w.log, Topics: w.topics, Out: w.out, Rules: stage.DefaultRules()})
+	return stage.NewDetect(stage.DetectDeps{Log: w.log, Topics: w.topics, Out: w.out, Rules: w.rules})
 }
 
 func (w *world) walkIns(t rapid.TB) []events.WalkIn {
