@@ -139,6 +139,7 @@ func (r *rig) startPoller(ctx context.Context) error {
 	cmd := exec.Command(filepath.Join(r.bin, "footfall"), "local", "--no-ticks",
 		"--bin", r.bin, "--brokers", r.brokerAddr(), "--table-endpoint", r.tables.Endpoint(),
 		"--partitions", strconv.Itoa(partitions), "--session-timeout", session.String(), "--function-logs")
+	cmd.Env = append(os.Environ(), "TMPDIR="+r.dir) // one that is killed leaves its files
 	p, err := spawn(ctx, "footfall local", cmd, "running until interrupted", r.pollerLog)
 	if err == nil {
 		r.pollers = append(r.pollers, p)

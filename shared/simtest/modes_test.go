@@ -71,6 +71,7 @@ func (w *world) forget() {
 	for _, name := range []string{events.WalkIns, events.VisitsEnded, events.EnrichedWalkIns, events.WalkInCounts, events.DeviceContacts} {
 		w.broker.create(name, len(w.broker.topics[name].parts))
 		delete(w.seen.all, name)
+		delete(w.seen.writers, name)
 		w.seen.poison = slices.DeleteFunc(w.seen.poison, func(p poisoned) bool {
 			if p.record.Topic == name {
 				w.seen.excused = append(w.seen.excused, p)
