@@ -57,7 +57,7 @@ fuzz: setup build ## Run every fuzz target for FUZZTIME [10m]
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak
-soak: setup build ## Prove the counts at length: 1,000,000 seeds, then 50 kills of processes
+soak: setup build ## Prove the counts at length: 1,000,000 seeds, drawn cases, 50 kills of processes
 	$(call tell,$(FAULTS) -run TestSimulation -timeout 6h -seeds 111112)
 	$(call PROPERTIES,1000000,200000)
 	$(SOAK) -timeout 60m -sightings 1000000 -devices 20000 -kills 50 -pollers 10 -planted 240
