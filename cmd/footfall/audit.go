@@ -25,12 +25,11 @@ import (
 type auditCmd struct {
 	clusterFlags
 	tableFlags
+	deploymentFlags
 	From  momentFlag `placeholder:"TIME" help:"Walk-ins from this time on: 2026-11-01, 2026-11-01T12:00:00Z, or 36h for so long ago."`
 	To    momentFlag `placeholder:"TIME" help:"Walk-ins before this time."`
 	Items int        `default:"10" placeholder:"N" help:"How many walk-ins to list of each difference; 0 for all."`
 	JSON  bool       `help:"Print the differences as JSON, one a line."`
-
-	Deployment string `default:"footfall" placeholder:"NAME" help:"What the consumer groups of the stages begin with [footfall]; it says who is behind."`
 }
 
 // Help says what is compared with what, and what the answer means.
@@ -110,7 +109,7 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 func (c *auditCmd) warnOfLag(ctx context.Context, w io.Writer, client *kgo.Client) error {
 	for _, spec := range stage.Pipeline().Stages {
 		for _, m := range spec.Reads {
-			offsets, err := kafka.GroupOffsets(ctx, client, c.Deployment+"-"+spec.Name+"-"+m.Topic, m.Topic)
+			offsets, err := c.offsets(ctx, client, spec.Name, m.Topic)
 			if err != nil {
 				return err
 			}

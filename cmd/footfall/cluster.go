@@ -38,3 +38,13 @@ func (f clusterFlags) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client,
 		Brokers: f.Brokers, Auth: f.KafkaAuth, Credentials: credentials, ClientID: "footfall",
 	}, append([]kgo.Opt{kgo.RetryTimeout(patience), kgo.RecordDeliveryTimeout(patience)}, opts...)...)
 }
+
+// deploymentFlags tell whose consumer groups are asked how far they are.
+type deploymentFlags struct {
+	Deployment string `default:"footfall" placeholder:"NAME" help:"What the consumer groups of the stages begin with [footfall]; they tell who is behind."`
+}
+
+// offsets gives how far a stage is with a topic that it reads.
+func (f deploymentFlags) offsets(ctx context.Context, client *kgo.Client, stageName, topic string) ([]kafka.GroupOffset, error) {
+	return kafka.GroupOffsets(ctx, client, f.Deployment+"-"+stageName+"-"+topic, topic)
+}

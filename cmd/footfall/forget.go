@@ -21,15 +21,15 @@ import (
 type forgetCmd struct {
 	clusterFlags
 	tableFlags
+	deploymentFlags
 	keysFlag
-	Business   events.BusinessID `required:"" placeholder:"ID" help:"Of this business."`
-	Contact    events.ContactID  `placeholder:"ID" help:"This contact, with those that were merged into it."`
-	Device     []events.DeviceID `placeholder:"ID" help:"This device, by its pseudonym, whoever's it was; may be given again."`
-	Mac        []string          `placeholder:"ADDRESS" help:"The device with this MAC address."`
-	Deployment string            `default:"footfall" placeholder:"NAME" help:"What the consumer groups of the stages begin with [footfall]."`
-	Wait       time.Duration     `default:"1m" placeholder:"SPAN" help:"How long to wait for what the stages have before them [1m]."`
-	Yes        bool              `help:"Do it. Without this, forget only says what it would remove."`
-	JSON       bool              `help:"Print the report as JSON, one line for each contact or device."`
+	Business events.BusinessID `required:"" placeholder:"ID" help:"Of this business."`
+	Contact  events.ContactID  `placeholder:"ID" help:"This contact, with those that were merged into it."`
+	Device   []events.DeviceID `placeholder:"ID" help:"This device, by its pseudonym, whoever's it was; may be given again."`
+	Mac      []string          `placeholder:"ADDRESS" help:"The device with this MAC address."`
+	Wait     time.Duration     `default:"1m" placeholder:"SPAN" help:"How long to wait for what the stages have before them [1m]."`
+	Yes      bool              `help:"Do it. Without this, forget only says what it would remove."`
+	JSON     bool              `help:"Print the report as JSON, one line for each contact or device."`
 }
 
 // Help says what goes, what stays, and what to do before and after.
@@ -159,7 +159,7 @@ func (c *forgetCmd) settle(ctx context.Context, client *kgo.Client) (bool, error
 		for _, name := range names {
 			spec, _ := stage.Pipeline().Stage(name)
 			for _, m := range spec.Reads {
-				offsets, err := kafka.GroupOffsets(ctx, client, c.Deployment+"-"+name+"-"+m.Topic, m.Topic)
+				offsets, err := c.offsets(ctx, client, name, m.Topic)
 				if err != nil {
 					return false, err
 				}

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"footfall/events"
+	"footfall/shared/ingest/senders"
 	"footfall/shared/presence"
 )
 
@@ -103,10 +103,11 @@ func (s Sender) mistakes() (errs []error) {
 	}
 	spellings := map[string]string{}
 	for _, router := range slices.Sorted(maps.Keys(s.Routers)) {
-		if other, again := spellings[spelling(router)]; again {
+		name := senders.RouterName(router)
+		if other, again := spellings[name]; again {
 			bad("routers.%.64s: it is the same as %.64q, spelt differently", router, other)
 		}
-		spellings[spelling(router)] = router
+		spellings[name] = router
 		if err := errors.Join(validID(router), validID(string(s.Routers[router]))); err != nil {
 			bad("routers.%.64s: %w", router, err)
 		}
@@ -115,17 +116,6 @@ func (s Sender) mistakes() (errs []error) {
 		bad("posts_per_minute: %d is not within [0, %d]", n, maxPostsPerMinute)
 	}
 	return errs
-}
-
-// spelling is one text for all spellings of a router's MAC address, and for a name
-// with white space around it: ingest takes them for one router.
-func spelling(router string) string {
-	const digits = "0123456789abcdef"
-	mac := strings.NewReplacer(":", "", "-", "", ".", "").Replace(strings.ToLower(strings.TrimSpace(router)))
-	if len(mac) == 12 && strings.Trim(mac, digits) == "" {
-		return mac
-	}
-	return strings.TrimSpace(router)
 }
 
 // Masked gives the door with its secrets and validators made unreadable, to be
