@@ -144,7 +144,7 @@ FAULTS = go test -count=1 -v ./shared/simtest
 # Of presence, and of detect with odd rules: so many drawn cases of each. With a
 # seed they are the same each time; make soak draws others.
 PROPERTIES = go test -count=1 -timeout 2h ./shared/presence -rapid.checks $(1) $(3) && \
-	go test -count=1 -timeout 2h ./shared/stage -run WhateverTheRules -rapid.checks $(2) $(3)
+	go test -count=1 -timeout 2h ./shared/detect -run WhateverTheRules -rapid.checks $(2) $(3)
 SOAK = go test -count=1 -v -run TestSoak ./local/soak
 # What a test says, without the lines on which of its parts run.
 tell = bash -o pipefail -c '$(1) | grep --line-buffered -v "^ *=== "'

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"footfall/events"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // may is a statement that allows actions on resources. sid says what for.
@@ -78,7 +78,7 @@ func functionARN(stack awscdk.Stack, name string) *string {
 // the cluster (Amazon MSK developer guide, "IAM access control"; AWS Lambda
 // developer guide, "Configuring Lambda permissions for Amazon MSK event source
 // mappings").
-func mayUseKafka(d *deployment, stack awscdk.Stack, c *cluster, spec stage.Spec) []awsiam.PolicyStatement {
+func mayUseKafka(d *deployment, stack awscdk.Stack, c *cluster, spec pipeline.Stage) []awsiam.PolicyStatement {
 	onCluster := []string{"kafka-cluster:Connect"}
 	var read, groups, write []*string
 	for _, m := range spec.Reads {
@@ -108,7 +108,7 @@ func mayUseKafka(d *deployment, stack awscdk.Stack, c *cluster, spec stage.Spec)
 
 // written lists the topics that a stage writes, and the dead letters of those
 // that it reads, without repetition.
-func written(spec stage.Spec) []string {
+func written(spec pipeline.Stage) []string {
 	all := slices.Clone(spec.Writes)
 	for _, m := range spec.Reads {
 		t, _ := events.TopicByName(m.Topic)
@@ -136,32 +136,32 @@ func mayApplyTopics(d *deployment, c *clusterStack) []awsiam.PolicyStatement {
 // uses says which methods of the ports of shared/stage each stage calls, by
 // table. A test reads the stages' code to hold it to that.
 var uses = map[string]map[string][]string{
-	stage.Ingest: {stage.BusinessesTable: {"Entrance"}},
-	stage.Detect: {stage.VisitLogTable: {"Last", "Read", "Append"}, stage.BusinessesTable: {"Rules"}},
-	stage.Identify: {
-		stage.IdentitiesTable: {"Devices", "PutDevice", "Contact", "PutContact"},
-		stage.PendingTable:    {"OfDevice", "Resolve"},
+	pipeline.Ingest: {pipeline.BusinessesTable: {"Entrance"}},
+	pipeline.Detect: {pipeline.VisitLogTable: {"Last", "Read", "Append"}, pipeline.BusinessesTable: {"Rules"}},
+	pipeline.Identify: {
+		pipeline.IdentitiesTable: {"Devices", "PutDevice", "Contact", "PutContact"},
+		pipeline.PendingTable:    {"OfDevice", "Resolve"},
 	},
-	stage.Enrich: {
+	pipeline.Enrich: {
 		// A walk-in notes when its device was last seen.
-		stage.IdentitiesTable: {"Devices", "PutDevice"},
-		stage.PendingTable:    {"PutNew", "End", "Resolve"},
+		pipeline.IdentitiesTable: {"Devices", "PutDevice"},
+		pipeline.PendingTable:    {"PutNew", "End", "Resolve"},
 	},
-	stage.Count: {stage.CountsTable: {"Add", "Get"}},
+	pipeline.Count: {pipeline.CountsTable: {"Add", "Get"}},
 }
 
 // calls says which actions of DynamoDB the methods of shared/dynamo need, by
 // table. A test reads their code to hold it to that.
 var calls = map[string]map[string][]string{
-	stage.VisitLogTable: {"Last": {"Query"}, "Read": {"Query"}, "Append": {"PutItem"}},
-	stage.IdentitiesTable: {
+	pipeline.VisitLogTable: {"Last": {"Query"}, "Read": {"Query"}, "Append": {"PutItem"}},
+	pipeline.IdentitiesTable: {
 		"Devices": {"BatchGetItem"}, "PutDevice": {"PutItem"}, "Contact": {"GetItem"}, "PutContact": {"PutItem"},
 	},
-	stage.PendingTable: {
+	pipeline.PendingTable: {
 		"PutNew": {"PutItem", "GetItem"}, "End": {"UpdateItem", "GetItem"}, "Resolve": {"UpdateItem", "GetItem"}, "OfDevice": {"Query"},
 	},
-	stage.CountsTable:     {"Add": {"UpdateItem"}, "Get": {"Query"}},
-	stage.BusinessesTable: {"Rules": {"BatchGetItem", "GetItem"}, "Entrance": {"BatchGetItem", "GetItem"}},
+	pipeline.CountsTable:     {"Add": {"UpdateItem"}, "Get": {"Query"}},
+	pipeline.BusinessesTable: {"Rules": {"BatchGetItem", "GetItem"}, "Entrance": {"BatchGetItem", "GetItem"}},
 }
 
 // actionsOn gives the actions that a stage needs on a table.
@@ -189,7 +189,7 @@ func tableActions() (actions []string) {
 // mayUseTables is a statement for each table of a stage, and what DynamoDB does
 // on the stage's behalf with the key of its tables (Amazon DynamoDB developer
 // guide, "DynamoDB encryption at rest usage notes").
-func mayUseTables(stack awscdk.Stack, s *stateStack, spec stage.Spec) (all []awsiam.PolicyStatement) {
+func mayUseTables(stack awscdk.Stack, s *stateStack, spec pipeline.Stage) (all []awsiam.PolicyStatement) {
 	for _, table := range spec.Tables {
 		all = append(all, may(*id("use-" + table), actionsOn(spec.Name, table), s.tables[table].TableArn()))
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // code is a package: its functions and methods by their names, which are told
@@ -129,8 +129,8 @@ func (c code) reached(from string, receivers ...string) map[string][]ast.Expr {
 // port is what the port of a table is called in shared/stage, and its store in
 // shared/dynamo.
 var port = map[string]string{
-	stage.VisitLogTable: "VisitLog", stage.IdentitiesTable: "Identities", stage.PendingTable: "Pending", stage.CountsTable: "Counts",
-	stage.BusinessesTable: "Businesses",
+	pipeline.VisitLogTable: "VisitLog", pipeline.IdentitiesTable: "Identities", pipeline.PendingTable: "Pending", pipeline.CountsTable: "Counts",
+	pipeline.BusinessesTable: "Businesses",
 }
 
 // Methods of the stores must not be granted less or more than the calls that
@@ -159,16 +159,17 @@ func TestCallsAreThoseOfTheStores(t *testing.T) {
 // Each stage is granted what the methods need that its code calls, no more. One
 // that an HTTP API starts is shared/ingest.
 func TestUsesAreThoseOfTheStages(t *testing.T) {
-	stages, door := parse(t, "../shared/stage"), parse(t, "../shared/ingest")
-	for _, spec := range stage.Pipeline().Stages {
+	stages, detect, door := parse(t, "../shared/stage"), parse(t, "../shared/detect"), parse(t, "../shared/ingest")
+	for _, spec := range pipeline.Default().Stages {
 		in, reached := stages, map[string][]ast.Expr{}
-		if spec.HTTP {
+		switch {
+		case spec.HTTP:
 			in, reached = door, door.reached("Handler.Invoke", helpers(door, "Handler")...)
-		}
-		for name := range stages.funcs {
-			if kind, method, ok := strings.Cut(name, "."); ok && method == "Handle" && kind == spec.Name {
-				reached = stages.reached(name, helpers(stages, kind)...)
-			}
+		case spec.Name == pipeline.Detect:
+			in = detect
+			fallthrough
+		case in.funcs[spec.Name+".Handle"] != nil:
+			reached = in.reached(spec.Name+".Handle", helpers(in, spec.Name)...)
 		}
 		for table, methods := range calls {
 			var got []string

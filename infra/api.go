@@ -13,7 +13,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"footfall/infra/watch"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // routes are what is let in from the internet, by their constructs: what
@@ -35,7 +35,7 @@ const answerMargin = time.Second
 // letPostsIn makes the HTTP API that calls ingest. It is made of the plain
 // resources: the constructs would allow it to be called by every route of every
 // method, and would make a stage whose log has addresses of networks in it.
-func (p *pipeline) letPostsIn(spec stage.Spec, alias awslambda.Alias) *watch.API {
+func (p *pipelineStack) letPostsIn(spec pipeline.Stage, alias awslambda.Alias) *watch.API {
 	logs := logGroup(p.deployment, p.stack, "PostLogs", "/"+p.set.Name+"/posts", p.state.key)
 	api := awsapigatewayv2.NewCfnApi(p.stack, jsii.String("Api"), &awsapigatewayv2.CfnApiProps{
 		Name: &p.set.Name, ProtocolType: jsii.String("HTTP"), Description: jsii.String("Footfall: " + spec.Does),
@@ -58,7 +58,7 @@ func (p *pipeline) letPostsIn(spec stage.Spec, alias awslambda.Alias) *watch.API
 // route adds a route, and lets it call the function. The permission names the
 // route with a * for each variable of its path, which stands for the variable
 // and for its value, and for the one stage: no other route has such a path.
-func (p *pipeline) route(api awsapigatewayv2.CfnApi, integration awsapigatewayv2.CfnIntegration, name string, alias awslambda.Alias) {
+func (p *pipelineStack) route(api awsapigatewayv2.CfnApi, integration awsapigatewayv2.CfnIntegration, name string, alias awslambda.Alias) {
 	awsapigatewayv2.NewCfnRoute(p.stack, &name, &awsapigatewayv2.CfnRouteProps{
 		ApiId: api.AttrApiId(), RouteKey: jsii.String(routes[name]), AuthorizationType: jsii.String("NONE"),
 		Target: awscdk.Fn_Join(jsii.String("/"), &[]*string{jsii.String("integrations"), integration.Ref()}),
@@ -74,7 +74,7 @@ func (p *pipeline) route(api awsapigatewayv2.CfnApi, integration awsapigatewayv2
 }
 
 // stage makes the API's one stage, which is at once what its routes are.
-func (p *pipeline) stage(api awsapigatewayv2.CfnApi, logs awslogs.LogGroup) {
+func (p *pipelineStack) stage(api awsapigatewayv2.CfnApi, logs awslogs.LogGroup) {
 	posts := p.set.PostsOf(p.size)
 	awsapigatewayv2.NewCfnStage(p.stack, jsii.String("ApiStage"), &awsapigatewayv2.CfnStageProps{
 		ApiId: api.AttrApiId(), StageName: jsii.String(stageName), AutoDeploy: true,

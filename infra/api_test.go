@@ -7,14 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // httpAPI: the API has the two routes that ingest knows, both call its alias and
 // nothing else does, and its one stage bounds how many requests it lets in and
 // logs them without saying who made them.
 func httpAPI(a *assembly, f *findings) {
-	specs := slices.DeleteFunc(slices.Clone(a.d.graph.Stages), func(s stage.Spec) bool { return !s.HTTP })
+	specs := slices.DeleteFunc(slices.Clone(a.d.graph.Stages), func(s pipeline.Stage) bool { return !s.HTTP })
 	apis := maps.Collect(a.all("AWS::ApiGatewayV2::Api"))
 	f.want("pipeline", "number of HTTP APIs", len(apis), len(specs))
 	for _, s := range specs {
@@ -41,7 +41,7 @@ func (a *assembly) liveOf(name string) string {
 	return ""
 }
 
-func (a *assembly) checkRoutes(f *findings, s stage.Spec, alias string) {
+func (a *assembly) checkRoutes(f *findings, s pipeline.Stage, alias string) {
 	var keys []string
 	for where, r := range a.all("AWS::ApiGatewayV2::Route") {
 		key := fmt.Sprint(r.prop("RouteKey"))

@@ -8,7 +8,7 @@ import (
 
 	"footfall/events"
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // deployment is what the three stacks have in common.
@@ -16,7 +16,7 @@ type deployment struct {
 	app    awscdk.App
 	set    settings.Settings
 	size   settings.Size
-	graph  stage.Graph
+	graph  pipeline.Graph
 	topics []events.Topic
 	assets string // folder of the functions as built for Lambda
 }
@@ -26,7 +26,7 @@ type deployment struct {
 func newDeployment(app awscdk.App, set settings.Settings, assets string) {
 	size, _ := settings.SizeByName(set.Size)
 	d := &deployment{
-		app: app, set: set, size: size, graph: stage.Pipeline(), topics: events.Topics(), assets: assets,
+		app: app, set: set, size: size, graph: pipeline.Default(), topics: events.Topics(), assets: assets,
 	}
 	awscdk.Tags_Of(app).Add(jsii.String("deployment"), &d.set.Name, nil)
 	c := newClusterStack(d)

@@ -10,7 +10,7 @@ import (
 
 	"footfall/events"
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // functionOf finds the function of a stage.
@@ -109,7 +109,7 @@ func (a *assembly) checkEnvironment(f *findings, name, where string, r resource)
 	}
 }
 
-func (a *assembly) checkSize(f *findings, spec stage.Spec, r resource) {
+func (a *assembly) checkSize(f *findings, spec pipeline.Stage, r resource) {
 	f.want(spec.Name, "timeout", r.prop("Timeout"), spec.Timeout.Seconds())
 	f.want(spec.Name, "memory", r.prop("MemorySize"), spec.MemoryMB)
 	var reserved any
@@ -166,9 +166,9 @@ func releases(a *assembly, f *findings) {
 }
 
 // checkOrder: a stage is moved after those that read what it writes.
-func (a *assembly) checkOrder(f *findings, s stage.Spec, alias resource) {
+func (a *assembly) checkOrder(f *findings, s pipeline.Stage, alias resource) {
 	for _, reader := range a.d.graph.Stages {
-		reads := slices.ContainsFunc(reader.Reads, func(m stage.Mapping) bool { return slices.Contains(s.Writes, m.Topic) })
+		reads := slices.ContainsFunc(reader.Reads, func(m pipeline.Mapping) bool { return slices.Contains(s.Writes, m.Topic) })
 		after := slices.ContainsFunc(alias.DependsOn, func(other string) bool { return strings.HasPrefix(other, *id(reader.Name + "-" + live)) })
 		if reads != after {
 			f.add("%s: moved after %s is %t, and that reads what it writes is %t", s.Name, reader.Name, after, reads)
@@ -254,7 +254,7 @@ func (a *assembly) mappingOf(function, topic string) (string, resource, bool) {
 	return "", resource{}, false
 }
 
-func (a *assembly) checkMapping(f *findings, name, where string, r resource, s stage.Spec, m stage.Mapping) {
+func (a *assembly) checkMapping(f *findings, name, where string, r resource, s pipeline.Stage, m pipeline.Mapping) {
 	f.want(name, "consumer group", r.prop("AmazonManagedKafkaEventSourceConfig", "ConsumerGroupId"), a.d.set.Name+"-"+s.Name+"-"+m.Topic)
 	f.want(name, "start", r.prop("StartingPosition"), "TRIM_HORIZON")
 	f.want(name, "batch", r.prop("BatchSize"), m.BatchSize)
@@ -273,7 +273,7 @@ func (a *assembly) checkMapping(f *findings, name, where string, r resource, s s
 	}
 }
 
-func (a *assembly) checkProvisioned(f *findings, name string, r resource, m stage.Mapping) {
+func (a *assembly) checkProvisioned(f *findings, name string, r resource, m pipeline.Mapping) {
 	t, _ := events.TopicByName(m.Topic)
 	f.want(name, "answers", r.prop("FunctionResponseTypes"), "[ReportBatchItemFailures]")
 	f.want(name, "bisect", r.prop("BisectBatchOnFunctionError"), m.Bisect)
@@ -351,7 +351,7 @@ func TestDocumentSaysWhatIsReserved(t *testing.T) {
 	}
 	for _, name := range []string{"small", "large"} {
 		size, _ := settings.SizeByName(name)
-		p := &pipeline{deployment: &deployment{size: size, graph: stage.Pipeline()}}
+		p := &pipelineStack{deployment: &deployment{size: size, graph: pipeline.Default()}}
 		n := 0
 		for _, s := range p.graph.Stages {
 			n += p.concurrency(s)

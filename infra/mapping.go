@@ -8,7 +8,7 @@ import (
 	"footfall/events"
 	"footfall/infra/settings"
 	"footfall/infra/watch"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // maxRecordAge of an event source mapping is in seconds, or -1 for ever: records
@@ -18,7 +18,7 @@ const maxRecordAge = -1
 // group is the consumer group of a stage on a topic. CloudWatch wants ASCII
 // without a colon for the estimated lag in time.
 func (d *deployment) group(stageName, topic string) string {
-	return d.set.Name + "-" + stageName + "-" + topic
+	return pipeline.Group(d.set.Name, stageName, topic)
 }
 
 // newMapping feeds a function from a topic. Topic, group and start cannot be
@@ -27,7 +27,7 @@ func (d *deployment) group(stageName, topic string) string {
 // It is made of the plain resource: the construct for Kafka adds a policy that
 // is AWS's own, and the general one takes a topic as its failure destination
 // only from the construct for Kafka.
-func newMapping(d *deployment, stack awscdk.Stack, c *clusterStack, spec stage.Spec, m stage.Mapping, target awslambda.Alias, f built) watch.Mapping {
+func newMapping(d *deployment, stack awscdk.Stack, c *clusterStack, spec pipeline.Stage, m pipeline.Mapping, target awslambda.Alias, f built) watch.Mapping {
 	group := d.group(spec.Name, m.Topic)
 	p := &awslambda.CfnEventSourceMappingProps{
 		FunctionName: target.FunctionArn(), EventSourceArn: c.arn, Topics: jsii.Strings(m.Topic),
@@ -52,12 +52,14 @@ func newMapping(d *deployment, stack awscdk.Stack, c *clusterStack, spec stage.S
 }
 
 // mappingID is the construct of a mapping, such as DetectFromSightings.
-func mappingID(spec stage.Spec, m stage.Mapping) string { return *id(spec.Name + "-from-" + m.Topic) }
+func mappingID(spec pipeline.Stage, m pipeline.Mapping) string {
+	return *id(spec.Name + "-from-" + m.Topic)
+}
 
 // provision adds what only provisioned pollers can do (AWS Lambda developer
 // guide, "Configuring error handling controls for Kafka event sources", "Kafka
 // event source mapping logging").
-func (d *deployment) provision(p *awslambda.CfnEventSourceMappingProps, m stage.Mapping) {
+func (d *deployment) provision(p *awslambda.CfnEventSourceMappingProps, m pipeline.Mapping) {
 	t, _ := events.TopicByName(m.Topic)
 	from, to := d.pollers(m.Topic)
 	p.ProvisionedPollerConfig = &awslambda.CfnEventSourceMapping_ProvisionedPollerConfigProperty{

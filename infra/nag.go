@@ -8,7 +8,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // suppression is a finding of cdk-nag that stays, and why. What it is about is
@@ -27,7 +27,7 @@ const (
 // addNag has two packs of rules look at everything, on each synth: a finding is
 // an error, and stops a deployment. A construct that a suppression names must be
 // there.
-func addNag(app awscdk.App, d *deployment, c *clusterStack, s *stateStack, p *pipeline) {
+func addNag(app awscdk.App, d *deployment, c *clusterStack, s *stateStack, p *pipelineStack) {
 	verbose := &cdknag.NagPackProps{Verbose: jsii.Bool(true)}
 	awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(verbose), nil)
 	awscdk.Aspects_Of(app).Add(cdknag.NewServerlessChecks(verbose), nil)
@@ -120,7 +120,7 @@ func pipelineSuppressions(d *deployment) []suppression {
 	return all
 }
 
-func apiSuppressions(spec stage.Spec) []suppression {
+func apiSuppressions(spec pipeline.Stage) []suppression {
 	all := functionSuppressions(spec.Name, "the HTTP API calls it and waits; what fails is answered so, and posted again")
 	all = append(all, suppression{*id(spec.Name), "Serverless-LambdaTracing", "",
 		"a trace would say of each post how long it took, which metrics and its line in the log say"})

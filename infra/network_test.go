@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // rule lets something in or out of a group.
@@ -88,7 +88,7 @@ func reach(a *assembly, f *findings) {
 // checkSecretsEndpoint: the functions share one group, so what ingest reaches all
 // of them do; the endpoint's policy and their roles tell them apart.
 func (a *assembly) checkSecretsEndpoint(f *findings, need func(who, from, to, port string)) {
-	_, fn, _ := a.functionOf(stage.Ingest)
+	_, fn, _ := a.functionOf(pipeline.Ingest)
 	from, to := a.text("pipeline", at(fn.prop("VpcConfig", "SecurityGroupIds"), 0)), a.d.set.ClusterSecretsGroup
 	for where, r := range a.all("AWS::EC2::VPCEndpoint") {
 		if a.text(where, r.prop("ServiceName")) != "com.amazonaws.${AWS::Region}.secretsmanager" {

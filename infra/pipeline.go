@@ -12,15 +12,15 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"footfall/infra/watch"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // live is the alias that mappings and schedules call. A release moves it to the
 // new version, a roll-back to an old one.
 const live = "live"
 
-// pipeline is the stack of everything that keeps nothing.
-type pipeline struct {
+// pipelineStack is the stack of everything that keeps nothing.
+type pipelineStack struct {
 	*deployment
 	stack    awscdk.Stack
 	cluster  *clusterStack
@@ -31,9 +31,9 @@ type pipeline struct {
 	releaser awsiam.IRole
 }
 
-func newPipelineStack(d *deployment, c *clusterStack, s *stateStack) *pipeline {
+func newPipelineStack(d *deployment, c *clusterStack, s *stateStack) *pipelineStack {
 	stack := d.stack("pipeline", "functions, what starts them, alarms")
-	p := &pipeline{deployment: d, stack: stack, cluster: c, state: s}
+	p := &pipelineStack{deployment: d, stack: stack, cluster: c, state: s}
 	w := watch.Deployment{
 		Settings: d.set, Size: d.size, Tables: map[string]*string{}, Cluster: c.watched,
 	}
@@ -55,7 +55,7 @@ func newPipelineStack(d *deployment, c *clusterStack, s *stateStack) *pipeline {
 }
 
 // add makes a stage: its function, how it is released, and what starts it.
-func (p *pipeline) add(spec stage.Spec) watch.Stage {
+func (p *pipelineStack) add(spec pipeline.Stage) watch.Stage {
 	f := newFunction(p.deployment, p.stack, function{
 		name: spec.Name, does: spec.Does, timeoutSeconds: spec.Timeout.Seconds(), memoryMB: spec.MemoryMB,
 		concurrency: p.concurrency(spec), network: p.cluster.network, brokers: p.brokers, key: p.state.key,
@@ -79,7 +79,7 @@ func (p *pipeline) add(spec stage.Spec) watch.Stage {
 }
 
 // told is where a stage finds what only it needs: no secret, but its name.
-func (p *pipeline) told(spec stage.Spec) map[string]*string {
+func (p *pipelineStack) told(spec pipeline.Stage) map[string]*string {
 	if !spec.HTTP {
 		return nil
 	}
@@ -87,7 +87,7 @@ func (p *pipeline) told(spec stage.Spec) map[string]*string {
 }
 
 // allowed is all that a stage may, besides running.
-func (p *pipeline) allowed(spec stage.Spec) []awsiam.PolicyStatement {
+func (p *pipelineStack) allowed(spec pipeline.Stage) []awsiam.PolicyStatement {
 	all := mayUseKafka(p.deployment, p.stack, &p.cluster.cluster, spec)
 	all = append(all, mayUseTables(p.stack, p.state, spec)...)
 	if spec.Schedule > 0 {
@@ -104,7 +104,7 @@ func (p *pipeline) allowed(spec stage.Spec) []awsiam.PolicyStatement {
 // starves the others of the account's invocations nor brings more of them to
 // DynamoDB than its partitions call for. A schedule starts one at a time. Posts
 // have as many as their rate calls for: a flood of them holds up no other stage.
-func (p *pipeline) concurrency(spec stage.Spec) int {
+func (p *pipelineStack) concurrency(spec pipeline.Stage) int {
 	if !p.size.ReserveConcurrency {
 		return 0
 	}
@@ -123,7 +123,7 @@ func (p *pipeline) concurrency(spec stage.Spec) int {
 func order(stages []watch.Stage) {
 	for _, writer := range stages {
 		for _, reader := range stages {
-			if slices.ContainsFunc(reader.Spec.Reads, func(m stage.Mapping) bool { return slices.Contains(writer.Spec.Writes, m.Topic) }) {
+			if slices.ContainsFunc(reader.Spec.Reads, func(m pipeline.Mapping) bool { return slices.Contains(writer.Spec.Writes, m.Topic) }) {
 				writer.Alias.Node().AddDependency(reader.Alias)
 			}
 		}
@@ -135,7 +135,7 @@ func order(stages []watch.Stage) {
 // two versions must not be at work side by side. The alarms are made before the mappings,
 // for they may not depend on them: mappings depend on the alias, and the alias on
 // what guards it.
-func (p *pipeline) release(w watch.Stage, alias awslambda.Alias) {
+func (p *pipelineStack) release(w watch.Stage, alias awslambda.Alias) {
 	config := awscodedeploy.LambdaDeploymentConfig_CANARY_10PERCENT_5MINUTES()
 	if slices.Contains(p.set.AtOnce, w.Spec.Name) {
 		config = awscodedeploy.LambdaDeploymentConfig_ALL_AT_ONCE()
@@ -159,7 +159,7 @@ func (p *pipeline) release(w watch.Stage, alias awslambda.Alias) {
 
 // newReleaser is who moves the aliases. CDK would give it a policy of AWS's that
 // is for every function of the account.
-func (p *pipeline) newReleaser() awsiam.IRole {
+func (p *pipelineStack) newReleaser() awsiam.IRole {
 	var functions, aliases []*string
 	for _, spec := range p.graph.Stages {
 		functions = append(functions, functionARN(p.stack, p.functionName(spec.Name)))

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"footfall/events"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // statement is one of a policy, wherever it is written.
@@ -181,7 +181,7 @@ func (a *assembly) short(resource string) string {
 }
 
 // wanted is what a stage needs, from the graph.
-func (a *assembly) wanted(s stage.Spec) map[string]bool {
+func (a *assembly) wanted(s pipeline.Stage) map[string]bool {
 	want := map[string]bool{}
 	add := func(on string, actions ...string) {
 		for _, action := range actions {

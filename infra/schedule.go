@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
 	"github.com/aws/jsii-runtime-go"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // What becomes of a tick that fails. Another comes within a minute and says
@@ -22,7 +22,7 @@ const (
 // time that it was due at into the event. An invocation that Lambda gives up is
 // kept in the bucket, with its event and its error, where a person finds it; a
 // queue would be one more thing to watch, and nobody sends an old tick again.
-func (p *pipeline) schedule(spec stage.Spec, alias awslambda.Alias, f built) {
+func (p *pipelineStack) schedule(spec pipeline.Stage, alias awslambda.Alias, f built) {
 	invoke := awslambda.NewCfnEventInvokeConfig(p.stack, id(spec.Name+"-failures"), &awslambda.CfnEventInvokeConfigProps{
 		FunctionName: f.fn.FunctionName(), Qualifier: jsii.String(live),
 		MaximumRetryAttempts: jsii.Number(scheduleRetries), MaximumEventAgeInSeconds: jsii.Number(scheduleMaxAgeSeconds),

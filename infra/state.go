@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/jsii-runtime-go"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // stateStack is the stack state: everything that a deployment could not be made
@@ -36,7 +36,7 @@ func newStateStack(d *deployment) *stateStack {
 
 // newTable makes a table that outlives its stack. Its name is fixed, since the
 // functions put it together from prefix and name in the graph.
-func newTable(d *deployment, stack awscdk.Stack, t stage.Table, key awskms.IKey) awsdynamodb.Table {
+func newTable(d *deployment, stack awscdk.Stack, t pipeline.Table, key awskms.IKey) awsdynamodb.Table {
 	p := &awsdynamodb.TableProps{
 		TableName:    jsii.String(d.prefix() + t.Name),
 		PartitionKey: attribute(t.PartitionKey),
@@ -55,7 +55,7 @@ func newTable(d *deployment, stack awscdk.Stack, t stage.Table, key awskms.IKey)
 	return awsdynamodb.NewTable(stack, id("table-"+t.Name), p)
 }
 
-func attribute(a stage.Attribute) *awsdynamodb.Attribute {
+func attribute(a pipeline.Attribute) *awsdynamodb.Attribute {
 	types := map[string]awsdynamodb.AttributeType{
 		"S": awsdynamodb.AttributeType_STRING, "N": awsdynamodb.AttributeType_NUMBER, "B": awsdynamodb.AttributeType_BINARY,
 	}

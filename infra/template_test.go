@@ -16,7 +16,7 @@ import (
 
 	"footfall/events"
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // scratch holds what the tests synthesise.
@@ -97,7 +97,7 @@ func fakeAssets(content string, changed ...string) string {
 		panic(err)
 	}
 	names := []string{topicsFunction}
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		names = append(names, s.Name)
 	}
 	for _, name := range names {
@@ -144,7 +144,7 @@ func synth(name string, context map[string]any, assets string) (*assembly, error
 	app.Synth(nil)
 	size, _ := settings.SizeByName(set.Size)
 	a := &assembly{name: name, dir: dir, stacks: map[string]*template{}, d: &deployment{
-		set: set, size: size, graph: stage.Pipeline(), topics: events.Topics(),
+		set: set, size: size, graph: pipeline.Default(), topics: events.Topics(),
 	}}
 	return a, a.load()
 }

@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 
 	"footfall/local/gateway"
+	"footfall/shared/pipeline"
 	"footfall/shared/pseudonym"
-	"footfall/shared/stage"
 )
 
 // keysFile is where keys of pseudonyms are kept below the data directory: with
@@ -22,7 +22,7 @@ const keysFile = "pseudonym-keys.json"
 // openKeys finds the keys of pseudonyms, or makes them. They are read here for
 // their mistakes alone: a function that cannot read them fails with each post,
 // and only its log says why.
-func (s *Stack) openKeys(context.Context, stage.Graph) error {
+func (s *Stack) openKeys(context.Context, pipeline.Graph) error {
 	path := s.o.PseudonymKeys
 	if path == "" {
 		path = filepath.Join(s.o.DataDir, keysFile)
@@ -75,7 +75,7 @@ func makeKeys(path string) error {
 }
 
 // startAPI puts the stage that takes posts behind HTTP.
-func (s *Stack) startAPI(_ context.Context, g stage.Graph) error {
+func (s *Stack) startAPI(_ context.Context, g pipeline.Graph) error {
 	for _, spec := range g.Stages {
 		if !spec.HTTP || s.o.Listen == "" {
 			continue

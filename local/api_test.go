@@ -14,8 +14,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"footfall/shared/pipeline"
 	"footfall/shared/pseudonym"
-	"footfall/shared/stage"
 )
 
 func TestPostsReachTheirStage(t *testing.T) {
@@ -32,7 +32,7 @@ func TestPostsReachTheirStage(t *testing.T) {
 			t.Errorf("%s: %d, %q (%v)", body, response.StatusCode, answer, err)
 		}
 	}
-	if got := statsOf(t, s, stage.Ingest); got.Requests != 2 || got.Invocations != 2 || got.Refused != 0 || got.Errors != 0 {
+	if got := statsOf(t, s, pipeline.Ingest); got.Requests != 2 || got.Invocations != 2 || got.Refused != 0 || got.Errors != 0 {
 		t.Errorf("%+v, want two requests", got)
 	}
 	if err := s.Close(); err != nil {
@@ -77,8 +77,8 @@ func TestKeysOfPseudonymsAreMadeOnce(t *testing.T) {
 	var documents []string
 	for range 2 {
 		s := start(t, o)
-		path := keysGiven(t, s, stage.Ingest)
-		if other := keysGiven(t, s, stage.Detect); other != "" {
+		path := keysGiven(t, s, pipeline.Ingest)
+		if other := keysGiven(t, s, pipeline.Detect); other != "" {
 			t.Errorf("detect is given the keys in %s", other)
 		}
 		document, err := os.ReadFile(path)
@@ -104,7 +104,7 @@ func TestKeysOfPseudonymsAreMadeOnce(t *testing.T) {
 		t.Errorf("%v is left (%v)", left, err)
 	}
 	o.DataDir = t.TempDir()
-	other, err := os.ReadFile(keysGiven(t, start(t, o), stage.Ingest))
+	other, err := os.ReadFile(keysGiven(t, start(t, o), pipeline.Ingest))
 	if err != nil || string(other) == documents[0] {
 		t.Errorf("another data directory has the same keys (%v)", err)
 	}
@@ -147,7 +147,7 @@ func TestPrepareFindsTheTables(t *testing.T) {
 		return err
 	}
 	start(t, o)
-	if !slices.Contains(tables, "a-"+stage.BusinessesTable) {
+	if !slices.Contains(tables, "a-"+pipeline.BusinessesTable) {
 		t.Errorf("tables %q", tables)
 	}
 	failed := errors.New("not this business")

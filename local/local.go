@@ -31,7 +31,7 @@ import (
 	"footfall/local/runtime"
 	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // Options of a stack. BinDir is needed.
@@ -115,10 +115,10 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	graph := stage.Pipeline()
+	graph := pipeline.Default()
 	err := graph.Validate()
 	s := &Stack{o: o, done: make(chan struct{})}
-	for _, start := range []func(context.Context, stage.Graph) error{
+	for _, start := range []func(context.Context, pipeline.Graph) error{
 		s.checkBinaries, s.openData, s.openKeys, s.startBroker, s.startTables, s.startFunctions,
 		s.startMappings, s.startSchedules, s.startAPI,
 	} {
@@ -141,7 +141,7 @@ func (s *Stack) binary(function string) string {
 
 // checkBinaries names every function that was not built, before anything is
 // started.
-func (s *Stack) checkBinaries(_ context.Context, g stage.Graph) error {
+func (s *Stack) checkBinaries(_ context.Context, g pipeline.Graph) error {
 	var errs []error
 	for _, spec := range g.Stages {
 		switch _, err := os.Stat(s.binary(spec.Name)); {
@@ -154,7 +154,7 @@ func (s *Stack) checkBinaries(_ context.Context, g stage.Graph) error {
 	return errors.Join(errs...)
 }
 
-func (s *Stack) openData(context.Context, stage.Graph) error {
+func (s *Stack) openData(context.Context, pipeline.Graph) error {
 	if s.o.DataDir != "" {
 		return nil
 	}
@@ -171,7 +171,7 @@ func (s *Stack) openData(context.Context, stage.Graph) error {
 
 // startBroker starts the broker, unless there is one outside, and sees to the
 // topics. A function that produced to a missing topic would fail its batch.
-func (s *Stack) startBroker(ctx context.Context, _ stage.Graph) error {
+func (s *Stack) startBroker(ctx context.Context, _ pipeline.Graph) error {
 	s.brokers = s.o.Brokers
 	replication := int16(-1) // as the outside broker has it
 	if len(s.brokers) == 0 {
@@ -194,7 +194,7 @@ func (s *Stack) startBroker(ctx context.Context, _ stage.Graph) error {
 
 // startTables starts the table server, unless there is one outside, and sees to
 // the tables.
-func (s *Stack) startTables(ctx context.Context, g stage.Graph) error {
+func (s *Stack) startTables(ctx context.Context, g pipeline.Graph) error {
 	s.tables = s.o.TableEndpoint
 	if s.tables == "" {
 		o := dynalite.Options{Dir: s.o.BinDir} // below the repository, which holds the Node packages
@@ -221,7 +221,7 @@ func (s *Stack) startTables(ctx context.Context, g stage.Graph) error {
 
 // startFunctions starts the processes of every stage with the environment that
 // infra gives them on AWS, but for the addresses.
-func (s *Stack) startFunctions(ctx context.Context, g stage.Graph) error {
+func (s *Stack) startFunctions(ctx context.Context, g pipeline.Graph) error {
 	env := []string{
 		"FOOTFALL_BROKERS=" + strings.Join(s.brokers, ","),
 		"FOOTFALL_KAFKA_AUTH=none",
@@ -257,7 +257,7 @@ func (s *Stack) startFunctions(ctx context.Context, g stage.Graph) error {
 // startMappings starts a poller for every topic a stage reads. It runs as many
 // invocations side by side as the stage has environments: more would only wait
 // for one another, with their timeouts not yet running.
-func (s *Stack) startMappings(_ context.Context, g stage.Graph) error {
+func (s *Stack) startMappings(_ context.Context, g pipeline.Graph) error {
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	s.onClose(func() error { stop(); wg.Wait(); return nil })

@@ -17,7 +17,7 @@ import (
 
 	"footfall/events"
 	"footfall/local/broker"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // echoes is a directory of functions that acknowledge every event.
@@ -46,7 +46,7 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	err = linkNodePackages(dir)
-	for _, spec := range stage.Pipeline().Stages {
+	for _, spec := range pipeline.Default().Stages {
 		err = errors.Join(err, os.Mkdir(filepath.Join(dir, spec.Name), 0o755), os.Link(echo, filepath.Join(dir, spec.Name, "bootstrap")))
 	}
 	if err != nil {
@@ -141,7 +141,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func TestEveryTopicReachesItsStage(t *testing.T) {
 	s := start(t, options())
-	graph := stage.Pipeline()
+	graph := pipeline.Default()
 	want := map[string]int64{}
 	for _, spec := range graph.Stages {
 		for i, m := range spec.Reads {
@@ -155,17 +155,17 @@ func TestEveryTopicReachesItsStage(t *testing.T) {
 			t.Errorf("%+v, want %d records, no errors and no lag", got, want[spec.Name])
 		}
 	}
-	if answer, err := s.Invoke(t.Context(), stage.TickName, []byte("{}")); string(answer) != "null" || err != nil {
+	if answer, err := s.Invoke(t.Context(), pipeline.Tick, []byte("{}")); string(answer) != "null" || err != nil {
 		t.Errorf("tick answered %s, %v", answer, err)
 	}
-	if got := statsOf(t, s, stage.TickName); got.Invocations != 1 {
+	if got := statsOf(t, s, pipeline.Tick); got.Invocations != 1 {
 		t.Errorf("%+v, want one invocation", got)
 	}
 }
 
 func TestDrainCRMLeavesTheOthers(t *testing.T) {
 	o := options()
-	o.BinDir = withFunction(t, stage.Detect, "#!/bin/sh\nexit 1\n")
+	o.BinDir = withFunction(t, pipeline.Detect, "#!/bin/sh\nexit 1\n")
 	s := start(t, o)
 	produce(t, s, events.Sightings, 1)
 	produce(t, s, events.CRMEvents, 10)
@@ -174,20 +174,20 @@ func TestDrainCRMLeavesTheOthers(t *testing.T) {
 	if err := s.DrainCRM(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := statsOf(t, s, stage.Identify); got.Records != 10 {
+	if got := statsOf(t, s, pipeline.Identify); got.Records != 10 {
 		t.Errorf("%+v, want 10 records", got)
 	}
-	if got := statsOf(t, s, stage.Detect); got.Lag != 1 {
+	if got := statsOf(t, s, pipeline.Detect); got.Lag != 1 {
 		t.Errorf("%+v, want a lag of one", got)
 	}
 }
 
 func TestDrainSaysWhoIsBehind(t *testing.T) {
 	o := options()
-	o.BinDir = withFunction(t, stage.Detect, "#!/bin/sh\nexit 1\n")
+	o.BinDir = withFunction(t, pipeline.Detect, "#!/bin/sh\nexit 1\n")
 	s := start(t, o)
 	produce(t, s, events.Sightings, 1)
-	eventually(t, "a retry", func() bool { return statsOf(t, s, stage.Detect).Retries > 0 })
+	eventually(t, "a retry", func() bool { return statsOf(t, s, pipeline.Detect).Retries > 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := s.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "detect works on sightings") {
@@ -203,7 +203,7 @@ func withFunction(t *testing.T, name, script string) string {
 	if err := linkNodePackages(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, spec := range stage.Pipeline().Stages {
+	for _, spec := range pipeline.Default().Stages {
 		target := filepath.Join(dir, spec.Name, "bootstrap")
 		err := os.Mkdir(filepath.Dir(target), 0o755)
 		if spec.Name == name {
@@ -224,7 +224,7 @@ func TestMissingBinariesAreAllNamed(t *testing.T) {
 		t.Fatal("started without functions")
 	}
 	lines := strings.Split(strings.TrimPrefix(err.Error(), "local: "), "\n")
-	for _, spec := range stage.Pipeline().Stages {
+	for _, spec := range pipeline.Default().Stages {
 		if want := "bin/none/" + spec.Name + "/bootstrap is missing: run `make build`"; !slices.Contains(lines, want) {
 			t.Errorf("error %q does not say %q on a line of its own", err, want)
 		}
@@ -244,7 +244,7 @@ func TestDataOfADirectoryIsUsedAgain(t *testing.T) {
 	s = start(t, o)
 	produce(t, s, events.Sightings, 5)
 	drain(t, s)
-	if got := statsOf(t, s, stage.Detect); got.Records != 5 {
+	if got := statsOf(t, s, pipeline.Detect); got.Records != 5 {
 		t.Errorf("%+v after a restart, want the 5 new records only", got)
 	}
 }
@@ -278,7 +278,7 @@ func TestOutsideServersAreUsed(t *testing.T) {
 	}
 	produce(t, second, events.WalkIns, 50)
 	drain(t, second)
-	a, b := statsOf(t, first, stage.Enrich), statsOf(t, second, stage.Enrich)
+	a, b := statsOf(t, first, pipeline.Enrich), statsOf(t, second, pipeline.Enrich)
 	if a.Records+b.Records != 50 {
 		t.Errorf("%d and %d records, want 50 together", a.Records, b.Records)
 	}
@@ -288,7 +288,7 @@ func TestScheduledFunctionsStartAtOnce(t *testing.T) {
 	o := options()
 	o.Schedule = true
 	s := start(t, o)
-	eventually(t, "tick was started", func() bool { return statsOf(t, s, stage.TickName).Invocations > 0 })
+	eventually(t, "tick was started", func() bool { return statsOf(t, s, pipeline.Tick).Invocations > 0 })
 }
 
 func TestScheduledEvent(t *testing.T) {
@@ -333,7 +333,7 @@ func TestAFailedStartStopsWhatHadStarted(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"broker":    func(o *Options) { o.DataDir = taken },
 		"tables":    func(o *Options) { o.TableEndpoint = "http://127.0.0.1:1" },
-		"functions": func(o *Options) { o.BinDir = withFunction(t, stage.Count, ""); notExecutable(t, o.BinDir) },
+		"functions": func(o *Options) { o.BinDir = withFunction(t, pipeline.Count, ""); notExecutable(t, o.BinDir) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options()
@@ -360,7 +360,7 @@ func TestAFailedStartStopsWhatHadStarted(t *testing.T) {
 
 func notExecutable(t *testing.T, dir string) {
 	t.Helper()
-	if err := os.Chmod(filepath.Join(dir, stage.Count, "bootstrap"), 0o644); err != nil {
+	if err := os.Chmod(filepath.Join(dir, pipeline.Count, "bootstrap"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

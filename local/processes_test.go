@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"footfall/events"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // stackVariable makes the test binary a stack on the directory it names, so
@@ -68,7 +68,7 @@ func wantNoChildren(t *testing.T) {
 }
 
 // processes are those of a stack with options(): two for each function, and Node.
-var processes = 2*len(stage.Pipeline().Stages) + 1
+var processes = 2*len(pipeline.Default().Stages) + 1
 
 func TestCloseLeavesNoProcess(t *testing.T) {
 	s := start(t, options())
@@ -84,7 +84,7 @@ func TestCloseLeavesNoProcess(t *testing.T) {
 
 func TestKilledFunctionIsReplaced(t *testing.T) {
 	s := start(t, options())
-	pid, err := s.Kill(stage.Detect)
+	pid, err := s.Kill(pipeline.Detect)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestKilledFunctionIsReplaced(t *testing.T) {
 	}
 	produce(t, s, events.Sightings, 100)
 	drain(t, s)
-	if got := statsOf(t, s, stage.Detect); got.Records != 100 || got.Restarts != 1 {
+	if got := statsOf(t, s, pipeline.Detect); got.Records != 100 || got.Restarts != 1 {
 		t.Errorf("%+v, want 100 records and a restart", got)
 	}
 }

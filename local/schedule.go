@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // scheduled is the event that EventBridge Scheduler starts a function with, as
@@ -21,7 +21,7 @@ type scheduled struct {
 // startSchedules starts the functions that a schedule starts, once now and then
 // at every full period of the wall clock. Periods that passed while the machine
 // slept are left out.
-func (s *Stack) startSchedules(_ context.Context, g stage.Graph) error {
+func (s *Stack) startSchedules(_ context.Context, g pipeline.Graph) error {
 	if !s.o.Schedule {
 		return nil
 	}

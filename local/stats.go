@@ -3,7 +3,7 @@ package local
 import (
 	"context"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // StageStats are the counters of one stage since the start, its mappings taken
@@ -25,7 +25,7 @@ type StageStats struct {
 // the broker for the lag.
 func (s *Stack) Stats(ctx context.Context) ([]StageStats, error) {
 	var all []StageStats
-	for _, spec := range stage.Pipeline().Stages {
+	for _, spec := range pipeline.Default().Stages {
 		r := s.runtime.Stats(spec.Name)
 		st := StageStats{Stage: spec.Name, Invocations: r.Invocations, Restarts: r.Restarts}
 		switch {

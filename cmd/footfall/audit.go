@@ -17,8 +17,8 @@ import (
 	"footfall/shared/audit"
 	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
-	"footfall/shared/stage"
 )
 
 // auditCmd recounts and compares.
@@ -107,7 +107,7 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 
 // warnOfLag says which stages have records before them.
 func (c *auditCmd) warnOfLag(ctx context.Context, w io.Writer, client *kgo.Client) error {
-	for _, spec := range stage.Pipeline().Stages {
+	for _, spec := range pipeline.Default().Stages {
 		for _, m := range spec.Reads {
 			offsets, err := c.offsets(ctx, client, spec.Name, m.Topic)
 			if err != nil {

@@ -10,7 +10,7 @@ import (
 
 	"footfall/shared/business"
 	"footfall/shared/dynamo"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // createTables makes the tables of the pipeline in the server at $TABLES.
@@ -22,7 +22,7 @@ func createTables(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	client, err := tableFlags{TableEndpoint: ts.Getenv("TABLES")}.tables(ctx)
 	ts.Check(err)
-	ts.Check(dynamo.CreateTables(ctx, client, "", stage.Pipeline().Tables))
+	ts.Check(dynamo.CreateTables(ctx, client, "", pipeline.Default().Tables))
 }
 
 func TestChangesAreToldWithoutSecrets(t *testing.T) {

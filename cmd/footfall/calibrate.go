@@ -13,8 +13,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"footfall/local/calibrate"
-	"footfall/local/score"
+	"footfall/lab/calibrate"
+	"footfall/lab/score"
 	"footfall/shared/business"
 	"footfall/shared/presence"
 )

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/shared/kafka"
+	"footfall/shared/pipeline"
 )
 
 // clusterFlags say which Kafka cluster a command works on: the one that
@@ -46,5 +47,5 @@ type deploymentFlags struct {
 
 // offsets gives how far a stage is with a topic that it reads.
 func (f deploymentFlags) offsets(ctx context.Context, client *kgo.Client, stageName, topic string) ([]kafka.GroupOffset, error) {
-	return kafka.GroupOffsets(ctx, client, f.Deployment+"-"+stageName+"-"+topic, topic)
+	return kafka.GroupOffsets(ctx, client, pipeline.Group(f.Deployment, stageName, topic), topic)
 }

@@ -12,6 +12,7 @@ import (
 
 	"footfall/events"
 	"footfall/shared/kafka"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -33,7 +34,7 @@ func post(t *testing.T) *kfake.Cluster {
 	}
 	for p := range int32(2) {
 		r := stage.Record{Topic: events.WalkIns, Partition: p, Key: []byte("cafe/phone"), Value: []byte("x")}
-		letter := stage.DeadLetter(stage.Enrich, &r, events.Undecodable, errors.New("x"))
+		letter := stage.DeadLetter(pipeline.Enrich, &r, events.Undecodable, errors.New("x"))
 		letter.Partition = p
 		if err := kafka.NewProducer(client).Produce(t.Context(), []stage.Record{letter}); err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"footfall/local/score"
+	"footfall/lab/score"
 	"footfall/shared/business"
 )
 

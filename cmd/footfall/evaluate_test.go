@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"footfall/events"
-	"footfall/local/detect"
-	"footfall/local/feed"
-	"footfall/local/score"
-	"footfall/local/town"
+	"footfall/lab/feed"
+	"footfall/lab/offline"
+	"footfall/lab/score"
+	"footfall/lab/town"
 	"footfall/shared/presence"
 	"footfall/shared/pseudonym"
 )
@@ -37,7 +37,7 @@ func TestEvaluateDecidesAsThePipelineDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	src := newPull(made.Items())
-	trace, err := detect.Load(src, detect.Options{})
+	trace, err := offline.Load(src, offline.Options{})
 	src.stop()
 	if err != nil {
 		t.Fatal(err)

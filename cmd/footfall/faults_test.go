@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/lab/feed"
+	"footfall/lab/recording"
+	"footfall/lab/town"
 	"footfall/local"
-	"footfall/local/feed"
-	"footfall/local/recording"
-	"footfall/local/town"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -85,7 +86,7 @@ func TestKillingFunctionsChangesNoCount(t *testing.T) {
 	stack := stackFor(t, func(*local.Options) {})
 	src := &killing{
 		pull: newPull(made.Items()), t: t, stack: stack, every: 1500,
-		targets: []string{stage.Detect, stage.Identify, stage.Enrich, stage.Count},
+		targets: []string{pipeline.Detect, pipeline.Identify, pipeline.Enrich, pipeline.Count},
 	}
 	defer src.stop()
 	o, err := pass(t.Context(), streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) {})
@@ -187,7 +188,7 @@ func TestBadRecordsReachTheDeadLetters(t *testing.T) {
 	partition := events.Partition(key, 4)
 	for i, b := range bad {
 		want := map[string]string{
-			stage.HeaderReason: string(b.reason), stage.HeaderTopic: events.Sightings, stage.HeaderStage: stage.Detect,
+			stage.HeaderReason: string(b.reason), stage.HeaderTopic: events.Sightings, stage.HeaderStage: pipeline.Detect,
 			stage.HeaderPartition: fmt.Sprint(partition), stage.HeaderOffset: fmt.Sprint(i + 1),
 		}
 		for header, value := range want {

@@ -14,6 +14,7 @@ import (
 	"footfall/shared/dynamo"
 	"footfall/shared/forget"
 	"footfall/shared/kafka"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -154,10 +155,10 @@ func (c *forgetCmd) pseudonyms() ([]events.DeviceID, error) {
 // those that say whose a walk-in is, then the one that counts what they told.
 func (c *forgetCmd) settle(ctx context.Context, client *kgo.Client) (bool, error) {
 	deadline := time.Now().Add(c.Wait)
-	for _, names := range [][]string{{stage.Identify, stage.Enrich}, {stage.Count}} {
+	for _, names := range [][]string{{pipeline.Identify, pipeline.Enrich}, {pipeline.Count}} {
 		var left []kafka.GroupOffset
 		for _, name := range names {
-			spec, _ := stage.Pipeline().Stage(name)
+			spec, _ := pipeline.Default().Stage(name)
 			for _, m := range spec.Reads {
 				offsets, err := c.offsets(ctx, client, name, m.Topic)
 				if err != nil {

@@ -19,8 +19,8 @@ import (
 
 	"footfall/events"
 	"footfall/shared/forget"
+	"footfall/shared/pipeline"
 	"footfall/shared/pseudonym"
-	"footfall/shared/stage"
 )
 
 // people looks at whom the tables hold: people pick, then people gone.
@@ -39,7 +39,7 @@ func people(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	contact := regexp.MustCompile(`\b` + regexp.QuoteMeta(ts.Getenv("CONTACT")) + `\b`)
-	marker := stage.IdentitiesTable + " c#" + ts.Getenv("BUSINESS") + "/" + ts.Getenv("CONTACT")
+	marker := pipeline.IdentitiesTable + " c#" + ts.Getenv("BUSINESS") + "/" + ts.Getenv("CONTACT")
 	for name, i := range items {
 		if text := describe(i); contact.MatchString(name+text) && (name != marker || i["ds"] != nil) {
 			ts.Fatalf("%s: %s", name, text)
@@ -69,7 +69,7 @@ func allItems(ts *testscript.TestScript) map[string]map[string]types.AttributeVa
 	client, err := tableFlags{TableEndpoint: ts.Getenv("TABLES")}.tables(context.Background())
 	ts.Check(err)
 	all := map[string]map[string]types.AttributeValue{}
-	for _, table := range []string{stage.IdentitiesTable, stage.PendingTable, stage.CountsTable} {
+	for _, table := range []string{pipeline.IdentitiesTable, pipeline.PendingTable, pipeline.CountsTable} {
 		pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{TableName: aws.String(table)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(context.Background())
@@ -115,8 +115,8 @@ func dynamoText(v types.AttributeValue) any {
 func pickContact(ts *testscript.TestScript, items map[string]map[string]types.AttributeValue) {
 	walkIns := map[string][]string{}
 	for name, i := range items {
-		if c, ok := i["c"].(*types.AttributeValueMemberS); ok && strings.HasPrefix(name, stage.PendingTable) {
-			device, _, _ := strings.Cut(strings.TrimPrefix(name, stage.PendingTable+" "), " ")
+		if c, ok := i["c"].(*types.AttributeValueMemberS); ok && strings.HasPrefix(name, pipeline.PendingTable) {
+			device, _, _ := strings.Cut(strings.TrimPrefix(name, pipeline.PendingTable+" "), " ")
 			walkIns[c.Value] = append(walkIns[c.Value], device)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"footfall/events"
 	"footfall/local"
 	"footfall/shared/ingest/senders"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // hostile is a post that must be refused, with the status and the code that say
@@ -227,7 +227,7 @@ func TestHostilePostsLeaveNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, st := range stats {
-		if st.Stage == stage.Ingest && (st.Refused != int64(len(posts)) || st.Errors != 0 || st.Restarts != 0) {
+		if st.Stage == pipeline.Ingest && (st.Refused != int64(len(posts)) || st.Errors != 0 || st.Restarts != 0) {
 			t.Errorf("%+v, want %d refused, no errors and no restart", st, len(posts))
 		}
 	}
@@ -252,7 +252,7 @@ func (s *shop) everything(t *testing.T) string {
 // items gives all items of all tables as JSON.
 func (s *shop) items(t *testing.T) (all []string) {
 	t.Helper()
-	for _, table := range stage.Pipeline().Tables {
+	for _, table := range pipeline.Default().Tables {
 		pages := dynamodb.NewScanPaginator(s.TableClient(), &dynamodb.ScanInput{TableName: aws.String(s.TablePrefix() + table.Name)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(t.Context())

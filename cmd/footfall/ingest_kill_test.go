@@ -12,7 +12,7 @@ import (
 	"footfall/events"
 	"footfall/local"
 	"footfall/shared/ingest/senders"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // ingest is killed -9 again and again while senders post: whatever was answered
@@ -44,7 +44,7 @@ func TestKillingIngestLosesNothingAnswered(t *testing.T) {
 	for n := range posters * each {
 		failed += <-answered
 		if n%5 == 0 {
-			if _, err := s.Kill(stage.Ingest); err != nil {
+			if _, err := s.Kill(pipeline.Ingest); err != nil {
 				t.Fatal(err)
 			}
 			kills++

@@ -9,7 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // repository is where the module is, seen from here.
@@ -50,7 +50,7 @@ func withBinaries(run func() int) int {
 
 func build(dir string) error {
 	packages := map[string]string{"footfall": "./cmd/footfall"}
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		packages[filepath.Join(s.Name, "bootstrap")] = "./functions/" + s.Name
 	}
 	for name, pkg := range packages {

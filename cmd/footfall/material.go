@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"footfall/events"
-	"footfall/local/detect"
-	"footfall/local/recording"
-	"footfall/local/score"
+	"footfall/lab/offline"
+	"footfall/lab/recording"
+	"footfall/lab/score"
 	"footfall/shared/pseudonym"
 )
 
@@ -37,7 +37,7 @@ type traceFlags struct {
 
 // material is a recording and what is known of it, read.
 type material struct {
-	trace  *detect.Trace
+	trace  *offline.Trace
 	truth  []score.Visit                                 // nil without a file
 	named  func(events.BusinessID, events.DeviceID) bool // whose visits truth has, as in score.Known
 	counts []score.HeadCount
@@ -101,13 +101,13 @@ func named(truth []score.Visit) func(events.BusinessID, events.DeviceID) bool {
 }
 
 // load reads the recording.
-func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.SensorID) (*detect.Trace, error) {
+func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.SensorID) (*offline.Trace, error) {
 	src, err := recording.Open(f.Files, s.in, recording.Options{Business: f.Business, Device: device})
 	if err != nil {
 		return nil, err
 	}
 	p := newProgress(s.err, "reading", -1)
-	trace, err := detect.Load(src, detect.Options{Business: f.Only, Sensors: sensors, Loaded: func() {
+	trace, err := offline.Load(src, offline.Options{Business: f.Only, Sensors: sensors, Loaded: func() {
 		done, total := src.Progress()
 		p.at(done, total, fmt.Sprintf("%d %%", 100*done/max(total, 1)))
 	}})
@@ -149,7 +149,7 @@ func fromFile(path string, read func(io.Reader) error) error {
 
 // part is what lies between two moments, a zero one being no bound; devices in
 // gone are left out as if they had never been heard.
-func (m *material) part(from, to time.Time, gone []events.DeviceID) (*detect.Trace, score.Known) {
+func (m *material) part(from, to time.Time, gone []events.DeviceID) (*offline.Trace, score.Known) {
 	cut := m.trace.Cut(from, to)
 	in := func(t time.Time) bool { return !t.Before(from) && (to.IsZero() || t.Before(to)) }
 	k := score.Known{Named: m.named}
@@ -169,5 +169,5 @@ func (m *material) part(from, to time.Time, gone []events.DeviceID) (*detect.Tra
 	for _, d := range gone {
 		out[d] = true
 	}
-	return cut.Without(func(d detect.Device) bool { return out[d.ID] }), k
+	return cut.Without(func(d offline.Device) bool { return out[d.ID] }), k
 }

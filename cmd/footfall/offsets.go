@@ -8,9 +8,8 @@ import (
 	"strconv"
 	"text/tabwriter"
 
-	"footfall/local/esm"
 	"footfall/shared/kafka"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // offsetsCmd is what people do with how far a stage has read.
@@ -36,9 +35,9 @@ type groupTopics struct {
 // stageGroups gives the groups that the stages read with.
 func stageGroups() []groupTopics {
 	var groups []groupTopics
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		for _, m := range s.Reads {
-			groups = append(groups, groupTopics{esm.Group(s.Name, m.Topic), []string{m.Topic}})
+			groups = append(groups, groupTopics{pipeline.Group(pipeline.LocalDeployment, s.Name, m.Topic), []string{m.Topic}})
 		}
 	}
 	return groups

@@ -18,7 +18,7 @@ import (
 
 	"footfall/local/dynalite"
 	"footfall/shared/dynamo"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // scriptClient is a client of the broker of a script.
@@ -100,7 +100,7 @@ func plantCount(ts *testscript.TestScript, neg bool, args []string) {
 		Region: "us-east-1", BaseEndpoint: aws.String(ts.Getenv("TABLES")),
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
-	table := aws.String(stage.CountsTable)
+	table := aws.String(pipeline.CountsTable)
 	all, err := client.Scan(ctx, &dynamodb.ScanInput{TableName: table})
 	ts.Check(err)
 	const id, start, visit = 22, 27, 33 // characters of a fact

@@ -33,6 +33,7 @@ import (
 	"footfall/local/runtime"
 	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -65,9 +66,9 @@ func newSite(t *testing.T) *site {
 	s.must(err)
 	t.Cleanup(func() { _ = server.Close() })
 	s.tables = s.proxy(server.Endpoint())
-	s.must(dynamo.CreateTables(t.Context(), s.tableClient(), "", stage.Pipeline().Tables))
+	s.must(dynamo.CreateTables(t.Context(), s.tableClient(), "", pipeline.Default().Tables))
 	s.runtime, err = runtime.Start(t.Context(), runtime.Options{Output: t.Output(), Functions: []runtime.Function{{
-		Name: stage.Count, Path: filepath.Join(binaries, stage.Count, "bootstrap"), Env: []string{
+		Name: pipeline.Count, Path: filepath.Join(binaries, pipeline.Count, "bootstrap"), Env: []string{
 			"FOOTFALL_BROKERS=" + s.brokers[0], "FOOTFALL_KAFKA_AUTH=none", "AWS_ENDPOINT_URL_DYNAMODB=" + s.tables,
 			"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
 		},
@@ -121,11 +122,11 @@ func (s *site) start(log io.Writer) (stop func()) {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
 	p, err := esm.New(esm.Options{
-		Brokers: s.brokers, Stage: stage.Count, DeadLetters: events.EnrichedWalkIns + "-dead-letters",
-		Mapping:    stage.Mapping{Topic: events.EnrichedWalkIns, BatchSize: 100, Window: 200 * time.Millisecond, Retries: 2, Bisect: true},
+		Brokers: s.brokers, Stage: pipeline.Count, DeadLetters: events.EnrichedWalkIns + "-dead-letters",
+		Mapping:    pipeline.Mapping{Topic: events.EnrichedWalkIns, BatchSize: 100, Window: 200 * time.Millisecond, Retries: 2, Bisect: true},
 		MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Invoke: func(ctx context.Context, payload []byte) ([]byte, error) {
-			return s.runtime.Invoke(ctx, stage.Count, payload)
+			return s.runtime.Invoke(ctx, pipeline.Count, payload)
 		},
 	})
 	s.must(err)
@@ -163,7 +164,7 @@ func (s *site) await(done func() bool) {
 
 func (s *site) lag() int64 {
 	s.Helper()
-	return s.lagOf(esm.Group(stage.Count, events.EnrichedWalkIns), events.EnrichedWalkIns)
+	return s.lagOf(pipeline.Group(pipeline.LocalDeployment, pipeline.Count, events.EnrichedWalkIns), events.EnrichedWalkIns)
 }
 
 func (s *site) lagOf(group, topic string) (lag int64) {
@@ -337,7 +338,7 @@ func TestDetectGoesOnBehindADamagedBatch(t *testing.T) {
 	s.must(brokertest.Damage(s.dir, events.Sightings, p, 1))
 	external := func(o *local.Options) { o.Brokers, o.TableEndpoint = s.brokers, s.tables }
 	stack := stackFor(t, external)
-	group := esm.Group(stage.Detect, events.Sightings)
+	group := pipeline.Group(pipeline.LocalDeployment, pipeline.Detect, events.Sightings)
 	s.await(func() bool { return s.lagOf(group, events.Sightings) == 3 })
 	s.must(stack.Close())
 	if got := walkInsTold(t, stack); got != 0 {

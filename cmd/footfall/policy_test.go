@@ -19,7 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // asked is what commands asked of the tables by way of $WATCHED: the actions, and
@@ -60,7 +60,7 @@ func watchTables(ts *testscript.TestScript) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		asked.Lock()
 		asked.words[action] = true
-		for _, table := range stage.Pipeline().Tables {
+		for _, table := range pipeline.Default().Tables {
 			if bytes.Contains(body, []byte(`"`+table.Name+`"`)) {
 				asked.words[table.Name] = true
 			}
@@ -83,7 +83,7 @@ func needsOf(ts *testscript.TestScript, command string) (all []string) {
 	for _, found := range regexp.MustCompile("`(?:dynamodb:)?([A-Z][A-Za-z]+)`").FindAllStringSubmatch(row[1], -1) {
 		all = append(all, found[1])
 	}
-	for _, table := range stage.Pipeline().Tables {
+	for _, table := range pipeline.Default().Tables {
 		if regexp.MustCompile(`\b` + table.Name + `\b`).MatchString(row[1]) {
 			all = append(all, table.Name)
 		}

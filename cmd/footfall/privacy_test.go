@@ -22,6 +22,7 @@ import (
 	"footfall/events"
 	"footfall/local"
 	"footfall/shared/ingest/senders"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -295,7 +296,7 @@ func (s *secretive) plant(t *testing.T) {
 	s.plantRecord(t, client, &kgo.Record{Topic: "device-contacts", Key: []byte(mac)})
 	s.plantRecord(t, client, &kgo.Record{Topic: "visits-ended-dead-letters", Value: markedMACs[0][:]})
 	s.plantRecord(t, client, &kgo.Record{Topic: "crm-events-backfill-dead-letters", Headers: []kgo.RecordHeader{{Key: "why", Value: []byte(mac)}}})
-	_, err = s.TableClient().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(stage.IdentitiesTable), Item: map[string]types.AttributeValue{
+	_, err = s.TableClient().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(pipeline.IdentitiesTable), Item: map[string]types.AttributeValue{
 		"pk": &types.AttributeValueMemberS{Value: "x"}, "b": &types.AttributeValueMemberB{Value: markedMACs[0][:]},
 	}})
 	if err != nil {

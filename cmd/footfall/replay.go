@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 
 	"footfall/events"
-	"footfall/local/feed"
-	"footfall/local/recording"
-	"footfall/local/score"
-	"footfall/local/town"
+	"footfall/lab/feed"
+	"footfall/lab/recording"
+	"footfall/lab/score"
+	"footfall/lab/town"
 	"footfall/shared/pseudonym"
 )
 

@@ -5,8 +5,8 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"footfall/local/check"
-	"footfall/local/score"
+	"footfall/lab/check"
+	"footfall/lab/score"
 )
 
 // loyalShown is how many of the most loyal contacts are printed.

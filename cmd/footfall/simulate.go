@@ -13,13 +13,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"footfall/lab/feed"
+	"footfall/lab/recording"
+	"footfall/lab/score"
+	"footfall/lab/town"
 	"footfall/local"
-	"footfall/local/feed"
-	"footfall/local/recording"
-	"footfall/local/score"
-	"footfall/local/town"
 	"footfall/shared/dynamo"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // simulateCmd makes a town.
@@ -109,7 +109,7 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 // decided yet: a data directory that is taken up again keeps what it was decided by.
 func (c *simulateCmd) opening(t town.Town) func(context.Context, *dynamodb.Client) error {
 	return func(ctx context.Context, tables *dynamodb.Client) error {
-		log, err := tables.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(c.TablePrefix + stage.VisitLogTable), Limit: aws.Int32(1)})
+		log, err := tables.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(c.TablePrefix + pipeline.VisitLogTable), Limit: aws.Int32(1)})
 		if err != nil {
 			return fmt.Errorf("look whether anything was decided: %w", err)
 		}

@@ -12,9 +12,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"footfall/lab/check"
+	"footfall/lab/feed"
 	"footfall/local"
-	"footfall/local/check"
-	"footfall/local/feed"
 	"footfall/shared/dynamo"
 	"footfall/shared/presence"
 )

@@ -7,11 +7,12 @@ import (
 	"os"
 
 	"footfall/functions/internal/deps"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
 func main() {
-	os.Exit(deps.Run(stage.Count, func(d deps.Deps) {
+	os.Exit(deps.Run(pipeline.Count, func(d deps.Deps) {
 		h := stage.NewCount(stage.CountDeps{Counts: d.Counts, Out: d.Out})
 		d.Serve(h)
 	}))

@@ -9,12 +9,13 @@ import (
 	"os"
 
 	"footfall/functions/internal/deps"
-	"footfall/shared/stage"
+	"footfall/shared/detect"
+	"footfall/shared/pipeline"
 )
 
 func main() {
-	os.Exit(deps.Run(stage.Detect, func(d deps.Deps) {
-		h := stage.NewDetect(stage.DetectDeps{
+	os.Exit(deps.Run(pipeline.Detect, func(d deps.Deps) {
+		h := detect.New(detect.Deps{
 			Log: d.VisitLog, Topics: d.Topics, Out: d.Out, Rules: d.Businesses,
 		})
 		d.Serve(h)

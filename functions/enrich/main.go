@@ -7,11 +7,12 @@ import (
 	"os"
 
 	"footfall/functions/internal/deps"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
 func main() {
-	os.Exit(deps.Run(stage.Enrich, func(d deps.Deps) {
+	os.Exit(deps.Run(pipeline.Enrich, func(d deps.Deps) {
 		h := stage.NewEnrich(stage.EnrichDeps{Identities: d.Identities, Pending: d.Pending, Out: d.Out})
 		d.Serve(h)
 	}))

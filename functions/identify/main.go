@@ -9,11 +9,12 @@ import (
 	"os"
 
 	"footfall/functions/internal/deps"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
 func main() {
-	os.Exit(deps.Run(stage.Identify, func(d deps.Deps) {
+	os.Exit(deps.Run(pipeline.Identify, func(d deps.Deps) {
 		h := stage.NewIdentify(stage.IdentifyDeps{Identities: d.Identities, Pending: d.Pending, Out: d.Out})
 		d.Serve(h)
 	}))

@@ -11,11 +11,11 @@ import (
 
 	"footfall/functions/internal/deps"
 	"footfall/shared/ingest"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 func main() {
-	os.Exit(deps.Run(stage.Ingest, func(d deps.Deps) {
+	os.Exit(deps.Run(pipeline.Ingest, func(d deps.Deps) {
 		lambda.Start(ingest.New(ingest.Deps{
 			Businesses: d.Businesses, Keys: d.Keys, Out: d.Out, Log: d.Log,
 		}))

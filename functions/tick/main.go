@@ -9,12 +9,13 @@ import (
 
 	"footfall/functions/internal/deps"
 	"footfall/shared/lambdarun"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
 func main() {
-	os.Exit(deps.Run(stage.TickName, func(d deps.Deps) {
+	os.Exit(deps.Run(pipeline.Tick, func(d deps.Deps) {
 		t := stage.NewTick(stage.TickDeps{Topics: d.Topics, Out: d.Out})
-		lambdarun.StartSchedule(stage.TickName, t.Tick, d.Log)
+		lambdarun.StartSchedule(pipeline.Tick, t.Tick, d.Log)
 	}))
 }

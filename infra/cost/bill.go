@@ -5,7 +5,7 @@ import (
 
 	"footfall/events"
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // Item is one line of a bill, in US dollars a month.
@@ -139,7 +139,7 @@ func requests(n float64) float64 {
 
 func watching() float64 {
 	mappings := 0
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		mappings += len(s.Reads)
 	}
 	n := float64(mappings)

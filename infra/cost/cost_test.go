@@ -7,7 +7,7 @@ import (
 
 	"footfall/events"
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 func about(t *testing.T, what string, got, want float64) {
@@ -39,9 +39,9 @@ func TestItemUnits(t *testing.T) {
 	}
 }
 
-func detectMapping(t *testing.T) stage.Mapping {
+func detectMapping(t *testing.T) pipeline.Mapping {
 	t.Helper()
-	s, ok := stage.Pipeline().Stage(stage.Detect)
+	s, ok := pipeline.Default().Stage(pipeline.Detect)
 	if !ok || s.Reads[0].BatchSize != 5000 || s.Reads[0].Window != time.Second {
 		t.Fatal("detect is not what the cases below were computed for")
 	}
@@ -98,14 +98,14 @@ func TestDuration(t *testing.T) {
 		records float64
 		want    time.Duration
 	}{
-		{stage.Detect, 5000, 30365 * time.Microsecond}, // 20 ms and 5,000 x 1.2 us at 58 % of a core
-		{stage.Identify, 10, 600 * time.Millisecond},   // record by record
-		{stage.Enrich, 17, 100 * time.Millisecond},     // two rounds of 16 at once
-		{stage.Count, 16, 40 * time.Millisecond},
-		{stage.TickName, 0, 20 * time.Millisecond},
-		{stage.Ingest, 100, 10864 * time.Microsecond}, // 10 ms and 100 x 5 us at 58 % of a core
+		{pipeline.Detect, 5000, 30365 * time.Microsecond}, // 20 ms and 5,000 x 1.2 us at 58 % of a core
+		{pipeline.Identify, 10, 600 * time.Millisecond},   // record by record
+		{pipeline.Enrich, 17, 100 * time.Millisecond},     // two rounds of 16 at once
+		{pipeline.Count, 16, 40 * time.Millisecond},
+		{pipeline.Tick, 0, 20 * time.Millisecond},
+		{pipeline.Ingest, 100, 10864 * time.Microsecond}, // 10 ms and 100 x 5 us at 58 % of a core
 	} {
-		s, _ := stage.Pipeline().Stage(tt.stage)
+		s, _ := pipeline.Default().Stage(tt.stage)
 		about(t, tt.stage, duration(s, tt.records).Seconds(), tt.want.Seconds())
 	}
 }
@@ -174,13 +174,13 @@ func TestBillOfPosts(t *testing.T) {
 		t.Errorf("%v posts a second, %v where nobody is heard", with.Posts, without.Posts)
 	}
 	var own usage
-	ingest, _ := stage.Pipeline().Stage(stage.Ingest)
+	ingest, _ := pipeline.Default().Stage(pipeline.Ingest)
 	own.invoke(ingest, 10, settings.SightingsPerPost, postLog+accessLog)
 	about(t, "log of ten posts", own.Logs, 10*(280+80))
 	about(t, "ten posts at 1 GB", own.GBSeconds, 10*0.010864)
 	about(t, "traces of posts", own.Traces, 0)
 	own = usage{}
-	detect, _ := stage.Pipeline().Stage(stage.Detect)
+	detect, _ := pipeline.Default().Stage(pipeline.Detect)
 	own.invoke(detect, 10, 100, 500)
 	about(t, "log of ten events", own.Logs, 10*(800+500))
 	about(t, "one traced, and one of twenty others", own.Traces, 1+9*0.05)

@@ -7,7 +7,7 @@ import (
 
 	"footfall/events"
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // A month, and how much of it there are sightings. Rates are those of the hours
@@ -69,7 +69,7 @@ const (
 // roundTrips are those one after the other: per batch for detect, per 16 records
 // for enrich and count, per record for identify, per post for ingest, and of a tick.
 var roundTrips = map[string]float64{
-	stage.Detect: 2, stage.Identify: 6, stage.Enrich: 5, stage.Count: 4, stage.TickName: 2, stage.Ingest: 1,
+	pipeline.Detect: 2, pipeline.Identify: 6, pipeline.Enrich: 5, pipeline.Count: 4, pipeline.Tick: 2, pipeline.Ingest: 1,
 }
 
 // Pollers (AWS Lambda developer guide, "Event poller scaling modes").

@@ -6,7 +6,7 @@ import (
 
 	"footfall/events"
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // usage is what a deployment uses in a second at a steady rate.
@@ -44,7 +44,7 @@ func (p polled) invocations() float64 {
 // poll says how a mapping gets so many records a second. A poller waits for the
 // window or a full batch, whichever is first, and has its share of the
 // partitions. Provisioned pollers are as many as the bytes need.
-func poll(m stage.Mapping, size settings.Size, records float64) polled {
+func poll(m pipeline.Mapping, size settings.Size, records float64) polled {
 	parts := partitionsOf(m.Topic, size)
 	least, most := 1.0, parts // on demand Lambda begins with one
 	if size.Pollers.Max > 0 {
@@ -78,12 +78,12 @@ func itemUnits(sightings float64) float64 {
 }
 
 // duration is how long a stage takes for one invocation.
-func duration(s stage.Spec, records float64) time.Duration {
+func duration(s pipeline.Stage, records float64) time.Duration {
 	rounds := roundTrips[s.Name]
 	switch s.Name {
-	case stage.Identify:
+	case pipeline.Identify:
 		rounds *= max(records, 1)
-	case stage.Enrich, stage.Count:
+	case pipeline.Enrich, pipeline.Count:
 		rounds *= max(math.Ceil(records/parallelWrites), 1)
 	}
 	perRecord := recordCPU
@@ -103,7 +103,7 @@ func usageAt(size settings.Size, sightings float64) usage {
 		u.KafkaIn += in
 		u.Kept += in * t.Retention.Hours()
 	}
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		if s.Schedule > 0 {
 			u.invoke(s, 1/s.Schedule.Seconds(), 0, runnerLog)
 		}
@@ -126,18 +126,18 @@ func usageAt(size settings.Size, sightings float64) usage {
 
 // read adds what the invocations of a mapping use. Ticks come with the sightings;
 // where there are none, one tick a minute of each partition is all there is.
-func (u *usage) read(s stage.Spec, m stage.Mapping, p polled) {
+func (u *usage) read(s pipeline.Stage, m pipeline.Mapping, p polled) {
 	if m.Topic == events.Sightings && p.Records == 0 {
 		p.PerInvocation = p.Partitions / p.Pollers
 		p.Records, p.PartsPerInvocation = p.Partitions/60, p.PerInvocation
 		u.LogWrites += p.Records
 		u.LogTable += p.Records * itemHead
-	} else if s.Name == stage.Detect {
+	} else if s.Name == pipeline.Detect {
 		items := p.invocations() * p.PartsPerInvocation
 		u.LogWrites += items * itemUnits(p.Records/items)
 		u.LogTable += items*itemHead + p.Records*itemPerSighting
 	}
-	if s.Name == stage.Detect {
+	if s.Name == pipeline.Detect {
 		u.look(p.invocations(), p.Partitions)
 	}
 	u.invoke(s, p.invocations(), p.PerInvocation, runnerLog+perPartLog*p.PartsPerInvocation)
@@ -153,7 +153,7 @@ func (u *usage) look(invocations, atOnce float64) {
 // invoke adds so many invocations a second, each of so many records and bytes of
 // log beside Lambda's own. Those of posts leave neither traces nor lines of
 // Lambda's behind.
-func (u *usage) invoke(s stage.Spec, invocations, records, log float64) {
+func (u *usage) invoke(s pipeline.Stage, invocations, records, log float64) {
 	u.Invocations += invocations
 	u.GBSeconds += invocations * duration(s, records).Seconds() * float64(s.MemoryMB) / 1024
 	u.Logs += invocations * log

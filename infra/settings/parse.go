@@ -12,7 +12,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // Formats of what AWS gives out, and of the names that its services accept.
@@ -171,7 +171,7 @@ func (s *Settings) checkPosts(c *checks) {
 func (s *Settings) checkAtOnce(c *checks) {
 	for i := range s.AtOnce {
 		s.AtOnce[i] = strings.TrimSpace(s.AtOnce[i])
-		if _, ok := stage.Pipeline().Stage(s.AtOnce[i]); !ok {
+		if _, ok := pipeline.Default().Stage(s.AtOnce[i]); !ok {
 			c.bad("atOnce: there is no stage %q", s.AtOnce[i])
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"footfall/infra/watch/watchtest"
 	"footfall/shared/lambdarun"
 	"footfall/shared/memory"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -28,9 +29,9 @@ func logged(t *testing.T, produce error) [][]byte {
 	t.Helper()
 	var log bytes.Buffer
 	logger := lambdarun.NewLogger(&log, slog.LevelInfo)
-	out := lambdarun.LogDeadLetters(outbox{produce}, stage.Count, logger)
+	out := lambdarun.LogDeadLetters(outbox{produce}, pipeline.Count, logger)
 	h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: out})
-	if _, err := lambdarun.New(stage.Count, h, logger).Invoke(t.Context(), []byte(twoRecords)); err != nil {
+	if _, err := lambdarun.New(pipeline.Count, h, logger).Invoke(t.Context(), []byte(twoRecords)); err != nil {
 		t.Fatal(err)
 	}
 	return bytes.Split(bytes.TrimSpace(log.Bytes()), []byte("\n"))
@@ -62,15 +63,15 @@ func TestFiltersCountWhatIsLogged(t *testing.T) {
 		{"FailedEvents", 0, 1, "one event had a partition that failed, and the other none"},
 		{"DeadLetters", 2, 0, "what was not written is no dead letter; it comes again"},
 	} {
-		if got := published(t, c.metric, stage.Count, well); got != c.well {
+		if got := published(t, c.metric, pipeline.Count, well); got != c.well {
 			t.Errorf("%s of the event that went well: %v, want %v: %s", c.metric, got, c.well, c.why)
 		}
-		if got := published(t, c.metric, stage.Count, failed); got != c.failed {
+		if got := published(t, c.metric, pipeline.Count, failed); got != c.failed {
 			t.Errorf("%s of the event that failed: %v, want %v: %s", c.metric, got, c.failed, c.why)
 		}
 	}
 	// 2026-11-02 lies behind us by however much; ahead of us it would be 0.
-	if got := published(t, "OldestRecordMs", stage.Count, well); got <= 0 {
+	if got := published(t, "OldestRecordMs", pipeline.Count, well); got <= 0 {
 		t.Errorf("age of the oldest record: %v ms, want more than 0", got)
 	}
 }

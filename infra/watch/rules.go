@@ -5,7 +5,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // rule is one kind of alarm. Its name is part of the name of its alarms, and
@@ -250,7 +250,7 @@ func pace(topic string) float64 {
 // fewRecords is no long queue at any size.
 const fewRecords = 1000
 
-func allowed(m stage.Mapping) time.Duration {
+func allowed(m pipeline.Mapping) time.Duration {
 	if m.Topic == backfillTopic {
 		return allowedBackfill
 	}

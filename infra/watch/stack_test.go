@@ -16,7 +16,7 @@ import (
 	"footfall/infra/settings"
 	"footfall/infra/watch"
 	"footfall/infra/watch/watchtest"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // prefix is the name of the stack that every deployment here has.
@@ -58,11 +58,11 @@ func synth(set settings.Settings, size settings.Size) []byte {
 		Settings: set, Size: size, Tables: map[string]*string{},
 		Cluster: watch.Cluster{Kind: size.Cluster, Name: jsii.String("shop"), Brokers: size.Brokers},
 	}
-	for _, t := range stage.Pipeline().Tables {
+	for _, t := range pipeline.Default().Tables {
 		d.Tables[t.Name] = jsii.String("shop-" + t.Name)
 	}
 	topic := watch.NewTopic(stack, d, awskms.NewKey(stack, jsii.String("Key"), nil))
-	for _, spec := range stage.Pipeline().Stages {
+	for _, spec := range pipeline.Default().Stages {
 		s := newStage(stack, spec)
 		watch.ReleaseAlarms(stack, s, topic)
 		for _, m := range spec.Reads {
@@ -79,7 +79,7 @@ func synth(set settings.Settings, size settings.Size) []byte {
 	return text
 }
 
-func newStage(stack awscdk.Stack, spec stage.Spec) watch.Stage {
+func newStage(stack awscdk.Stack, spec pipeline.Stage) watch.Stage {
 	logs := awslogs.NewLogGroup(stack, jsii.String(spec.Name+"-logs"), nil)
 	fn := awslambda.NewFunction(stack, jsii.String(spec.Name), &awslambda.FunctionProps{
 		Code: awslambda.Code_FromInline(jsii.String("exports.handler = async () => {}")), Handler: jsii.String("index.handler"),

@@ -5,7 +5,7 @@ import (
 
 	"footfall/events"
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // Topics whose lag counts in its own way.
@@ -57,7 +57,7 @@ func targets(d *Deployment) (stages, mappings, tables, accesses, cluster []targe
 			mappings = append(mappings, target{d: d, stage: s, mapping: &s.Mappings[j]})
 		}
 	}
-	for _, t := range stage.Pipeline().Tables {
+	for _, t := range pipeline.Default().Tables {
 		if d.Tables[t.Name] == nil {
 			continue
 		}
@@ -80,9 +80,9 @@ func alwaysFed(t target) bool {
 	if t.stage.Spec.Schedule > 0 {
 		return true
 	}
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		for _, topic := range s.Writes {
-			reads := func(m stage.Mapping) bool { return m.Topic == topic }
+			reads := func(m pipeline.Mapping) bool { return m.Topic == topic }
 			if s.Schedule > 0 && slices.ContainsFunc(t.stage.Spec.Reads, reads) {
 				return true
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // Deployment is what there is to watch.
@@ -21,7 +21,7 @@ type Deployment struct {
 
 // Stage is a stage as it stands.
 type Stage struct {
-	Spec     stage.Spec
+	Spec     pipeline.Stage
 	Function awslambda.IFunction
 	Alias    awslambda.IAlias // what event source mappings and schedules call
 	Logs     awslogs.ILogGroup
@@ -37,7 +37,7 @@ type API struct {
 
 // Mapping is an event source mapping as it stands.
 type Mapping struct {
-	Of    stage.Mapping
+	Of    pipeline.Mapping
 	Group string  // its consumer group
 	ID    *string // dimension EventSourceMappingUUID of its metrics
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"footfall/infra/watch/watchtest"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 func TestEveryDeploymentIsWatched(t *testing.T) {
@@ -20,10 +20,10 @@ func TestEveryDeploymentIsWatched(t *testing.T) {
 			template := d.parsed(t)
 			for what, err := range map[string]error{
 				"alarms":    watchtest.CheckAlarms(template, runbook(t)),
-				"complete":  watchtest.CheckComplete(template, prefix, stage.Pipeline(), d.settings, d.size),
+				"complete":  watchtest.CheckComplete(template, prefix, pipeline.Default(), d.settings, d.size),
 				"topic":     watchtest.CheckTopic(template),
 				"filters":   watchtest.CheckFilters(template, logLines(t)),
-				"dashboard": watchtest.CheckDashboard(template, stage.Pipeline()),
+				"dashboard": watchtest.CheckDashboard(template, pipeline.Default()),
 			} {
 				if err != nil {
 					t.Errorf("%s: %v", what, err)
@@ -78,11 +78,11 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	small := deployments()[1]
 	alarms := func(template watchtest.Template) error { return watchtest.CheckAlarms(template, runbook(t)) }
 	complete := func(template watchtest.Template) error {
-		return watchtest.CheckComplete(template, prefix, stage.Pipeline(), small.settings, small.size)
+		return watchtest.CheckComplete(template, prefix, pipeline.Default(), small.settings, small.size)
 	}
 	filters := func(template watchtest.Template) error { return watchtest.CheckFilters(template, logLines(t)) }
 	board := func(template watchtest.Template) error {
-		return watchtest.CheckDashboard(template, stage.Pipeline())
+		return watchtest.CheckDashboard(template, pipeline.Default())
 	}
 	const victim = prefix + "-no-progress-detect-sightings"
 	set := func(key string, value any) func(watchtest.Template) {

@@ -38,7 +38,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // Options of a poller. Brokers, Stage, Mapping and Invoke are needed, and
@@ -49,7 +49,7 @@ type Options struct {
 	Client []kgo.Opt
 	// Stage names the function in dead letters and logs.
 	Stage   string
-	Mapping stage.Mapping
+	Mapping pipeline.Mapping
 	// Group is the consumer group; "" means "footfall-<stage>-<topic>".
 	Group string
 	// DeadLetters is the topic for records whose retries are used up. With one,
@@ -74,9 +74,6 @@ type Options struct {
 	Log                    *slog.Logger // nil drops everything
 }
 
-// Group is the consumer group of a stage's mapping on a topic.
-func Group(stageName, topic string) string { return "footfall-" + stageName + "-" + topic }
-
 // retriesWithDestination is what endless retries become where there is a failure
 // destination (AWS Lambda developer guide, "Capturing discarded batches for
 // Kafka event sources").
@@ -97,7 +94,7 @@ func (o *Options) check() error {
 	need(o.Invoke != nil, "nothing to invoke")
 	need(o.DeadLetters != "" || o.Mapping.Retries < 0, "retries end, but there is no topic for dead letters")
 	if o.Group == "" {
-		o.Group = Group(o.Stage, o.Mapping.Topic)
+		o.Group = pipeline.Group(pipeline.LocalDeployment, o.Stage, o.Mapping.Topic)
 	}
 	if o.Mapping.Retries < 0 && o.DeadLetters != "" {
 		o.Mapping.Retries = retriesWithDestination

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 func concurrency(n int) func(*Options) { return func(o *Options) { o.Concurrency = n } }
@@ -14,7 +14,7 @@ func concurrency(n int) func(*Options) { return func(o *Options) { o.Concurrency
 func oneBatchOfAPartitionInFlightInOrder(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 10)
-		f := h.start(stage.Mapping{BatchSize: 4}, concurrency(3))
+		f := h.start(pipeline.Mapping{BatchSize: 4}, concurrency(3))
 		c := f.expect("0:[0-3]")
 		f.nothing()
 		c.ok()
@@ -33,7 +33,7 @@ func severalPartitionsUpToTheBatchSize(t *testing.T) {
 		h.produce(0, 3)
 		h.produce(1, 3)
 		h.produce(2, 3)
-		f := h.start(stage.Mapping{BatchSize: 7, Window: time.Second})
+		f := h.start(pipeline.Mapping{BatchSize: 7, Window: time.Second})
 		c := f.expect("0:[0-2] 1:[0-2] 2:[0-0]")
 		if got := c.event.EventSource; got != "aws:kafka" {
 			h.Errorf("event source is %q", got)
@@ -55,7 +55,7 @@ func parallelOnDisjointPartitions(t *testing.T) {
 		for p := range int32(3) {
 			h.produce(p, 4)
 		}
-		f := h.start(stage.Mapping{BatchSize: 2, Window: time.Second}, concurrency(2))
+		f := h.start(pipeline.Mapping{BatchSize: 2, Window: time.Second}, concurrency(2))
 		first, second := f.next(), f.next()
 		f.nothing() // two are enough
 		if first.holds() == second.holds() {
@@ -73,7 +73,7 @@ func parallelOnDisjointPartitions(t *testing.T) {
 
 func windowUnlessFull(t *testing.T) {
 	bubble(t, func(h *harness) {
-		f := h.start(stage.Mapping{BatchSize: 5, Window: 20 * time.Second})
+		f := h.start(pipeline.Mapping{BatchSize: 5, Window: 20 * time.Second})
 		h.produce(0, 5)
 		f.expect("0:[0-4]").ok()
 
@@ -93,7 +93,7 @@ func windowUnlessFull(t *testing.T) {
 
 func noWindow(t *testing.T) {
 	bubble(t, func(h *harness) {
-		f := h.start(stage.Mapping{BatchSize: 500})
+		f := h.start(pipeline.Mapping{BatchSize: 500})
 		time.Sleep(time.Minute)
 		h.produce(3, 1)
 		came := time.Now()
@@ -110,7 +110,7 @@ func successfulAnswers(t *testing.T) {
 		t.Run(body, func(t *testing.T) {
 			bubble(t, func(h *harness) {
 				h.produce(0, 2)
-				f := h.start(stage.Mapping{})
+				f := h.start(pipeline.Mapping{})
 				f.expect("0:[0-1]").answer(body)
 				h.wantCommitted(0, 2)
 				f.nothing()
@@ -124,7 +124,7 @@ func successfulAnswers(t *testing.T) {
 
 func TestIdleTellsThatNothingIsHeld(t *testing.T) {
 	bubble(t, func(h *harness) {
-		f := h.start(stage.Mapping{Retries: 1})
+		f := h.start(pipeline.Mapping{Retries: 1})
 		<-f.Idle()
 		h.produce(0, 1)
 		c := f.next()
@@ -149,11 +149,11 @@ func TestIdleTellsThatNothingIsHeld(t *testing.T) {
 func TestAtTheEndWhatIsInFlightIsGivenUp(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 2)
-		f := h.start(stage.Mapping{})
+		f := h.start(pipeline.Mapping{})
 		f.expect("0:[0-1]") // never answered
 		f.stop()
 		h.wantCommitted(0, -1)
-		h.start(stage.Mapping{}).expect("0:[0-1]").ok()
+		h.start(pipeline.Mapping{}).expect("0:[0-1]").ok()
 		h.wantCommitted(0, 2)
 	})
 }
@@ -166,7 +166,7 @@ func TestOptionsAreCheckedAllAtOnce(t *testing.T) {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 	_, err = New(Options{
-		Brokers: []string{"b"}, Stage: "s", Mapping: stage.Mapping{Topic: "t", BatchSize: 1, Retries: -1},
+		Brokers: []string{"b"}, Stage: "s", Mapping: pipeline.Mapping{Topic: "t", BatchSize: 1, Retries: -1},
 		Invoke: func(context.Context, []byte) ([]byte, error) { return nil, nil },
 	})
 	if err != nil {

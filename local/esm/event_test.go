@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/shared/lambdarun"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -121,7 +122,7 @@ func sixMegabytesOfJSON(t *testing.T) {
 			h.must(h.client.ProduceSync(h.Context(), &kgo.Record{Topic: topic, Partition: 0, Value: make([]byte, 999_000)}).FirstErr())
 		}
 		h.produce(1, 1)
-		f := h.start(stage.Mapping{Window: time.Second, BatchSize: 10_000})
+		f := h.start(pipeline.Mapping{Window: time.Second, BatchSize: 10_000})
 		c := f.expect("0:[0-3]")
 		if len(c.payload) > maxEvent {
 			h.Errorf("event has %d bytes", len(c.payload))

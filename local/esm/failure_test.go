@@ -10,14 +10,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 func partialAnswer(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 5)
 		h.produce(1, 3)
-		f := h.start(stage.Mapping{Retries: -1, Window: time.Second})
+		f := h.start(pipeline.Mapping{Retries: -1, Window: time.Second})
 		f.expect("0:[0-4] 1:[0-2]").partial(0, 3, 0, 2, 0, 4) // the lowest counts
 		c := f.expect("0:[2-4]")
 		h.wantCommitted(0, 2)
@@ -35,7 +35,7 @@ func partialAnswer(t *testing.T) {
 func unreportedHeldBack(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 3)
-		f := h.start(stage.Mapping{Retries: -1})
+		f := h.start(pipeline.Mapping{Retries: -1})
 		f.expect("0:[0-2]").partial(0, 1)
 		f.expect("0:[1-2]").ok()
 	})
@@ -58,7 +58,7 @@ func answersThatFailTheWholeBatch(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(h *harness) {
 				h.produce(0, 3)
-				f := h.start(stage.Mapping{Retries: -1})
+				f := h.start(pipeline.Mapping{Retries: -1})
 				f.expect("0:[0-2]").answer(c.body)
 				again := f.expect("0:[0-2]")
 				h.wantCommitted(0, -1)
@@ -71,7 +71,7 @@ func answersThatFailTheWholeBatch(t *testing.T) {
 func TestFailedBatchComesAgainAsItWasAfterGrowingPauses(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 3)
-		f := h.start(stage.Mapping{Retries: -1}, func(o *Options) { o.MinBackoff, o.MaxBackoff = time.Second, 5*time.Second })
+		f := h.start(pipeline.Mapping{Retries: -1}, func(o *Options) { o.MinBackoff, o.MaxBackoff = time.Second, 5*time.Second })
 		c := f.expect("0:[0-2]")
 		h.produce(0, 1) // does not join the batch that fails
 		for _, pause := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 5 * time.Second, 5 * time.Second} {
@@ -93,7 +93,7 @@ func exhaustedRecordsGoToTheDeadLetters(t *testing.T) {
 			&kgo.Record{Topic: topic, Partition: 2, Key: []byte("shop/phone"), Value: []byte("v"),
 				Headers: []kgo.RecordHeader{{Key: "own", Value: []byte{0, 255}}}},
 			&kgo.Record{Topic: topic, Partition: 2}).FirstErr())
-		f := h.start(stage.Mapping{Retries: 2})
+		f := h.start(pipeline.Mapping{Retries: 2})
 		for range 3 { // once, and two retries
 			f.expect("2:[0-1]").fail()
 		}
@@ -132,7 +132,7 @@ func headers(r *kgo.Record) string {
 func TestProgressStartsTheRetriesAnew(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 4)
-		f := h.start(stage.Mapping{Retries: 1})
+		f := h.start(pipeline.Mapping{Retries: 1})
 		f.expect("0:[0-3]").fail()
 		f.expect("0:[0-3]").partial(0, 2)
 		f.expect("0:[2-3]").partial(0, 3)
@@ -145,7 +145,7 @@ func TestProgressStartsTheRetriesAnew(t *testing.T) {
 func endlessRetries(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
-		f := h.start(stage.Mapping{Retries: -1})
+		f := h.start(pipeline.Mapping{Retries: -1})
 		for range 200 {
 			f.expect("0:[0-0]").fail()
 		}
@@ -158,7 +158,7 @@ func endlessRetries(t *testing.T) {
 func bisect(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 8)
-		f := h.start(stage.Mapping{Retries: 2, Bisect: true}, concurrency(2))
+		f := h.start(pipeline.Mapping{Retries: 2, Bisect: true}, concurrency(2))
 		for _, step := range []struct {
 			holds     string
 			fails     bool
@@ -194,7 +194,7 @@ func bisect(t *testing.T) {
 func bisectPartialAnswers(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 6)
-		f := h.start(stage.Mapping{Retries: 0, Bisect: true})
+		f := h.start(pipeline.Mapping{Retries: 0, Bisect: true})
 		f.expect("0:[0-5]").partial(0, 2)
 		f.expect("0:[2-5]").partial(0, 2)
 		f.expect("0:[2-3]").partial(0, 2)
@@ -212,7 +212,7 @@ func TestPartitionsThatFailedTogetherAreTriedApart(t *testing.T) {
 			bubble(t, func(h *harness) {
 				h.produce(0, 2)
 				h.produce(1, 2)
-				f := h.start(stage.Mapping{Retries: -1, Window: time.Second, Bisect: bisect})
+				f := h.start(pipeline.Mapping{Retries: -1, Window: time.Second, Bisect: bisect})
 				f.expect("0:[0-1] 1:[0-1]").fail()
 				f.expect("0:[0-1]").ok()
 				f.expect("1:[0-1]").ok()
@@ -224,7 +224,7 @@ func TestPartitionsThatFailedTogetherAreTriedApart(t *testing.T) {
 func failingPartitionAlone(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
-		f := h.start(stage.Mapping{Retries: -1, Window: time.Minute, BatchSize: 1}, func(o *Options) { o.MaxBackoff = time.Second })
+		f := h.start(pipeline.Mapping{Retries: -1, Window: time.Minute, BatchSize: 1}, func(o *Options) { o.MaxBackoff = time.Second })
 		f.expect("0:[0-0]").fail()
 		for i := range 20 {
 			h.produce(1, 1)
@@ -248,7 +248,7 @@ func failingPartitionAlone(t *testing.T) {
 func TestDeadLettersAreTriedUntilTheyAreWritten(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
-		f := h.start(stage.Mapping{Retries: 0}, func(o *Options) { o.MinBackoff = time.Minute; o.MaxBackoff = time.Minute })
+		f := h.start(pipeline.Mapping{Retries: 0}, func(o *Options) { o.MinBackoff = time.Minute; o.MaxBackoff = time.Minute })
 		refused := 0
 		h.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			h.cluster.KeepControl()
@@ -290,7 +290,7 @@ func refuseProduce(req *kmsg.ProduceRequest) kmsg.Response {
 func TestCommitsAreTriedUntilTheyWork(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
-		f := h.start(stage.Mapping{})
+		f := h.start(pipeline.Mapping{})
 		refused := 0
 		h.cluster.ControlKey(int16(kmsg.OffsetCommit), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 			h.cluster.KeepControl()

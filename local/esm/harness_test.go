@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 const (
@@ -92,7 +92,7 @@ type reply struct {
 }
 
 // start runs a poller until the test ends or stop is called.
-func (h *harness) start(m stage.Mapping, more ...func(*Options)) *function {
+func (h *harness) start(m pipeline.Mapping, more ...func(*Options)) *function {
 	h.Helper()
 	m.Topic = cmp.Or(m.Topic, topic)
 	m.BatchSize = cmp.Or(m.BatchSize, 100)
@@ -218,7 +218,7 @@ func (h *harness) produce(partition int32, n int) {
 func (h *harness) committed(partition int32) int64 {
 	h.Helper()
 	synctest.Wait() // a commit may be on its way
-	offsets, err := h.admin.FetchOffsets(h.Context(), Group("detect", topic))
+	offsets, err := h.admin.FetchOffsets(h.Context(), pipeline.Group(pipeline.LocalDeployment, "detect", topic))
 	h.must(err)
 	o, ok := offsets.Lookup(topic, partition)
 	if !ok {

@@ -15,6 +15,7 @@ import (
 	"footfall/events"
 	"footfall/shared/lambdarun"
 	"footfall/shared/memory"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
@@ -42,11 +43,11 @@ func TestBothReadings(t *testing.T) {
 				h.login(logins)
 				store := &flaky{Identities: memory.NewIdentities()}
 				told := &toldOwners{}
-				runner := lambdarun.New(stage.Identify, stage.NewIdentify(stage.IdentifyDeps{
+				runner := lambdarun.New(pipeline.Identify, stage.NewIdentify(stage.IdentifyDeps{
 					Identities: store, Pending: memory.NewPending(), Out: told,
 				}), slog.New(slog.DiscardHandler))
-				f := h.start(stage.Mapping{Topic: events.CRMEvents, BatchSize: 7, Retries: -1}, func(o *Options) {
-					o.Stage, o.PassUnreported = stage.Identify, c.pass
+				f := h.start(pipeline.Mapping{Topic: events.CRMEvents, BatchSize: 7, Retries: -1}, func(o *Options) {
+					o.Stage, o.PassUnreported = pipeline.Identify, c.pass
 					o.Invoke = func(ctx context.Context, payload []byte) ([]byte, error) {
 						answer, err := runner.Invoke(ctx, payload)
 						if c.short {

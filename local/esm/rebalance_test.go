@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // secondPoller: the first poller's answers come after half of its partitions
@@ -24,13 +24,13 @@ func secondPoller(t *testing.T) {
 		for p := range int32(4) {
 			h.produce(p, 1)
 		}
-		first := h.start(stage.Mapping{BatchSize: 1}, concurrency(4))
+		first := h.start(pipeline.Mapping{BatchSize: 1}, concurrency(4))
 		held := map[int]*call{}
 		for range 4 {
 			c := first.next()
 			held[c.partition()] = c
 		}
-		second := h.start(stage.Mapping{BatchSize: 1}, concurrency(4))
+		second := h.start(pipeline.Mapping{BatchSize: 1}, concurrency(4))
 		a, b := second.next(), second.next()
 		second.nothing()
 		for p, c := range held {
@@ -66,13 +66,13 @@ func TestALateCommitDoesNotRewindTheNextOwner(t *testing.T) {
 		for p := range int32(4) {
 			h.produce(p, 2)
 		}
-		first := h.start(stage.Mapping{BatchSize: 1}, concurrency(4))
+		first := h.start(pipeline.Mapping{BatchSize: 1}, concurrency(4))
 		held := map[int]*call{}
 		for range 4 {
 			c := first.next()
 			held[c.partition()] = c
 		}
-		second := h.start(stage.Mapping{BatchSize: 1}, concurrency(4))
+		second := h.start(pipeline.Mapping{BatchSize: 1}, concurrency(4))
 		moved := map[int]bool{}
 		for range 4 { // two records of two partitions
 			c := second.next()
@@ -115,7 +115,7 @@ func TestNothingIsLostWhilePollersComeAndGo(t *testing.T) {
 			}
 		}
 		start := func() *function {
-			f := h.start(stage.Mapping{BatchSize: 10}, concurrency(2))
+			f := h.start(pipeline.Mapping{BatchSize: 10}, concurrency(2))
 			var workers sync.WaitGroup
 			for range 2 {
 				workers.Go(func() { work(f) })
@@ -156,7 +156,7 @@ func TestMemoryIsBoundedUnderLag(t *testing.T) {
 				h.must(h.client.ProduceSync(h.Context(), rs...).FirstErr())
 			}
 		}
-		f := h.start(stage.Mapping{BatchSize: 10, Retries: -1}, concurrency(4), func(o *Options) {
+		f := h.start(pipeline.Mapping{BatchSize: 10, Retries: -1}, concurrency(4), func(o *Options) {
 			o.MinBackoff, o.MaxBackoff = time.Hour, time.Hour
 		})
 		held := map[int]*call{}
@@ -218,7 +218,7 @@ func (f *function) wantHeld(limit int) {
 func TestATopicCreatedAnewStartsFromItsStart(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 5)
-		f := h.start(stage.Mapping{Retries: -1})
+		f := h.start(pipeline.Mapping{Retries: -1})
 		f.expect("0:[0-4]").ok()
 		h.wantCommitted(0, 5)
 		h.must(h.cluster.DeleteTopic(topic))
@@ -236,7 +236,7 @@ func TestATopicCreatedAnewStartsFromItsStart(t *testing.T) {
 func TestALogThatGotShorterIsReadFromItsNewEnd(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 6)
-		f := h.start(stage.Mapping{BatchSize: 4, Retries: -1, Window: time.Minute})
+		f := h.start(pipeline.Mapping{BatchSize: 4, Retries: -1, Window: time.Minute})
 		f.expect("0:[0-3]") // in flight; 4 and 5 are held
 		h.cluster.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 			h.cluster.KeepControl()
@@ -262,7 +262,7 @@ func TestAPartitionWhoseOffsetIsRefusedOnceComes(t *testing.T) {
 		refused := h.cluster.Fault(kfake.Fault{
 			Keys: []kmsg.Key{kmsg.OffsetFetch}, Topic: topic, Partitions: []int32{0}, Err: kerr.TopicAuthorizationFailed,
 		})
-		h.start(stage.Mapping{Retries: -1}).expect("0:[0-0]").ok()
+		h.start(pipeline.Mapping{Retries: -1}).expect("0:[0-0]").ok()
 		h.wantCommitted(0, 1)
 		if refused.Hits() != 1 {
 			h.Errorf("%d offsets were refused, want 1", refused.Hits())

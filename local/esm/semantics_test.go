@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/local/runtime"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -69,7 +70,7 @@ func newGroupAtTheStart(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 3)
 		h.must(h.cluster.DeleteRecords(topic, 0, 1)) // the oldest is not always the first
-		h.start(stage.Mapping{}).expect("0:[1-2]").ok()
+		h.start(pipeline.Mapping{}).expect("0:[1-2]").ok()
 		h.wantCommitted(0, 3)
 	})
 }
@@ -77,11 +78,11 @@ func newGroupAtTheStart(t *testing.T) {
 func groupWithOffsets(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 3)
-		f := h.start(stage.Mapping{BatchSize: 2})
+		f := h.start(pipeline.Mapping{BatchSize: 2})
 		f.expect("0:[0-1]").ok()
 		h.wantCommitted(0, 2)
 		f.stop()
-		f = h.start(stage.Mapping{})
+		f = h.start(pipeline.Mapping{})
 		f.expect("0:[2-2]").ok()
 		f.nothing()
 	})
@@ -92,7 +93,7 @@ func moreConcurrencyThanPartitions(t *testing.T) {
 		for p := range int32(4) {
 			h.produce(p, 3)
 		}
-		f := h.start(stage.Mapping{BatchSize: 1}, concurrency(20))
+		f := h.start(pipeline.Mapping{BatchSize: 1}, concurrency(20))
 		var held []*call
 		for range 4 {
 			held = append(held, f.next())
@@ -108,7 +109,7 @@ func moreConcurrencyThanPartitions(t *testing.T) {
 // record to the last, whatever the load and however long the function takes.
 func fixedPollers(t *testing.T) {
 	bubble(t, func(h *harness) {
-		f := h.start(stage.Mapping{BatchSize: 10, Window: time.Second}, concurrency(3))
+		f := h.start(pipeline.Mapping{BatchSize: 10, Window: time.Second}, concurrency(3))
 		h.produce(0, 1)
 		f.next().ok()
 		h.wantCommitted(0, 1)
@@ -135,7 +136,7 @@ func passUnreported(o *Options) { o.PassUnreported = true }
 func unreportedPassed(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 7)
-		f := h.start(stage.Mapping{Retries: -1, BatchSize: 6}, passUnreported)
+		f := h.start(pipeline.Mapping{Retries: -1, BatchSize: 6}, passUnreported)
 		f.expect("0:[0-5]").partial(0, 2, 0, 4)
 		c := f.expect("0:[2-2]")
 		h.wantCommitted(0, 2)
@@ -158,7 +159,7 @@ func unreportedPassedAndExhausted(t *testing.T) {
 		t.Run(fmt.Sprint("bisect ", bisect), func(t *testing.T) {
 			bubble(t, func(h *harness) {
 				h.produce(0, 6)
-				f := h.start(stage.Mapping{Retries: 1, Bisect: bisect}, passUnreported)
+				f := h.start(pipeline.Mapping{Retries: 1, Bisect: bisect}, passUnreported)
 				f.expect("0:[0-5]").partial(0, 0, 0, 4)
 				for range 2 - h.first(bisect) {
 					f.expect("0:[0-0]").partial(0, 0)
@@ -193,7 +194,7 @@ func headerOf(r *kgo.Record, name string) string {
 func noRetries(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 2)
-		f := h.start(stage.Mapping{Retries: 0})
+		f := h.start(pipeline.Mapping{Retries: 0})
 		f.expect("0:[0-1]").fail()
 		time.Sleep(time.Minute) // the bubble's clock
 		f.nothing()
@@ -205,7 +206,7 @@ func noRetries(t *testing.T) {
 func endlessRetriesWithADestination(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
-		f := h.start(stage.Mapping{Retries: -1}, func(o *Options) { o.DeadLetters = letters })
+		f := h.start(pipeline.Mapping{Retries: -1}, func(o *Options) { o.DeadLetters = letters })
 		for range 1 + 10 {
 			f.expect("0:[0-0]").fail()
 		}
@@ -221,7 +222,7 @@ func oldRecords(t *testing.T) {
 		h.must(h.client.ProduceSync(h.Context(), &kgo.Record{
 			Topic: topic, Partition: 0, Timestamp: time.Now().Add(-90 * 24 * time.Hour),
 		}).FirstErr())
-		f := h.start(stage.Mapping{Retries: 5})
+		f := h.start(pipeline.Mapping{Retries: 5})
 		for range 5 {
 			f.expect("0:[0-0]").fail()
 		}
@@ -310,7 +311,7 @@ func runToIdle(t *testing.T, n int, invoke func(context.Context, []byte) ([]byte
 	begin := sync.OnceFunc(func() { close(begun) })
 	p, err := New(Options{
 		Brokers: cluster.ListenAddrs(), Stage: "detect", MinBackoff: time.Millisecond,
-		Mapping: stage.Mapping{Topic: topic, BatchSize: n, Retries: -1, Window: time.Minute},
+		Mapping: pipeline.Mapping{Topic: topic, BatchSize: n, Retries: -1, Window: time.Minute},
 		Invoke: func(ctx context.Context, payload []byte) ([]byte, error) {
 			begin()
 			return invoke(ctx, payload)

@@ -15,7 +15,7 @@ import (
 
 	"footfall/local/broker"
 	"footfall/local/runtime"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // BenchmarkThroughput moves records of 200 bytes from a broker on disk through
@@ -41,7 +41,7 @@ func BenchmarkThroughput(b *testing.B) {
 		run++
 		p, err := New(Options{
 			Brokers: bk.Addrs(), Stage: "echo", Group: fmt.Sprint("run-", run), DeadLetters: letters, Concurrency: 2,
-			Mapping: stage.Mapping{Topic: topic, BatchSize: batch, Window: 100 * time.Millisecond},
+			Mapping: pipeline.Mapping{Topic: topic, BatchSize: batch, Window: 100 * time.Millisecond},
 			Invoke:  func(ctx context.Context, payload []byte) ([]byte, error) { return r.Invoke(ctx, "echo", payload) },
 		})
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"footfall/local/broker/brokertest"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // onDisk is bubble with a broker that keeps its data in a directory.
@@ -42,7 +42,7 @@ func TestADamagedBatchStopsItsPartitionOnly(t *testing.T) {
 		h.produce(1, 1)
 		h.must(brokertest.Damage(dir, topic, 0, 4))
 		var log bytes.Buffer
-		f := h.start(stage.Mapping{Retries: -1, Window: time.Second}, func(o *Options) {
+		f := h.start(pipeline.Mapping{Retries: -1, Window: time.Second}, func(o *Options) {
 			o.Log = slog.New(slog.NewTextHandler(&log, nil))
 			o.MaxBackoff = 5 * time.Second
 		})
@@ -64,7 +64,7 @@ func TestADamagedBatchStopsItsPartitionOnly(t *testing.T) {
 			h.Errorf("the other partition is named:\n%s", log.String())
 		}
 		h.commit(0, 7)
-		f = h.start(stage.Mapping{Retries: -1})
+		f = h.start(pipeline.Mapping{Retries: -1})
 		f.expect("0:[7-8]").ok()
 		h.wantCommitted(0, 9)
 	})
@@ -91,7 +91,7 @@ func TestADamagedBatchAtTheBeginning(t *testing.T) {
 					h.commit(0, c.committed)
 				}
 				var log bytes.Buffer
-				f := h.start(stage.Mapping{Retries: -1}, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+				f := h.start(pipeline.Mapping{Retries: -1}, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 				time.Sleep(time.Minute)
 				f.nothing()
 				f.stop()
@@ -107,5 +107,5 @@ func (h *harness) commit(partition int32, offset int64) {
 	h.Helper()
 	var offsets kadm.Offsets
 	offsets.AddOffset(topic, partition, offset, -1)
-	h.must(h.admin.CommitAllOffsets(h.Context(), Group("detect", topic), offsets))
+	h.must(h.admin.CommitAllOffsets(h.Context(), pipeline.Group(pipeline.LocalDeployment, "detect", topic), offsets))
 }

@@ -19,6 +19,7 @@ import (
 	"footfall/local/esm"
 	"footfall/shared/kafka"
 	"footfall/shared/lambdarun"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -180,8 +181,8 @@ func (b *brokers) pollers(ctx context.Context, t *testing.T, f *function) {
 func (b *brokers) poll(ctx context.Context, t *testing.T, f *function) {
 	dice := b.dice("mapping")
 	p, err := esm.New(esm.Options{
-		Brokers: []string{"localhost:9092"}, Client: []kgo.Opt{kgo.Dialer(b.dial)}, Stage: stage.Enrich,
-		Mapping: stage.Mapping{
+		Brokers: []string{"localhost:9092"}, Client: []kgo.Opt{kgo.Dialer(b.dial)}, Stage: pipeline.Enrich,
+		Mapping: pipeline.Mapping{
 			Topic: topic, BatchSize: 1 + dice.IntN(30), Window: time.Duration(dice.IntN(2)) * time.Second,
 			Retries: -1, Bisect: dice.IntN(2) == 0,
 		},
@@ -201,7 +202,7 @@ func (b *brokers) poll(ctx context.Context, t *testing.T, f *function) {
 func (b *brokers) awaitCommits(t *testing.T) bool {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(time.Second) {
-		group := b.cluster.GroupInfo(esm.Group(stage.Enrich, topic))
+		group := b.cluster.GroupInfo(pipeline.Group(pipeline.LocalDeployment, pipeline.Enrich, topic))
 		var open []string
 		for _, p := range b.cluster.PartitionInfos(topic) {
 			if p.HighWatermark > 0 && (group == nil || group.Commits[topic][p.Partition].Offset < p.HighWatermark) {

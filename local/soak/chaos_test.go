@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // fault is one thing to do to the rig.
@@ -21,7 +21,7 @@ type fault struct {
 }
 
 // victims are the functions that work on records, in the order of being killed.
-var victims = []string{stage.Detect, stage.Count, stage.Identify, stage.Enrich}
+var victims = []string{pipeline.Detect, pipeline.Count, pipeline.Identify, pipeline.Enrich}
 
 // plan gives the faults of a run: of five kills two hit functions, each
 // function in turn, and one each the broker, the poller and the table server.

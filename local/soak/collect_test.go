@@ -15,8 +15,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/events"
+	"footfall/shared/detect"
 	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 	"footfall/shared/presence/oracle"
 	"footfall/shared/stage"
@@ -320,7 +322,7 @@ func text(v types.AttributeValue) string {
 
 // pendingTable reads pk "business/device", sk "start#id" and c, the contact.
 func (c *collector) pendingTable() error {
-	return c.scan(stage.PendingTable, func(item map[string]types.AttributeValue) error {
+	return c.scan(pipeline.PendingTable, func(item map[string]types.AttributeValue) error {
 		business, _, _ := strings.Cut(text(item["pk"]), "/")
 		_, id, ok := strings.Cut(text(item["sk"]), "#")
 		if !ok {
@@ -367,7 +369,7 @@ func (c *collector) visitLog() error {
 	if err != nil {
 		return err
 	}
-	t, err := stage.SumTallies(c.ctx, dynamo.NewVisitLog(c.r.tableClient(), ""), info)
+	t, err := detect.SumTallies(c.ctx, dynamo.NewVisitLog(c.r.tableClient(), ""), info)
 	c.tally = tally{t.Sightings, t.Late, t.WalkIns, t.Dead, t.Residents, t.Excluded}
 	return err
 }

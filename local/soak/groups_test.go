@@ -12,8 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"footfall/events"
-	"footfall/local/esm"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // mapping is what one consumer group reads.
@@ -21,9 +20,9 @@ type mapping struct{ stage, topic, group string }
 
 func mappings() []mapping {
 	var all []mapping
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		for _, m := range s.Reads {
-			all = append(all, mapping{s.Name, m.Topic, esm.Group(s.Name, m.Topic)})
+			all = append(all, mapping{s.Name, m.Topic, pipeline.Group(pipeline.LocalDeployment, s.Name, m.Topic)})
 		}
 	}
 	return all

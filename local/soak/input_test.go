@@ -13,8 +13,9 @@ import (
 	"time"
 
 	"footfall/events"
-	"footfall/local/recording"
-	"footfall/local/town"
+	"footfall/lab/recording"
+	"footfall/lab/town"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -176,31 +177,31 @@ func poisons(at time.Time) []poison {
 		return poison{topic, by, events.Undecodable, func(n int) stage.Record { return stage.Record{Partition: free, Key: key(n), Value: text(n)} }}
 	}
 	return []poison{
-		nonsense(events.Sightings, stage.Detect),
-		nonsense(events.CRMEvents, stage.Identify),
-		nonsense(events.CRMEventsBackfill, stage.Identify),
-		nonsense(events.WalkIns, stage.Enrich),
-		nonsense(events.EnrichedWalkIns, stage.Count),
-		{events.Sightings, stage.Detect, events.NullValue, func(n int) stage.Record {
+		nonsense(events.Sightings, pipeline.Detect),
+		nonsense(events.CRMEvents, pipeline.Identify),
+		nonsense(events.CRMEventsBackfill, pipeline.Identify),
+		nonsense(events.WalkIns, pipeline.Enrich),
+		nonsense(events.EnrichedWalkIns, pipeline.Count),
+		{events.Sightings, pipeline.Detect, events.NullValue, func(n int) stage.Record {
 			return stage.Record{Partition: free, Key: key(n)}
 		}},
-		{events.Sightings, stage.Detect, events.InvalidField, func(n int) stage.Record {
+		{events.Sightings, pipeline.Detect, events.InvalidField, func(n int) stage.Record {
 			return stage.Record{Partition: free, Key: key(n), Value: sighting(n, at, 1)}
 		}},
-		{events.Sightings, stage.Detect, events.KeyMismatch, func(n int) stage.Record {
+		{events.Sightings, pipeline.Detect, events.KeyMismatch, func(n int) stage.Record {
 			return stage.Record{Partition: free, Key: key(n + 1), Value: sighting(n, at, -50)}
 		}},
-		{events.Sightings, stage.Detect, events.WrongPartition, func(n int) stage.Record {
+		{events.Sightings, pipeline.Detect, events.WrongPartition, func(n int) stage.Record {
 			wrong := (events.Partition(key(n), partitions) + 1) % partitions
 			return stage.Record{Partition: wrong, Key: key(n), Value: sighting(n, at, -50)}
 		}},
-		{events.Sightings, stage.Detect, events.AheadOfClock, func(n int) stage.Record {
+		{events.Sightings, pipeline.Detect, events.AheadOfClock, func(n int) stage.Record {
 			return stage.Record{Partition: free, Key: key(n), Value: sighting(n, at.AddDate(0, 1, 0), -50)}
 		}},
-		{events.CRMEvents, stage.Identify, events.KeyMismatch, func(n int) stage.Record {
+		{events.CRMEvents, pipeline.Identify, events.KeyMismatch, func(n int) stage.Record {
 			return stage.Record{Partition: free, Key: []byte("cafe"), Value: login(n)}
 		}},
-		{events.CRMEventsBackfill, stage.Identify, events.UnknownSchema, func(n int) stage.Record {
+		{events.CRMEventsBackfill, pipeline.Identify, events.UnknownSchema, func(n int) stage.Record {
 			return stage.Record{Partition: free, Key: []byte(shop), Value: []byte(`{"type":"horoscope-changed"}`)}
 		}},
 	}

@@ -18,7 +18,7 @@ import (
 	"testing"
 
 	"footfall/local/broker"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // brokerDir and brokerPort make the test binary a broker on a directory, so
@@ -60,7 +60,7 @@ func runBroker(dir, port string) int {
 // build makes the function binaries and the command in dir, as make build does.
 func build(ctx context.Context, dir string) error {
 	targets := map[string]string{"footfall": "./cmd/footfall"}
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		targets[filepath.Join(s.Name, "bootstrap")] = "./functions/" + s.Name
 	}
 	for to, from := range targets {

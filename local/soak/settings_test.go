@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"footfall/events"
-	"footfall/local/town"
+	"footfall/lab/town"
 	"footfall/shared/business"
 	"footfall/shared/dynamo"
 	"footfall/shared/presence"

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"footfall/events"
-	"footfall/local/feed"
+	"footfall/lab/feed"
 	"footfall/shared/kafka"
 )
 

@@ -8,6 +8,7 @@ import (
 
 	"footfall/events"
 	"footfall/shared/business"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
@@ -49,10 +50,10 @@ type Businesses struct {
 	cache businessCache
 }
 
-// NewBusinesses uses the table prefix + stage.BusinessesTable.
+// NewBusinesses uses the table prefix + pipeline.BusinessesTable.
 func NewBusinesses(client *dynamodb.Client, prefix string) *Businesses {
 	return &Businesses{
-		table: table{client, prefix + stage.BusinessesTable}, now: wallClock,
+		table: table{client, prefix + pipeline.BusinessesTable}, now: wallClock,
 		cache: businessCache{turn: make(chan struct{}, 1)},
 	}
 }

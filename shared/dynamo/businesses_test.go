@@ -11,6 +11,7 @@ import (
 
 	"footfall/events"
 	"footfall/shared/business"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
@@ -18,7 +19,7 @@ import (
 // environment is one that remembers, by the clock that at points to.
 func environment(t *testing.T, b *Businesses, at *time.Time) *Businesses {
 	t.Helper()
-	e := NewBusinesses(b.table.client, strings.TrimSuffix(b.table.name, stage.BusinessesTable))
+	e := NewBusinesses(b.table.client, strings.TrimSuffix(b.table.name, pipeline.BusinessesTable))
 	e.now = func() time.Time { return *at }
 	return e
 }

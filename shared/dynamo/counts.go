@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
@@ -27,9 +28,9 @@ var _ stage.Counts = (*Counts)(nil)
 // further one of the month.
 type Counts struct{ table table }
 
-// NewCounts uses the table prefix + stage.CountsTable.
+// NewCounts uses the table prefix + pipeline.CountsTable.
 func NewCounts(client *dynamodb.Client, prefix string) *Counts {
-	return &Counts{table{client, prefix + stage.CountsTable}}
+	return &Counts{table{client, prefix + pipeline.CountsTable}}
 }
 
 const (

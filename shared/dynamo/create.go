@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // createTimeout is how long a table may take to become active.
@@ -23,7 +23,7 @@ const createTimeout = 5 * time.Minute
 // again; a table that exists with other keys is an error. Expiry is switched on
 // where the server has it, which dynalite has not. On AWS the infra stack makes
 // the tables instead.
-func CreateTables(ctx context.Context, client *dynamodb.Client, prefix string, tables []stage.Table) error {
+func CreateTables(ctx context.Context, client *dynamodb.Client, prefix string, tables []pipeline.Table) error {
 	for _, t := range tables {
 		if err := createTable(ctx, client, prefix+t.Name, t); err != nil {
 			return fmt.Errorf("create table %s: %w", prefix+t.Name, err)
@@ -43,13 +43,13 @@ func CreateTables(ctx context.Context, client *dynamodb.Client, prefix string, t
 	return nil
 }
 
-func createTable(ctx context.Context, client *dynamodb.Client, name string, t stage.Table) error {
+func createTable(ctx context.Context, client *dynamodb.Client, name string, t pipeline.Table) error {
 	in := &dynamodb.CreateTableInput{
 		TableName:   &name,
 		BillingMode: types.BillingModePayPerRequest,
 		KeySchema:   keySchema(t),
 	}
-	for _, a := range []stage.Attribute{t.PartitionKey, t.SortKey} {
+	for _, a := range []pipeline.Attribute{t.PartitionKey, t.SortKey} {
 		if a.Name != "" {
 			in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{
 				AttributeName: &a.Name, AttributeType: types.ScalarAttributeType(a.Type),
@@ -63,7 +63,7 @@ func createTable(ctx context.Context, client *dynamodb.Client, name string, t st
 	return err
 }
 
-func keySchema(t stage.Table) []types.KeySchemaElement {
+func keySchema(t pipeline.Table) []types.KeySchemaElement {
 	schema := []types.KeySchemaElement{{AttributeName: &t.PartitionKey.Name, KeyType: types.KeyTypeHash}}
 	if t.SortKey.Name != "" {
 		schema = append(schema, types.KeySchemaElement{AttributeName: &t.SortKey.Name, KeyType: types.KeyTypeRange})
@@ -73,7 +73,7 @@ func keySchema(t stage.Table) []types.KeySchemaElement {
 
 // awaitTable returns when the table is active, and checks that it is the one
 // that was wanted: with other keys every later request would fail.
-func awaitTable(ctx context.Context, client *dynamodb.Client, name string, t stage.Table) error {
+func awaitTable(ctx context.Context, client *dynamodb.Client, name string, t pipeline.Table) error {
 	waiter := dynamodb.NewTableExistsWaiter(client, func(o *dynamodb.TableExistsWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 50*time.Millisecond, 2*time.Second
 	})

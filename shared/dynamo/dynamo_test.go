@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"footfall/local/dynalite"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 	"footfall/shared/storetest"
 )
@@ -53,7 +54,7 @@ func tables(t testing.TB) (client *dynamodb.Client, prefix string) {
 	t.Helper()
 	client = New(localConfig(server.Endpoint()))
 	prefix = fmt.Sprintf("t%d-", prefixes.Add(1))
-	if err := CreateTables(t.Context(), client, prefix, stage.Pipeline().Tables); err != nil {
+	if err := CreateTables(t.Context(), client, prefix, pipeline.Default().Tables); err != nil {
 		t.Fatal(err)
 	}
 	return client, prefix

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
@@ -22,9 +23,9 @@ var _ stage.Identities = (*Identities)(nil)
 // the other wrote.
 type Identities struct{ table table }
 
-// NewIdentities uses the table prefix + stage.IdentitiesTable.
+// NewIdentities uses the table prefix + pipeline.IdentitiesTable.
 func NewIdentities(client *dynamodb.Client, prefix string) *Identities {
-	return &Identities{table{client, prefix + stage.IdentitiesTable}}
+	return &Identities{table{client, prefix + pipeline.IdentitiesTable}}
 }
 
 // The prefixes keep a device and a contact of one name apart. A business never

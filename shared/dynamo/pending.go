@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -23,9 +24,9 @@ var _ stage.Pending = (*Pending)(nil)
 // expired; until then they are read like any other.
 type Pending struct{ table table }
 
-// NewPending uses the table prefix + stage.PendingTable.
+// NewPending uses the table prefix + pipeline.PendingTable.
 func NewPending(client *dynamodb.Client, prefix string) *Pending {
-	return &Pending{table{client, prefix + stage.PendingTable}}
+	return &Pending{table{client, prefix + pipeline.PendingTable}}
 }
 
 // startLayout sorts as text like the times themselves, for the years 0 to 9999.

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -19,7 +20,7 @@ func TestCreateTablesTwice(t *testing.T) {
 	if err := log.Append(t.Context(), "chain", stage.LogItem{Seq: 0}, noon); err != nil {
 		t.Fatal(err)
 	}
-	if err := CreateTables(t.Context(), client, prefix, stage.Pipeline().Tables); err != nil {
+	if err := CreateTables(t.Context(), client, prefix, pipeline.Default().Tables); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok, err := log.Last(t.Context(), "chain", true); err != nil || !ok {
@@ -29,7 +30,7 @@ func TestCreateTablesTwice(t *testing.T) {
 
 func TestCreatedTablesAreOnDemandWithTheirKeys(t *testing.T) {
 	client, prefix := tables(t)
-	for _, want := range stage.Pipeline().Tables {
+	for _, want := range pipeline.Default().Tables {
 		out, err := client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(prefix + want.Name)})
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +42,7 @@ func TestCreatedTablesAreOnDemandWithTheirKeys(t *testing.T) {
 		for _, a := range out.Table.AttributeDefinitions {
 			got[*a.AttributeName] = string(a.AttributeType)
 		}
-		for _, a := range []stage.Attribute{want.PartitionKey, want.SortKey} {
+		for _, a := range []pipeline.Attribute{want.PartitionKey, want.SortKey} {
 			if a.Name != "" && got[a.Name] != a.Type {
 				t.Errorf("%s: key %s is %q, want %q", want.Name, a.Name, got[a.Name], a.Type)
 			}
@@ -51,9 +52,9 @@ func TestCreatedTablesAreOnDemandWithTheirKeys(t *testing.T) {
 
 func TestCreateTablesRefusesOtherKeys(t *testing.T) {
 	client, prefix := tables(t)
-	other := stage.Table{Name: stage.CountsTable, PartitionKey: stage.Attribute{Name: "id", Type: "S"}}
-	err := CreateTables(t.Context(), client, prefix, []stage.Table{other})
-	if err == nil || !strings.Contains(err.Error(), prefix+stage.CountsTable) || !strings.Contains(err.Error(), "[pk month]") {
+	other := pipeline.Table{Name: pipeline.CountsTable, PartitionKey: pipeline.Attribute{Name: "id", Type: "S"}}
+	err := CreateTables(t.Context(), client, prefix, []pipeline.Table{other})
+	if err == nil || !strings.Contains(err.Error(), prefix+pipeline.CountsTable) || !strings.Contains(err.Error(), "[pk month]") {
 		t.Errorf("error %v does not name the table and its keys", err)
 	}
 }
@@ -135,17 +136,17 @@ func TestForeignItemsAreErrors(t *testing.T) {
 		read        func() error
 		attribute   string
 	}{
-		{"version as text", stage.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrVersion: str("1")}, readDevice, attrVersion},
-		{"version with a fraction", stage.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrVersion: &types.AttributeValueMemberN{Value: "1.5"}}, readDevice, attrVersion},
-		{"bindings as a text", stage.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrBindings: str("x")}, readDevice, attrBindings},
-		{"a binding as a text", stage.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrBindings: list(str("x"))}, readDevice, attrBindings},
-		{"a contact as a number", stage.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrBindings: list(&types.AttributeValueMemberM{Value: item{attrContact: num(1)}})}, readDevice, attrContact},
-		{"devices as numbers", stage.IdentitiesTable, item{keyPK: str("c#shop/anna"), attrDevices: list(num(1))},
+		{"version as text", pipeline.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrVersion: str("1")}, readDevice, attrVersion},
+		{"version with a fraction", pipeline.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrVersion: &types.AttributeValueMemberN{Value: "1.5"}}, readDevice, attrVersion},
+		{"bindings as a text", pipeline.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrBindings: str("x")}, readDevice, attrBindings},
+		{"a binding as a text", pipeline.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrBindings: list(str("x"))}, readDevice, attrBindings},
+		{"a contact as a number", pipeline.IdentitiesTable, item{keyPK: str("d#shop/phone"), attrBindings: list(&types.AttributeValueMemberM{Value: item{attrContact: num(1)}})}, readDevice, attrContact},
+		{"devices as numbers", pipeline.IdentitiesTable, item{keyPK: str("c#shop/anna"), attrDevices: list(num(1))},
 			func() error { _, _, err := identities.Contact(t.Context(), "shop", "anna"); return err }, attrDevices},
-		{"a start that is no time", stage.PendingTable, item{keyPK: str("shop/phone"), keySK: str("9999-no time#id")}, readPending, keySK},
-		{"a start in another form", stage.PendingTable, item{keyPK: str("shop/phone"), keySK: str("9999-01-01T9:00:00.000Z#id")}, readPending, keySK},
-		{"a count as text", stage.CountsTable, item{keyPK: str("shop/anna"), keyMonth: str("2026-11"), attrTotal: str("7")}, readCounts, attrTotal},
-		{"data as text", stage.VisitLogTable, item{keyChain: str("chain"), keySeq: num(0), attrData: str("x")},
+		{"a start that is no time", pipeline.PendingTable, item{keyPK: str("shop/phone"), keySK: str("9999-no time#id")}, readPending, keySK},
+		{"a start in another form", pipeline.PendingTable, item{keyPK: str("shop/phone"), keySK: str("9999-01-01T9:00:00.000Z#id")}, readPending, keySK},
+		{"a count as text", pipeline.CountsTable, item{keyPK: str("shop/anna"), keyMonth: str("2026-11"), attrTotal: str("7")}, readCounts, attrTotal},
+		{"data as text", pipeline.VisitLogTable, item{keyChain: str("chain"), keySeq: num(0), attrData: str("x")},
 			func() error { _, _, err := log.Last(t.Context(), "chain", true); return err }, attrData},
 	} {
 		t.Run(c.name, func(t *testing.T) {

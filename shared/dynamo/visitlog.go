@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -21,9 +22,9 @@ var _ stage.VisitLog = (*VisitLog)(nil)
 // any other.
 type VisitLog struct{ table table }
 
-// NewVisitLog uses the table prefix + stage.VisitLogTable.
+// NewVisitLog uses the table prefix + pipeline.VisitLogTable.
 func NewVisitLog(client *dynamodb.Client, prefix string) *VisitLog {
-	return &VisitLog{table{client, prefix + stage.VisitLogTable}}
+	return &VisitLog{table{client, prefix + pipeline.VisitLogTable}}
 }
 
 // Last gives the item with the highest Seq of a chain. An answer that is not

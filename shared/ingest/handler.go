@@ -22,6 +22,7 @@ import (
 	"footfall/events"
 	"footfall/shared/business"
 	"footfall/shared/ingest/senders"
+	"footfall/shared/pipeline"
 	"footfall/shared/pseudonym"
 	"footfall/shared/stage"
 )
@@ -61,7 +62,7 @@ func New(d Deps) *Handler {
 	if d.Now == nil {
 		d.Now = wallClock
 	}
-	d.Log = d.Log.With("stage", stage.Ingest)
+	d.Log = d.Log.With("stage", pipeline.Ingest)
 	return &Handler{Deps: d, rates: rates{each: map[address]*rate.Limiter{}}, taken: newTaken()}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -76,7 +77,7 @@ func TestRedriveOfALetter(t *testing.T) {
 		for _, h := range hs {
 			r.Headers = append(r.Headers, stage.Header(h))
 		}
-		d := stage.DeadLetter(stage.Detect, &r, events.WrongPartition, errors.New("misplaced"))
+		d := stage.DeadLetter(pipeline.Detect, &r, events.WrongPartition, errors.New("misplaced"))
 		k := kgo.Record{Topic: d.Topic, Partition: 2, Offset: 5, Timestamp: d.Timestamp, Key: d.Key, Value: d.Value}
 		for _, h := range d.Headers {
 			k.Headers = append(k.Headers, kgo.RecordHeader(h))

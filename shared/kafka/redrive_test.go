@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -34,7 +35,7 @@ func post(t *testing.T, n int) (*kfake.Cluster, *kgo.Client) {
 	for i := range n {
 		for p := range int32(2) {
 			from := stage.Record{Topic: topic, Partition: p, Offset: int64(i), Key: fmt.Append(nil, "cafe/", i), Value: fmt.Append(nil, i)}
-			d := stage.DeadLetter(stage.Enrich, &from, events.Undecodable, errors.New("x"))
+			d := stage.DeadLetter(pipeline.Enrich, &from, events.Undecodable, errors.New("x"))
 			d.Partition = p
 			records = append(records, d)
 		}

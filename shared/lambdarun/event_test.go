@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -330,7 +331,7 @@ func TestDecodeEventSamples(t *testing.T) {
 		})
 	}
 	others := 0
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		if len(s.Reads) == 0 {
 			others++
 		}

@@ -23,6 +23,7 @@ import (
 	"footfall/local/esm"
 	"footfall/local/runtime"
 	"footfall/shared/lambdarun"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -163,7 +164,7 @@ func TestDeathInTheMiddleOfABatch(t *testing.T) {
 			invoked, died := make(chan struct{}, 100), make(chan error, 100)
 			poller, err := esm.New(esm.Options{
 				Brokers: cluster.ListenAddrs(), Stage: "detect", MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond,
-				Mapping: stage.Mapping{Topic: topic, BatchSize: partitions * perPartition, Retries: -1},
+				Mapping: pipeline.Mapping{Topic: topic, BatchSize: partitions * perPartition, Retries: -1},
 				Invoke: func(ctx context.Context, payload []byte) ([]byte, error) {
 					defer func() { invoked <- struct{}{} }()
 					answer, err := functions.Invoke(ctx, "detect", payload)

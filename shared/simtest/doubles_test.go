@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/detect"
 	"footfall/shared/memory"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
@@ -74,7 +76,7 @@ func countsWith(count func(*countDouble, context.Context, stage.CountKey, *event
 	return func(w *world) {
 		table := newPlainCounts()
 		w.counts = table
-		replaces(stage.Count, func(_ *world, e *env) stage.Handler { return &countDouble{e.ports, table, count} })(w)
+		replaces(pipeline.Count, func(_ *world, e *env) stage.Handler { return &countDouble{e.ports, table, count} })(w)
 	}
 }
 
@@ -84,7 +86,7 @@ func (c *countDouble) Handle(ctx context.Context, b stage.Batch) error {
 		r := &b.Records[i]
 		e, err := events.DecodeEnrichedWalkIn(r.Key, r.Value)
 		if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
-			if err := c.Produce(ctx, []stage.Record{stage.DeadLetter(stage.Count, r, bad.Reason, bad.Err)}); err != nil {
+			if err := c.Produce(ctx, []stage.Record{stage.DeadLetter(pipeline.Count, r, bad.Reason, bad.Err)}); err != nil {
 				return err
 			}
 			continue
@@ -121,7 +123,7 @@ func (c *countDouble) tell(ctx context.Context, key stage.CountKey, e *events.En
 
 // request is a call to the table that does something to it and gives a number.
 func (c *countDouble) request(ctx context.Context, op, key string, do func() int64) (n int64, err error) {
-	err = c.w.call(ctx, call{port: stage.CountsTable, op: op, key: key, write: true, do: func() error {
+	err = c.w.call(ctx, call{port: pipeline.CountsTable, op: op, key: key, write: true, do: func() error {
 		n = do()
 		return nil
 	}})
@@ -241,7 +243,7 @@ func (l *overwrittenLog) Append(_ context.Context, chain string, item stage.LogI
 
 // detectWith makes detect over ports of which some are replaced.
 func detectWith(w *world, log stage.VisitLog, topics stage.TopicInfos, out stage.Producer) stage.Handler {
-	return stage.NewDetect(stage.DetectDeps{Log: log, Topics: topics, Out: out, Rules: w.rules})
+	return detect.New(detect.Deps{Log: log, Topics: topics, Out: out, Rules: w.rules})
 }
 
 // heldBack produces only once the log is written.
@@ -336,7 +338,7 @@ const addedKey contextKey = "whether something was added"
 
 func (q quiet) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	var fresh bool
-	err := q.w.call(ctx, call{port: stage.CountsTable, op: "add", key: string(events.ContactKey(key.Business, key.Contact)) + " " + month, write: true, do: func() error {
+	err := q.w.call(ctx, call{port: pipeline.CountsTable, op: "add", key: string(events.ContactKey(key.Business, key.Contact)) + " " + month, write: true, do: func() error {
 		before, err := q.w.counts.Get(background, key)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -90,7 +91,7 @@ func (h *history) run(e *explorer, seed uint64, told *strings.Builder) *world {
 	w.seen.newLife()
 	w.maxBatch = max(1, h.batch)
 	w.rest(h.known)
-	for _, s := range []string{stage.Detect, stage.Identify, stage.Enrich, stage.Count, sinkName} {
+	for _, s := range []string{pipeline.Detect, pipeline.Identify, pipeline.Enrich, pipeline.Count, sinkName} {
 		w.paused[s] = true
 	}
 	for _, s := range h.stages {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -99,7 +100,7 @@ func base(n int64) item {
 // with any two faults and two records with any one, given together and apart,
 // and what meets at two stages, or under two pollers.
 func histories() []history {
-	detect, identify, enrich, count := []string{stage.Detect}, []string{stage.Identify}, []string{stage.Enrich}, []string{stage.Count}
+	detect, identify, enrich, count := []string{pipeline.Detect}, []string{pipeline.Identify}, []string{pipeline.Enrich}, []string{pipeline.Count}
 	end := []item{tickAt(200)}
 	visits := checks((*world).checkWalkIns, (*world).checkDeadLetters)
 	people := checks((*world).checkAttribution, (*world).checkEnds, (*world).checkOwners, (*world).checkDeadLetters)
@@ -138,8 +139,8 @@ func histories() []history {
 		{name: "rivals/an end", known: []item{before[0], walkIn(0)}, items: []item{ended(40)}, stages: enrich, rivals: true, check: people},
 		{name: "rivals/an end that counts", known: []item{stay(phone, 0, 0), stay("tablet", 50, 0)}, items: []item{stay(phone, 0, 40)}, stages: count, rivals: true, check: counted},
 		{name: "meeting/an end and its walk-in", known: before, items: []item{walkIn(0), ended(40)}, stages: enrich, faults: 1, check: people},
-		{name: "meeting/an end and a login", known: []item{walkIn(0)}, items: []item{ended(40), late[0]}, stages: []string{stage.Identify, stage.Enrich}, check: people},
-		{name: "meeting/a login and its walk-in", items: []item{walkIn(0), late[0]}, stages: []string{stage.Identify, stage.Enrich}, check: people},
+		{name: "meeting/an end and a login", known: []item{walkIn(0)}, items: []item{ended(40), late[0]}, stages: []string{pipeline.Identify, pipeline.Enrich}, check: people},
+		{name: "meeting/a login and its walk-in", items: []item{walkIn(0), late[0]}, stages: []string{pipeline.Identify, pipeline.Enrich}, check: people},
 	}
 	for _, batch := range []int{1, 2} {
 		of := fmt.Sprintf(", %d at once", batch)
@@ -163,7 +164,7 @@ func meetings() []history {
 	const longAgo = -50 * 24 * 60
 	people := checks((*world).checkAttribution, (*world).checkEnds, (*world).checkOwners)
 	counted := checks((*world).checkCounts, (*world).checkLastTold)
-	both, identify := []string{stage.Identify, stage.Enrich}, []string{stage.Identify}
+	both, identify := []string{pipeline.Identify, pipeline.Enrich}, []string{pipeline.Identify}
 	at := func(all ...item) []item { return append([]item{walkIn(0)}, all...) }
 	return []history{
 		{name: "one login", items: at(login(live, ann, 10)), stages: both, check: people},
@@ -182,11 +183,11 @@ func meetings() []history {
 		{name: "a login and two ends", items: at(ended(40), login(live, ann, 10), ended(52)), stages: both, check: people},
 		{name: "two logins and an end", items: at(login(live, ann, 10), login(backfill, "bob", 9), ended(40)), stages: both, check: people},
 		{name: "an end, a merge and an older login", items: at(merge(-30), login(backfill, ann, -60), ended(40)), stages: both, check: people},
-		{name: "two devices, one after the other", items: []item{stay(phone, 0, 0), stay("tablet", 50, 0), stay(phone, 0, 40), stay("tablet", 50, 90)}, stages: []string{stage.Count}, check: counted},
-		{name: "a chain of devices", items: []item{stay(phone, 0, 20), stay("tablet", 10, 50), stay(phone, 40, 90), stay("watch", 80, 95)}, stages: []string{stage.Count}, check: counted},
-		{name: "two devices into a new month", items: []item{stay(phone, 60*24*30-430, 60*24*30-390), stay("tablet", 60*24*30-420, 60*24*30-400), stay("tablet", 60*24*30-419, 0), stay("watch", 60*24*30-391, 0)}, stages: []string{stage.Count}, check: counted},
-		{name: "devices and a base", items: []item{stay("tablet", 10, 0), base(7), stay(phone, 0, 5), stay(phone, 0, 30)}, stages: []string{stage.Count}, check: counted},
-		{name: "walk-ins of two months and a base", items: []item{enrichedAt(0), enrichedAt(90), enrichedAt(60 * 24 * 40), base(7)}, stages: []string{stage.Count}, check: counted},
+		{name: "two devices, one after the other", items: []item{stay(phone, 0, 0), stay("tablet", 50, 0), stay(phone, 0, 40), stay("tablet", 50, 90)}, stages: []string{pipeline.Count}, check: counted},
+		{name: "a chain of devices", items: []item{stay(phone, 0, 20), stay("tablet", 10, 50), stay(phone, 40, 90), stay("watch", 80, 95)}, stages: []string{pipeline.Count}, check: counted},
+		{name: "two devices into a new month", items: []item{stay(phone, 60*24*30-430, 60*24*30-390), stay("tablet", 60*24*30-420, 60*24*30-400), stay("tablet", 60*24*30-419, 0), stay("watch", 60*24*30-391, 0)}, stages: []string{pipeline.Count}, check: counted},
+		{name: "devices and a base", items: []item{stay("tablet", 10, 0), base(7), stay(phone, 0, 5), stay(phone, 0, 30)}, stages: []string{pipeline.Count}, check: counted},
+		{name: "walk-ins of two months and a base", items: []item{enrichedAt(0), enrichedAt(90), enrichedAt(60 * 24 * 40), base(7)}, stages: []string{pipeline.Count}, check: counted},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"footfall/events"
 	"footfall/shared/memory"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -88,7 +89,7 @@ func (w *world) forget() {
 // on: that is the documented order, and everything is attributed as it would be
 // with all of them known.
 func (w *world) identifyFirst() {
-	for _, s := range []string{stage.Detect, stage.Enrich, stage.Count, sinkName} {
+	for _, s := range []string{pipeline.Detect, pipeline.Enrich, pipeline.Count, sinkName} {
 		w.paused[s] = true
 	}
 	w.pump(nil, true)
@@ -160,7 +161,7 @@ func (s *script) again(former, next []item) []item {
 func timeJump(w *world) {
 	w.pump(w.script.hours(w.script.begin), true)
 	if w.failure == nil && w.chance(2) {
-		w.paused[stage.Detect] = true
+		w.paused[pipeline.Detect] = true
 		w.pump(w.script.hours(w.script.end.Add(time.Hour)), true)
 	}
 	if w.failure != nil {
@@ -187,7 +188,7 @@ func timeJump(w *world) {
 			}
 		}
 	}
-	delete(w.paused, stage.Detect)
+	delete(w.paused, pipeline.Detect)
 	w.pump(w.script.hours(now), true)
 }
 
@@ -220,7 +221,7 @@ func (w *world) addPartitions() {
 			w.seen.newLife()
 		}
 	}
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		for _, m := range s.Reads {
 			w.follow(s.Name, m.Topic)
 		}
@@ -254,7 +255,7 @@ func (w *world) setBase(c *baseChange) {
 // did not read the ends of visits, and told counts in the first version of their
 // schema. What it counted or told last is put right once the visits have ended.
 func deployment(w *world) {
-	ends := stage.Enrich + "/" + events.VisitsEnded
+	ends := pipeline.Enrich + "/" + events.VisitsEnded
 	w.deploying, w.paused[ends] = true, true
 	w.pump(w.script.hours(w.script.begin), false)
 	if w.failure != nil {

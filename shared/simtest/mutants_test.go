@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"footfall/shared/memory"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -35,26 +36,26 @@ var mutants = []mutant{
 	{"offset watermark", []string{"recreated", "normal"}, countsWith((*countDouble).watermark)},
 	{"marker then counter", []string{"normal"}, countsWith((*countDouble).markerThenCounter)},
 	{"marker lock", []string{"normal"}, countsWith((*countDouble).markerLock)},
-	{"state before produce", []string{"normal"}, replaces(stage.Detect, stateBeforeProduce)},
+	{"state before produce", []string{"normal"}, replaces(pipeline.Detect, stateBeforeProduce)},
 	{"unconditional append", []string{"normal", "environments"}, func(w *world) { w.log = newOverwrittenLog() }},
-	{"decides behind the log", []string{"environments", "normal"}, replaces(stage.Detect, decidesBehindTheLog)},
-	{"offset without generation", []string{"recreated"}, replaces(stage.Detect, ignoresGenerations)},
-	{"random ids", []string{"normal"}, replaces(stage.Detect, randomIDs)},
-	{"no emit on duplicate", []string{"normal"}, replaces(stage.Count, silentOnDuplicates)},
+	{"decides behind the log", []string{"environments", "normal"}, replaces(pipeline.Detect, decidesBehindTheLog)},
+	{"offset without generation", []string{"recreated"}, replaces(pipeline.Detect, ignoresGenerations)},
+	{"random ids", []string{"normal"}, replaces(pipeline.Detect, randomIDs)},
+	{"no emit on duplicate", []string{"normal"}, replaces(pipeline.Count, silentOnDuplicates)},
 	{"companions by order of arrival", []string{"normal"}, func(w *world) { w.counts = newFirstCome() }},
-	{"ends ignored", []string{"normal"}, replaces(stage.Enrich, endsIgnored)},
-	{"ends of stored walk-ins only", []string{"normal"}, replaces(stage.Enrich, endsAfterWalkInsOnly)},
-	{"a late attribution without its end", []string{"normal"}, replaces(stage.Identify, lateWithoutEnd)},
+	{"ends ignored", []string{"normal"}, replaces(pipeline.Enrich, endsIgnored)},
+	{"ends of stored walk-ins only", []string{"normal"}, replaces(pipeline.Enrich, endsAfterWalkInsOnly)},
+	{"a late attribution without its end", []string{"normal"}, replaces(pipeline.Identify, lateWithoutEnd)},
 	{"the first end stays", []string{"a login and two ends"}, oneEndStays(false)},
 	{"the end read last stays", []string{"a login and two ends"}, oneEndStays(true)},
 	{"a version without ends", []string{"normal"}, func(w *world) { w.counts = visitsOnly{memory.NewCounts()} }},
 	{"last-writer-wins sink", []string{"normal"}, replaces(sinkName, func(w *world, _ *env) stage.Handler { return &lastWins{sink{w}} })},
 	// What the simulation, or thinking about it, has found wrong in this code.
-	{"the total as the version", []string{"base-counts"}, replaces(stage.Count, func(_ *world, e *env) stage.Handler {
+	{"the total as the version", []string{"base-counts"}, replaces(pipeline.Count, func(_ *world, e *env) stage.Handler {
 		return stage.NewCount(stage.CountDeps{Counts: e.ports, Out: formerProducer{e.ports}})
 	})},
-	{"told once", []string{"environments", "overlap", "normal"}, replaces(stage.Count, toldOnce)},
-	{"no second look", []string{"normal"}, replaces(stage.Enrich, noSecondLook)},
+	{"told once", []string{"environments", "overlap", "normal"}, replaces(pipeline.Count, toldOnce)},
+	{"no second look", []string{"normal"}, replaces(pipeline.Enrich, noSecondLook)},
 	{"reports the first failure only", []string{"normal"}, func(w *world) { w.reportFirstOnly, w.passUnreported = true, true }},
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"footfall/shared/detect"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -190,13 +192,13 @@ func (w *world) isPaused(k groupKey) bool { return w.paused[k.stage] || w.paused
 func (w *world) handlerOf(e *env) stage.Handler {
 	p := e.ports
 	switch e.stage {
-	case stage.Detect:
-		return stage.NewDetect(stage.DetectDeps{Log: p, Topics: p, Out: p, Rules: w.rulesFor(p)})
-	case stage.Identify:
+	case pipeline.Detect:
+		return detect.New(detect.Deps{Log: p, Topics: p, Out: p, Rules: w.rulesFor(p)})
+	case pipeline.Identify:
 		return stage.NewIdentify(stage.IdentifyDeps{Identities: p, Pending: p, Out: p})
-	case stage.Enrich:
+	case pipeline.Enrich:
 		return stage.NewEnrich(stage.EnrichDeps{Identities: p, Pending: p, Out: p})
-	case stage.Count:
+	case pipeline.Count:
 		if e.old {
 			return stage.NewCount(stage.CountDeps{Counts: formerCounts{p}, Out: formerProducer{p}})
 		}

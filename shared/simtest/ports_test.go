@@ -7,6 +7,7 @@ import (
 
 	"footfall/events"
 	"footfall/shared/memory"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
 )
@@ -116,7 +117,7 @@ func newsTravels(maxAge time.Duration) time.Duration {
 
 // Last may be behind unless consistent is asked for.
 func (p *ports) Last(ctx context.Context, chain string, consistent bool) (item stage.LogItem, ok bool, err error) {
-	err = p.w.call(ctx, call{port: stage.VisitLogTable, op: "last", key: chain, do: func() (err error) {
+	err = p.w.call(ctx, call{port: pipeline.VisitLogTable, op: "last", key: chain, do: func() (err error) {
 		item, ok, err = p.w.log.Last(background, chain, true)
 		if ok && !consistent && p.w.chance(4) {
 			older, err := p.w.log.Read(background, chain, max(0, item.Seq-int64(1+p.w.random.IntN(3))), item.Seq-1, true)
@@ -134,7 +135,7 @@ func (p *ports) Last(ctx context.Context, chain string, consistent bool) (item s
 
 // Read may miss the latest items unless consistent is asked for.
 func (p *ports) Read(ctx context.Context, chain string, from, to int64, consistent bool) (items []stage.LogItem, err error) {
-	err = p.w.call(ctx, call{port: stage.VisitLogTable, op: "read", key: chain, n: from, do: func() (err error) {
+	err = p.w.call(ctx, call{port: pipeline.VisitLogTable, op: "read", key: chain, n: from, do: func() (err error) {
 		items, err = p.w.log.Read(background, chain, from, to, true)
 		if len(items) > 0 && !consistent && p.w.chance(4) {
 			items = items[:len(items)-1]
@@ -146,7 +147,7 @@ func (p *ports) Read(ctx context.Context, chain string, from, to int64, consiste
 
 func (p *ports) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
 	item.Data = slices.Clone(item.Data)
-	return p.w.call(ctx, call{port: stage.VisitLogTable, op: "append", key: chain, n: item.Seq, write: true, do: func() error {
+	return p.w.call(ctx, call{port: pipeline.VisitLogTable, op: "append", key: chain, n: item.Seq, write: true, do: func() error {
 		return p.w.log.Append(background, chain, item, expires)
 	}})
 }
@@ -158,7 +159,7 @@ func (p *ports) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presen
 	for _, key := range keys {
 		var h []presence.History
 		var v []int64
-		err := p.w.call(ctx, call{port: stage.IdentitiesTable, op: "device", key: string(events.DeviceKey(key.Business, key.Device)), do: func() (err error) {
+		err := p.w.call(ctx, call{port: pipeline.IdentitiesTable, op: "device", key: string(events.DeviceKey(key.Business, key.Device)), do: func() (err error) {
 			h, v, err = p.w.identities.Devices(background, []stage.IdentityKey{key})
 			return err
 		}})
@@ -171,13 +172,13 @@ func (p *ports) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presen
 }
 
 func (p *ports) PutDevice(ctx context.Context, key stage.IdentityKey, h presence.History, version int64) error {
-	return p.w.call(ctx, call{port: stage.IdentitiesTable, op: "put device", key: string(events.DeviceKey(key.Business, key.Device)), n: version, write: true, do: func() error {
+	return p.w.call(ctx, call{port: pipeline.IdentitiesTable, op: "put device", key: string(events.DeviceKey(key.Business, key.Device)), n: version, write: true, do: func() error {
 		return p.w.identities.PutDevice(background, key, h, version)
 	}})
 }
 
 func (p *ports) Contact(ctx context.Context, b events.BusinessID, c events.ContactID) (r stage.ContactRecord, v int64, err error) {
-	err = p.w.call(ctx, call{port: stage.IdentitiesTable, op: "contact", key: string(events.ContactKey(b, c)), do: func() (err error) {
+	err = p.w.call(ctx, call{port: pipeline.IdentitiesTable, op: "contact", key: string(events.ContactKey(b, c)), do: func() (err error) {
 		r, v, err = p.w.identities.Contact(background, b, c)
 		return err
 	}})
@@ -185,13 +186,13 @@ func (p *ports) Contact(ctx context.Context, b events.BusinessID, c events.Conta
 }
 
 func (p *ports) PutContact(ctx context.Context, b events.BusinessID, c events.ContactID, r stage.ContactRecord, version int64) error {
-	return p.w.call(ctx, call{port: stage.IdentitiesTable, op: "put contact", key: string(events.ContactKey(b, c)), n: version, write: true, do: func() error {
+	return p.w.call(ctx, call{port: pipeline.IdentitiesTable, op: "put contact", key: string(events.ContactKey(b, c)), n: version, write: true, do: func() error {
 		return p.w.identities.PutContact(background, b, c, r, version)
 	}})
 }
 
 func (p *ports) PutNew(ctx context.Context, a stage.Attribution, expires time.Time) (stored stage.Attribution, err error) {
-	err = p.w.call(ctx, call{port: stage.PendingTable, op: "put new", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
+	err = p.w.call(ctx, call{port: pipeline.PendingTable, op: "put new", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
 		stored, err = p.w.pending.PutNew(background, a, expires)
 		return err
 	}})
@@ -199,7 +200,7 @@ func (p *ports) PutNew(ctx context.Context, a stage.Attribution, expires time.Ti
 }
 
 func (p *ports) Resolve(ctx context.Context, a stage.Attribution) (stored stage.Attribution, err error) {
-	err = p.w.call(ctx, call{port: stage.PendingTable, op: "resolve", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
+	err = p.w.call(ctx, call{port: pipeline.PendingTable, op: "resolve", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
 		stored, err = p.w.pending.Resolve(background, a)
 		return err
 	}})
@@ -207,7 +208,7 @@ func (p *ports) Resolve(ctx context.Context, a stage.Attribution) (stored stage.
 }
 
 func (p *ports) End(ctx context.Context, a stage.Attribution, expires time.Time) (stored stage.Attribution, err error) {
-	err = p.w.call(ctx, call{port: stage.PendingTable, op: "end", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
+	err = p.w.call(ctx, call{port: pipeline.PendingTable, op: "end", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
 		stored, err = p.w.pending.End(background, a, expires)
 		return err
 	}})
@@ -215,7 +216,7 @@ func (p *ports) End(ctx context.Context, a stage.Attribution, expires time.Time)
 }
 
 func (p *ports) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) (all []stage.Attribution, err error) {
-	err = p.w.call(ctx, call{port: stage.PendingTable, op: "of device", key: string(events.DeviceKey(key.Business, key.Device)), n: from.Unix(), do: func() (err error) {
+	err = p.w.call(ctx, call{port: pipeline.PendingTable, op: "of device", key: string(events.DeviceKey(key.Business, key.Device)), n: from.Unix(), do: func() (err error) {
 		all, err = p.w.pending.OfDevice(background, key, from)
 		return err
 	}})
@@ -233,7 +234,7 @@ func (p *ports) Add(ctx context.Context, key stage.CountKey, month string, facts
 		return p.w.counts.Add(background, key, month, some)
 	}
 	return p.w.call(ctx, call{
-		port: stage.CountsTable, op: "add", key: string(events.ContactKey(key.Business, key.Contact)) + " " + month, n: int64(len(facts)), write: true,
+		port: pipeline.CountsTable, op: "add", key: string(events.ContactKey(key.Business, key.Contact)) + " " + month, n: int64(len(facts)), write: true,
 		do: func() error { return add(facts) },
 		part: func() {
 			// memory takes every valid month, so there is no error to tell.
@@ -245,7 +246,7 @@ func (p *ports) Add(ctx context.Context, key stage.CountKey, month string, facts
 // Get reads the first months before the others: a query is no snapshot.
 func (p *ports) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
 	read := func() (months []stage.MonthCount, err error) {
-		err = p.w.call(ctx, call{port: stage.CountsTable, op: "get", key: string(events.ContactKey(key.Business, key.Contact)), do: func() (err error) {
+		err = p.w.call(ctx, call{port: pipeline.CountsTable, op: "get", key: string(events.ContactKey(key.Business, key.Contact)), do: func() (err error) {
 			months, err = p.w.counts.Get(background, key)
 			return err
 		}})
@@ -268,7 +269,7 @@ func (p *ports) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount
 }
 
 func (p *ports) SetBase(ctx context.Context, key stage.CountKey, base, version int64) error {
-	return p.w.call(ctx, call{port: stage.CountsTable, op: "set base", key: string(events.ContactKey(key.Business, key.Contact)), n: version, write: true, do: func() error {
+	return p.w.call(ctx, call{port: pipeline.CountsTable, op: "set base", key: string(events.ContactKey(key.Business, key.Contact)), n: version, write: true, do: func() error {
 		return p.w.counts.SetBase(background, key, base, version)
 	}})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/detect"
 	"footfall/shared/presence"
 	"footfall/shared/presence/oracle"
 	"footfall/shared/stage"
@@ -85,11 +86,11 @@ func (w *world) checkTallies() error {
 		return nil
 	}
 	t := w.broker.topics[events.Sightings]
-	got, err := stage.SumTallies(background, w.log, stage.TopicInfo{ID: t.id, Partitions: int32(len(t.parts))})
+	got, err := detect.SumTallies(background, w.log, stage.TopicInfo{ID: t.id, Partitions: int32(len(t.parts))})
 	if err != nil {
 		return err
 	}
-	want := stage.Tally{PassersBy: got.PassersBy, Anonymous: got.Anonymous, Residents: int64(w.seen.residents), WalkIns: int64(len(w.walkIns()))}
+	want := detect.Tally{PassersBy: got.PassersBy, Anonymous: got.Anonymous, Residents: int64(w.seen.residents), WalkIns: int64(len(w.walkIns()))}
 	for _, p := range w.seen.poison {
 		if p.record.Topic == events.Sightings {
 			want.Dead++

@@ -10,6 +10,7 @@ import (
 
 	"footfall/events"
 	"footfall/shared/memory"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -85,9 +86,9 @@ func newWorld(seed uint64, faults int) *world {
 		w.broker.topics[name] = &topic{name: name, id: name, parts: make([][]stage.Record, n)}
 		w.broker.topics[name+"-dead-letters"] = &topic{name: name + "-dead-letters", id: name, parts: make([][]stage.Record, 1)}
 	}
-	w.ticker = &env{stage: stage.TickName, infos: map[string]stage.TopicInfo{}}
+	w.ticker = &env{stage: pipeline.Tick, infos: map[string]stage.TopicInfo{}}
 	w.ticker.ports = &ports{w, w.ticker}
-	for _, s := range stage.Pipeline().Stages {
+	for _, s := range pipeline.Default().Stages {
 		for _, m := range s.Reads {
 			w.follow(s.Name, m.Topic)
 		}
@@ -238,7 +239,7 @@ func (w *world) put(i *item) {
 		w.seen.poison = append(w.seen.poison, poisoned{part[len(part)-1], i.poison})
 	}
 	if !i.login.IsZero() {
-		w.seen.logins = append(w.seen.logins, loginAt{i.login, groupKey{stage.Identify, r.Topic, r.Partition}, len(part) - 1})
+		w.seen.logins = append(w.seen.logins, loginAt{i.login, groupKey{pipeline.Identify, r.Topic, r.Partition}, len(part) - 1})
 	}
 }
 
@@ -254,7 +255,7 @@ func (w *world) outsider(name string, do func(context.Context) error) {
 			return
 		}
 		if w.ticker.dead {
-			w.ticker = &env{stage: stage.TickName, infos: map[string]stage.TopicInfo{}}
+			w.ticker = &env{stage: pipeline.Tick, infos: map[string]stage.TopicInfo{}}
 			w.ticker.ports = &ports{w, w.ticker}
 		}
 		w.outside++

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 )
 
@@ -38,7 +39,7 @@ type group struct {
 
 // Handle counts a batch of enriched walk-ins.
 func (c *count) Handle(ctx context.Context, b Batch) error {
-	walkIns, out, err := decodeAll(Count, b, events.DecodeEnrichedWalkIn)
+	walkIns, out, err := decodeAll(pipeline.Count, b, events.DecodeEnrichedWalkIn)
 	if err != nil {
 		return err
 	}
@@ -208,7 +209,7 @@ func (g *group) record() (Record, error) {
 			n.MonthTotal = p.Total
 		}
 	}
-	r, err := encoded(events.WalkInCounts, events.ContactKey(n.Business, n.Contact), &n)
+	r, err := EncodeRecord(events.WalkInCounts, events.ContactKey(n.Business, n.Contact), &n)
 	if err != nil {
 		return Record{}, fmt.Errorf("count of %s/%s: %w", n.Business, n.Contact, err)
 	}

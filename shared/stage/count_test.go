@@ -14,31 +14,32 @@ import (
 	"footfall/shared/memory"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
+	"footfall/shared/stage/stagetest"
 )
 
-func enrichedLog(t rapid.TB, contact string, starts ...time.Time) *partitionLog {
+func enrichedLog(t rapid.TB, contact string, starts ...time.Time) *stagetest.Partition {
 	t.Helper()
-	l := &partitionLog{topic: events.EnrichedWalkIns}
+	l := &stagetest.Partition{Topic: events.EnrichedWalkIns}
 	for _, at := range starts {
 		c := events.ContactID(contact)
-		l.put(t, events.ContactKey(cafe, c), &events.EnrichedWalkIn{
+		l.Put(t, events.ContactKey(cafe, c), &events.EnrichedWalkIn{
 			ID: events.NewWalkInID(cafe, "phone", at), Business: cafe, Device: "phone", Contact: c, StartedAt: at, BoundAt: at,
 		})
 	}
 	return l
 }
 
-func counts(t rapid.TB, out *sink) []events.WalkInCount {
+func counts(t rapid.TB, out *stagetest.Sink) []events.WalkInCount {
 	t.Helper()
-	return decodeRecords(t, out.on(events.WalkInCounts), events.DecodeWalkInCount)
+	return stagetest.Decode(t, out.On(events.WalkInCounts), events.DecodeWalkInCount)
 }
 
 func TestCountTellsTheMonthAndTheTotal(t *testing.T) {
-	out := &sink{}
+	out := &stagetest.Sink{}
 	h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: out})
 	march, april := noon, noon.AddDate(0, 1, 0)
 	l := enrichedLog(t, "ann", march, march.Add(24*time.Hour), april)
-	if err := h.Handle(t.Context(), l.all()); err != nil {
+	if err := h.Handle(t.Context(), l.All()); err != nil {
 		t.Fatal(err)
 	}
 	want := events.WalkInCount{
@@ -59,16 +60,16 @@ func TestEveryWalkInIsCountedOnce(t *testing.T) {
 		for i := range starts {
 			starts[i] = noon.Add(time.Duration(i*40) * time.Hour)
 		}
-		l, out, table := enrichedLog(t, "ann", starts...), &sink{}, memory.NewCounts()
+		l, out, table := enrichedLog(t, "ann", starts...), &stagetest.Sink{}, memory.NewCounts()
 		for done := 0; done < n; {
 			from := max(0, done-rapid.IntRange(0, 4).Draw(t, "givenAgain"))
 			to := min(n, done+rapid.IntRange(1, 5).Draw(t, "size"))
-			out.fail = nil
+			out.Fail = nil
 			if rapid.IntRange(0, 3).Draw(t, "fault") == 0 {
-				out.fail, out.after = func(int) error { return errInjected }, rapid.Bool().Draw(t, "applied")
+				out.Fail, out.KeepFailed = func(int) error { return stagetest.ErrInjected }, rapid.Bool().Draw(t, "applied")
 			}
 			h := stage.NewCount(stage.CountDeps{Counts: table, Out: out})
-			if err := h.Handle(context.Background(), l.batch(from, to)); err == nil {
+			if err := h.Handle(context.Background(), l.Batch(from, to)); err == nil {
 				done = to
 			}
 		}
@@ -85,7 +86,7 @@ func TestEveryWalkInIsCountedOnce(t *testing.T) {
 // A phone and a tablet of ann's in the store at once are one visit, in whatever
 // order that is learnt; what an end takes back is told with a higher version.
 func TestTwoDevicesAtOnceAreOneVisit(t *testing.T) {
-	out := &sink{}
+	out := &stagetest.Sink{}
 	h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: out})
 	tell := func(device events.DeviceID, from, to int) {
 		t.Helper()
@@ -96,9 +97,9 @@ func TestTwoDevicesAtOnceAreOneVisit(t *testing.T) {
 		if to != 0 {
 			e.Ended, e.DwellMillis = true, int64(to-from)*60_000
 		}
-		l := &partitionLog{topic: events.EnrichedWalkIns}
-		l.put(t, events.ContactKey(cafe, "ann"), e)
-		if err := h.Handle(t.Context(), l.all()); err != nil {
+		l := &stagetest.Partition{Topic: events.EnrichedWalkIns}
+		l.Put(t, events.ContactKey(cafe, "ann"), e)
+		if err := h.Handle(t.Context(), l.All()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -127,22 +128,22 @@ func (broken) Add(context.Context, stage.CountKey, string, []presence.Fact) erro
 }
 
 func TestAPanicFailsTheBatchAlone(t *testing.T) {
-	h := stage.NewCount(stage.CountDeps{Counts: broken{}, Out: &sink{}})
-	err := h.Handle(t.Context(), enrichedLog(t, "ann", noon).all())
+	h := stage.NewCount(stage.CountDeps{Counts: broken{}, Out: &stagetest.Sink{}})
+	err := h.Handle(t.Context(), enrichedLog(t, "ann", noon).All())
 	if err == nil || !strings.Contains(err.Error(), "table is broken") {
 		t.Errorf("error %v, want the panic", err)
 	}
 }
 
 func BenchmarkCount(b *testing.B) {
-	l := &partitionLog{topic: events.EnrichedWalkIns}
+	l := &stagetest.Partition{Topic: events.EnrichedWalkIns}
 	for i := range 500 {
-		l.records = append(l.records, enrichedLog(b, fmt.Sprint("contact-", i), noon).records...)
+		l.Records = append(l.Records, enrichedLog(b, fmt.Sprint("contact-", i), noon).Records...)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: &sink{}})
-		if err := h.Handle(b.Context(), l.all()); err != nil {
+		h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: &stagetest.Sink{}})
+		if err := h.Handle(b.Context(), l.All()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -151,10 +152,10 @@ func BenchmarkCount(b *testing.B) {
 // A base count is set, raised and lowered while walk-ins are counted: each
 // change is told, with a higher version than the one before.
 func TestABaseCountIsToldLikeAnyChange(t *testing.T) {
-	out := &sink{}
+	out := &stagetest.Sink{}
 	deps := stage.CountDeps{Counts: memory.NewCounts(), Out: out}
 	key := stage.CountKey{Business: cafe, Contact: "ann"}
-	if err := stage.NewCount(deps).Handle(t.Context(), enrichedLog(t, "ann", noon).all()); err != nil {
+	if err := stage.NewCount(deps).Handle(t.Context(), enrichedLog(t, "ann", noon).All()); err != nil {
 		t.Fatal(err)
 	}
 	for _, base := range []int64{40, 40, 7} { // a backfill may run again
@@ -162,7 +163,7 @@ func TestABaseCountIsToldLikeAnyChange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := stage.NewCount(deps).Handle(t.Context(), enrichedLog(t, "ann", noon.Add(time.Hour)).all()); err != nil {
+	if err := stage.NewCount(deps).Handle(t.Context(), enrichedLog(t, "ann", noon.Add(time.Hour)).All()); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -198,15 +199,15 @@ func (o *overtaken) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthC
 }
 
 func TestTheLastCountToldIsTheOneStored(t *testing.T) {
-	out, table := &sink{}, memory.NewCounts()
+	out, table := &stagetest.Sink{}, memory.NewCounts()
 	other := stage.NewCount(stage.CountDeps{Counts: table, Out: out})
 	slow := &overtaken{table, func() {
-		if err := other.Handle(t.Context(), enrichedLog(t, "ann", noon.Add(time.Hour)).all()); err != nil {
+		if err := other.Handle(t.Context(), enrichedLog(t, "ann", noon.Add(time.Hour)).All()); err != nil {
 			t.Fatal(err)
 		}
 	}}
 	h := stage.NewCount(stage.CountDeps{Counts: slow, Out: out})
-	if err := h.Handle(t.Context(), enrichedLog(t, "ann", noon).all()); err != nil {
+	if err := h.Handle(t.Context(), enrichedLog(t, "ann", noon).All()); err != nil {
 		t.Fatal(err)
 	}
 	all := counts(t, out)

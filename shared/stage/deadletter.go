@@ -73,8 +73,8 @@ func decodeAll[T any](stage string, b Batch, decode func(key, value []byte) (T, 
 	return good, dead, nil
 }
 
-// encoded makes the record of an event.
-func encoded(topic string, key []byte, event any) (Record, error) {
+// EncodeRecord makes the record of an event.
+func EncodeRecord(topic string, key []byte, event any) (Record, error) {
 	value, err := events.Encode(nil, event)
 	if err != nil {
 		return Record{}, err

@@ -7,7 +7,9 @@ import (
 
 	"footfall/events"
 	"footfall/shared/memory"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
+	"footfall/shared/stage/stagetest"
 )
 
 // Whatever stage a bad record comes to, it is put aside with its reason and the
@@ -15,38 +17,38 @@ import (
 func TestEveryStagePutsBadRecordsAside(t *testing.T) {
 	cases := map[string]struct {
 		handler func(*people) stage.Handler
-		good    *partitionLog
+		good    *stagetest.Partition
 		writes  string
 	}{
-		stage.Identify: {(*people).identify, crm(t, events.CRMEvents, login("phone", "ann", noon)), events.DeviceContacts},
-		stage.Enrich: {func(p *people) stage.Handler {
-			known := crm(t, events.CRMEvents, login("phone", "ann", noon.AddDate(0, 0, -1))).all()
+		pipeline.Identify: {(*people).identify, crm(t, events.CRMEvents, login("phone", "ann", noon)), events.DeviceContacts},
+		pipeline.Enrich: {func(p *people) stage.Handler {
+			known := crm(t, events.CRMEvents, login("phone", "ann", noon.AddDate(0, 0, -1))).All()
 			if err := p.identify().Handle(t.Context(), known); err != nil {
 				t.Fatal(err)
 			}
 			return p.enrich()
 		}, walkInsAt(t, "phone", noon), events.EnrichedWalkIns},
-		stage.Count: {func(p *people) stage.Handler {
+		pipeline.Count: {func(p *people) stage.Handler {
 			return stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: p.out})
 		}, enrichedLog(t, "ann", noon), events.WalkInCounts},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p, l := newPeople(), &partitionLog{topic: c.good.topic}
-			l.raw([]byte("key"), nil)
-			l.raw([]byte("key"), []byte("garbage"))
-			l.put(t, []byte("tick"), &events.Tick{At: noon})
-			l.raw(c.good.records[0].Key, c.good.records[0].Value)
-			if err := c.handler(p).Handle(t.Context(), l.all()); err != nil {
+			p, l := newPeople(), &stagetest.Partition{Topic: c.good.Topic}
+			l.PutRaw([]byte("key"), nil)
+			l.PutRaw([]byte("key"), []byte("garbage"))
+			l.Put(t, []byte("tick"), &events.Tick{At: noon})
+			l.PutRaw(c.good.Records[0].Key, c.good.Records[0].Value)
+			if err := c.handler(p).Handle(t.Context(), l.All()); err != nil {
 				t.Fatal(err)
 			}
-			if got := len(p.out.on(c.writes)); got == 0 {
+			if got := len(p.out.On(c.writes)); got == 0 {
 				t.Errorf("nothing on %s: the good record was not processed", c.writes)
 			}
-			topic, _ := events.TopicByName(l.topic)
+			topic, _ := events.TopicByName(l.Topic)
 			var reasons []string
-			for _, r := range p.out.on(topic.DeadLetters) {
-				reasons = append(reasons, header(r, stage.HeaderReason)+" by "+header(r, stage.HeaderStage))
+			for _, r := range p.out.On(topic.DeadLetters) {
+				reasons = append(reasons, stagetest.Header(r, stage.HeaderReason)+" by "+stagetest.Header(r, stage.HeaderStage))
 			}
 			want := "null-value by " + name + ", undecodable by " + name + ", unknown-schema by " + name
 			if got := strings.Join(reasons, ", "); got != want {
@@ -56,20 +58,11 @@ func TestEveryStagePutsBadRecordsAside(t *testing.T) {
 	}
 }
 
-func header(r stage.Record, key string) string {
-	for _, h := range r.Headers {
-		if h.Key == key {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-
 // What an error says of a foreign record must not make a dead letter too large
 // to be written.
 func TestADeadLetterStaysSmall(t *testing.T) {
 	r := stage.Record{Topic: events.Sightings, Value: []byte("v"), Headers: []stage.Header{{Key: "came", Value: []byte("with")}}}
-	d := stage.DeadLetter(stage.Detect, &r, events.Undecodable, errors.New(strings.Repeat("x", 1<<20)))
+	d := stage.DeadLetter(pipeline.Detect, &r, events.Undecodable, errors.New(strings.Repeat("x", 1<<20)))
 	size := 0
 	for _, h := range d.Headers {
 		size += len(h.Key) + len(h.Value)
@@ -77,7 +70,7 @@ func TestADeadLetterStaysSmall(t *testing.T) {
 	if size > 4<<10 {
 		t.Errorf("%d bytes of headers", size)
 	}
-	if header(d, "came") != "with" || len(r.Headers) != 1 {
+	if stagetest.Header(d, "came") != "with" || len(r.Headers) != 1 {
 		t.Error("the headers it came with are not there, or the record was changed")
 	}
 }

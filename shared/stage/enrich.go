@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 )
 
 // EnrichDeps is what enrich works with.
@@ -76,7 +77,7 @@ func (e *enrich) Handle(ctx context.Context, b Batch) error {
 
 // walkIns gives what is stored of a batch of walk-ins, and the dead letters.
 func (e *enrich) walkIns(ctx context.Context, b Batch) ([]Attribution, []Record, error) {
-	walkIns, dead, err := decodeAll(Enrich, b, events.DecodeWalkIn)
+	walkIns, dead, err := decodeAll(pipeline.Enrich, b, events.DecodeWalkIn)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,7 +88,7 @@ func (e *enrich) walkIns(ctx context.Context, b Batch) ([]Attribution, []Record,
 // ends is walkIns for a batch of ends. Those of anonymous visits count too: a
 // randomised address may be somebody's although it did not associate this time.
 func (e *enrich) ends(ctx context.Context, b Batch) ([]Attribution, []Record, error) {
-	ended, dead, err := decodeAll(Enrich, b, events.DecodeVisitEnded)
+	ended, dead, err := decodeAll(pipeline.Enrich, b, events.DecodeVisitEnded)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -226,7 +227,7 @@ func enriched(a *Attribution) (Record, error) {
 	if !a.LastSeen.IsZero() {
 		told.Ended, told.DwellMillis = true, max(0, a.LastSeen.Sub(w.StartedAt).Milliseconds())
 	}
-	r, err := encoded(events.EnrichedWalkIns, events.ContactKey(w.Business, a.Contact), &told)
+	r, err := EncodeRecord(events.EnrichedWalkIns, events.ContactKey(w.Business, a.Contact), &told)
 	if err != nil {
 		return Record{}, fmt.Errorf("enriched walk-in %s: %w", w.ID, err)
 	}

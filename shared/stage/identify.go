@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 )
 
@@ -46,7 +47,7 @@ func (h *identify) Handle(ctx context.Context, b Batch) error {
 			out, err = h.apply(ctx, e, b.Topic)
 		}
 		if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
-			out, err = []Record{DeadLetter(Identify, r, bad.Reason, bad.Err)}, nil
+			out, err = []Record{DeadLetter(pipeline.Identify, r, bad.Reason, bad.Err)}, nil
 		}
 		if err == nil {
 			err = h.tell(ctx, out)
@@ -126,7 +127,7 @@ func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) 
 	if !live {
 		return out, nil
 	}
-	sighting, err := encoded(events.Sightings, events.DeviceKey(l.Business, l.Device), &events.Sighting{
+	sighting, err := EncodeRecord(events.Sightings, events.DeviceKey(l.Business, l.Device), &events.Sighting{
 		Business: l.Business, Sensor: portalSensor, Device: l.Device,
 		SeenAt: l.At, Associated: true, Randomised: l.Randomised,
 	})
@@ -344,7 +345,7 @@ func OwnerRecord(key IdentityKey, h presence.History) (Record, error) {
 		return r, nil
 	}
 	b := held[len(held)-1]
-	r, err := encoded(events.DeviceContacts, r.Key, &events.DeviceContact{
+	r, err := EncodeRecord(events.DeviceContacts, r.Key, &events.DeviceContact{
 		Business: key.Business, Device: key.Device, Contact: events.ContactID(b.Contact), BoundAt: b.From,
 	})
 	if err != nil {

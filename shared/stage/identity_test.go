@@ -12,17 +12,18 @@ import (
 	"footfall/events"
 	"footfall/shared/memory"
 	"footfall/shared/stage"
+	"footfall/shared/stage/stagetest"
 )
 
 // people is what identify and enrich share.
 type people struct {
 	identities stage.Identities
 	pending    stage.Pending
-	out        *sink
+	out        *stagetest.Sink
 }
 
 func newPeople() *people {
-	return &people{memory.NewIdentities(), memory.NewPending(), &sink{}}
+	return &people{memory.NewIdentities(), memory.NewPending(), &stagetest.Sink{}}
 }
 
 func (p *people) identify() stage.Handler {
@@ -35,26 +36,26 @@ func (p *people) enrich() stage.Handler {
 
 func (p *people) enriched(t rapid.TB) []events.EnrichedWalkIn {
 	t.Helper()
-	all := decodeRecords(t, p.out.on(events.EnrichedWalkIns), events.DecodeEnrichedWalkIn)
+	all := stagetest.Decode(t, p.out.On(events.EnrichedWalkIns), events.DecodeEnrichedWalkIn)
 	slices.SortFunc(all, func(a, b events.EnrichedWalkIn) int { return a.StartedAt.Compare(b.StartedAt) })
 	return slices.Compact(all)
 }
 
-func walkInsAt(t rapid.TB, device events.DeviceID, start time.Time) *partitionLog {
+func walkInsAt(t rapid.TB, device events.DeviceID, start time.Time) *stagetest.Partition {
 	t.Helper()
-	l := &partitionLog{topic: events.WalkIns}
-	l.put(t, events.DeviceKey(cafe, device), &events.WalkIn{
+	l := &stagetest.Partition{Topic: events.WalkIns}
+	l.Put(t, events.DeviceKey(cafe, device), &events.WalkIn{
 		ID: events.NewWalkInID(cafe, device, start), Business: cafe, Device: device,
 		StartedAt: start, ConfirmedAt: start.Add(5 * time.Minute),
 	})
 	return l
 }
 
-func crm(t rapid.TB, topic string, all ...any) *partitionLog {
+func crm(t rapid.TB, topic string, all ...any) *stagetest.Partition {
 	t.Helper()
-	l := &partitionLog{topic: topic}
+	l := &stagetest.Partition{Topic: topic}
 	for _, e := range all {
-		l.put(t, events.BusinessKey(cafe), e)
+		l.Put(t, events.BusinessKey(cafe), e)
 	}
 	return l
 }
@@ -113,9 +114,9 @@ func TestWhoseWalkInItIs(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s/walk-in first %v", name, walkInFirst), func(t *testing.T) {
 				p := newPeople()
-				visit := walkInsAt(t, "phone", noon).all()
+				visit := walkInsAt(t, "phone", noon).All()
 				steps := []func() error{
-					func() error { return p.identify().Handle(t.Context(), crm(t, events.CRMEvents, c.crm...).all()) },
+					func() error { return p.identify().Handle(t.Context(), crm(t, events.CRMEvents, c.crm...).All()) },
 					func() error { return p.enrich().Handle(t.Context(), visit) },
 				}
 				if walkInFirst {
@@ -142,15 +143,15 @@ func TestWhoseWalkInItIs(t *testing.T) {
 // told again it is the same, so nobody else counts it.
 func TestAttributionStaysThroughAReplay(t *testing.T) {
 	p := newPeople()
-	visit := walkInsAt(t, "phone", noon).all()
-	if err := p.identify().Handle(t.Context(), crm(t, events.CRMEvents, login("phone", "ann", noon.Add(-time.Hour))).all()); err != nil {
+	visit := walkInsAt(t, "phone", noon).All()
+	if err := p.identify().Handle(t.Context(), crm(t, events.CRMEvents, login("phone", "ann", noon.Add(-time.Hour))).All()); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.enrich().Handle(t.Context(), visit); err != nil {
 		t.Fatal(err)
 	}
 	backfill := crm(t, events.CRMEventsBackfill, login("phone", "bob", noon.Add(-time.Minute)))
-	if err := p.identify().Handle(t.Context(), backfill.all()); err != nil {
+	if err := p.identify().Handle(t.Context(), backfill.All()); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.enrich().Handle(t.Context(), visit); err != nil {
@@ -165,16 +166,16 @@ func TestAttributionStaysThroughAReplay(t *testing.T) {
 // try, though the table knew its contact by then.
 func TestWhatIsStoredKeepsNothingFromBeingToldAgain(t *testing.T) {
 	p := newPeople()
-	visit := walkInsAt(t, "phone", noon).all()
-	logins := crm(t, events.CRMEvents, login("phone", "ann", noon.Add(5*time.Minute))).all()
+	visit := walkInsAt(t, "phone", noon).All()
+	logins := crm(t, events.CRMEvents, login("phone", "ann", noon.Add(5*time.Minute))).All()
 	if err := p.enrich().Handle(t.Context(), visit); err != nil {
 		t.Fatal(err)
 	}
-	p.out.fail = func(int) error { return errInjected }
+	p.out.Fail = func(int) error { return stagetest.ErrInjected }
 	if err := p.identify().Handle(t.Context(), logins); err == nil {
 		t.Fatal("the injected fault was not met")
 	}
-	p.out.fail = nil
+	p.out.Fail = nil
 	if err := p.identify().Handle(t.Context(), logins); err != nil {
 		t.Fatal(err)
 	}
@@ -198,11 +199,11 @@ func TestALoginTellsWhatAMergeHasBoundForIt(t *testing.T) {
 			old := crm(t, events.CRMEventsBackfill, login("phone", "ann", noon.Add(-time.Hour)))
 			handleAll(t, p.identify(), crm(t, events.CRMEvents, merged("ann", "anna", noon.Add(-30*time.Minute))))
 			handleAll(t, p.enrich(), walkInsAt(t, "phone", noon))
-			p.out.fail = func(int) error { return errInjected }
-			if err := p.identify().Handle(t.Context(), old.all()); err == nil {
+			p.out.Fail = func(int) error { return stagetest.ErrInjected }
+			if err := p.identify().Handle(t.Context(), old.All()); err == nil {
 				t.Fatal("the injected fault was not met")
 			}
-			p.out.fail = nil
+			p.out.Fail = nil
 			handleAll(t, p.identify(), crm(t, events.CRMEvents, meanwhile...))
 			handleAll(t, p.identify(), old)
 			if got := p.enriched(t); len(got) != 1 || got[0].Contact != "anna" {
@@ -221,14 +222,14 @@ func TestAContactOfTooManyDevicesHoldsNothingUp(t *testing.T) {
 		logins = append(logins, login(fmt.Sprint("phone-", i), "everybody", noon))
 	}
 	logins = append(logins, login("phone-7", "everybody", noon.Add(time.Hour)), login("phone", "ann", noon))
-	if err := p.identify().Handle(t.Context(), crm(t, events.CRMEvents, logins...).all()); err != nil {
+	if err := p.identify().Handle(t.Context(), crm(t, events.CRMEvents, logins...).All()); err != nil {
 		t.Fatal(err)
 	}
-	dead := p.out.on("crm-events-dead-letters")
-	if len(dead) != 1 || header(dead[0], stage.HeaderReason) != string(events.TooManyDevices) || header(dead[0], stage.HeaderOffset) != "1000" {
+	dead := p.out.On("crm-events-dead-letters")
+	if len(dead) != 1 || stagetest.Header(dead[0], stage.HeaderReason) != string(events.TooManyDevices) || stagetest.Header(dead[0], stage.HeaderOffset) != "1000" {
 		t.Errorf("%d dead letters, want that of offset 1000", len(dead))
 	}
-	if got := len(p.out.on(events.Sightings)); got != 1002 {
+	if got := len(p.out.On(events.Sightings)); got != 1002 {
 		t.Errorf("%d logins were taken, want 1002", got)
 	}
 }
@@ -237,11 +238,11 @@ func TestIdentifyTellsOwnersAndMakesALoginASighting(t *testing.T) {
 	p := newPeople()
 	err := p.identify().Handle(t.Context(), crm(t, events.CRMEvents,
 		login("phone", "ann", noon), merged("ann", "anna", noon.Add(time.Hour)), deleted("anna", noon.Add(2*time.Hour)),
-	).all())
+	).All())
 	if err != nil {
 		t.Fatal(err)
 	}
-	owners := p.out.on(events.DeviceContacts)
+	owners := p.out.On(events.DeviceContacts)
 	var said []string
 	for _, r := range owners {
 		if r.Value == nil {
@@ -257,7 +258,7 @@ func TestIdentifyTellsOwnersAndMakesALoginASighting(t *testing.T) {
 	if want := []string{"ann", "anna", "nobody"}; !slices.Equal(said, want) {
 		t.Errorf("owners told: %v, want %v", said, want)
 	}
-	seen := p.out.on(events.Sightings)
+	seen := p.out.On(events.Sightings)
 	var s events.SightingsRecord
 	if len(seen) != 1 {
 		t.Fatalf("%d sightings, want 1", len(seen))
@@ -265,10 +266,10 @@ func TestIdentifyTellsOwnersAndMakesALoginASighting(t *testing.T) {
 	if err := events.DecodeSightings(seen[0].Key, seen[0].Value, &s); err != nil || !s.Sighting.Associated || !s.Sighting.SeenAt.Equal(noon) {
 		t.Errorf("sighting %+v: %v", s.Sighting, err)
 	}
-	if err := p.identify().Handle(t.Context(), crm(t, events.CRMEventsBackfill, login("phone", "ann", noon)).all()); err != nil {
+	if err := p.identify().Handle(t.Context(), crm(t, events.CRMEventsBackfill, login("phone", "ann", noon)).All()); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(p.out.on(events.Sightings)); got != 1 {
+	if got := len(p.out.On(events.Sightings)); got != 1 {
 		t.Errorf("a login from the backfill made a sighting")
 	}
 }
@@ -278,7 +279,7 @@ func TestIdentifyTellsOwnersAndMakesALoginASighting(t *testing.T) {
 // every login is known before.
 func TestAttributionDoesNotDependOnTheOrderOfWork(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		logins, visits := &partitionLog{topic: events.CRMEvents}, &partitionLog{topic: events.WalkIns}
+		logins, visits := &stagetest.Partition{Topic: events.CRMEvents}, &stagetest.Partition{Topic: events.WalkIns}
 		minutes := rapid.SliceOfNDistinct(rapid.IntRange(0, 600), 2, 12, rapid.ID).Draw(t, "minutes")
 		slices.Sort(minutes)
 		known := []int{} // per walk-in, how many logins are from before it
@@ -286,58 +287,58 @@ func TestAttributionDoesNotDependOnTheOrderOfWork(t *testing.T) {
 			at, device := noon.Add(time.Duration(m)*time.Minute), rapid.SampledFrom([]string{"a", "b"}).Draw(t, "device")
 			if rapid.Bool().Draw(t, "login") {
 				contact := rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "contact")
-				logins.put(t, events.BusinessKey(cafe), login(device, contact, at))
+				logins.Put(t, events.BusinessKey(cafe), login(device, contact, at))
 			} else {
-				visit := walkInsAt(t, events.DeviceID(device), at).records[0]
-				visits.raw(visit.Key, visit.Value)
-				known = append(known, len(logins.records))
+				visit := walkInsAt(t, events.DeviceID(device), at).Records[0]
+				visits.PutRaw(visit.Key, visit.Value)
+				known = append(known, len(logins.Records))
 			}
 		}
 		calm, rough := newPeople(), newPeople()
-		handle(t, calm.identify(), logins, 0, len(logins.records))
-		handle(t, calm.enrich(), visits, 0, len(visits.records))
+		handle(t, calm.identify(), logins, 0, len(logins.Records))
+		handle(t, calm.enrich(), visits, 0, len(visits.Records))
 		done := 0
-		for i := range visits.records {
-			for done < known[i] || done < len(logins.records) && rapid.Bool().Draw(t, "ahead") {
+		for i := range visits.Records {
+			for done < known[i] || done < len(logins.Records) && rapid.Bool().Draw(t, "ahead") {
 				handle(t, rough.identify(), logins, done, done+1)
 				done++
 			}
 			handle(t, rough.enrich(), visits, i, i+1)
 		}
-		handle(t, rough.identify(), logins, done, len(logins.records))
-		if got, want := distinct(rough.enriched(t)), distinct(calm.enriched(t)); !slices.Equal(got, want) {
+		handle(t, rough.identify(), logins, done, len(logins.Records))
+		if got, want := stagetest.Distinct(rough.enriched(t)), stagetest.Distinct(calm.enriched(t)); !slices.Equal(got, want) {
 			t.Fatalf("got  %v\nwant %v", got, want)
 		}
 	})
 }
 
 // handle gives the records from from to to, and some of those before again.
-func handle(t *rapid.T, h stage.Handler, l *partitionLog, from, to int) {
+func handle(t *rapid.T, h stage.Handler, l *stagetest.Partition, from, to int) {
 	from -= rapid.IntRange(0, from).Draw(t, "givenAgain")
 	if from == to {
 		return
 	}
-	if err := h.Handle(context.Background(), l.batch(from, to)); err != nil {
+	if err := h.Handle(context.Background(), l.Batch(from, to)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // handleAll gives a stage everything at once.
-func handleAll(t *testing.T, h stage.Handler, l *partitionLog) {
+func handleAll(t *testing.T, h stage.Handler, l *stagetest.Partition) {
 	t.Helper()
-	if len(l.records) == 0 {
+	if len(l.Records) == 0 {
 		return
 	}
-	if err := h.Handle(t.Context(), l.all()); err != nil {
+	if err := h.Handle(t.Context(), l.All()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func endsAt(t rapid.TB, device events.DeviceID, start time.Time, stays ...time.Duration) *partitionLog {
+func endsAt(t rapid.TB, device events.DeviceID, start time.Time, stays ...time.Duration) *stagetest.Partition {
 	t.Helper()
-	l := &partitionLog{topic: events.VisitsEnded}
+	l := &stagetest.Partition{Topic: events.VisitsEnded}
 	for _, stay := range stays {
-		l.put(t, events.DeviceKey(cafe, device), &events.VisitEnded{
+		l.Put(t, events.DeviceKey(cafe, device), &events.VisitEnded{
 			ID: events.NewWalkInID(cafe, device, start), Business: cafe, Device: device,
 			StartedAt: start, LastSeenAt: start.Add(stay), DwellMillis: stay.Milliseconds(), Resident: device == "till",
 			Anonymous: device == "phone", // its address is randomised, and somebody's all the same
@@ -356,17 +357,17 @@ func TestTheEndIsToldWithItsWalkIn(t *testing.T) {
 			var err error
 			switch step {
 			case 'w':
-				err = p.enrich().Handle(t.Context(), walkInsAt(t, "phone", noon).all())
+				err = p.enrich().Handle(t.Context(), walkInsAt(t, "phone", noon).All())
 			case 'l':
-				err = p.identify().Handle(t.Context(), crm(t, events.CRMEvents, login("phone", "ann", noon.Add(10*time.Minute))).all())
+				err = p.identify().Handle(t.Context(), crm(t, events.CRMEvents, login("phone", "ann", noon.Add(10*time.Minute))).All())
 			case 'e':
-				err = p.enrich().Handle(t.Context(), endsAt(t, "phone", noon, shorter, hour, shorter).all())
+				err = p.enrich().Handle(t.Context(), endsAt(t, "phone", noon, shorter, hour, shorter).All())
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
-		all := decodeRecords(t, p.out.on(events.EnrichedWalkIns), events.DecodeEnrichedWalkIn)
+		all := stagetest.Decode(t, p.out.On(events.EnrichedWalkIns), events.DecodeEnrichedWalkIn)
 		if len(all) == 0 {
 			t.Fatalf("%s: nothing told", order)
 		}
@@ -393,15 +394,15 @@ func TestEndsAreFolded(t *testing.T) {
 	counted := &ends{Pending: p.pending}
 	p.pending = counted
 	l := endsAt(t, "phone", noon, time.Hour, 2*time.Hour, time.Minute)
-	l.records = append(l.records, endsAt(t, "till", noon, time.Hour).records...)
-	l.raw([]byte("cafe/phone"), nil)
-	if err := p.enrich().Handle(t.Context(), l.all()); err != nil {
+	l.Records = append(l.Records, endsAt(t, "till", noon, time.Hour).Records...)
+	l.PutRaw([]byte("cafe/phone"), nil)
+	if err := p.enrich().Handle(t.Context(), l.All()); err != nil {
 		t.Fatal(err)
 	}
 	if counted.calls != 1 {
 		t.Errorf("%d calls, want 1", counted.calls)
 	}
-	if dead := p.out.on(events.VisitsEnded + "-dead-letters"); len(dead) != 1 {
+	if dead := p.out.On(events.VisitsEnded + "-dead-letters"); len(dead) != 1 {
 		t.Errorf("%d dead letters, want that of the null", len(dead))
 	}
 }

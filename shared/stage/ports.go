@@ -1,3 +1,10 @@
+// Package stage holds the ports of the pipeline (Kafka and the tables as
+// interfaces), the records and batches that pass through them, dead letters, and
+// the small stages: identify, enrich, count and tick, one file each. The stage
+// detect has a package of its own, shared/detect, and ingest has shared/ingest.
+//
+// A stage reads a batch, decides, produces its records and writes its state on
+// condition that no other writer came first. Start with ports.go.
 package stage
 
 import (

@@ -16,6 +16,7 @@ import (
 	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
 	"footfall/shared/lambdarun"
+	"footfall/shared/pipeline"
 	"footfall/shared/stage"
 )
 
@@ -96,7 +97,7 @@ func wire(ctx context.Context, stageName string, cfg config.Config, log *slog.Lo
 		return Deps{}, err
 	}
 	var keys *Keys
-	if stageName == stage.Ingest {
+	if stageName == pipeline.Ingest {
 		if keys, err = readKeys(ctx, cfg.PseudonymKeys, aws); err != nil {
 			return Deps{}, err
 		}

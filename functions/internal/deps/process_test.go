@@ -25,7 +25,7 @@ import (
 	"footfall/local/runtime"
 	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // binaries is the directory of the functions, built as for Lambda.
@@ -76,7 +76,7 @@ type stack struct {
 	output    *output
 }
 
-func start(t *testing.T, tables []stage.Table, env ...string) *stack {
+func start(t *testing.T, tables []pipeline.Table, env ...string) *stack {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	b, err := broker.Start(ctx, broker.Options{})
@@ -100,7 +100,7 @@ func start(t *testing.T, tables []stage.Table, env ...string) *stack {
 	keys := filepath.Join(t.TempDir(), "keys.json")
 	must(t, os.WriteFile(keys, []byte(`{"1": "a key for tests that is long enough"}`), 0o600))
 	o := runtime.Options{Output: s.output}
-	for _, spec := range stage.Pipeline().Stages {
+	for _, spec := range pipeline.Default().Stages {
 		o.Functions = append(o.Functions, runtime.Function{
 			Name: spec.Name, Path: filepath.Join(binaries, spec.Name), Timeout: spec.Timeout,
 			Env: append([]string{
@@ -163,13 +163,13 @@ func (s *stack) records(t *testing.T, topic string) (all []*kgo.Record) {
 // owner logs in, and the first visit is counted. Every function runs as the
 // process that AWS runs. Told twice, as any event may be, the story is the same.
 func TestFunctionsTellTheStoryOfTheSamples(t *testing.T) {
-	s := start(t, stage.Pipeline().Tables)
+	s := start(t, pipeline.Default().Tables)
 	for range 2 {
 		// No business is stored that could be posted for.
-		if got := s.invoke(t, stage.Ingest); !strings.Contains(got, `"statusCode":404`) {
+		if got := s.invoke(t, pipeline.Ingest); !strings.Contains(got, `"statusCode":404`) {
 			t.Errorf("ingest answers %s\n%s", got, s.output)
 		}
-		for _, name := range []string{stage.TickName, stage.Detect, stage.Enrich, stage.Identify, stage.Count} {
+		for _, name := range []string{pipeline.Tick, pipeline.Detect, pipeline.Enrich, pipeline.Identify, pipeline.Count} {
 			if got := s.invoke(t, name); got != `{}` {
 				t.Fatalf("%s answers %s\n%s", name, got, s.output)
 			}
@@ -253,7 +253,7 @@ func checkLog(t *testing.T, log string) {
 		}
 		handled[function]++
 	}
-	for _, spec := range stage.Pipeline().Stages {
+	for _, spec := range pipeline.Default().Stages {
 		want := 4
 		if spec.Schedule > 0 || spec.HTTP {
 			want = 2
@@ -275,11 +275,11 @@ func TestFunctionAnswersWhatIsNotDone(t *testing.T) {
 			}
 		}
 	}
-	must(t, json.Unmarshal([]byte(s.invoke(t, stage.Count)), &answer))
+	must(t, json.Unmarshal([]byte(s.invoke(t, pipeline.Count)), &answer))
 	if fs := answer.BatchItemFailures; len(fs) != 1 || fs[0].ItemIdentifier.Partition != "enriched-walk-ins-14" || fs[0].ItemIdentifier.Offset != 100 {
 		t.Errorf("answered %+v", answer)
 	}
-	if log := s.logged(t); !strings.Contains(log, `"message":"partition failed"`) || !strings.Contains(log, tablePrefix+stage.CountsTable) {
+	if log := s.logged(t); !strings.Contains(log, `"message":"partition failed"`) || !strings.Contains(log, tablePrefix+pipeline.CountsTable) {
 		t.Errorf("the log does not say which table:\n%s", log)
 	}
 }
@@ -289,7 +289,7 @@ func TestFunctionFailsWholeBatches(t *testing.T) {
 	s := start(t, nil, "FOOTFALL_WHOLE_BATCH=true")
 	event, err := os.ReadFile("../../../events/testdata/count.json")
 	must(t, err)
-	answer, err := s.functions.Invoke(t.Context(), stage.Count, event)
+	answer, err := s.functions.Invoke(t.Context(), pipeline.Count, event)
 	if err == nil || !strings.Contains(err.Error(), "1 of 1 partitions undone (enriched-walk-ins-14 from offset 100 on)") {
 		t.Errorf("answered %s, %v", answer, err)
 	}
@@ -297,10 +297,10 @@ func TestFunctionFailsWholeBatches(t *testing.T) {
 
 // Dead letters are no failure of an event, so the log must tell of them.
 func TestFunctionLogsDeadLetters(t *testing.T) {
-	s := start(t, stage.Pipeline().Tables)
+	s := start(t, pipeline.Default().Tables)
 	event, err := os.ReadFile("../../../events/testdata/bad-records.json")
 	must(t, err)
-	answer, err := s.functions.Invoke(t.Context(), stage.Detect, event)
+	answer, err := s.functions.Invoke(t.Context(), pipeline.Detect, event)
 	if err != nil || string(answer) != `{}` {
 		t.Fatalf("answered %s, %v", answer, err)
 	}
@@ -316,7 +316,7 @@ func TestFunctionLogsDeadLetters(t *testing.T) {
 			continue
 		}
 		logged += entry.Records
-		if entry.Level != "WARN" || entry.Stage != stage.Detect || entry.Topic != events.Sightings || entry.Reason == "" {
+		if entry.Level != "WARN" || entry.Stage != pipeline.Detect || entry.Topic != events.Sightings || entry.Reason == "" {
 			t.Errorf("logged %s", line)
 		}
 	}
@@ -326,7 +326,7 @@ func TestFunctionLogsDeadLetters(t *testing.T) {
 }
 
 func TestFunctionRefusesWrongSettings(t *testing.T) {
-	for _, spec := range stage.Pipeline().Stages {
+	for _, spec := range pipeline.Default().Stages {
 		t.Run(spec.Name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), filepath.Join(binaries, spec.Name))
 			cmd.Env = []string{"FOOTFALL_KAFKA_AUTH=kerberos", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"footfall/infra/settings"
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // runbookLink is how the description of an alarm names its section.
@@ -87,7 +87,7 @@ func CheckNoOrphans(runbook string, templates ...Template) error {
 // template lacks, and every one on something that the deployment has not: its
 // metric would never have data, and it would never ring. prefix is the name of
 // the alarms' stack.
-func CheckComplete(t Template, prefix string, g stage.Graph, s settings.Settings, size settings.Size) error {
+func CheckComplete(t Template, prefix string, g pipeline.Graph, s settings.Settings, size settings.Size) error {
 	have := map[string]bool{}
 	for _, a := range t.Alarms() {
 		have[a.Name] = true
@@ -107,7 +107,7 @@ func CheckComplete(t Template, prefix string, g stage.Graph, s settings.Settings
 
 // wanted spells out the alarms of a deployment: each kind, for everything that it
 // is about.
-func wanted(g stage.Graph, s settings.Settings, size settings.Size) []string {
+func wanted(g pipeline.Graph, s settings.Settings, size settings.Size) []string {
 	var names []string
 	want := func(subject string, kinds ...string) {
 		for _, k := range kinds {
@@ -125,7 +125,7 @@ func wanted(g stage.Graph, s settings.Settings, size settings.Size) []string {
 				want(st.Name, "no-sightings")
 			}
 		}
-		if st.Name == stage.TickName || st.Name == stage.Detect {
+		if st.Name == pipeline.Tick || st.Name == pipeline.Detect {
 			want(st.Name, "idle")
 		}
 		for _, m := range st.Reads {

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"strings"
 
-	"footfall/shared/stage"
+	"footfall/shared/pipeline"
 )
 
 // CheckDashboard reports stages and tables without their place on the dashboard,
 // and alarms that it does not show.
-func CheckDashboard(t Template, g stage.Graph) error {
+func CheckDashboard(t Template, g pipeline.Graph) error {
 	boards := t.Resources("AWS::CloudWatch::Dashboard")
 	if len(boards) != 1 {
 		return fmt.Errorf("there are %d dashboards, not one", len(boards))
@@ -37,7 +37,7 @@ func CheckDashboard(t Template, g stage.Graph) error {
 }
 
 // checkRow looks for the graphs between the heading of a stage and the next.
-func checkRow(body string, s stage.Spec) error {
+func checkRow(body string, s pipeline.Stage) error {
 	_, row, ok := strings.Cut(body, `"**`+s.Name+`**`)
 	if !ok {
 		return fmt.Errorf("the dashboard has no row of stage %s", s.Name)

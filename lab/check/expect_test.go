@@ -1,0 +1,69 @@
+package check
+
+import (
+	"testing"
+	"time"
+
+	"footfall/events"
+	"footfall/lab/score"
+	"footfall/shared/audit"
+	"footfall/shared/memory"
+	"footfall/shared/presence"
+	"footfall/shared/presence/oracle"
+	"footfall/shared/stage"
+)
+
+// A visit that was counted when a count knew ids alone stays counted beside that of
+// another device; one with facts is a companion.
+func TestWhatWasCountedByIDAloneStaysCounted(t *testing.T) {
+	ann := stage.CountKey{Business: "cafe", Contact: "ann"}
+	for name, c := range map[string]struct {
+		facts []presence.Fact
+		want  int
+	}{
+		"by its id alone":               {[]presence.Fact{{Visit: "second"}}, 2},
+		"by its id, its end told since": {[]presence.Fact{{Visit: "second"}, {Visit: "second", Last: 7}}, 2},
+		"with facts":                    {[]presence.Fact{presence.Began("second", "cafe/tablet", noon)}, 1},
+		"another one":                   {[]presence.Fact{{Visit: "third"}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			counts := memory.NewCounts()
+			if err := counts.Add(t.Context(), ann, "2026-03", c.facts); err != nil {
+				t.Fatal(err)
+			}
+			want := &oracle.Expected{}
+			want.Take("cafe/ann", oracle.Stay{ID: "first", Device: "cafe/phone", Start: noon, Last: noon.Add(time.Hour)})
+			want.Take("cafe/ann", oracle.Stay{ID: "second", Device: "cafe/tablet", Start: noon.Add(10 * time.Minute), Last: noon.Add(time.Hour)})
+			if err := alone(t.Context(), counts, want); err != nil {
+				t.Fatal(err)
+			}
+			if got := want.Counts()["cafe/ann"]; got != c.want {
+				t.Errorf("ann came %d times, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// Around a change of rules what was told is taken, and nothing else is.
+func TestWhatAChangeOfRulesMadeIsTakenAsTold(t *testing.T) {
+	told := func(device events.DeviceID, minutes int) score.FoundVisit {
+		return score.FoundVisit{Business: "cafe", Device: device, Start: noon.Add(time.Duration(minutes) * time.Minute)}
+	}
+	found := func(device string, minutes int) audit.Visit {
+		return audit.Visit{Device: device, Start: noon.Add(time.Duration(minutes) * time.Minute)}
+	}
+	about := found("cafe/phone", 0)
+	about.Until, about.Changed = noon.Add(time.Hour), true
+	r := &Report{
+		Visits:    []score.FoundVisit{told("phone", -30), told("phone", 10), told("phone", 70), told("tablet", 10), told("till", 0)},
+		residents: map[string][]time.Time{"cafe/till": {noon.Add(121 * time.Minute)}},
+	}
+	want := &expected{
+		crm: &audit.CRM{}, changed: []audit.Visit{about},
+		unlearnt: []audit.Visit{found("cafe/till", 0), found("cafe/till", 120)},
+	}
+	r.takeTold(want)
+	if want.WalkIns != 2 || r.Changed != 1 {
+		t.Errorf("%d walk-ins are wanted and %d devices were about, want the phone's at 12:10 and the till's at 12:00, and 1", want.WalkIns, r.Changed)
+	}
+}

@@ -1,0 +1,37 @@
+package offline
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"footfall/events"
+	"footfall/lab/recording"
+)
+
+// chatter says something every second.
+type chatter struct{ said int }
+
+func (c *chatter) Next() (recording.Item, error) {
+	if c.said == 1200 {
+		return recording.Item{}, io.EOF
+	}
+	at := time.Date(2026, 3, 2, 12, 0, c.said, 0, time.UTC)
+	c.said++
+	return recording.Item{ArrivedAt: at, Sighting: events.Sighting{
+		Business: "shop", Sensor: "door", Device: "a", RSSI: events.RSSI(-60 - c.said%7), SeenAt: at,
+	}}, nil
+}
+
+// What a phone says again in the same step costs no memory: the bound that the
+// trace promises.
+func TestRepetitionIsNotKept(t *testing.T) {
+	trace, err := Load(&chatter{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 20 minutes are 10 steps, with 7 signal strengths in each.
+	if got := len(trace.devices[0].heard); got != 70 || trace.Sightings != 1200 {
+		t.Errorf("%d of %d sightings are kept, want 70 of 1200", got, trace.Sightings)
+	}
+}

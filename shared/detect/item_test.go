@@ -1,0 +1,195 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"footfall/shared/presence"
+)
+
+func drawStay(t *rapid.T) presence.Stay {
+	at := func(name string) presence.Instant {
+		return presence.Instant(rapid.Int64Range(1, 4_102_444_800_000).Draw(t, name))
+	}
+	s := presence.Stay{
+		Start: at("start"), Last: at("last"), Confirmed: rapid.Bool().Draw(t, "confirmed"),
+		Ended: rapid.Bool().Draw(t, "ended"), Associated: rapid.Bool().Draw(t, "associated"),
+		Plain: rapid.Bool().Draw(t, "plain"), WeakPlain: rapid.Bool().Draw(t, "weakPlain"),
+		Randomised: rapid.Bool().Draw(t, "randomised"), Resident: rapid.Bool().Draw(t, "resident"),
+	}
+	if s.Confirmed {
+		s.WalkIn = at("walkIn")
+	} else {
+		s.Strong = rapid.Uint64().Draw(t, "strong")
+	}
+	if rapid.Bool().Draw(t, "weak") {
+		s.Weak = at("weak at")
+	}
+	return s
+}
+
+func drawRecord(t *rapid.T) logRecord {
+	r := logRecord{
+		offset: rapid.Int64Min(-1).Draw(t, "offset"), clock: presence.Instant(rapid.Int64Range(0, 4_102_444_800_000).Draw(t, "clock")),
+		from: rapid.Int64Min(0).Draw(t, "from"), partial: rapid.Bool().Draw(t, "partial"), sealed: rapid.Bool().Draw(t, "sealed"), entries: []logEntry{},
+	}
+	for _, n := range r.tally.numbers() {
+		*n = rapid.Int64Min(0).Draw(t, "tally")
+	}
+	keys := rapid.SliceOfDistinct(rapid.StringMatching(`(cafe|cafe-2|b)/[a-zA-Z0-9_-]{0,30}`), rapid.ID).Draw(t, "keys")
+	slices.Sort(keys)
+	for _, key := range keys {
+		d := presence.Device{Stays: []presence.Stay{}}
+		for range rapid.IntRange(0, 3).Draw(t, "stays") {
+			d.Stays = append(d.Stays, drawStay(t))
+		}
+		for range rapid.IntRange(-2, 40).Draw(t, "days") {
+			d.Habit = append(d.Habit, presence.Day{
+				Number: rapid.Int32().Draw(t, "day"), Hours: rapid.OneOf(rapid.Just(presence.Full), rapid.Uint32Range(0, presence.Full)).Draw(t, "hours"),
+			})
+		}
+		r.entries = append(r.entries, logEntry{key, d})
+	}
+	return r
+}
+
+func TestALogItemIsReadAsItWasWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawRecord(t)
+		got, err := decodeLogRecord(want.encode())
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%v\ngot  %+v\nwant %+v", err, got, want)
+		}
+	})
+}
+
+// No part is over its limit, none is empty but the one of no entries, and
+// together they are what was split. What an entry is expected to take at the
+// most, it does not exceed.
+func TestSplitKeepsWithinTheLimit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawRecord(t)
+		limit := rapid.IntRange(400, 2000).Draw(t, "limit")
+		var joined []logEntry
+		parts := split(r.entries, r.clock, limit)
+		for _, part := range parts {
+			packed := 0
+			for i := range part {
+				size := len(appendEntry(nil, "", &part[i], r.clock))
+				if most := entrySize(part[i].key, &tracked{Device: part[i].device}); size > most {
+					t.Fatalf("an entry takes %d bytes, not %d at the most", size, most)
+				}
+				packed += size
+			}
+			if packed > limit || len(part) == 0 && len(r.entries) > 0 {
+				t.Fatalf("a part of %d entries takes %d bytes, the limit is %d", len(part), packed, limit)
+			}
+			joined = append(joined, part...)
+		}
+		if len(parts) == 0 || !reflect.DeepEqual(append([]logEntry{}, joined...), r.entries) {
+			t.Fatalf("%d parts hold %d of %d entries", len(parts), len(joined), len(r.entries))
+		}
+	})
+}
+
+// Chains begun by the version before hold such items.
+func TestAnItemOfTheFirstVersionIsRead(t *testing.T) {
+	const at = presence.Instant(1_772_452_800_000)
+	old, err := hex.DecodeString("01528098dbe695670600c80104780e060203000c636166652f70686f6e652d310129c0ee6d80c566000b0132" +
+		"0258c0cf24000180a61d04d00fd00f030b013300")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := logRecord{offset: 41, clock: at, from: 3, tally: Tally{Sightings: 100, Late: 2, PassersBy: 60, WalkIns: 7, Anonymous: 3, Dead: 1}, entries: []logEntry{
+		{"cafe/phone-1", presence.Device{Stays: []presence.Stay{
+			{Start: at - 900_000, Last: at - 60_000, WalkIn: at - 900_000, Confirmed: true, Plain: true, Randomised: true},
+		}}},
+		{"cafe/phone-2", presence.Device{Stays: []presence.Stay{
+			{Start: at - 300_000, Last: at - 300_000, Strong: 1, Plain: true, Weak: at - 60_000, WeakPlain: true},
+			{Start: at - 1000, Last: at, Strong: 3, Associated: true},
+		}}},
+		{"cafe/phone-3", presence.Device{Stays: []presence.Stay{}}},
+	}}
+	got, err := decodeLogRecord(old)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+	}
+}
+
+// What a habit costs in every item that holds it. docs/decisions.md says so.
+func TestAHabitIsShort(t *testing.T) {
+	const at = presence.Instant(1_772_452_800_000)
+	day := int32(utcDay(at))
+	e := logEntry{"cafe/till", presence.Device{Stays: []presence.Stay{{Start: at, Last: at}}}}
+	bare := len(appendEntry(nil, "", &e, at))
+	e.device.Habit = presence.Habit{{Number: day - 7, Hours: presence.Full}, {Number: day - 2, Hours: presence.Full}, {Number: day, Hours: presence.Full}}
+	if n := len(appendEntry(nil, "", &e, at)) - bare; n > 7 {
+		t.Errorf("three days that speak take %d bytes", n)
+	}
+	e.device.Habit = append(e.device.Habit, presence.Day{Number: day + 1, Hours: 0b111 << 9})
+	if n := len(appendEntry(nil, "", &e, at)) - bare; n > 12 {
+		t.Errorf("with a fourth that does not they take %d bytes", n)
+	}
+}
+
+func TestALogItemThatIsNoneIsAnError(t *testing.T) {
+	good := (&logRecord{entries: []logEntry{{"cafe/phone", presence.Device{Stays: []presence.Stay{{Start: 1, Last: 2}}}}}}).encode()
+	cases := map[string][]byte{
+		"nothing":            {},
+		"a later version":    append([]byte{logVersion + 1}, good[1:]...),
+		"no version":         append([]byte{0}, good[1:]...),
+		"a cut one":          good[:len(good)-1],
+		"one with a tail":    append(bytes.Clone(good), 0),
+		"a habit of no days": append(bytes.Clone(good[:len(good)-5]), 1, 0), // in place of the one stay
+		"a head without end": {logVersion, 0x80},
+	}
+	for name, data := range cases {
+		if _, err := decodeLogRecord(data); err == nil {
+			t.Errorf("%s is read", name)
+		}
+	}
+}
+
+// FuzzDecodeLogRecord holds that no bytes make the decoder panic or allocate
+// without bound, and that what it reads it reads again when written.
+func FuzzDecodeLogRecord(f *testing.F) {
+	f.Add((&logRecord{offset: -1}).encode())
+	r := logRecord{offset: 7, clock: 1_772_452_800_000, from: 3}
+	for i := range 3 {
+		r.entries = append(r.entries, logEntry{
+			fmt.Sprint("cafe/phone-", i), presence.Device{Stays: []presence.Stay{{Start: 1_772_452_000_000, Last: 1_772_452_700_000, Confirmed: true}}},
+		})
+	}
+	f.Add(r.encode())
+	r.entries[1].device.Habit = presence.Habit{{Number: 20_000, Hours: presence.Full}, {Number: 20_001, Hours: 7}}
+	f.Add(r.encode())
+	former := r.encode()
+	former[0] = 1
+	f.Add(former)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decodeLogRecord(data)
+		if err != nil {
+			return
+		}
+		again, err := decodeLogRecord(r.encode())
+		if err != nil || !reflect.DeepEqual(again, r) {
+			t.Fatalf("%v: %s", err, strings.TrimSpace(fmt.Sprintf("%+v then %+v", r, again)))
+		}
+	})
+}
+
+func TestAnItemOfAnUnknownVersionIsRefused(t *testing.T) {
+	item := (&logRecord{offset: 7}).encode()
+	for _, version := range []byte{0, logVersion + 1} {
+		if _, err := decodeLogRecord(append([]byte{version}, item[1:]...)); err == nil {
+			t.Errorf("an item of version %d is read", version)
+		}
+	}
+}

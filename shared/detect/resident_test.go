@@ -1,0 +1,138 @@
+package detect_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"footfall/events"
+	"footfall/shared/stage/stagetest"
+)
+
+// A device that is here for most of the day on three days has walk-ins no more,
+// whichever environment decides: each batch is given to a cold one. Its visits
+// end as a resident's, and the tally says how many there were.
+func TestDetectLearnsWhoIsNoCustomer(t *testing.T) {
+	w, l := newWorld(), sightings()
+	day := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	for range 5 {
+		for at := day.Add(8 * time.Hour); at.Before(day.Add(19 * time.Hour)); at = at.Add(9 * time.Minute) {
+			l.seen(t, "till", at, -60)
+			if at.Hour() == 12 {
+				l.seen(t, "phone", at, -60)
+			}
+			l.tick(t, at)
+		}
+		day = day.AddDate(0, 0, 1)
+		l.tick(t, day)
+	}
+	for from := 0; from < len(l.Records); from += 50 {
+		if err := w.environment().Handle(t.Context(), l.Batch(from, min(from+50, len(l.Records)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var told []string
+	for _, e := range w.walkIns(t) {
+		told = append(told, fmt.Sprint(e.Device, " ", e.StartedAt.Day()))
+	}
+	slices.Sort(told)
+	want := []string{"phone 2", "phone 3", "phone 4", "phone 5", "phone 6", "till 2", "till 3", "till 4"}
+	if !slices.Equal(told, want) {
+		t.Errorf("walk-ins %v, want %v", told, want)
+	}
+	var ended []string
+	for _, e := range stagetest.Decode(t, w.out.On(events.VisitsEnded), events.DecodeVisitEnded) {
+		if e.Device == "till" {
+			ended = append(ended, fmt.Sprint(e.StartedAt.Day(), e.Resident))
+		}
+	}
+	if want := []string{"2 false", "3 false", "4 false", "5 true", "6 true"}; !slices.Equal(ended, want) {
+		t.Errorf("ends of the till's visits %v, want %v", ended, want)
+	}
+	if got := tallyOf(t, w.log); got.WalkIns != 8 || got.Residents != 2 {
+		t.Errorf("tally %+v, want 8 walk-ins and 2 visits of residents", got)
+	}
+}
+
+// A device that goes about in the store is heard by all routers, here one and
+// there another louder, and their clocks differ by up to a step: one visit.
+func TestRoamingIsOneVisit(t *testing.T) {
+	w, l := newWorld(), sightings()
+	key := events.DeviceKey(cafe, "phone")
+	skew := map[events.SensorID]time.Duration{"door": 0, "till": 55 * time.Second, "yard": -60 * time.Second}
+	sensors := []events.SensorID{"door", "till", "yard"}
+	for m := range 90 {
+		at := noon.Add(time.Duration(m) * time.Minute)
+		for i, sensor := range sensors {
+			rssi := events.RSSI(-75)
+			if i == m/10%3 { // where it is now
+				rssi = -55
+			} else if m%4 > 0 {
+				continue // the others hear it now and then
+			}
+			l.Put(t, key, &events.Sighting{Business: cafe, Sensor: sensor, Device: "phone", SeenAt: at.Add(skew[sensor]), RSSI: rssi})
+		}
+		l.tick(t, at)
+	}
+	l.tick(t, noon.Add(4*time.Hour))
+	if err := w.environment().Handle(t.Context(), l.All()); err != nil {
+		t.Fatal(err)
+	}
+	ended := stagetest.Decode(t, w.out.On(events.VisitsEnded), events.DecodeVisitEnded)
+	if n := len(w.walkIns(t)); n != 1 || len(ended) != 1 || time.Duration(ended[0].DwellMillis)*time.Millisecond < 88*time.Minute {
+		t.Errorf("%d walk-ins, ends %+v; want one of an hour and a half", n, ended)
+	}
+}
+
+// What an association tells stands for itself, by whichever router.
+func TestAnAssociationIsAWalkInAtOnce(t *testing.T) {
+	w, l := newWorld(), sightings()
+	l.Put(t, events.DeviceKey(cafe, "phone"), &events.Sighting{
+		Business: cafe, Sensor: "yard", Device: "phone", SeenAt: noon, RSSI: -60, Associated: true, Randomised: true,
+	})
+	if err := w.environment().Handle(t.Context(), l.All()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.walkIns(t); len(got) != 1 || got[0].Anonymous || !got[0].ConfirmedAt.Equal(noon) {
+		t.Errorf("walk-ins %+v, want one at noon", got)
+	}
+}
+
+// A habit outlives the items of the log that it was written in first, when the
+// device has not been here for weeks, and the topic.
+func TestDetectRemembersAHabitThatNothingRefreshes(t *testing.T) {
+	w, l := newWorld(), sightings()
+	w.log = forgetful{w.log}
+	stay := func(day time.Time) {
+		for at := day.Add(8 * time.Hour); at.Before(day.Add(19 * time.Hour)); at = at.Add(9 * time.Minute) {
+			l.seen(t, "till", at, -60)
+			l.tick(t, at)
+		}
+	}
+	for d := range 3 {
+		stay(noon.AddDate(0, 0, d-3).Add(-12 * time.Hour))
+	}
+	env := w.environment()
+	if err := env.Handle(t.Context(), l.All()); err != nil {
+		t.Fatal(err)
+	}
+	begun := len(l.Records)
+	for i := range 2 * remembered {
+		l.tick(t, noon.Add(time.Duration(i)*time.Minute))
+		if err := env.Handle(t.Context(), l.Batch(begun+i, begun+i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.topics.Description.ID = "topic-b"
+	l = sightings()
+	stay(noon.Add(2 * remembered * time.Minute).Truncate(24 * time.Hour))
+	l.tick(t, noon.AddDate(0, 0, 30))
+	if err := w.environment().Handle(t.Context(), l.All()); err != nil {
+		t.Fatal(err)
+	}
+	ended := stagetest.Decode(t, w.out.On(events.VisitsEnded), events.DecodeVisitEnded)
+	if n := len(w.walkIns(t)); n != 3 || len(ended) != 4 || !ended[3].Resident {
+		t.Errorf("%d walk-ins, ends %+v; want 3, and a fourth visit as a resident's", n, ended)
+	}
+}
