@@ -123,7 +123,7 @@ func TestAnItemOfTheFirstVersionIsRead(t *testing.T) {
 	}
 }
 
-// What a habit costs in every item that holds it. docs/decisions.md says so.
+// What a habit costs in every item that holds it. docs/decisions/ has the figures.
 func TestAHabitIsShort(t *testing.T) {
 	const at = presence.Instant(1_772_452_800_000)
 	day := int32(utcDay(at))
