@@ -132,7 +132,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 		t.Fatalf("the document has %q, the code %q", got, want)
 	}
 	for _, kind := range senders.Kinds() {
-		s, _ := senders.Of(kind)
+		s, _ := senders.ByKind(kind)
 		var asked []string
 		_ = s.Verify(func(name string) string { asked = append(asked, name); return "" }, []byte("{}"), []string{secret})
 		var told []string

@@ -117,7 +117,7 @@ func (h *Handler) serve(ctx context.Context, r *request, v *visit) (response api
 	if len(r.Body) > maxBody {
 		return response, refuse(tooLarge)
 	}
-	if _, known := senders.Of(a.kind); known {
+	if _, known := senders.ByKind(a.kind); known {
 		v.kind = a.kind
 	}
 	g, refusal := h.find(ctx, a)
@@ -139,13 +139,13 @@ type gate struct {
 	address
 	business.Sender
 	entrance business.Entrance
-	reader   senders.Sender
+	reader   senders.Format
 }
 
 // find looks the business up also where nobody knows the kind, so that the time
 // an answer takes does not tell which of the two was wrong.
 func (h *Handler) find(ctx context.Context, a address) (*gate, *refused) {
-	reader, known := senders.Of(a.kind)
+	reader, known := senders.ByKind(a.kind)
 	e, ok, err := h.Businesses.Entrance(ctx, a.business)
 	if err != nil {
 		// Nobody knows yet whether that is a business, and not an address or a
@@ -209,7 +209,7 @@ func (g *gate) memory() time.Duration {
 
 // refusedBy passes on what senders find wrong with a request.
 func refusedBy(err error) *refused {
-	if r, ok := errors.AsType[*senders.Refusal](err); ok {
+	if r, ok := errors.AsType[*senders.Rejection](err); ok {
 		return refuse(refusal{Status: r.Status, Code: r.Code, Message: r.Err.Error()})
 	}
 	return failed(internal, err)

@@ -56,14 +56,14 @@ func (h *Handler) records(ctx context.Context, g *gate, p senders.Post, now time
 	if err != nil {
 		return nil, failed(internal, err)
 	}
-	c := newCrowd(g, key, now, len(p.Heard))
+	c := newCrowd(g, key, now, len(p.Observations))
 	v.left = c.left
-	for reason, n := range p.Left {
+	for reason, n := range p.LeftOut {
 		c.left[string(reason)] = n
 	}
-	slices.SortStableFunc(p.Heard, func(a, b senders.Heard) int { return a.SeenAt.Compare(b.SeenAt) })
-	for i := range p.Heard {
-		c.hear(&p.Heard[i])
+	slices.SortStableFunc(p.Observations, func(a, b senders.Observation) int { return a.SeenAt.Compare(b.SeenAt) })
+	for i := range p.Observations {
+		c.hear(&p.Observations[i])
 	}
 	records, err := c.encode(p.Logins)
 	switch {
@@ -99,7 +99,7 @@ func newCrowd(g *gate, key *pseudonym.Key, now time.Time, n int) *crowd {
 }
 
 // hear takes one sighting, or counts why not.
-func (c *crowd) hear(heard *senders.Heard) {
+func (c *crowd) hear(heard *senders.Observation) {
 	sensor, ok := c.sensor(heard.Router)
 	if !ok {
 		c.left[leftRouter]++

@@ -18,9 +18,9 @@ type Partition struct {
 	Batch stage.Batch // never without records
 }
 
-// NotBase64 begins the value of a record that did not come in base64. It makes
+// NotBase64Prefix begins the value of a record that did not come in base64. It makes
 // sure that no codec takes such a value for a record.
-const NotBase64 = "not base64: "
+const NotBase64Prefix = "not base64: "
 
 // errNoRecords is the error for JSON that is no event of a Kafka event source
 // mapping, such as that of a schedule.
@@ -152,7 +152,7 @@ func (d *decoder) record(from int) {
 		return
 	}
 	if broken != nil {
-		r.Value = append([]byte(NotBase64), r.Value...)
+		r.Value = append([]byte(NotBase64Prefix), r.Value...)
 		r.Headers = append(r.Headers, stage.Header{Key: stage.HeaderError, Value: []byte(broken.Error())})
 	}
 	if d.records == nil {

@@ -21,7 +21,7 @@ func BenchmarkParse(b *testing.B) {
 			kind, _, _ := strings.Cut(name, " ")
 			body, at, s := benchBody(name), arrival(b), sender(b, kind)
 			p, err := s.Parse(body, at)
-			if err != nil || len(p.Heard) < benchClients || p.Left != nil {
+			if err != nil || len(p.Observations) < benchClients || p.LeftOut != nil {
 				b.Fatal(describe(p), err)
 			}
 			b.SetBytes(int64(len(body)))
@@ -32,7 +32,7 @@ func BenchmarkParse(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "posts/s")
-			b.ReportMetric(float64(b.N*len(p.Heard))/b.Elapsed().Seconds(), "sightings/s")
+			b.ReportMetric(float64(b.N*len(p.Observations))/b.Elapsed().Seconds(), "sightings/s")
 		})
 	}
 }

@@ -57,15 +57,15 @@ type collector struct {
 
 // collect has room for n hearings.
 func collect(n int) *collector {
-	return &collector{post: Post{Heard: make([]Heard, 0, n)}, names: map[router]string{}}
+	return &collector{post: Post{Observations: make([]Observation, 0, n)}, names: map[router]string{}}
 }
 
 // leave counts a record that is left out.
 func (c *collector) leave(why Reason, n int) {
-	if c.post.Left == nil {
-		c.post.Left = map[Reason]int{}
+	if c.post.LeftOut == nil {
+		c.post.LeftOut = map[Reason]int{}
 	}
-	c.post.Left[why] += n
+	c.post.LeftOut[why] += n
 }
 
 // hearing is one hearing as a record tells it.
@@ -89,7 +89,7 @@ func (c *collector) hear(h hearing) (taken bool) {
 		c.leave(why, 1)
 		return false
 	}
-	c.post.Heard = append(c.post.Heard, Heard{
+	c.post.Observations = append(c.post.Observations, Observation{
 		Router: router, MAC: h.device.mac, RSSI: rssi, SeenAt: h.at.at, Associated: h.associated,
 	})
 	return true
@@ -108,14 +108,14 @@ func (c *collector) name(r router) string {
 // router and one moment the strongest stays. Routers come with their times in
 // order.
 func (c *collector) unique(start int) {
-	told := c.post.Heard[start:]
-	slices.SortFunc(told, func(a, b Heard) int {
+	told := c.post.Observations[start:]
+	slices.SortFunc(told, func(a, b Observation) int {
 		return cmp.Or(a.SeenAt.Compare(b.SeenAt), cmp.Compare(a.Router, b.Router), -cmp.Compare(a.RSSI, b.RSSI))
 	})
-	told = slices.CompactFunc(told, func(a, b Heard) bool {
+	told = slices.CompactFunc(told, func(a, b Observation) bool {
 		return a.SeenAt.Equal(b.SeenAt) && a.Router == b.Router
 	})
-	c.post.Heard = c.post.Heard[:start+len(told)]
+	c.post.Observations = c.post.Observations[:start+len(told)]
 }
 
 // measured is a signal that the parser itself puts in.

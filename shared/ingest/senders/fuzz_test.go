@@ -42,12 +42,12 @@ func fuzz(f *testing.F, kind string) {
 			t.Fatal("the body was changed")
 		}
 		if codeOf(t, err) != "" {
-			if p.Heard != nil || p.Logins != nil || p.Left != nil {
+			if p.Observations != nil || p.Logins != nil || p.LeftOut != nil {
 				t.Fatalf("a refusal gives a post: %s", describe(p))
 			}
 			return
 		}
-		if n := len(p.Heard) + len(p.Logins); n > 2*at.Limits.Records {
+		if n := len(p.Observations) + len(p.Logins); n > 2*at.Limits.Records {
 			t.Fatalf("%d hearings of a body with at most %d records", n, at.Limits.Records)
 		}
 		checkValid(t, p)
@@ -60,7 +60,7 @@ func fuzz(f *testing.F, kind string) {
 		if err != nil {
 			t.Fatalf("written as own format: %v", err)
 		}
-		p.Left = nil
+		p.LeftOut = nil
 		if describe(own) != describe(p) {
 			t.Fatalf("written as own format it says\n%sand not\n%s", describe(own), describe(p))
 		}
@@ -70,7 +70,7 @@ func fuzz(f *testing.F, kind string) {
 // checkValid holds everything that a Post promises.
 func checkValid(t *testing.T, p Post) {
 	t.Helper()
-	for _, h := range p.Heard {
+	for _, h := range p.Observations {
 		s := events.Sighting{Business: "b", Sensor: events.SensorID(h.Router), Device: "d", RSSI: h.RSSI, SeenAt: h.SeenAt}
 		if err := s.Validate(); err != nil {
 			t.Fatal(err)
@@ -87,7 +87,7 @@ func checkValid(t *testing.T, p Post) {
 		}
 		checkDevice(t, l.MAC, l.At)
 	}
-	for r, n := range p.Left {
+	for r, n := range p.LeftOut {
 		if n <= 0 || !slices.Contains(Reasons(), r) {
 			t.Fatalf("left out: %d %s", n, r)
 		}
@@ -123,7 +123,7 @@ func asOwn(t *testing.T, p Post) []byte {
 		Sightings []sighting `json:"sightings"`
 		Logins    []login    `json:"logins"`
 	}{[]sighting{}, []login{}}
-	for _, h := range p.Heard {
+	for _, h := range p.Observations {
 		doc.Sightings = append(doc.Sightings, sighting{h.Router, router{mac: h.MAC, isMAC: true}.String(), h.RSSI, h.SeenAt, h.Associated})
 	}
 	for _, l := range p.Logins {

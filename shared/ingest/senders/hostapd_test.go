@@ -41,10 +41,10 @@ func TestClockOfARouter(t *testing.T) {
 		case err != nil:
 			t.Errorf("%s: %v", c.why, err)
 		case c.want == "":
-			if len(p.Heard) != 0 || p.Left[BadTime] != 1 {
+			if len(p.Observations) != 0 || p.LeftOut[BadTime] != 1 {
 				t.Errorf("%s: %s", c.why, describe(p))
 			}
-		case len(p.Heard) != 1 || !p.Heard[0].SeenAt.Equal(parseTime(t, c.want)) || p.Heard[0].Router != "ap":
+		case len(p.Observations) != 1 || !p.Observations[0].SeenAt.Equal(parseTime(t, c.want)) || p.Observations[0].Router != "ap":
 			t.Errorf("%s gives\n%swant %s", c.why, describe(p), c.want)
 		}
 	}
@@ -71,7 +71,7 @@ func TestLinesOfOthers(t *testing.T) {
 		event,
 	} {
 		p, err := hostapd{}.Parse([]byte(line), arrival(t))
-		if err != nil || len(p.Heard) > 0 || p.Left[UnknownLine] != 1 {
+		if err != nil || len(p.Observations) > 0 || p.LeftOut[UnknownLine] != 1 {
 			t.Errorf("%s: %v, %s", line, err, describe(p))
 		}
 	}
@@ -83,7 +83,7 @@ func TestNoZone(t *testing.T) {
 	at.Zone = nil
 	p, err := hostapd{}.Parse([]byte("Nov 21 10:00:05 ap hostapd: wlan0: AP-STA-CONNECTED 00:00:5e:00:53:01"), at)
 	want := time.Date(2026, 11, 21, 10, 0, 5, 0, time.UTC)
-	if err != nil || len(p.Heard) != 1 || !p.Heard[0].SeenAt.Equal(want) {
+	if err != nil || len(p.Observations) != 1 || !p.Observations[0].SeenAt.Equal(want) {
 		t.Errorf("%v\n%s", err, describe(p))
 	}
 }

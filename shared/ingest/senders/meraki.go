@@ -104,7 +104,7 @@ func (c *collector) merakiV3(_ router, o *merakiObservation) {
 		c.leave(why, 1)
 		return
 	}
-	start := len(c.post.Heard)
+	start := len(c.post.Observations)
 	h := hearing{device: o.Client, associated: bool(o.SSID)}
 	positions := 0
 	for _, l := range o.Locations {

@@ -92,7 +92,7 @@ func TestIgnoredPostsAreCounted(t *testing.T) {
 		{Mist, `{"topic":"client-sessions","events":[{},{},{}]}`, NotPresence, 3},
 	} {
 		p, err := sender(t, c.kind).Parse([]byte(c.body), arrival(t))
-		if err != nil || len(p.Heard) > 0 || len(p.Left) != 1 || p.Left[c.why] != c.n {
+		if err != nil || len(p.Observations) > 0 || len(p.LeftOut) != 1 || p.LeftOut[c.why] != c.n {
 			t.Errorf("%s, %s: %v, %s", c.kind, c.body, err, describe(p))
 		}
 	}
@@ -178,7 +178,7 @@ func TestErrorsHoldNoPersonalData(t *testing.T) {
 		s := sender(t, kind)
 		try := func(body []byte) {
 			p, err := s.Parse(body, at)
-			texts := fmt.Sprintf("%v %+v %#v %v", err, err, p.Left, s.Verify(header("Signature", "MARKED"), body, secrets))
+			texts := fmt.Sprintf("%v %+v %#v %v", err, err, p.LeftOut, s.Verify(header("Signature", "MARKED"), body, secrets))
 			if err != nil {
 				errors++
 			}

@@ -14,8 +14,8 @@ import (
 	"footfall/events"
 )
 
-// Heard is one device heard by one router at one moment, before pseudonyms.
-type Heard struct {
+// Observation is one device heard by one router at one moment, before pseudonyms.
+type Observation struct {
 	Router string // what the router calls itself, as RouterName spells it
 	MAC    [6]byte
 	// RSSI in dBm. 0 with Associated is a signal that nobody measured, as in the
@@ -35,9 +35,9 @@ type Login struct {
 // Post is what one request says. A record that cannot be used costs no other
 // one: it is left out and counted.
 type Post struct {
-	Heard  []Heard
-	Logins []Login // Footfall's own format only
-	Left   map[Reason]int
+	Observations []Observation
+	Logins       []Login // Footfall's own format only
+	LeftOut      map[Reason]int
 }
 
 // Reason says why a record was left out.
@@ -91,8 +91,8 @@ type Limits struct {
 // 20,000 elements, the deepest of the formats has 8 levels.
 var DefaultLimits = Limits{Records: 50_000, Depth: 16}
 
-// Sender reads the posts of one make. Its methods may run at once.
-type Sender interface {
+// Format reads the posts of one make. Its methods may run at once.
+type Format interface {
 	// Verify says whether the body comes from somebody who knows one of secrets,
 	// of which "" never counts. header gives a request header by its name, ""
 	// where it is missing. It runs before Parse, builds nothing from the body, and
@@ -137,19 +137,19 @@ var statuses = map[string]int{
 // caller's.
 func Codes() map[string]int { return maps.Clone(statuses) }
 
-// Refusal is why a request is refused as a whole. Its texts name the position
+// Rejection is why a request is refused as a whole. Its texts name the position
 // in the body, the field and the limit, and never what stands there.
-type Refusal struct {
+type Rejection struct {
 	Code   string
 	Status int // of the HTTP answer
 	Err    error
 }
 
 // Error gives the code and what is wrong.
-func (r *Refusal) Error() string { return r.Code + ": " + r.Err.Error() }
+func (r *Rejection) Error() string { return r.Code + ": " + r.Err.Error() }
 
 // Unwrap gives what is wrong without the code.
-func (r *Refusal) Unwrap() error { return r.Err }
+func (r *Rejection) Unwrap() error { return r.Err }
 
 // The kinds of senders, as in paths and settings.
 const (
@@ -160,7 +160,7 @@ const (
 	Footfall  = "footfall"
 )
 
-var byKind = map[string]Sender{
+var byKind = map[string]Format{
 	Meraki:    meraki{},
 	CloudTrax: cloudTrax{"Signature"},
 	Mist:      mist{"X-Mist-Signature-v2"},
@@ -168,8 +168,8 @@ var byKind = map[string]Sender{
 	Footfall:  own{SignatureHeader},
 }
 
-// Of gives the sender of a kind; ok is false where there is none.
-func Of(kind string) (s Sender, ok bool) {
+// ByKind gives the sender of a kind; ok is false where there is none.
+func ByKind(kind string) (s Format, ok bool) {
 	s, ok = byKind[kind]
 	return s, ok
 }

@@ -35,9 +35,9 @@ func arrival(t testing.TB) Arrival {
 	}
 }
 
-func sender(t testing.TB, kind string) Sender {
+func sender(t testing.TB, kind string) Format {
 	t.Helper()
-	s, ok := Of(kind)
+	s, ok := ByKind(kind)
 	if !ok {
 		t.Fatalf("there is no kind %q", kind)
 	}
@@ -47,7 +47,7 @@ func sender(t testing.TB, kind string) Sender {
 // describe writes a Post for people, in the order of the post.
 func describe(p Post) string {
 	var b strings.Builder
-	for _, h := range p.Heard {
+	for _, h := range p.Observations {
 		joined := ""
 		if h.Associated {
 			joined = " associated"
@@ -57,8 +57,8 @@ func describe(p Post) string {
 	for _, l := range p.Logins {
 		fmt.Fprintf(&b, "login of %q with %x, %s\n", l.Contact, l.MAC, l.At.Format(time.RFC3339Nano))
 	}
-	for _, r := range slices.Sorted(maps.Keys(p.Left)) {
-		fmt.Fprintf(&b, "left out: %d %s\n", p.Left[r], r)
+	for _, r := range slices.Sorted(maps.Keys(p.LeftOut)) {
+		fmt.Fprintf(&b, "left out: %d %s\n", p.LeftOut[r], r)
 	}
 	return b.String()
 }
@@ -169,7 +169,7 @@ func TestEveryKindHasASender(t *testing.T) {
 	if got := Kinds(); !slices.Equal(got, want) {
 		t.Errorf("Kinds = %v, want %v", got, want)
 	}
-	if _, ok := Of("Meraki"); ok {
+	if _, ok := ByKind("Meraki"); ok {
 		t.Error("a kind is found by another spelling, and a path is not")
 	}
 }
@@ -200,7 +200,7 @@ func TestRouterName(t *testing.T) {
 // A contact's id goes as far as topics and errors, so it must not be how to reach
 // somebody, nor the address of a device.
 func TestContactsAreNoAddresses(t *testing.T) {
-	sender, _ := Of(Footfall)
+	sender, _ := ByKind(Footfall)
 	body := `{"logins":[`
 	for i, contact := range []string{
 		"contact-17", "112233445566", "ann@example.org", "+49 170 1234567", "",
@@ -215,7 +215,7 @@ func TestContactsAreNoAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(post.Logins) != 2 || post.Logins[0].Contact != "contact-17" || post.Logins[1].Contact != "112233445566" || post.Left[BadContact] != 7 {
-		t.Errorf("taken %+v, left out %v", post.Logins, post.Left)
+	if len(post.Logins) != 2 || post.Logins[0].Contact != "contact-17" || post.Logins[1].Contact != "112233445566" || post.LeftOut[BadContact] != 7 {
+		t.Errorf("taken %+v, left out %v", post.Logins, post.LeftOut)
 	}
 }

@@ -19,7 +19,7 @@ const SignatureHeader = "X-Footfall-Signature"
 // body, in hexadecimal of any case, in the header that it names.
 type signed string
 
-// Verify checks the header, see [Sender].
+// Verify checks the header, see [Format].
 func (s signed) Verify(header func(string) string, body []byte, secrets []string) error {
 	given := strings.TrimSpace(header(string(s)))
 	if given == "" {
@@ -113,5 +113,5 @@ func rootText(body []byte, name string) (text []byte, ok bool) {
 }
 
 func refuse(code string, err error) error {
-	return &Refusal{Code: code, Status: statuses[code], Err: err}
+	return &Rejection{Code: code, Status: statuses[code], Err: err}
 }

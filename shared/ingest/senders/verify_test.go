@@ -34,7 +34,7 @@ func codeOf(t *testing.T, err error) string {
 	if err == nil {
 		return ""
 	}
-	var r *Refusal
+	var r *Rejection
 	if !errors.As(err, &r) {
 		t.Fatalf("%v is no *Refusal", err)
 	}
