@@ -15,11 +15,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/functions/internal/deps"
-	"footfall/shared/lambdarun"
+	"footfall/shared/invocation"
 )
 
 func main() {
-	log := lambdarun.NewLogger(os.Stdout, slog.LevelInfo)
+	log := invocation.NewLogger(os.Stdout, slog.LevelInfo)
 	r := resource{
 		// Read at each event: wrong settings must be told to CloudFormation, which
 		// otherwise waits an hour for a function that does not start.

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"footfall/events"
+	"footfall/shared/invocation"
 	"footfall/shared/kafka"
 )
 
@@ -25,15 +26,16 @@ const (
 	// pause is between two tries. A new cluster refuses connections for a minute
 	// or so, and a new role's permissions take seconds to be known.
 	pause = 2 * time.Second
-	// answerMargin is left of the invocation for the answer to CloudFormation,
-	// or a fifth of the time where that is less.
-	answerMargin = 10 * time.Second
-	marginShare  = 5
 	// maxReason keeps the answer below the 4,096 bytes that CloudFormation takes
 	// (AWS CloudFormation user guide, "Custom resource response objects"), also
 	// where JSON writes each byte as six. The log has all of it.
 	maxReason = 600
 )
+
+// answerMargin is left of the invocation for the answer to CloudFormation: a
+// fifth of the time, at most 10 s. It is longer than that of the other functions,
+// since this answer is itself a request, over the network.
+var answerMargin = invocation.Margin{Share: 5, Max: 10 * time.Second}
 
 // resource is the custom resource.
 type resource struct {
@@ -50,7 +52,7 @@ func (r resource) handle(ctx context.Context, event cfn.Event) (string, map[stri
 		r.log.InfoContext(ctx, "topics are kept")
 		return physicalID, nil, nil
 	}
-	ctx, cancel := withMargin(ctx)
+	ctx, cancel := answerMargin.WithDeadline(ctx)
 	defer cancel()
 	err := r.apply(ctx, event.ResourceProperties)
 	if err != nil {
@@ -58,15 +60,6 @@ func (r resource) handle(ctx context.Context, event cfn.Event) (string, map[stri
 		err = errors.New(shorten(err.Error()))
 	}
 	return physicalID, nil, err
-}
-
-// withMargin ends a context before the invocation ends.
-func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-min(answerMargin, time.Until(deadline)/marginShare)))
 }
 
 func (r resource) apply(ctx context.Context, properties map[string]any) error {

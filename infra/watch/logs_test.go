@@ -12,6 +12,7 @@ import (
 
 	"footfall/events"
 	"footfall/infra/watch/watchtest"
+	"footfall/shared/invocation"
 	"footfall/shared/lambdarun"
 	"footfall/shared/memory"
 	"footfall/shared/pipeline"
@@ -28,7 +29,7 @@ func (o outbox) Produce(context.Context, []stage.Record) error { return o.err }
 func logged(t *testing.T, produce error) [][]byte {
 	t.Helper()
 	var log bytes.Buffer
-	logger := lambdarun.NewLogger(&log, slog.LevelInfo)
+	logger := invocation.NewLogger(&log, slog.LevelInfo)
 	out := lambdarun.LogDeadLetters(outbox{produce}, pipeline.Count, logger)
 	h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: out})
 	if _, err := lambdarun.New(pipeline.Count, h, logger).Invoke(t.Context(), []byte(twoRecords)); err != nil {

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	apigw "github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"footfall/shared/ingest/senders"
+	"footfall/shared/invocation"
 )
 
 // allowed is methods, in the order of the header Allow.
@@ -81,27 +81,9 @@ func answer(status int, body any) apigw.APIGatewayV2HTTPResponse {
 	}
 }
 
-// maxMargin and marginShare are how long before the end of an invocation the
-// answer is made: Lambda kills what is late, and then nobody is answered.
-const (
-	maxMargin   = 2 * time.Second
-	marginShare = 10 // of what is left
-)
-
-func withBudget(ctx context.Context) (context.Context, context.CancelFunc) {
-	end, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, end.Add(-min(maxMargin, time.Until(end)/marginShare)))
-}
-
 // report logs what became of a request. Metric filters read the line.
 func (h *Handler) report(ctx context.Context, v *visit, status int, r *refused, took time.Duration) {
-	log, level, code := h.Log, slog.LevelInfo, "ok"
-	if lc, ok := lambdacontext.FromContext(ctx); ok {
-		log = log.With("requestId", lc.AwsRequestID)
-	}
+	level, code := slog.LevelInfo, "ok"
 	var attrs []slog.Attr
 	if v.business != "" {
 		attrs = append(attrs, slog.String("business", string(v.business)))
@@ -118,10 +100,10 @@ func (h *Handler) report(ctx context.Context, v *visit, status int, r *refused, 
 	}
 	attrs = append(attrs, slog.String("code", code), slog.Int("status", status),
 		slog.Int("accepted", v.accepted), slog.Int("leftOut", left), slog.Int("bytes", v.bytes),
-		slog.Float64("durationMs", float64(took.Microseconds())/1000))
+		invocation.Took(took))
 	if r != nil && r.err != nil {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", r.err.Error()))
 	}
-	log.LogAttrs(ctx, level, "post handled", attrs...)
+	invocation.WithRequest(ctx, h.Log).LogAttrs(ctx, level, "post handled", attrs...)
 }

@@ -20,8 +20,8 @@ import (
 	"footfall/events"
 	"footfall/shared/business"
 	"footfall/shared/ingest/senders"
+	"footfall/shared/invocation"
 	"footfall/shared/kafka"
-	"footfall/shared/lambdarun"
 	"footfall/shared/stage"
 )
 
@@ -228,7 +228,7 @@ func TestNothingPrivateGetsOut(t *testing.T) {
 	})
 	d.Out = producerFunc(func(context.Context, []stage.Record) error { panic(markedMAC + email + phone) })
 	try(http.StatusInternalServerError)
-	gone := must(kafka.NewClient(kafka.Config{Brokers: []string{"127.0.0.1:1"}, Logger: lambdarun.NewLogger(d.log, slog.LevelDebug)}))
+	gone := must(kafka.NewClient(kafka.Config{Brokers: []string{"127.0.0.1:1"}, Logger: invocation.NewLogger(d.log, slog.LevelDebug)}))
 	t.Cleanup(gone.Close)
 	d.Out = producerFunc(func(ctx context.Context, records []stage.Record) error {
 		ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)

@@ -22,6 +22,7 @@ import (
 	"footfall/events"
 	"footfall/shared/business"
 	"footfall/shared/ingest/senders"
+	"footfall/shared/invocation"
 	"footfall/shared/pipeline"
 	"footfall/shared/pseudonym"
 	"footfall/shared/stage"
@@ -60,16 +61,14 @@ var _ lambda.Handler = (*Handler)(nil)
 // New makes a handler that has not seen any request.
 func New(d Deps) *Handler {
 	if d.Now == nil {
-		d.Now = wallClock
+		// By a clock that stands still while Lambda has the environment frozen, a
+		// sender that posts once a minute would post without a pause, and what Mist
+		// posted some minutes ago would have been just now.
+		d.Now = invocation.WallClock
 	}
 	d.Log = d.Log.With("stage", pipeline.Ingest)
 	return &Handler{Deps: d, rates: rates{each: map[address]*rate.Limiter{}}, taken: newTaken()}
 }
-
-// wallClock leaves the monotonic clock out, which stands still while Lambda has the
-// environment frozen: by that clock a sender that posts once a minute would post
-// without a pause, and what Mist posted some minutes ago would have been just now.
-func wallClock() time.Time { return time.Now().Round(0) }
 
 // visit is what is known so far of the request under way, for the log.
 type visit struct {
@@ -88,7 +87,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	v := visit{bytes: len(r.Body)}
-	ctx, cancel := withBudget(ctx)
+	ctx, cancel := invocation.AnswerMargin.WithDeadline(ctx)
 	defer cancel()
 	response, refusal := h.serve(ctx, r, &v)
 	if refusal != nil {

@@ -25,8 +25,8 @@ import (
 	"footfall/events"
 	"footfall/shared/business"
 	"footfall/shared/ingest/senders"
+	"footfall/shared/invocation"
 	"footfall/shared/kafka"
-	"footfall/shared/lambdarun"
 	"footfall/shared/pseudonym"
 )
 
@@ -151,7 +151,7 @@ func open(t testing.TB) *door {
 	d := &door{town: newTown(), cluster: c, client: client, log: &lines{}, now: noon}
 	d.Handler = New(Deps{
 		Businesses: d.town, Keys: testKeys(t), Out: kafka.NewProducer(client),
-		Log: lambdarun.NewLogger(d.log, slog.LevelInfo), Now: func() time.Time { return d.now },
+		Log: invocation.NewLogger(d.log, slog.LevelInfo), Now: func() time.Time { return d.now },
 	})
 	return d
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"footfall/events"
+	"footfall/shared/invocation"
 	"footfall/shared/stage"
 )
 
@@ -31,7 +32,7 @@ func (d *deadLetterLog) Produce(ctx context.Context, records []stage.Record) err
 	if err := d.out.Produce(ctx, records); err != nil {
 		return err
 	}
-	log := withRequest(ctx, d.log)
+	log := invocation.WithRequest(ctx, d.log)
 	for _, g := range deadLetters(records) {
 		log.LogAttrs(ctx, slog.LevelWarn, "dead letters written",
 			slog.Int("records", g.records), slog.String("topic", g.topic), slog.String("reason", g.reason),

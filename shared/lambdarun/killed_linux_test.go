@@ -22,6 +22,7 @@ import (
 
 	"footfall/local/esm"
 	"footfall/local/runtime"
+	"footfall/shared/invocation"
 	"footfall/shared/lambdarun"
 	"footfall/shared/pipeline"
 	"footfall/shared/stage"
@@ -72,7 +73,7 @@ func addressSpace() (size int) {
 
 func TestMain(m *testing.M) {
 	if death, ok := deaths[os.Getenv(deathVariable)]; ok {
-		log := lambdarun.NewLogger(os.Stdout, nil)
+		log := invocation.NewLogger(os.Stdout, nil)
 		lambdarun.New("detect", mortal{os.Getenv(directoryVariable), death.die}, log).Start()
 	}
 	os.Exit(m.Run())

@@ -3,31 +3,13 @@ package lambdarun
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambdacontext"
-
+	"footfall/shared/invocation"
 	"footfall/shared/stage"
 )
-
-// NewLogger makes the logger of a function: one JSON object per line, with
-// Lambda's names for the time and the message.
-func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdacontext.ReplaceAttr}))
-}
-
-// withRequest names the invocation in every line of log.
-func withRequest(ctx context.Context, log *slog.Logger) *slog.Logger {
-	if lc, ok := lambdacontext.FromContext(ctx); ok {
-		return log.With("requestId", lc.AwsRequestID)
-	}
-	return log
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // received logs which records an event holds, before anything is done with them.
 // A process that is killed, out of memory or otherwise, leaves this line and
@@ -57,13 +39,13 @@ func (r *Runner) received(ctx context.Context, parts []Partition) {
 	for _, topic := range topics {
 		attrs = append(attrs, slog.String(topic, string(offsets[topic])))
 	}
-	withRequest(ctx, r.log).LogAttrs(ctx, slog.LevelInfo, "event received",
+	invocation.WithRequest(ctx, r.log).LogAttrs(ctx, slog.LevelInfo, "event received",
 		slog.Int("records", records), slog.GroupAttrs("offsets", attrs...))
 }
 
 // report logs what became of an event that came in at began.
 func (r *Runner) report(ctx context.Context, parts []Partition, errs []error, undoneRecords int, began time.Time) {
-	log := withRequest(ctx, r.log)
+	log := invocation.WithRequest(ctx, r.log)
 	records, failed := 0, 0
 	for i, p := range parts {
 		records += len(p.Batch.Records)
@@ -75,7 +57,7 @@ func (r *Runner) report(ctx context.Context, parts []Partition, errs []error, un
 	log.LogAttrs(ctx, slog.LevelInfo, "event handled",
 		slog.Int("records", records), slog.Int("partitions", len(parts)),
 		slog.Int("failedPartitions", failed), slog.Int("undoneRecords", undoneRecords),
-		slog.Float64("durationMs", milliseconds(time.Since(began))),
+		invocation.Took(time.Since(began)),
 		slog.Int64("oldestMs", oldest(parts, began).Milliseconds()))
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"footfall/events"
+	"footfall/shared/invocation"
 	"footfall/shared/stage"
 )
 
@@ -24,10 +25,10 @@ import (
 // changes one changes the filters of infra and the runbook with it.
 func TestLinesThatOthersRead(t *testing.T) {
 	var log bytes.Buffer
-	r := New("count", handlerFunc(func(context.Context, stage.Batch) error { return errors.New("no") }), NewLogger(&log, slog.LevelInfo))
+	r := New("count", handlerFunc(func(context.Context, stage.Batch) error { return errors.New("no") }), invocation.NewLogger(&log, slog.LevelInfo))
 	invoke(t, r, t.Context(), partitionEvent([]int64{1}))
 	dead := stage.Record{Topic: "sightings", Value: []byte("x")}
-	out := LogDeadLetters(&sink{}, "detect", NewLogger(&log, slog.LevelInfo))
+	out := LogDeadLetters(&sink{}, "detect", invocation.NewLogger(&log, slog.LevelInfo))
 	if err := out.Produce(t.Context(), []stage.Record{stage.DeadLetter("detect", &dead, events.TooLarge, errors.New("large"))}); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestOldest(t *testing.T) {
 				r := New("count", handlerFunc(func(context.Context, stage.Batch) error {
 					time.Sleep(time.Minute) // on the bubble's clock: what handling takes is no age
 					return nil
-				}), NewLogger(&log, slog.LevelInfo))
+				}), invocation.NewLogger(&log, slog.LevelInfo))
 				var parts []string
 				for p, age := range tt.ages {
 					ms := int64(-1)
@@ -93,7 +94,7 @@ func TestOldest(t *testing.T) {
 func TestSizeOfTheReceivedLine(t *testing.T) {
 	for _, tt := range []struct{ partitions, most int }{{1, 219}, {32, 986}} {
 		var log bytes.Buffer
-		r := New("detect", nil, NewLogger(&log, slog.LevelInfo))
+		r := New("detect", nil, invocation.NewLogger(&log, slog.LevelInfo))
 		var parts []Partition
 		for p := range tt.partitions {
 			b := stage.Batch{Topic: events.Sightings, Partition: int32(p), Records: []stage.Record{{Offset: 9_876_543_210}, {Offset: 9_876_543_366}}}
@@ -132,7 +133,7 @@ func letters(topic string, reason events.Reason, partition int32, first int64, n
 func TestDeadLettersAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	inner := &sink{}
-	out := LogDeadLetters(inner, "detect", NewLogger(&log, slog.LevelInfo))
+	out := LogDeadLetters(inner, "detect", invocation.NewLogger(&log, slog.LevelInfo))
 	records := letters(events.Sightings, events.InvalidField, 3, 17, 2)
 	records = append(records, letters(events.Sightings, events.TooLarge, 4, 5, 1)...)
 	records = append(records, stage.Record{Topic: events.WalkIns, Key: []byte("k")})
@@ -168,7 +169,7 @@ func TestSecondDeadLetterIsLoggedAsItIsNow(t *testing.T) {
 	first := letters(events.Sightings, events.TooLarge, 3, 17, 1)[0]
 	again := stage.Record{Topic: events.Sightings, Partition: 3, Offset: 99, Headers: first.Headers}
 	var log bytes.Buffer
-	out := LogDeadLetters(&sink{}, "detect", NewLogger(&log, slog.LevelInfo))
+	out := LogDeadLetters(&sink{}, "detect", invocation.NewLogger(&log, slog.LevelInfo))
 	dead := stage.DeadLetter("detect", &again, events.Undecodable, errors.New("still"))
 	if err := out.Produce(t.Context(), []stage.Record{dead}); err != nil {
 		t.Fatal(err)
@@ -188,7 +189,7 @@ func TestNothingIsLoggedOf(t *testing.T) {
 		"nothing":       {nil, nil},
 	} {
 		var log bytes.Buffer
-		out := LogDeadLetters(&sink{err: c.err}, "detect", NewLogger(&log, slog.LevelInfo))
+		out := LogDeadLetters(&sink{err: c.err}, "detect", invocation.NewLogger(&log, slog.LevelInfo))
 		if err := out.Produce(t.Context(), c.records); !errors.Is(err, c.err) {
 			t.Errorf("%s: error %v, want %v", name, err, c.err)
 		}
@@ -225,7 +226,7 @@ func TestWholeBatch(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
-			r := New("count", handlerFunc(func(_ context.Context, b stage.Batch) error { return tt.errs[b.Partition] }), NewLogger(&log, slog.LevelInfo))
+			r := New("count", handlerFunc(func(_ context.Context, b stage.Batch) error { return tt.errs[b.Partition] }), invocation.NewLogger(&log, slog.LevelInfo))
 			r.WholeBatch = true
 			got, err := r.Invoke(t.Context(), partitionEvent(tt.offsets...))
 			switch {

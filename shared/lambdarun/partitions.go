@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"footfall/shared/invocation"
 	"footfall/shared/stage"
 )
 
@@ -28,12 +29,9 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-const (
-	// assumedTimeout is the budget of an invocation without a deadline, which
-	// Lambda never makes.
-	assumedTimeout = time.Minute
-	maxMargin      = 2 * time.Second
-)
+// assumedTimeout is the budget of an invocation without a deadline, which
+// Lambda never makes.
+const assumedTimeout = time.Minute
 
 // budget gives the two deadlines of an invocation. Handlers must be done at
 // soft, a tenth of the time left (at most 2 s) before the invocation's end; at
@@ -45,7 +43,7 @@ func budget(ctx context.Context) (soft, hard time.Time) {
 	if !ok {
 		end = now.Add(assumedTimeout)
 	}
-	margin := max(0, min(end.Sub(now)/10, maxMargin))
+	margin := invocation.AnswerMargin.Of(end.Sub(now))
 	return end.Add(-margin), end.Add(-margin / 2)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"footfall/events"
+	"footfall/shared/invocation"
 	"footfall/shared/stage"
 )
 
@@ -252,7 +253,7 @@ func TestInvokeLogs(t *testing.T) {
 			panic("out of range")
 		}
 		return nil
-	}), NewLogger(&log, slog.LevelInfo))
+	}), invocation.NewLogger(&log, slog.LevelInfo))
 	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "8476a536"})
 	invoke(t, r, ctx, partitionEvent([]int64{1}, []int64{5, 6, 7}, []int64{4, 9}))
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+
+	"footfall/shared/invocation"
 )
 
 // StartSchedule serves the invocations of a schedule until the environment
@@ -48,7 +50,7 @@ func (s *schedule) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := s.run(ctx, at); err != nil {
 		return nil, fmt.Errorf("stage %s for %s: %w", s.stage, at.Format(time.RFC3339), err)
 	}
-	withRequest(ctx, s.log).LogAttrs(ctx, slog.LevelInfo, "schedule handled",
-		slog.Time("at", at), slog.Float64("durationMs", milliseconds(time.Since(began))))
+	invocation.WithRequest(ctx, s.log).LogAttrs(ctx, slog.LevelInfo, "schedule handled",
+		slog.Time("at", at), invocation.Took(time.Since(began)))
 	return []byte("{}"), nil
 }

@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"footfall/shared/invocation"
 )
 
 func TestScheduleRunsAtTheEventsTime(t *testing.T) {
 	var log bytes.Buffer
 	var got []time.Time
-	s := &schedule{stage: "tick", log: NewLogger(&log, slog.LevelInfo), run: func(_ context.Context, at time.Time) error {
+	s := &schedule{stage: "tick", log: invocation.NewLogger(&log, slog.LevelInfo), run: func(_ context.Context, at time.Time) error {
 		got = append(got, at)
 		return nil
 	}}

@@ -14,6 +14,7 @@ import (
 
 	"footfall/shared/config"
 	"footfall/shared/dynamo"
+	"footfall/shared/invocation"
 	"footfall/shared/kafka"
 	"footfall/shared/lambdarun"
 	"footfall/shared/pipeline"
@@ -50,10 +51,10 @@ func (d Deps) Serve(h stage.Handler) {
 // everything that is and gives the exit code of the process: Lambda then fails
 // the invocation, and its caller tries again.
 func Run(stageName string, serve func(d Deps)) (exitCode int) {
-	log := lambdarun.NewLogger(os.Stdout, slog.LevelInfo)
+	log := invocation.NewLogger(os.Stdout, slog.LevelInfo)
 	cfg, err := config.Load()
 	if err == nil {
-		log = lambdarun.NewLogger(os.Stdout, cfg.LogLevel)
+		log = invocation.NewLogger(os.Stdout, cfg.LogLevel)
 		var d Deps
 		if d, err = wire(context.Background(), stageName, cfg, log); err == nil {
 			serve(d)

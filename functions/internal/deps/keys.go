@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"footfall/events"
+	"footfall/shared/invocation"
 	"footfall/shared/pseudonym"
 )
 
@@ -45,9 +46,7 @@ func readKeys(ctx context.Context, where string, cfg aws.Config) (*Keys, error) 
 	if where == "" {
 		return nil, errors.New("FOOTFALL_PSEUDONYM_KEYS: not set")
 	}
-	// Without the monotonic clock, which stands still while an environment is frozen.
-	wallClock := func() time.Time { return time.Now().Round(0) }
-	k := &Keys{now: wallClock, read: func(context.Context) ([]byte, error) { return os.ReadFile(where) }}
+	k := &Keys{now: invocation.WallClock, read: func(context.Context) ([]byte, error) { return os.ReadFile(where) }}
 	if strings.HasPrefix(where, "arn:") {
 		client := secretsmanager.NewFromConfig(cfg)
 		k.read = func(ctx context.Context) ([]byte, error) { return readSecret(ctx, client, where) }
