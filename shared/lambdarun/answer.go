@@ -17,30 +17,32 @@ type answer struct {
 	Failures []itemFailure `json:"batchItemFailures,omitempty"`
 }
 
+// itemFailure names one record that the mapping must redeliver.
 type itemFailure struct {
 	Item item `json:"itemIdentifier"`
 }
 
-// item names one record. Partition is the key of the event's records: an
-// identifier that the event did not hold makes the mapping retry everything.
+// item identifies a record. Partition is the partition's key in the event. For an
+// identifier unknown in the event, the mapping would retry everything.
 type item struct {
 	Partition string `json:"partition"`
 	Offset    int64  `json:"offset"`
 }
 
-// add reports the records of a partition that are not done. All of them are
-// named, since nothing says that the mapping holds the later offsets of a
-// partition back when only the first is named.
+// add names records of the partition with key id. The caller passes every undone
+// record, not only the first: AWS does not document whether the mapping holds the
+// later offsets of a partition back if only the first is named.
 func (a *answer) add(id string, undone []stage.Record) {
 	for _, r := range undone {
 		a.Failures = append(a.Failures, itemFailure{item{Partition: id, Offset: r.Offset}})
 	}
 }
 
-// undone gives the records of a batch that are to be given again after err. A
-// Failure with an offset outside of the batch says nothing that can be relied
-// on, so that the whole batch counts.
-func undone(records []stage.Record, err error) []stage.Record {
+// toRedeliver returns the records of a batch to redeliver after err: none if err
+// is nil, the records from the failure's offset on if err is a [stage.Failure],
+// and otherwise all. A failure with an offset outside of the batch is not to be
+// relied on: all records are redelivered. records must not be empty.
+func toRedeliver(records []stage.Record, err error) []stage.Record {
 	if err == nil {
 		return nil
 	}
@@ -48,7 +50,8 @@ func undone(records []stage.Record, err error) []stage.Record {
 	if !ok || f.Offset > records[len(records)-1].Offset {
 		return records
 	}
-	// Offsets may have holes: the first one at or after the failure's.
+	// Compaction leaves gaps in the offsets: begin with the first offset at or
+	// after the failure's. An offset before the batch leads to its first record.
 	i, _ := slices.BinarySearchFunc(records, f.Offset, func(r stage.Record, offset int64) int {
 		return cmp.Compare(r.Offset, offset)
 	})
@@ -58,8 +61,9 @@ func undone(records []stage.Record, err error) []stage.Record {
 // maxNamed bounds how many partitions an error names; the log names them all.
 const maxNamed = 8
 
-// undoneError says in one error which partitions of an event are undone and
-// from which offset on, and why the first of them is.
+// undoneError returns the error of an event with WholeBatch. The text names each
+// failed partition with its first undone offset; the wrapped error is the first
+// partition's. errs must hold an error.
 func undoneError(parts []Partition, errs []error) error {
 	var named []string
 	failed, first := 0, error(nil)
@@ -70,7 +74,7 @@ func undoneError(parts []Partition, errs []error) error {
 		failed++
 		first = cmp.Or(first, errs[i])
 		if failed <= maxNamed {
-			named = append(named, fmt.Sprintf("%s from offset %d on", p.ID, undone(p.Batch.Records, errs[i])[0].Offset))
+			named = append(named, fmt.Sprintf("%s from offset %d on", p.ID, toRedeliver(p.Batch.Records, errs[i])[0].Offset))
 		}
 	}
 	if failed > maxNamed {

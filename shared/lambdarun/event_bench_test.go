@@ -11,8 +11,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// benchEvent is an event of records with values of 120 bytes and one header,
-// over four partitions.
+// benchEvent returns an event of records with values of 120 bytes and one header
+// each, in four partitions.
 func benchEvent(records int) []byte {
 	var b bytes.Buffer
 	b.WriteString(`{"eventSource":"aws:kafka","eventSourceArn":"arn:aws:kafka:eu-west-1:123456789012:cluster/c/1","records":{`)
@@ -65,8 +65,8 @@ func BenchmarkDecodeEvent(b *testing.B) {
 	}
 }
 
-// decodeWithEncodingJSON makes batches of the same records with encoding/json
-// and a struct of the event's shape.
+// decodeWithEncodingJSON decodes the same records into batches with encoding/json
+// and a struct of the event's shape. It returns the number of records.
 func decodeWithEncodingJSON(payload []byte) (n int, err error) {
 	var event struct {
 		Records map[string][]struct {

@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzDecodeEvent holds that DecodeEvent never panics, allocates no more than a
-// small multiple of its input, and agrees with encoding/json on every payload
-// of the documented shape.
+// FuzzDecodeEvent checks that DecodeEvent never panics, allocates no more than a
+// small multiple of its input, and agrees with encoding/json on every payload of
+// the documented shape.
 func FuzzDecodeEvent(f *testing.F) {
 	for _, fields := range []string{
 		``, `"key":null,"value":""`, `"value":"QUJD","timestamp":1700000000123`, `"headers":[{"h":[1,-1]},{"é":"QQ=="}]`,
@@ -33,12 +33,13 @@ func FuzzDecodeEvent(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		got, err := DecodeEvent(payload)
 		runtime.ReadMemStats(&after)
-		// The worst is a payload of tiny escaped names or headers, at about 30.
+		// The worst known payload has tiny escaped names or headers, and takes about
+		// 30 times its length.
 		if spent := after.TotalAlloc - before.TotalAlloc; spent > uint64(48*len(payload)+64<<10) {
-			t.Errorf("%d bytes allocated for %d", spent, len(payload))
+			t.Errorf("%d bytes allocated for a payload of %d", spent, len(payload))
 		}
-		// JSON is UTF-8. Where it is not, encoding/json puts U+FFFD into names and
-		// this decoder leaves them as they are.
+		// JSON is UTF-8. In a payload that is not, encoding/json puts U+FFFD into
+		// names, and DecodeEvent keeps the bytes of plain names.
 		want, documented := reference(payload)
 		if !documented || !utf8.Valid(payload) {
 			return

@@ -17,7 +17,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// oneRecord is an event whose only record has these fields besides its place.
+// oneRecord returns an event of one record. fields are the record's besides topic,
+// partition and offset.
 func oneRecord(fields string) string {
 	if fields != "" {
 		fields = "," + fields
@@ -68,7 +69,7 @@ func TestDecodeEventFields(t *testing.T) {
 		{"value that is not base64 is delivered, marked", `"value":"{\"business\":1}"`,
 			broken(`{"business":1}`, "value is not base64: illegal base64 data at input byte 0")},
 		{"base64 cut short", `"value":"QUJ"`, broken("QUJ", "value is not base64: illegal base64 data at input byte 0")},
-		{"key that is not base64 spoils a good value", `"key":"a-b","value":"QQ=="`, func() stage.Record {
+		{"key that is not base64 marks a good value", `"key":"a-b","value":"QQ=="`, func() stage.Record {
 			r := broken("A", "key is not base64: illegal base64 data at input byte 1")
 			r.Key = []byte("a-b")
 			return r
@@ -86,7 +87,8 @@ func TestDecodeEventFields(t *testing.T) {
 	}
 }
 
-// same compares what two decoders made, nil and empty being different.
+// same fails the test if two decoders returned different partitions. nil and empty
+// are different.
 func same(t interface{ Fatalf(string, ...any) }, got, want []Partition) {
 	if len(got) == 0 && len(want) == 0 {
 		return
@@ -113,7 +115,7 @@ func TestDecodeEventPartitions(t *testing.T) {
 	})
 }
 
-func TestDecodeEventRefusesMalformed(t *testing.T) {
+func TestDecodeEventRejectsMalformedEvents(t *testing.T) {
 	deep := strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1)
 	for _, tt := range []struct{ name, event, err string }{
 		{"nothing", ``, `byte 0: want '{', found the end`},
@@ -142,7 +144,7 @@ func TestDecodeEventRefusesMalformed(t *testing.T) {
 		{"value that is no string", oneRecord(`"value":7`), `want '"', found '7'`},
 		{"another partition's record", `{"records":{"t-0":[{"topic":"t","partition":0,"offset":5},{"topic":"t","partition":1,"offset":6}]}}`,
 			`byte 58: t/1/6 follows t/0/5 in one partition`},
-		// A stage takes what lies at or below an offset it has seen for a redelivery, and skips it.
+		// A stage takes a record at or below the last offset for a redelivery, and skips it.
 		{"offsets run backwards", `{"records":{"t-0":[{"topic":"t","partition":0,"offset":5},{"topic":"t","partition":0,"offset":4}]}}`,
 			`byte 58: t/0/4 follows t/0/5 in one partition`},
 		{"offset twice", `{"records":{"t-0":[{"topic":"t","partition":0,"offset":5},{"topic":"t","partition":0,"offset":5}]}}`,
@@ -156,14 +158,15 @@ func TestDecodeEventRefusesMalformed(t *testing.T) {
 				t.Fatalf("got %v, %v; want an error with %q", got, err, tt.err)
 			}
 			if _, documented := reference([]byte(tt.event)); documented {
-				t.Error("encoding/json finds the documented shape in it")
+				t.Error("the reference accepts the event as one of the documented shape")
 			}
 		})
 	}
 }
 
-// The Lambda client reads the next event into the same buffer.
-func TestDecodeEventKeepsNothingOfThePayload(t *testing.T) {
+// The Lambda client reads the next event into the same buffer, so that no slice of
+// the result may alias the payload.
+func TestDecodeEventResultDoesNotAliasThePayload(t *testing.T) {
 	payload := []byte(oneRecord(`"key":"a-b","value":"QUJD","headers":[{"name":"QUJD"}]`))
 	got, err := DecodeEvent(payload)
 	if err != nil {
@@ -174,8 +177,8 @@ func TestDecodeEventKeepsNothingOfThePayload(t *testing.T) {
 	same(t, got, want)
 }
 
-// A stage that appends to what it was given must not write over its neighbour.
-func TestDecodeEventSlicesEndWhereTheyEnd(t *testing.T) {
+// A stage may append to any slice of a record without writing over another.
+func TestDecodeEventSlicesHaveNoSpareCapacity(t *testing.T) {
 	var entries []string
 	for p := range 5 {
 		entries = append(entries, fmt.Sprintf(`"t-%d":[{"topic":"t","partition":%d,"offset":0,"key":"QQ==","value":"QUI=","headers":[{"a":[1]}]}]`, p, p))
@@ -197,8 +200,8 @@ func TestDecodeEventSlicesEndWhereTheyEnd(t *testing.T) {
 	same(t, got, want)
 }
 
-// Whatever a mapping can send, in whatever order and spelling its JSON comes,
-// decodes to what was sent.
+// Any event that a mapping can send decodes to the records that were sent, in
+// whatever order the fields come and however the strings are escaped.
 func TestDecodeEventMatchesEncodingJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sent, payload := drawEvent(t)
@@ -209,13 +212,13 @@ func TestDecodeEventMatchesEncodingJSON(t *testing.T) {
 		same(t, got, sent)
 		want, documented := reference(payload)
 		if !documented {
-			t.Fatalf("encoding/json does not find the documented shape in %s", payload)
+			t.Fatalf("the reference does not find the documented shape in %s", payload)
 		}
 		same(t, got, want)
 	})
 }
 
-// drawEvent draws partitions and an event that holds them.
+// drawEvent draws partitions, and an event of these partitions.
 func drawEvent(t *rapid.T) (sent []Partition, payload []byte) {
 	topics := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9._-]{1,8}`), 0, 3, rapid.ID).Draw(t, "topics")
 	var entries []string
@@ -237,6 +240,7 @@ func drawEvent(t *rapid.T) (sent []Partition, payload []byte) {
 	return sent, []byte(drawObject(t, []string{`"eventSource":"aws:kafka"`, `"records":{` + strings.Join(entries, ",") + `}`}))
 }
 
+// drawRecord draws the other fields of r, and the JSON of the record.
 func drawRecord(t *rapid.T, r stage.Record) (stage.Record, string) {
 	members := []string{
 		`"topic":` + drawString(t, r.Topic),
@@ -270,7 +274,7 @@ func drawRecord(t *rapid.T, r stage.Record) (stage.Record, string) {
 	return r, drawObject(t, append(members, `"headers":[`+strings.Join(headers, ",")+`]`))
 }
 
-// drawBytes draws a value and its JSON: null, absent (no text), or base64.
+// drawBytes draws a value and its JSON: "" for an absent field, null, or base64.
 func drawBytes(t *rapid.T) ([]byte, string) {
 	if kind := rapid.IntRange(0, 5).Draw(t, "kind"); kind < 2 {
 		return nil, []string{"", "null"}[kind]
@@ -279,7 +283,7 @@ func drawBytes(t *rapid.T) ([]byte, string) {
 	return b, drawString(t, base64.StdEncoding.EncodeToString(b))
 }
 
-// drawString writes s as JSON, some of its characters escaped needlessly.
+// drawString returns s as JSON, with some characters escaped needlessly.
 func drawString(t *rapid.T, s string) string {
 	if !rapid.Bool().Draw(t, "escaped") {
 		quoted, _ := json.Marshal(s)
@@ -296,8 +300,8 @@ func drawString(t *rapid.T, s string) string {
 	return `"` + b.String() + `"`
 }
 
-// drawObject joins members in any order, with white space and members that
-// nobody knows between them.
+// drawObject joins members in any order, with white space and an unknown member
+// between them.
 func drawObject(t *rapid.T, members []string) string {
 	unknown := rapid.SampledFrom([]string{`"x":{"y":[1,{"z":"}"}]}`, `"Value":"QQ=="`, `"n":-1.5e3`}).Draw(t, "unknown")
 	members = rapid.Permutation(append(members, unknown)).Draw(t, "order")
@@ -305,7 +309,7 @@ func drawObject(t *rapid.T, members []string) string {
 	return space + "{" + space + strings.Join(members, space+","+space) + space + "}" + space
 }
 
-// The events that the project holds as examples of what AWS sends.
+// The project's sample events decode as the reference decodes them.
 func TestDecodeEventSamples(t *testing.T) {
 	files, err := filepath.Glob("../../events/testdata/*.json")
 	if err != nil {
@@ -319,7 +323,7 @@ func TestDecodeEventSamples(t *testing.T) {
 		}
 		want, documented := reference(payload)
 		if !documented {
-			continue // the event of a schedule, see TestScheduleSample, or of an HTTP API
+			continue // a schedule's event, see TestScheduleSample, or an HTTP API's
 		}
 		decoded++
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -337,6 +341,6 @@ func TestDecodeEventSamples(t *testing.T) {
 		}
 	}
 	if decoded+others != len(files) {
-		t.Errorf("%d of %d samples are events of a mapping; all but %d should be", decoded, len(files), others)
+		t.Errorf("%d of %d samples are events of a mapping, want all but %d", decoded, len(files), others)
 	}
 }

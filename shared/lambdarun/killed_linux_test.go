@@ -30,25 +30,26 @@ import (
 
 const topic = "sightings"
 
-// deathVariable makes the test binary a function, which dies in the way it names
-// in the middle of its first event. directoryVariable is where it keeps what it
-// has done.
+// With deathVariable set, the test binary is a function that dies in the middle of
+// its first event, in the way that the variable names (see deaths).
+// directoryVariable names the directory in which the function notes the records
+// that it has handled.
 const (
 	deathVariable     = "LAMBDARUN_TEST_DEATH"
 	directoryVariable = "LAMBDARUN_TEST_DIRECTORY"
 )
 
-// deaths are ways to end that leave a process no time to say anything, with what
-// Lambda says of the invocation.
+// deaths are the ways to end a process without time for a log line. reported is
+// part of Lambda's error for the invocation.
 var deaths = map[string]struct {
-	die  func()
-	said string
+	die      func()
+	reported string
 }{
-	// As Lambda ends an environment that is over its memory.
-	"killed": {said: "signal: killed", die: func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }},
-	// As the Go runtime ends when the system gives it no more memory. Nothing
-	// recovers from that.
-	"out of memory": {said: "exit status", die: func() {
+	// As Lambda ends an environment that exceeds its memory.
+	"killed": {reported: "signal: killed", die: func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }},
+	// As the Go runtime ends a process if the system has no more memory for it.
+	// recover cannot catch this.
+	"out of memory": {reported: "exit status", die: func() {
 		limit := uint64(addressSpace() + 128<<20)
 		if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
 			panic(err)
@@ -59,7 +60,7 @@ var deaths = map[string]struct {
 	}},
 }
 
-// addressSpace is how much this process has, in bytes.
+// addressSpace returns the size of this process's address space in bytes.
 func addressSpace() (size int) {
 	text, err := os.ReadFile("/proc/self/statm") // in pages, the first figure
 	if err == nil {
@@ -79,8 +80,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// mortal is a stage that writes down each record it has done, and dies half way
-// through the first batch that it is ever given.
+// mortal is a stage that notes each handled record in a file, and dies half way
+// through the first batch that any process of it handles.
 type mortal struct {
 	directory string
 	die       func()
@@ -104,7 +105,7 @@ func (m mortal) Handle(_ context.Context, b stage.Batch) error {
 	return f.Close()
 }
 
-// output takes what the function prints, a line a call.
+// output collects the lines that the function prints. Each Write holds one line.
 type output struct {
 	mu    sync.Mutex
 	lines []string
@@ -123,7 +124,7 @@ func (o *output) String() string {
 	return strings.Join(o.lines, "")
 }
 
-// received gives the offsets of every event received, as logged.
+// received returns the offsets in every logged line "event received".
 func (o *output) received(t *testing.T) (all []string) {
 	t.Helper()
 	o.mu.Lock()
@@ -141,10 +142,10 @@ func (o *output) received(t *testing.T) (all []string) {
 	return all
 }
 
-// A process that ends in the middle of a batch cannot say which records it had.
-// The line that it wrote before does, the mapping gives them again, and all of
-// them are done in the end.
-func TestDeathInTheMiddleOfABatch(t *testing.T) {
+// A process that dies in the middle of a batch cannot log which records it had.
+// The line logged before the first record names them, the mapping redelivers
+// them, and in the end every record is handled.
+func TestProcessDiesInTheMiddleOfABatch(t *testing.T) {
 	const partitions, perPartition = 3, 20
 	for death, expected := range deaths {
 		t.Run(death, func(t *testing.T) {
@@ -187,17 +188,17 @@ func TestDeathInTheMiddleOfABatch(t *testing.T) {
 			}
 			stop()
 			must(t, <-ended)
-			must(t, functions.Close()) // everything that it printed is there then
+			must(t, functions.Close()) // then all that the function printed has arrived
 
 			if len(died) != 1 {
 				t.Fatalf("%d invocations failed, want one", len(died))
 			}
-			if err := <-died; !strings.Contains(err.Error(), expected.said) {
-				t.Errorf("died of %v, want %s", err, expected.said)
+			if err := <-died; !strings.Contains(err.Error(), expected.reported) {
+				t.Errorf("the invocation failed with %v, want %s", err, expected.reported)
 			}
 			all := printed.received(t)
 			if len(all) < 2 {
-				t.Fatalf("received %q, want the event of the death and those after it", all)
+				t.Fatalf("received %q, want the event of the death and at least one after it", all)
 			}
 			given := parse(t, all[0])
 			for p, done := range readDone(t, directory) {
@@ -205,17 +206,18 @@ func TestDeathInTheMiddleOfABatch(t *testing.T) {
 					t.Errorf("partition %d: offsets %v are lost", p, missing)
 				}
 				if again := len(done) - perPartition; again > 0 && given[p].last == 0 {
-					t.Errorf("partition %d had %d records twice, and is not in the line %q", p, again, all[0])
+					t.Errorf("partition %d was handled with %d records twice, and the line %q does not name it", p, again, all[0])
 				}
 			}
-			if !comesAgain(t, given, all[1:]) {
-				t.Errorf("of %q not everything comes again in %q", all[0], all[1:])
+			if !redelivered(t, given, all[1:]) {
+				t.Errorf("not all of %q is redelivered in %q", all[0], all[1:])
 			}
 		})
 	}
 }
 
-// await waits for a channel, and says whether it was in time.
+// await waits for a channel, and reports whether the channel was ready before ctx
+// ended.
 func await(ctx context.Context, c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -242,7 +244,7 @@ func produce(t *testing.T, ctx context.Context, c *kfake.Cluster, partitions, ea
 	}
 }
 
-// readDone gives the offsets that were done, by partition.
+// readDone returns the handled offsets by partition.
 func readDone(t *testing.T, directory string) map[int][]int64 {
 	t.Helper()
 	done := map[int][]int64{}
@@ -259,7 +261,7 @@ func readDone(t *testing.T, directory string) map[int][]int64 {
 	return done
 }
 
-// absent gives the offsets below n that are not among done.
+// absent returns the offsets below n that done lacks.
 func absent(done []int64, n int64) (missing []int64) {
 	for o := range n {
 		if !slices.Contains(done, o) {
@@ -269,9 +271,10 @@ func absent(done []int64, n int64) (missing []int64) {
 	return missing
 }
 
+// span is a range of offsets, both ends included.
 type span struct{ first, last int64 }
 
-// parse reads the offsets of a line, "partition:first-last" each.
+// parse reads the offsets of a line by partition; each is "partition:first-last".
 func parse(t *testing.T, text string) map[int]span {
 	t.Helper()
 	spans := map[int]span{}
@@ -286,8 +289,8 @@ func parse(t *testing.T, text string) map[int]span {
 	return spans
 }
 
-// comesAgain says that later events hold everything that was given.
-func comesAgain(t *testing.T, given map[int]span, later []string) bool {
+// redelivered reports whether later events hold all offsets of given.
+func redelivered(t *testing.T, given map[int]span, later []string) bool {
 	t.Helper()
 	again := map[int]span{}
 	for _, text := range later {

@@ -21,9 +21,9 @@ import (
 	"footfall/shared/stage"
 )
 
-// Metric filters and people look for lines and their fields by name. Whoever
-// changes one changes the filters of infra and the runbook with it.
-func TestLinesThatOthersRead(t *testing.T) {
+// Metric filters find lines by message and field name. A change of a name is also
+// a change of infra's filters and of the runbook.
+func TestNamesOfMessagesAndFields(t *testing.T) {
 	var log bytes.Buffer
 	r := New("count", handlerFunc(func(context.Context, stage.Batch) error { return errors.New("no") }), invocation.NewLogger(&log, slog.LevelInfo))
 	invoke(t, r, t.Context(), partitionEvent([]int64{1}))
@@ -41,7 +41,7 @@ func TestLinesThatOthersRead(t *testing.T) {
 	for _, line := range lines(t, &log) {
 		message, _ := line["message"].(string)
 		if got := strings.Join(slices.Sorted(maps.Keys(line)), " "); got != want[message] {
-			t.Errorf("%s has %s, want %s", message, got, want[message])
+			t.Errorf("fields of %q: got %s, want %s", message, got, want[message])
 		}
 		delete(want, message)
 	}
@@ -50,9 +50,9 @@ func TestLinesThatOthersRead(t *testing.T) {
 	}
 }
 
-// The age is that of the oldest record of all partitions when the event comes
-// in. A record without timestamp, or one of a clock that is ahead, has none.
-func TestOldest(t *testing.T) {
+// oldestMs is the age of the oldest record of all partitions when the event
+// arrives. A record without a timestamp, or with one in the future, does not count.
+func TestOldestMs(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		ages []time.Duration // by partition; a negative one is in the future
@@ -60,15 +60,15 @@ func TestOldest(t *testing.T) {
 	}{
 		{"no records", nil, 0},
 		{"none has a timestamp", []time.Duration{math.MaxInt64, math.MaxInt64}, 0},
-		{"the oldest counts", []time.Duration{time.Second, 90 * time.Second, 5 * time.Millisecond}, 90_000},
-		{"beside one without", []time.Duration{math.MaxInt64, 7 * time.Millisecond}, 7},
-		{"the future is no age", []time.Duration{-time.Hour}, 0},
+		{"the oldest record counts", []time.Duration{time.Second, 90 * time.Second, 5 * time.Millisecond}, 90_000},
+		{"a record beside one without a timestamp", []time.Duration{math.MaxInt64, 7 * time.Millisecond}, 7},
+		{"a timestamp in the future", []time.Duration{-time.Hour}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				r := New("count", handlerFunc(func(context.Context, stage.Batch) error {
-					time.Sleep(time.Minute) // on the bubble's clock: what handling takes is no age
+					time.Sleep(time.Minute) // on the bubble's clock: the time of handling does not count
 					return nil
 				}), invocation.NewLogger(&log, slog.LevelInfo))
 				var parts []string
@@ -79,7 +79,7 @@ func TestOldest(t *testing.T) {
 					}
 					parts = append(parts, fmt.Sprintf(`"t-%d":[{"topic":"t","partition":%d,"offset":1,"timestamp":%d}]`, p, p, ms))
 				}
-				within(t, 14*time.Minute, func(ctx context.Context) {
+				withTimeout(t, 14*time.Minute, func(ctx context.Context) {
 					invoke(t, r, ctx, []byte(`{"records":{`+strings.Join(parts, ",")+`}}`))
 				})
 				all := lines(t, &log)
@@ -89,8 +89,8 @@ func TestOldest(t *testing.T) {
 	}
 }
 
-// Logs cost by the byte. These are the sizes that the comment of received computes
-// the cost of the line from.
+// Logs cost by the byte. The comment of received computes the cost of the line
+// from these sizes.
 func TestSizeOfTheReceivedLine(t *testing.T) {
 	for _, tt := range []struct{ partitions, most int }{{1, 219}, {32, 986}} {
 		var log bytes.Buffer
@@ -104,12 +104,12 @@ func TestSizeOfTheReceivedLine(t *testing.T) {
 		r.received(ctx, parts)
 		t.Logf("%d partitions: %d bytes", tt.partitions, log.Len())
 		if log.Len() > tt.most {
-			t.Errorf("%d partitions take %d bytes, more than %d: %s", tt.partitions, log.Len(), tt.most, &log)
+			t.Errorf("%d partitions: got %d bytes, want at most %d: %s", tt.partitions, log.Len(), tt.most, &log)
 		}
 	}
 }
 
-// sink is a producer that keeps what it is given, or fails.
+// sink is a producer that keeps its records, and returns err.
 type sink struct {
 	records []stage.Record
 	err     error
@@ -120,8 +120,9 @@ func (s *sink) Produce(_ context.Context, records []stage.Record) error {
 	return s.err
 }
 
-// letters makes dead letters of a topic for a reason, at offsets from first on.
-func letters(topic string, reason events.Reason, partition int32, first int64, n int) (all []stage.Record) {
+// deadLetters returns n dead letters of a topic for a reason, with offsets from
+// first on.
+func deadLetters(topic string, reason events.Reason, partition int32, first int64, n int) (all []stage.Record) {
 	for o := first; o < first+int64(n); o++ {
 		r := stage.Record{Topic: topic, Partition: partition, Offset: o, Key: []byte("cafe/secret"), Value: []byte("00:00:5e:00:53:01"),
 			Headers: []stage.Header{{Key: "own", Value: []byte("secret")}}}
@@ -134,20 +135,20 @@ func TestDeadLettersAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	inner := &sink{}
 	out := LogDeadLetters(inner, "detect", invocation.NewLogger(&log, slog.LevelInfo))
-	records := letters(events.Sightings, events.InvalidField, 3, 17, 2)
-	records = append(records, letters(events.Sightings, events.TooLarge, 4, 5, 1)...)
+	records := deadLetters(events.Sightings, events.InvalidField, 3, 17, 2)
+	records = append(records, deadLetters(events.Sightings, events.TooLarge, 4, 5, 1)...)
 	records = append(records, stage.Record{Topic: events.WalkIns, Key: []byte("k")})
-	records = append(records, letters(events.Sightings, events.InvalidField, 9, 1, 3)...)
-	records = append(records, letters(events.CRMEvents, events.InvalidField, 0, 8, 1)...)
+	records = append(records, deadLetters(events.Sightings, events.InvalidField, 9, 1, 3)...)
+	records = append(records, deadLetters(events.CRMEvents, events.InvalidField, 0, 8, 1)...)
 	if err := out.Produce(t.Context(), records); err != nil {
 		t.Fatal(err)
 	}
 	if len(inner.records) != len(records) {
-		t.Errorf("%d of %d records are passed on", len(inner.records), len(records))
+		t.Errorf("%d of %d records passed on, want all", len(inner.records), len(records))
 	}
 	got := lines(t, &log)
 	if len(got) != 3 {
-		t.Fatalf("%d lines, want one per topic and reason: %s", len(got), &log)
+		t.Fatalf("got %d lines, want one per topic and reason: %s", len(got), &log)
 	}
 	for i, want := range []map[string]any{
 		{"topic": "sightings", "reason": "invalid-field", "records": 5.0, "partition": 3.0, "firstOffset": 17.0},
@@ -159,14 +160,15 @@ func TestDeadLettersAreLogged(t *testing.T) {
 	}
 	for _, private := range []string{"secret", "00:00:5e", "cafe"} {
 		if strings.Contains(log.String(), private) {
-			t.Errorf("the log tells %q of a record: %s", private, &log)
+			t.Errorf("the log holds %q of a record: %s", private, &log)
 		}
 	}
 }
 
-// A record that was put back and failed again says where it is now.
-func TestSecondDeadLetterIsLoggedAsItIsNow(t *testing.T) {
-	first := letters(events.Sightings, events.TooLarge, 3, 17, 1)[0]
+// A dead letter that was put back and failed again carries the headers of both
+// failures. The line holds those of the second.
+func TestSecondFailureOfADeadLetterIsLogged(t *testing.T) {
+	first := deadLetters(events.Sightings, events.TooLarge, 3, 17, 1)[0]
 	again := stage.Record{Topic: events.Sightings, Partition: 3, Offset: 99, Headers: first.Headers}
 	var log bytes.Buffer
 	out := LogDeadLetters(&sink{}, "detect", invocation.NewLogger(&log, slog.LevelInfo))
@@ -177,14 +179,14 @@ func TestSecondDeadLetterIsLoggedAsItIsNow(t *testing.T) {
 	wantLine(t, lines(t, &log)[0], map[string]any{"reason": "undecodable", "firstOffset": 99.0})
 }
 
-// What was not acknowledged comes again and is counted then. Nothing is said
-// of records that are no dead letters.
-func TestNothingIsLoggedOf(t *testing.T) {
+// Dead letters that were not acknowledged are produced again, and logged then.
+// Other records are never logged.
+func TestNoLineWithoutAcknowledgedDeadLetters(t *testing.T) {
 	for name, c := range map[string]struct {
 		records []stage.Record
 		err     error
 	}{
-		"dead letters that were not acknowledged": {letters(events.Sightings, events.TooLarge, 0, 1, 1), errors.New("no broker")},
+		"dead letters that were not acknowledged": {deadLetters(events.Sightings, events.TooLarge, 0, 1, 1), errors.New("no broker")},
 		"other records": {[]stage.Record{{Topic: events.WalkIns}, {Topic: "unknown"}}, nil},
 		"nothing":       {nil, nil},
 	} {
@@ -194,13 +196,13 @@ func TestNothingIsLoggedOf(t *testing.T) {
 			t.Errorf("%s: error %v, want %v", name, err, c.err)
 		}
 		if log.Len() > 0 {
-			t.Errorf("%s: logged %s", name, &log)
+			t.Errorf("%s: logged %s, want nothing", name, &log)
 		}
 	}
 }
 
-// Pollers on demand would take a partial answer for a success. The error names
-// what they must give again, which is all.
+// On-demand pollers would take a partial answer for a success, so that the event
+// fails as a whole. The error names the failed partitions.
 func TestWholeBatch(t *testing.T) {
 	someError := errors.New("throttled")
 	var many [][]int64
@@ -214,13 +216,13 @@ func TestWholeBatch(t *testing.T) {
 		errs    map[int32]error
 		want    string // "" for a success
 	}{
-		{name: "nothing to do"},
-		{name: "all is done", offsets: [][]int64{{1, 2}, {7}}},
-		{"one record of one partition is undone", [][]int64{{1, 2}, {7, 8}, {5}}, map[int32]error{1: &stage.Failure{Offset: 8, Err: someError}},
+		{name: "no records"},
+		{name: "all partitions succeed", offsets: [][]int64{{1, 2}, {7}}},
+		{"one partition fails at its second record", [][]int64{{1, 2}, {7, 8}, {5}}, map[int32]error{1: &stage.Failure{Offset: 8, Err: someError}},
 			"stage count: 1 of 3 partitions undone (t-1 from offset 8 on): from offset 8: throttled"},
-		{"two partitions are", [][]int64{{1, 2}, {7, 8}, {5}}, map[int32]error{0: someError, 2: errors.New("other")},
+		{"two partitions fail", [][]int64{{1, 2}, {7, 8}, {5}}, map[int32]error{0: someError, 2: errors.New("other")},
 			"stage count: 2 of 3 partitions undone (t-0 from offset 1 on, t-2 from offset 5 on): throttled"},
-		{"more than fit into an error", many, all,
+		{"more partitions fail than an error names", many, all,
 			"stage count: 12 of 12 partitions undone (t-0 from offset 5 on, t-1 from offset 5 on, t-2 from offset 5 on, t-3 from offset 5 on, " +
 				"t-4 from offset 5 on, t-5 from offset 5 on, t-6 from offset 5 on, t-7 from offset 5 on, and 4 more): throttled"},
 	} {
@@ -231,9 +233,9 @@ func TestWholeBatch(t *testing.T) {
 			got, err := r.Invoke(t.Context(), partitionEvent(tt.offsets...))
 			switch {
 			case tt.want == "" && (err != nil || string(got) != `{}`):
-				t.Errorf("answered %s, %v", got, err)
+				t.Errorf("got %s, %v, want {}", got, err)
 			case tt.want != "" && (err == nil || err.Error() != tt.want || got != nil):
-				t.Errorf("answered %s, %v\nwant %s", got, err, tt.want)
+				t.Errorf("got  %s, %v\nwant %s", got, err, tt.want)
 			}
 			all := lines(t, &log)
 			wantLine(t, all[len(all)-1], map[string]any{"message": "event handled", "failedPartitions": float64(len(tt.errs))})

@@ -13,12 +13,12 @@ import (
 )
 
 var (
-	// errNotBegun fails a partition whose turn did not come in time.
+	// errNotBegun fails a partition if no worker was free before the deadline.
 	errNotBegun = errors.New("not begun before the deadline")
-	// errLeftBehind fails a partition whose handler did not heed the deadline.
-	errLeftBehind = errors.New("the handler runs on after the deadline")
-	// errStuck fails a partition that a handler left behind still holds.
-	errStuck = errors.New("a handler of an earlier event never ended")
+	// errLeftBehind fails a partition if its handler ignored the deadline.
+	errLeftBehind = errors.New("the handler still runs after the deadline")
+	// errStuck fails a partition if the handler of an earlier event still holds it.
+	errStuck = errors.New("the handler of an earlier event never ended; the environment is replaced")
 )
 
 // panicError is the error of a handler that panicked.
@@ -33,10 +33,11 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 // Lambda never makes.
 const assumedTimeout = time.Minute
 
-// budget gives the two deadlines of an invocation. Handlers must be done at
-// soft, a tenth of the time left (at most 2 s) before the invocation's end; at
-// hard, half of that margin later, the answer goes out without those that are
-// not. Without an answer Lambda would count every partition as failed.
+// budget returns the two deadlines of an invocation. The context of the handlers
+// ends at soft, which is [invocation.AnswerMargin] before the end of the
+// invocation. Half of the margin later, at hard, the answer goes out, and a
+// partition with a handler that still runs counts as failed. Without an answer
+// before the end, Lambda would count all partitions as failed.
 func budget(ctx context.Context) (soft, hard time.Time) {
 	now := time.Now()
 	end, ok := ctx.Deadline()
@@ -47,26 +48,30 @@ func budget(ctx context.Context) (soft, hard time.Time) {
 	return end.Add(-margin), end.Add(-margin / 2)
 }
 
-// result is what became of the partition with index i.
+// result is the error of the partition with index i, nil for a success.
 type result struct {
 	i   int
 	err error
 }
 
-// handleAll runs the stage on every partition and gives their errors, in the
-// order of parts.
+// handleAll runs the stage on every partition, up to r.limit at the same time.
+// The errors are in the order of parts, nil for a success.
 func (r *Runner) handleAll(ctx context.Context, parts []Partition) []error {
 	soft, hard := budget(ctx)
 	ctx, cancel := context.WithDeadline(ctx, soft)
 	defer cancel()
 
-	// Both channels hold everything that is ever sent, so that a worker left
-	// behind can end. Only this goroutine touches errs.
+	// Both channels have room for everything ever sent. So a worker can send its
+	// result and end after its handler ignored the deadline, although collect has
+	// returned by then and nothing receives.
 	todo, results := make(chan int, len(parts)), make(chan result, len(parts))
 	for i := range parts {
 		todo <- i
 	}
 	close(todo)
+
+	// Workers note which partitions were begun: the log must distinguish a slow
+	// handler from a partition that waited behind a slow handler.
 	begun := make([]atomic.Bool, len(parts))
 	for range min(r.limit, len(parts)) {
 		go func() {
@@ -79,25 +84,29 @@ func (r *Runner) handleAll(ctx context.Context, parts []Partition) []error {
 	return collect(results, begun, time.Until(hard))
 }
 
-// collect waits for the results of all partitions, or as long as patience.
-func collect(results <-chan result, begun []atomic.Bool, patience time.Duration) []error {
-	timeout := time.NewTimer(patience)
-	defer timeout.Stop()
+// collect waits up to timeout for the results of all partitions and returns
+// their errors. A partition without a result fails then, see failMissing. Only
+// the goroutine of collect writes the errors.
+func collect(results <-chan result, begun []atomic.Bool, timeout time.Duration) []error {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
 	errs, known := make([]error, len(begun)), make([]bool, len(begun))
 	for range begun {
 		select {
 		case res := <-results:
 			errs[res.i], known[res.i] = res.err, true
-		case <-timeout.C:
-			giveUp(errs, known, begun)
+		case <-timer.C:
+			// The hard deadline: a handler ignored the end of its context at the soft
+			// deadline. Results known so far count.
+			failMissing(errs, known, begun)
 			return errs
 		}
 	}
 	return errs
 }
 
-// giveUp fails the partitions whose result is not known.
-func giveUp(errs []error, known []bool, begun []atomic.Bool) {
+// failMissing fails the partitions without a known result.
+func failMissing(errs []error, known []bool, begun []atomic.Bool) {
 	for i := range errs {
 		switch {
 		case known[i]:
@@ -109,8 +118,10 @@ func giveUp(errs []error, known []bool, begun []atomic.Bool) {
 	}
 }
 
-// handle runs the stage on one partition, once nobody else does.
+// handle runs the stage on one partition, as soon as no other handler has the
+// partition. The error of a stage that panics is a *panicError.
 func (r *Runner) handle(ctx context.Context, b stage.Batch) (err error) {
+	// The soft deadline passed while the partition waited for a worker.
 	if ctx.Err() != nil {
 		return errNotBegun
 	}
@@ -118,6 +129,8 @@ func (r *Runner) handle(ctx context.Context, b stage.Batch) (err error) {
 	if err != nil {
 		return err
 	}
+	// Deferred calls run last first: the panic is caught, then the partition is
+	// released.
 	defer release()
 	defer func() {
 		if p := recover(); p != nil {
@@ -127,9 +140,13 @@ func (r *Runner) handle(ctx context.Context, b stage.Batch) (err error) {
 	return r.handler.Handle(ctx, b)
 }
 
-// acquire waits until no handler has the partition. One of an earlier event has
-// it where that was left behind, the records it failed on are given again, and
-// it goes on as Lambda thaws the environment for them.
+// acquire waits until no handler has the partition, and returns the function to
+// release the partition. It returns errStuck if ctx ends first.
+//
+// Another handler has the partition only after this sequence: the handler of an
+// earlier event ignored its deadline and was left behind, the mapping
+// redelivered the records, Lambda thawed the environment, and the earlier handler
+// runs on. Two handlers at the same time would lose the order of the partition.
 func (r *Runner) acquire(ctx context.Context, key partitionKey) (release func(), err error) {
 	for {
 		r.mu.Lock()
@@ -141,6 +158,9 @@ func (r *Runner) acquire(ctx context.Context, key partitionKey) (release func(),
 			return func() { r.release(key, mine) }, nil
 		}
 		r.mu.Unlock()
+
+		// Wait for the other handler, then try again: a third handler may take the
+		// partition first.
 		select {
 		case <-other:
 		case <-ctx.Done():
@@ -149,6 +169,7 @@ func (r *Runner) acquire(ctx context.Context, key partitionKey) (release func(),
 	}
 }
 
+// release frees the partition and wakes the handlers that wait for it.
 func (r *Runner) release(key partitionKey, done chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,16 +12,16 @@ import (
 	"footfall/shared/stage"
 )
 
-// reference decodes an event with encoding/json alone, slowly and in the
-// plainest way. documented is false for a payload that is not of the shape AWS
-// documents (or holds a name twice, of which encoding/json has its own idea);
-// of such a payload only safety is asked.
+// reference decodes an event with encoding/json alone, slowly and in the plainest
+// way. documented is false for a payload of another shape than AWS documents, or
+// with a name twice in an object, which the two decoders may read differently. For
+// such a payload DecodeEvent must only be safe.
 func reference(payload []byte) (parts []Partition, documented bool) {
 	if !json.Valid(payload) {
 		return nil, false
 	}
 	defer func() {
-		// The first thing that is not of the documented shape ends the walk.
+		// The first value of another shape than documented ends the walk.
 		if p := recover(); p != nil {
 			if _, ok := p.(undocumented); !ok {
 				panic(p)
@@ -67,7 +67,7 @@ func referenceRecord(m members) stage.Record {
 		}
 	}
 	var wrong string
-	for _, f := range m { // the last broken field is the one that is told
+	for _, f := range m { // the error is that of the last broken field
 		switch f.name {
 		case "key":
 			r.Key = f.value.base64("key", &wrong)
@@ -105,16 +105,17 @@ func referenceHeaders(n node, wrong *string) (hs []stage.Header) {
 	return hs
 }
 
-// undocumented is panicked with where a payload is not of the documented shape.
+// undocumented is the panic of want.
 type undocumented struct{}
 
+// want panics if a payload is not of the documented shape.
 func want(ok bool) {
 	if !ok {
 		panic(undocumented{})
 	}
 }
 
-// node is a JSON value that keeps the order of an object's members.
+// node is a JSON value. It keeps the order of an object's members.
 type node struct {
 	token json.Token // json.Delim('{') or ('['), string, json.Number, bool or nil
 	names members    // of an object
@@ -128,6 +129,7 @@ type member struct {
 
 type members []member
 
+// tree reads the next value.
 func tree(dec *json.Decoder) node {
 	t, err := dec.Token()
 	want(err == nil)
@@ -176,7 +178,8 @@ func (n node) integer(lowest, highest int64) int64 {
 	return i
 }
 
-// base64 gives nil for null, and the text itself where it is not base64.
+// base64 returns the decoded text, nil for null, and the text itself if it is not
+// base64.
 func (n node) base64(field string, wrong *string) []byte {
 	if n.token == nil {
 		return nil

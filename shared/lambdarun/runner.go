@@ -1,6 +1,3 @@
-// Package lambdarun runs a stage as a Lambda function: the event of an event
-// source mapping for Kafka comes in, each partition goes to the stage, and the
-// answer names the records to give again.
 package lambdarun
 
 import (
@@ -18,23 +15,24 @@ import (
 	"footfall/shared/stage"
 )
 
-// handlersPerProcessor bounds the partitions under way at once. Stages mostly
-// wait for Kafka and DynamoDB.
+// handlersPerProcessor bounds how many partitions are handled at the same time.
+// Stages mostly wait for Kafka and DynamoDB.
 const handlersPerProcessor = 4
 
 // Runner hands the partitions of each event to a stage. It is a
 // [lambda.Handler], safe for concurrent invocations.
 type Runner struct {
-	// WholeBatch is for the pollers on demand of an event source mapping, which
-	// know no partial answers: they would take one for a success and never give
-	// the records again that it names. With it an event of which anything is
-	// undone fails as a whole. To be set before the first invocation.
+	// WholeBatch makes an event fail as a whole if any record is not done. The
+	// on-demand pollers of an event source mapping need WholeBatch, since partial
+	// answers are unknown to them: such a poller would take a partial answer for a
+	// success and never redeliver the named records. Set WholeBatch before the
+	// first invocation.
 	WholeBatch bool
 
 	stage   string
 	handler stage.Handler
 	log     *slog.Logger
-	limit   int // partitions under way at once
+	limit   int // partitions handled at the same time
 
 	mu   sync.Mutex
 	busy map[partitionKey]chan struct{} // closed when the partition is free again
@@ -42,7 +40,7 @@ type Runner struct {
 
 var _ lambda.Handler = (*Runner)(nil)
 
-// New makes the runner of stage h. stageName names it in logs and errors.
+// New returns a runner of stage h. stageName names the stage in logs and errors.
 func New(stageName string, h stage.Handler, log *slog.Logger) *Runner {
 	return &Runner{
 		stage: stageName, handler: h, log: log.With("stage", stageName),
@@ -54,19 +52,26 @@ func New(stageName string, h stage.Handler, log *slog.Logger) *Runner {
 // Start serves invocations until the environment ends. It does not return.
 func (r *Runner) Start() { lambda.Start(r) }
 
-// Invoke handles one event and gives the partial answer. Each partition runs
-// by itself: an error, a lack of time or a panic (on the goroutine of the
-// handler) fails that partition alone, and an event of which every partition
-// failed is answered in the same way. It logs a line before it begins with the
-// event and one when it is done, and one per failed partition.
+// Invoke handles one event and returns the partial answer. Invoke logs a line
+// before the first record is handled, a line per failed partition, and a line
+// when the event is done.
 //
-// The stage's context ends before the invocation does, see budget. A handler
-// that does not heed it is left behind and its partition fails; should it still
-// be running when the next event of that partition is over, it never will end,
-// and Invoke panics so that Lambda replaces the environment.
+// Each partition runs by itself. An error, a lack of time, or a panic on the
+// goroutine of the handler fails that partition alone; if every partition
+// failed, the answer still has the same form.
 //
-// The error is for an event that cannot be decoded, and with WholeBatch for one
-// of which anything is undone.
+// The context of the stage ends before the invocation does, see budget. If a
+// handler ignores its context, this happens:
+//
+//  1. The answer goes out without the handler, and names the partition's records.
+//  2. The mapping redelivers the records. Lambda thaws the environment for the
+//     new event, and the handler of the earlier event goes on.
+//  3. In the new event the partition waits until the earlier handler has ended.
+//     A handler that has not ended by the deadline of the new event never will:
+//     Invoke panics, and Lambda replaces the environment.
+//
+// Invoke returns an error if the event cannot be decoded, and with WholeBatch
+// if any record is not done.
 func (r *Runner) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	began := time.Now()
 	parts, err := DecodeEvent(payload)
@@ -74,12 +79,17 @@ func (r *Runner) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, fmt.Errorf("stage %s: decode an event of %d bytes: %w", r.stage, len(payload), err)
 	}
 	r.received(ctx, parts)
+
+	// Handle every partition, then name the records to redeliver.
 	errs := r.handleAll(ctx, parts)
 	var a answer
 	for i, p := range parts {
-		a.add(p.ID, undone(p.Batch.Records, errs[i]))
+		a.add(p.ID, toRedeliver(p.Batch.Records, errs[i]))
 	}
 	r.report(ctx, parts, errs, len(a.Failures), began)
+
+	// Step 3 above. Any answer would keep the environment alive, and the partition
+	// would fail in every event from now on.
 	for _, err := range errs {
 		if errors.Is(err, errStuck) {
 			panic(err)

@@ -25,7 +25,7 @@ type handlerFunc func(context.Context, stage.Batch) error
 
 func (f handlerFunc) Handle(ctx context.Context, b stage.Batch) error { return f(ctx, b) }
 
-// partitionEvent is an event of topic t with one partition per list of offsets.
+// partitionEvent returns an event of topic t with one partition per list of offsets.
 func partitionEvent(offsets ...[]int64) []byte {
 	var entries []string
 	for p, os := range offsets {
@@ -38,7 +38,7 @@ func partitionEvent(offsets ...[]int64) []byte {
 	return []byte(`{"records":{` + strings.Join(entries, ",") + `}}`)
 }
 
-// failures writes the answer that names these offsets, given as "partition: offsets".
+// failures returns the answer that names these offsets by partition.
 func failures(parts map[int][]int64) string {
 	var items []string
 	for p := range 16 {
@@ -54,6 +54,7 @@ func failures(parts map[int][]int64) string {
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
+// invoke returns the answer of r, and fails the test if there is an error.
 func invoke(t *testing.T, r *Runner, ctx context.Context, payload []byte) string {
 	t.Helper()
 	got, err := r.Invoke(ctx, payload)
@@ -71,28 +72,28 @@ func TestInvokeAnswer(t *testing.T) {
 		errs    map[int32]error // by partition
 		want    map[int][]int64
 	}{
-		{name: "nothing to do"},
-		{name: "all is done", offsets: [][]int64{{1, 2}, {7}}},
-		{name: "a plain error is for the whole partition, the others are done",
+		{name: "no records"},
+		{name: "all partitions succeed", offsets: [][]int64{{1, 2}, {7}}},
+		{name: "a plain error fails its whole partition and no other",
 			offsets: [][]int64{{1, 2}, {7, 8}, {5}}, errs: map[int32]error{1: someError},
 			want: map[int][]int64{1: {7, 8}}},
-		{name: "a failure names the offset and all after it",
+		{name: "a failure fails the records from its offset on",
 			offsets: [][]int64{{1, 2, 3, 4}}, errs: map[int32]error{0: &stage.Failure{Offset: 3, Err: someError}},
 			want: map[int][]int64{0: {3, 4}}},
-		{name: "a failure may come wrapped",
+		{name: "a failure may be wrapped",
 			offsets: [][]int64{{1, 2, 3}}, errs: map[int32]error{0: fmt.Errorf("count: %w", &stage.Failure{Offset: 3, Err: someError})},
 			want: map[int][]int64{0: {3}}},
-		// Compaction leaves holes in the offsets.
-		{name: "a failure in a hole begins with the offset after it",
+		// Compaction leaves gaps in the offsets.
+		{name: "a failure in a gap begins with the offset after the gap",
 			offsets: [][]int64{{1, 2, 8, 9}}, errs: map[int32]error{0: &stage.Failure{Offset: 5, Err: someError}},
 			want: map[int][]int64{0: {8, 9}}},
-		{name: "a failure before the batch is for all of it",
+		{name: "a failure before the batch fails the whole batch",
 			offsets: [][]int64{{5, 6}}, errs: map[int32]error{0: &stage.Failure{Offset: 4, Err: someError}},
 			want: map[int][]int64{0: {5, 6}}},
-		{name: "a failure beyond the batch is for all of it",
+		{name: "a failure beyond the batch fails the whole batch",
 			offsets: [][]int64{{5, 6}}, errs: map[int32]error{0: &stage.Failure{Offset: 7, Err: someError}},
 			want: map[int][]int64{0: {5, 6}}},
-		{name: "everything failed is an answer like any other",
+		{name: "if every partition fails, the answer has the same form",
 			offsets: [][]int64{{1, 2}, {3}}, errs: map[int32]error{0: someError, 1: &stage.Failure{Offset: 3, Err: someError}},
 			want: map[int][]int64{0: {1, 2}, 1: {3}}},
 	} {
@@ -105,17 +106,17 @@ func TestInvokeAnswer(t *testing.T) {
 	}
 }
 
-// The mapping knows partitions by the keys of its own event only.
-func TestInvokeAnswersWithTheEventsNameOfThePartition(t *testing.T) {
+// The mapping knows a partition only by its key in the event.
+func TestInvokeNamesPartitionsByTheirKeyInTheEvent(t *testing.T) {
 	r := New("count", handlerFunc(func(context.Context, stage.Batch) error { return errors.New("no") }), discard())
 	got := invoke(t, r, t.Context(), []byte(`{"records":{"<\u0061>":[{"topic":"t","partition":0,"offset":1}]}}`))
 	var a answer
 	if err := json.Unmarshal([]byte(got), &a); err != nil || len(a.Failures) != 1 || a.Failures[0].Item.Partition != "<a>" {
-		t.Errorf("got %s, %v", got, err)
+		t.Errorf("got %s, %v, want a failure of partition <a>", got, err)
 	}
 }
 
-func TestInvokeHandsOverWhatCame(t *testing.T) {
+func TestInvokePassesTheDecodedBatches(t *testing.T) {
 	var mu sync.Mutex
 	got := map[int32]stage.Batch{}
 	r := New("count", handlerFunc(func(_ context.Context, b stage.Batch) error {
@@ -132,7 +133,7 @@ func TestInvokeHandsOverWhatCame(t *testing.T) {
 	}
 }
 
-func TestInvokeRefusesMalformedEvent(t *testing.T) {
+func TestInvokeFailsForAMalformedEvent(t *testing.T) {
 	r := New("count", handlerFunc(func(context.Context, stage.Batch) error { return nil }), discard())
 	got, err := r.Invoke(t.Context(), []byte(`{"records":{"t-0":[}`))
 	if got != nil || err == nil || err.Error() != `stage count: decode an event of 20 bytes: byte 19: want '{', found '}'` {
@@ -140,12 +141,13 @@ func TestInvokeRefusesMalformedEvent(t *testing.T) {
 	}
 }
 
-// A record that cannot have come from Kafka goes on to its stage, whose codec
-// must refuse it even where it spells a good one, key and all.
-func TestInvokeDeliversBrokenRecord(t *testing.T) {
+// A record with a field that is not base64 is delivered to its stage. The codec of
+// the stage must reject the record, even if its plain text spells a valid record
+// under a valid key.
+func TestInvokeDeliversRecordThatIsNotBase64(t *testing.T) {
 	sighting := `{"business":"b","sensor":"s","device":"d","rssi_dbm":-50,"seen_at":"2026-01-01T00:00:00Z","associated":true,"randomised":false}`
 	if err := events.DecodeSightings([]byte("b/d"), []byte(sighting), new(events.SightingsRecord)); err != nil {
-		t.Fatal("not a good sighting to begin with:", err)
+		t.Fatal("the sighting of the test is not valid:", err)
 	}
 	plain, _ := json.Marshal(sighting)
 	encoded := base64.StdEncoding.EncodeToString([]byte(sighting))
@@ -164,20 +166,20 @@ func TestInvokeDeliversBrokenRecord(t *testing.T) {
 		t.Error(got)
 	}
 	if len(errs) != 3 {
-		t.Fatalf("%d records delivered", len(errs))
+		t.Fatalf("%d records delivered, want 3", len(errs))
 	}
 	for i, what := range []string{"value", "key"} {
 		bad, ok := errors.AsType[*events.BadRecord](errs[i])
 		if !ok || bad.Reason != events.Undecodable {
-			t.Errorf("broken %s: got %v", what, errs[i])
+			t.Errorf("broken %s: got %v, want reason undecodable", what, errs[i])
 		}
 	}
 	if errs[2] != nil {
-		t.Errorf("the record after them: %v", errs[2])
+		t.Errorf("the valid record: got %v, want no error", errs[2])
 	}
 }
 
-func TestInvokePanicFailsItsPartitionOnly(t *testing.T) {
+func TestPanicFailsOnlyItsPartition(t *testing.T) {
 	r := New("count", handlerFunc(func(_ context.Context, b stage.Batch) error {
 		if b.Partition == 1 {
 			panic("index out of range")
@@ -185,15 +187,15 @@ func TestInvokePanicFailsItsPartitionOnly(t *testing.T) {
 		return nil
 	}), discard())
 	event := partitionEvent([]int64{1}, []int64{2, 3}, []int64{4})
-	for range 2 { // also when it comes again: a panic leaves nothing locked
+	for range 2 { // the second time as a redelivery: a panic leaves no partition held
 		if got, want := invoke(t, r, t.Context(), event), failures(map[int][]int64{1: {2, 3}}); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
 }
 
-// Partitions run side by side, up to the limit: as many handlers wait for one
-// another here as may run at once, and one more would deadlock.
+// Partitions run side by side, up to the limit. In the test as many handlers wait
+// for one another as may run at the same time: with fewer at a time it would hang.
 func TestInvokeRunsPartitionsSideBySide(t *testing.T) {
 	const limit = 3
 	var meet sync.WaitGroup
@@ -216,11 +218,11 @@ func TestInvokeRunsPartitionsSideBySide(t *testing.T) {
 		t.Error(got)
 	}
 	if most.Load() != limit {
-		t.Errorf("%d at once, want %d", most.Load(), limit)
+		t.Errorf("%d handlers at the same time, want %d", most.Load(), limit)
 	}
 }
 
-// lines decodes what a logger wrote.
+// lines decodes the lines that a logger wrote.
 func lines(t *testing.T, log *bytes.Buffer) (all []map[string]any) {
 	t.Helper()
 	for line := range bytes.Lines(log.Bytes()) {
@@ -233,12 +235,12 @@ func lines(t *testing.T, log *bytes.Buffer) (all []map[string]any) {
 	return all
 }
 
-// wantLine checks some fields of a logged line.
+// wantLine fails the test if a field of want differs in a logged line.
 func wantLine(t *testing.T, line, want map[string]any) {
 	t.Helper()
 	for k, v := range want {
 		if line[k] != v {
-			t.Errorf("%s is %v, want %v, in %v", k, line[k], v, line)
+			t.Errorf("field %s: got %v, want %v, in %v", k, line[k], v, line)
 		}
 	}
 }
@@ -259,12 +261,12 @@ func TestInvokeLogs(t *testing.T) {
 
 	got := lines(t, &log)
 	if len(got) != 4 {
-		t.Fatalf("%d lines, want one per failed partition and two for the event: %s", len(got), &log)
+		t.Fatalf("got %d lines, want one per failed partition and two for the event: %s", len(got), &log)
 	}
 	wantLine(t, got[0], map[string]any{"level": "INFO", "message": "event received", "stage": "count", "requestId": "8476a536",
 		"records": 6.0})
 	if offsets, _ := json.Marshal(got[0]["offsets"]); string(offsets) != `{"t":"0:1-1 1:5-7 2:4-9"}` {
-		t.Errorf("received %s", offsets)
+		t.Errorf("offsets: got %s", offsets)
 	}
 	got = got[1:]
 	wantLine(t, got[0], map[string]any{"level": "ERROR", "message": "partition failed", "stage": "count", "requestId": "8476a536",
@@ -272,7 +274,7 @@ func TestInvokeLogs(t *testing.T) {
 	wantLine(t, got[1], map[string]any{"level": "ERROR", "partition": 2.0, "firstOffset": 4.0, "lastOffset": 9.0, "retryFrom": 4.0,
 		"error": "panic: out of range"})
 	if stack, _ := got[1]["stack"].(string); !strings.Contains(stack, "TestInvokeLogs") {
-		t.Errorf("the stack does not lead to the handler: %s", stack)
+		t.Errorf("the stack does not name the handler: %s", stack)
 	}
 	wantLine(t, got[2], map[string]any{"level": "INFO", "message": "event handled", "stage": "count", "requestId": "8476a536",
 		"records": 6.0, "partitions": 3.0, "failedPartitions": 2.0, "undoneRecords": 4.0})

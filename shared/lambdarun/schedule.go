@@ -13,28 +13,31 @@ import (
 )
 
 // StartSchedule serves the invocations of a schedule until the environment
-// ends; it does not return. It calls run with the time that the event carries,
-// that the schedule was due at, and with a context that ends before the
-// invocation does. An error of run, or an event without a time, fails the
-// invocation; its caller then tries again with the same event.
-func StartSchedule(stageName string, run func(ctx context.Context, at time.Time) error, log *slog.Logger) {
+// ends. It does not return.
+//
+// Each event carries the time when the schedule was due, which may lie before the
+// invocation. StartSchedule calls run with this time, in UTC. The context of run
+// ends before the invocation does. If run returns an error, or the event carries
+// no time, the invocation fails, and the caller tries again with the same event.
+func StartSchedule(stageName string, run func(ctx context.Context, due time.Time) error, log *slog.Logger) {
 	lambda.Start(&schedule{stage: stageName, run: run, log: log.With("stage", stageName)})
 }
 
 // schedule is a lambda.Handler for the events of EventBridge schedules.
 type schedule struct {
 	stage string
-	run   func(ctx context.Context, at time.Time) error
+	run   func(ctx context.Context, due time.Time) error
 	log   *slog.Logger
 }
 
 var _ lambda.Handler = (*schedule)(nil)
 
-// Invoke runs the schedule once.
+// Invoke runs the schedule once and returns {}.
 func (s *schedule) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	began := time.Now()
 	var event struct {
-		// A pointer, since a tick for the year 1 would do harm.
+		// A pointer, to find an event without a time: a tick for the zero time, in
+		// the year 1, would do harm.
 		Time *time.Time `json:"time"` // RFC 3339
 	}
 	if err := json.Unmarshal(payload, &event); err != nil {
@@ -43,14 +46,16 @@ func (s *schedule) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if event.Time == nil {
 		return nil, fmt.Errorf("stage %s: the schedule's event has no time", s.stage)
 	}
-	at := event.Time.UTC()
+	due := event.Time.UTC()
+
+	// Run until the soft deadline, so that an error still reaches the caller.
 	soft, _ := budget(ctx)
 	ctx, cancel := context.WithDeadline(ctx, soft)
 	defer cancel()
-	if err := s.run(ctx, at); err != nil {
-		return nil, fmt.Errorf("stage %s for %s: %w", s.stage, at.Format(time.RFC3339), err)
+	if err := s.run(ctx, due); err != nil {
+		return nil, fmt.Errorf("stage %s for %s: %w", s.stage, due.Format(time.RFC3339), err)
 	}
 	invocation.WithRequest(ctx, s.log).LogAttrs(ctx, slog.LevelInfo, "schedule handled",
-		slog.Time("at", at), invocation.Took(time.Since(began)))
+		slog.Time("at", due), invocation.Took(time.Since(began)))
 	return []byte("{}"), nil
 }

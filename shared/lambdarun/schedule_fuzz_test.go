@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// FuzzSchedule holds that an event without a time never runs anything, and one
-// with a time runs for that time, in UTC.
+// FuzzSchedule checks that an event without a time never runs the stage, and that
+// an event with a time runs it once, for the time in UTC.
 func FuzzSchedule(f *testing.F) {
 	for _, seed := range []string{
 		`{"time":"2026-11-21T16:05:00+02:00"}`, `{"time":null}`, `{"time":1}`, `{}`, `null`, `{"Time":"2026-11-21T16:05:00Z","time":null}`,
@@ -23,10 +23,10 @@ func FuzzSchedule(f *testing.F) {
 		}}
 		_, err := s.Invoke(t.Context(), payload)
 		if (err == nil) != (len(ran) == 1) || len(ran) > 1 {
-			t.Fatalf("ran for %v, %v", ran, err)
+			t.Fatalf("ran for %v with error %v", ran, err)
 		}
 		if len(ran) == 1 && ran[0].Location() != time.UTC {
-			t.Fatalf("ran for %v", ran[0])
+			t.Fatalf("ran for %v, want UTC", ran[0])
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"footfall/shared/invocation"
 )
 
-func TestScheduleRunsAtTheEventsTime(t *testing.T) {
+func TestScheduleRunsForTheTimeOfTheEvent(t *testing.T) {
 	var log bytes.Buffer
 	var got []time.Time
 	s := &schedule{stage: "tick", log: invocation.NewLogger(&log, slog.LevelInfo), run: func(_ context.Context, at time.Time) error {
@@ -33,7 +33,7 @@ func TestScheduleRunsAtTheEventsTime(t *testing.T) {
 	}
 	all := lines(t, &log)
 	if len(all) != 1 {
-		t.Fatalf("%d lines: %s", len(all), &log)
+		t.Fatalf("got %d lines, want 1: %s", len(all), &log)
 	}
 	wantLine(t, all[0], map[string]any{"level": "INFO", "message": "schedule handled", "requestId": "8476a536", "at": "2026-11-21T14:05:00Z"})
 }
@@ -74,7 +74,8 @@ func TestScheduleFails(t *testing.T) {
 	}
 }
 
-// The error must still reach the caller, who tries again.
+// The stage ends before the invocation, so that its error reaches the caller, which
+// tries again.
 func TestScheduleEndsBeforeTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -82,13 +83,13 @@ func TestScheduleEndsBeforeTheDeadline(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}}
-		within(t, 30*time.Second, func(ctx context.Context) {
+		withTimeout(t, 30*time.Second, func(ctx context.Context) {
 			if _, err := s.Invoke(ctx, []byte(`{"time":"2026-11-21T14:05:00Z"}`)); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want that the deadline is exceeded", err)
 			}
 		})
 		if took := time.Since(began); took != 28*time.Second {
-			t.Errorf("ended after %v", took)
+			t.Errorf("ended after %v, want 28 s", took)
 		}
 	})
 }
