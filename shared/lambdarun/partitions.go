@@ -27,6 +27,7 @@ type panicError struct {
 	stack []byte
 }
 
+// Error returns the text of the panic, without the stack.
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
 // assumedTimeout is the budget of an invocation without a deadline, which

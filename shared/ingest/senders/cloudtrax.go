@@ -1,8 +1,9 @@
 package senders
 
 // cloudTrax reads the Presence Reporting API of CloudTrax, which Datto and
-// EnGenius have too (help.cloudtrax.com, "CloudTrax Presence Reporting API").
-// One record sums up what a router heard of a device since its last post.
+// EnGenius have too (help.cloudtrax.com, "CloudTrax Presence Reporting API"). A
+// record sums up a window: everything that a router heard of a device since the
+// router's last post.
 type cloudTrax struct{ signed }
 
 type cloudTraxPost struct {
@@ -11,18 +12,20 @@ type cloudTraxPost struct {
 }
 
 type cloudTraxRequest struct {
-	Client     address `json:"mac"`
-	LastSignal number  `json:"last_seen_signal"`
-	AvgSignal  number  `json:"avg_signal"`
-	FirstSeen  instant `json:"first_seen"`
-	LastSeen   instant `json:"last_seen"`
-	Associated boolean `json:"associated"`
+	Client     macField `json:"mac"`
+	LastSignal number   `json:"last_seen_signal"`
+	AvgSignal  number   `json:"avg_signal"`
+	FirstSeen  instant  `json:"first_seen"`
+	LastSeen   instant  `json:"last_seen"`
+	Associated boolean  `json:"associated"`
 }
 
-// Parse gives each window's end, with the signal of that moment. Where the
-// window began at another second it gives that too, or a stay within one window
-// would seem to have no length. Nobody says how strong the first signal was: the
-// average errs least, while the strongest would call in passers-by.
+// Parse returns the end of each window, with the signal of that moment. If the
+// window began at another second, Parse returns the beginning as well: otherwise
+// a stay within one window would have no length.
+//
+// The API does not report the first signal. Parse takes the average, which errs
+// least: the strongest signal would turn passers-by into candidates.
 func (cloudTrax) Parse(body []byte, at Arrival) (Post, error) {
 	var p cloudTraxPost
 	if err := decode(body, at.Limits, &p); err != nil {
@@ -31,15 +34,17 @@ func (cloudTrax) Parse(body []byte, at Arrival) (Post, error) {
 	if p.Requests == nil {
 		return Post{}, wrongShape("probe_requests")
 	}
-	c := collect(2 * len(p.Requests))
+	c := newCollector(2 * len(p.Requests))
 	for i := range p.Requests {
+		// The end of the window.
 		r := &p.Requests[i]
-		h := hearing{router: p.Node, device: r.Client, signal: r.LastSignal, at: r.LastSeen, associated: bool(r.Associated)}
-		if !c.hear(h) || !r.FirstSeen.given || r.FirstSeen.at.Equal(r.LastSeen.at) {
+		o := rawObservation{router: p.Node, device: r.Client, signal: r.LastSignal, seenAt: r.LastSeen, associated: bool(r.Associated)}
+		if !c.observe(o) || !r.FirstSeen.given || r.FirstSeen.value.Equal(r.LastSeen.value) {
 			continue
 		}
-		h.signal, h.at = r.AvgSignal, r.FirstSeen
-		c.hear(h)
+		// Its beginning.
+		o.signal, o.seenAt = r.AvgSignal, r.FirstSeen
+		c.observe(o)
 	}
 	return c.post, nil
 }

@@ -7,34 +7,36 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"footfall/events"
 )
 
-// router is what a router calls itself before that is a string: a post names
-// the same few routers over and over, and one string each is enough.
+// router is a field that holds a router's own name. A post names the same few
+// routers in every record, so that the field is no string: the collector makes
+// one string per router.
 type router struct {
 	mac   [6]byte
 	isMAC bool
-	name  id // where it is no address
+	name  id // if it is no MAC address
 }
 
-// UnmarshalJSON takes an address in any spelling or a name.
+// UnmarshalJSON accepts a MAC address in any spelling, or a name.
 func (r *router) UnmarshalJSON(raw []byte) error {
-	text, _ := textOf(raw)
-	*r = routerOf(text)
+	text, _ := trimmedText(raw)
+	*r = parseRouter(text)
 	return nil
 }
 
-func routerOf(text []byte) router {
+// parseRouter reads a MAC address in any spelling, or a name.
+func parseRouter(text []byte) router {
 	if mac, ok := parseMAC(text); ok {
 		return router{mac: mac, isMAC: mac != [6]byte{}}
 	}
-	return router{name: idOf(text)}
+	return router{name: parseID(text)}
 }
 
-// String spells the router as RouterName does, "" where there is none.
+// String returns the router's name in the spelling of RouterName, or "" if the
+// field holds no name.
 func (r router) String() string {
 	if !r.isMAC {
 		return string(r.name)
@@ -47,55 +49,61 @@ func (r router) String() string {
 	return string(s)
 }
 
-func routerName(text []byte) string { return routerOf(bytes.TrimSpace(text)).String() }
+// routerName is RouterName.
+func routerName(text []byte) string { return parseRouter(bytes.TrimSpace(text)).String() }
 
-// collector makes a Post, of which every part is valid.
+// collector builds a Post. Every part of the Post is valid.
 type collector struct {
 	post  Post
 	names map[router]string
 }
 
-// collect has room for n hearings.
-func collect(n int) *collector {
+// newCollector returns a collector with room for n observations.
+func newCollector(n int) *collector {
 	return &collector{post: Post{Observations: make([]Observation, 0, n)}, names: map[router]string{}}
 }
 
-// leave counts a record that is left out.
-func (c *collector) leave(why Reason, n int) {
+// leaveOut counts n records as left out.
+func (c *collector) leaveOut(why Reason, n int) {
 	if c.post.LeftOut == nil {
 		c.post.LeftOut = map[Reason]int{}
 	}
 	c.post.LeftOut[why] += n
 }
 
-// hearing is one hearing as a record tells it.
-type hearing struct {
+// rawObservation is an observation as the fields of a record hold it, not
+// validated yet.
+type rawObservation struct {
 	router     router
-	device     address
+	device     macField
 	signal     number
-	at         instant
+	seenAt     instant
 	associated bool
 }
 
-// hear takes a hearing, or leaves it out for the first thing that is wrong.
-func (c *collector) hear(h hearing) (taken bool) {
-	rssi, noSignal := h.signal.dBm()
-	router := c.name(h.router)
-	noRouter := Reason("")
+// observe adds an observation to the post and reports whether it is valid. An
+// invalid one is left out and counted under the first reason found.
+func (c *collector) observe(o rawObservation) (valid bool) {
+	// Check every field. The router's name counts as checked if it is not empty.
+	rssi, badSignal := o.signal.dBm()
+	router := c.routerName(o.router)
+	badRouter := Reason("")
 	if router == "" {
-		noRouter = BadRouter
+		badRouter = BadRouter
 	}
-	if why := cmp.Or(h.device.reason(), noSignal, h.at.reason(), noRouter); why != "" {
-		c.leave(why, 1)
+	// If several fields are bad, the record counts under one reason only.
+	if why := cmp.Or(o.device.reason(), badSignal, o.seenAt.reason(), badRouter); why != "" {
+		c.leaveOut(why, 1)
 		return false
 	}
 	c.post.Observations = append(c.post.Observations, Observation{
-		Router: router, MAC: h.device.mac, RSSI: rssi, SeenAt: h.at.at, Associated: h.associated,
+		Router: router, MAC: o.device.value, RSSI: rssi, SeenAt: o.seenAt.value, Associated: o.associated,
 	})
 	return true
 }
 
-func (c *collector) name(r router) string {
+// routerName returns the router's name, and the same string for the same router.
+func (c *collector) routerName(r router) string {
 	s, known := c.names[r]
 	if !known {
 		s = r.String()
@@ -104,33 +112,32 @@ func (c *collector) name(r router) string {
 	return s
 }
 
-// unique drops what is told twice from the hearings from start on: of one
-// router and one moment the strongest stays. Routers come with their times in
-// order.
-func (c *collector) unique(start int) {
-	told := c.post.Observations[start:]
-	slices.SortFunc(told, func(a, b Observation) int {
+// dropRepeats removes repeats among the observations from index start on, which
+// must be of one device: for one router and moment the strongest stays. The rest
+// is ordered by time and router.
+func (c *collector) dropRepeats(start int) {
+	// Bring repeats next to each other, the strongest first, and keep the first.
+	all := c.post.Observations[start:]
+	slices.SortFunc(all, func(a, b Observation) int {
 		return cmp.Or(a.SeenAt.Compare(b.SeenAt), cmp.Compare(a.Router, b.Router), -cmp.Compare(a.RSSI, b.RSSI))
 	})
-	told = slices.CompactFunc(told, func(a, b Observation) bool {
+	all = slices.CompactFunc(all, func(a, b Observation) bool {
 		return a.SeenAt.Equal(b.SeenAt) && a.Router == b.Router
 	})
-	c.post.Observations = c.post.Observations[:start+len(told)]
+	c.post.Observations = c.post.Observations[:start+len(all)]
 }
 
-// measured is a signal that the parser itself puts in.
-func measured(rssi events.RSSI) number { return number{value: float64(rssi), given: true} }
+// suppliedSignal returns a signal field for a strength that the parser supplies
+// because the record has none.
+func suppliedSignal(rssi events.RSSI) number { return number{value: float64(rssi), given: true} }
 
-// moment is a time that the parser itself puts in.
-func moment(t time.Time) instant { return instantOf(t) }
-
-// wrongShape refuses a body without the array that the format is about.
+// wrongShape rejects a body without the array that the format is about.
 func wrongShape(field string) error {
-	return refuse(WrongShape, fmt.Errorf("field %s is missing or no array", field))
+	return reject(WrongShape, fmt.Errorf("field %s is missing or no array", field))
 }
 
-// unknownType refuses a body of a type that nobody has heard of. The type is
-// not repeated, for it is a piece of the body.
+// unknownType rejects a body of an unknown type. The error does not quote the
+// type, which is a piece of the body.
 func unknownType(field string) error {
-	return refuse(UnknownType, errors.New("field "+field+" is missing or names no type that is known"))
+	return reject(UnknownType, errors.New("field "+field+" is missing or names no type that is known"))
 }

@@ -13,25 +13,28 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// The types of this file are fields of records as senders really write them:
-// numbers in strings, names that are numbers, null for what is missing. Reading
-// one never fails, since a failure would cost every other record of the post:
-// whatever cannot be used keeps why not.
+// The types of this file are fields of records, in the forms that senders really
+// write: numbers in strings, names that are numbers, null for a missing value.
+//
+// Their UnmarshalJSON methods never return an error, since an error would cost
+// every other record of the post. A field keeps instead whether it was given and
+// whether it is usable, and reports the reason later. The zero value is a field
+// that is missing.
 
-// textOf gives the text of a JSON string or number without the white space around
-// it; given is false for null. Another value has an empty text, which no field
-// takes.
-func textOf(raw []byte) (text []byte, given bool) {
-	text, given = unquoted(raw)
+// trimmedText returns the text of a JSON string or number, without white space
+// around it. given is false for null. For any other value the text is empty, which
+// no field accepts.
+func trimmedText(raw []byte) (text []byte, given bool) {
+	text, given = jsonText(raw)
 	return bytes.TrimSpace(text), given
 }
 
-// unquoted is textOf with the white space, which may belong to a secret.
-func unquoted(raw []byte) (text []byte, given bool) {
+// jsonText is trimmedText with the white space, which may belong to a secret.
+func jsonText(raw []byte) (text []byte, given bool) {
 	switch c := raw[0]; {
 	case c == '"' && bytes.IndexByte(raw, '\\') < 0:
 		return raw[1 : len(raw)-1], true
-	case c == '"':
+	case c == '"': // with escapes
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
 			return nil, true
@@ -39,49 +42,52 @@ func unquoted(raw []byte) (text []byte, given bool) {
 		return []byte(s), true
 	case c == '-' || c >= '0' && c <= '9':
 		return raw, true
-	default:
+	default: // null, true, false, an object or an array
 		return nil, c != 'n'
 	}
 }
 
-// address is the address of a device.
-type address struct {
-	mac   [6]byte
+// macField is the MAC address of a device.
+type macField struct {
+	value [6]byte
 	given bool
-	why   Reason // it cannot be used, "" where it can
+	why   Reason // why the address is unusable, "" if it is usable
 }
 
-// UnmarshalJSON takes any spelling of parseMAC.
-func (a *address) UnmarshalJSON(raw []byte) error {
-	text, given := textOf(raw)
-	*a = addressOf(text)
-	a.given = given
+// UnmarshalJSON accepts any spelling that parseMAC does.
+func (m *macField) UnmarshalJSON(raw []byte) error {
+	text, given := trimmedText(raw)
+	*m = parseMACField(text)
+	m.given = given
 	return nil
 }
 
-func addressOf(text []byte) address {
+// parseMACField reads a MAC address that is given.
+func parseMACField(text []byte) macField {
 	mac, ok := parseMAC(text)
-	a := address{mac: mac, given: true}
+	m := macField{value: mac, given: true}
 	switch {
 	case !ok || mac == [6]byte{}:
-		a.why = BadMAC
+		m.why = BadMAC
 	case pseudonym.Group(mac[:]):
-		a.why = GroupAddress
+		m.why = GroupAddress
 	}
-	return a
+	return m
 }
 
-// reason says why the address cannot be used, "" where it can.
-func (a *address) reason() Reason {
-	if !a.given {
+// reason returns why the address is unusable, or "" if it is usable.
+func (m *macField) reason() Reason {
+	if !m.given {
 		return NoMAC
 	}
-	return a.why
+	return m.why
 }
 
-// parseMAC reads 12 hexadecimal digits of any case: bare, in pairs parted by
-// colons, dashes or dots, or in fours parted by dots.
+// parseMAC reads 12 hexadecimal digits of either case: without separators, in
+// pairs separated by colons, dashes or dots, or in groups of four separated by
+// dots.
 func parseMAC(s []byte) (mac [6]byte, ok bool) {
+	// The length determines how many digits a group has.
 	group := 12
 	switch len(s) {
 	case 12:
@@ -94,6 +100,7 @@ func parseMAC(s []byte) (mac [6]byte, ok bool) {
 	}
 	digits := 0
 	for i, c := range s {
+		// The byte behind a group is a separator, the same one each time.
 		if i%(group+1) == group {
 			if c != s[group] || c != '.' && (group != 2 || c != ':' && c != '-') {
 				return mac, false
@@ -110,6 +117,7 @@ func parseMAC(s []byte) (mac [6]byte, ok bool) {
 	return mac, true
 }
 
+// hexDigit returns the value of a hexadecimal digit of either case.
 func hexDigit(c byte) (d byte, ok bool) {
 	switch {
 	case c >= '0' && c <= '9':
@@ -121,28 +129,32 @@ func hexDigit(c byte) (d byte, ok bool) {
 	}
 }
 
-// number is a number or a string that holds one.
+// number is a number, or a string that holds a number.
 type number struct {
 	value float64
-	given bool // and not NaN, which says that there is none
-	bad   bool
+	given bool // and not NaN, which stands for no value
+	bad   bool // given and not a number
 }
 
-// UnmarshalJSON takes an empty string, which stands where NaN stood, as nothing.
+// UnmarshalJSON reads an empty string as a missing value: scan writes it in place
+// of NaN.
 func (n *number) UnmarshalJSON(raw []byte) error {
 	*n = number{}
-	if text, given := textOf(raw); given && string(raw) != `""` {
-		*n = numberOf(text)
+	// Any other text is given, and bad if it is not a number.
+	if text, given := trimmedText(raw); given && string(raw) != `""` {
+		*n = parseNumber(text)
 	}
 	return nil
 }
 
-func numberOf(text []byte) number {
+// parseNumber reads a number that is given.
+func parseNumber(text []byte) number {
 	v, err := strconv.ParseFloat(string(text), 64)
 	return number{value: v, given: !math.IsNaN(v), bad: err != nil}
 }
 
-// dBm rounds the number to a signal strength; why is "" where it is one.
+// dBm returns the number as a signal strength, rounded to whole dBm. If the number
+// is no signal strength, why is the reason, and otherwise "".
 func (n *number) dBm() (rssi events.RSSI, why Reason) {
 	if !n.given {
 		return 0, NoSignal
@@ -153,50 +165,56 @@ func (n *number) dBm() (rssi events.RSSI, why Reason) {
 	return 0, BadRSSI
 }
 
-// Times outside of [firstTime, endTime) are no sighting's, see events.
+// firstTime and endTime bound the times that package events accepts in a
+// sighting: firstTime is the first, endTime the end, exclusive.
 var (
 	firstTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	endTime   = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// millisFrom is the number from which on a time counts milliseconds and not
-// seconds since 1970: neither is within the years 2000 to 2099 as the other.
+// millisFrom separates the two units of a number that is a time: below it are
+// seconds since 1970, from it on milliseconds. No number is within the years 2000
+// to 2099 in both.
 const millisFrom = 1e11
 
-// instant is a time as RFC 3339 or in seconds or milliseconds since 1970.
+// instant is a time: RFC 3339, or seconds or milliseconds since 1970.
 type instant struct {
-	at    time.Time
+	value time.Time
 	given bool
-	bad   bool
+	bad   bool // given and not a time, or outside of [firstTime, endTime)
 }
 
-// UnmarshalJSON takes any of the forms, as a number or as a string.
+// UnmarshalJSON accepts each of the forms, as a number or as a string. An empty
+// string is a missing value.
 func (t *instant) UnmarshalJSON(raw []byte) error {
 	*t = instant{}
-	text, given := textOf(raw)
+	text, given := trimmedText(raw)
 	if !given || string(raw) == `""` {
 		return nil
 	}
+	// A dash behind four digits: the year of RFC 3339.
 	if len(text) > 4 && text[4] == '-' {
-		*t = stampOf(text)
+		*t = parseRFC3339(text)
 	} else {
-		*t = epochOf(text)
+		*t = parseEpoch(text)
 	}
 	return nil
 }
 
-// stampOf reads RFC 3339, by the method that makes no copy of a stamp.
-func stampOf(text []byte) instant {
+// parseRFC3339 reads RFC 3339. It uses UnmarshalText, since time.Parse would need
+// a copy of the text as a string.
+func parseRFC3339(text []byte) instant {
 	var at time.Time
 	if at.UnmarshalText(text) != nil {
 		return instant{given: true, bad: true}
 	}
-	return instantOf(at)
+	return newInstant(at)
 }
 
-// epochOf reads a number. Of one that no int64 holds Go leaves it to the machine
-// what becomes of it.
-func epochOf(text []byte) instant {
+// parseEpoch reads seconds or milliseconds since 1970. The range is checked before
+// the conversion: Go does not define the result for a number that no int64 holds.
+func parseEpoch(text []byte) instant {
+	// To milliseconds; millisFrom*100 lies beyond the year 2099 by far.
 	v, err := strconv.ParseFloat(string(text), 64)
 	if v < millisFrom {
 		v *= 1000
@@ -204,15 +222,16 @@ func epochOf(text []byte) instant {
 	if err != nil || !(v >= 0 && v < millisFrom*100) {
 		return instant{given: true, bad: true}
 	}
-	return instantOf(time.UnixMilli(int64(v)))
+	return newInstant(time.UnixMilli(int64(v)))
 }
 
-func instantOf(at time.Time) instant {
+// newInstant returns the field for a time, in UTC and whole milliseconds.
+func newInstant(at time.Time) instant {
 	at = at.UTC().Truncate(time.Millisecond)
-	return instant{at: at, given: true, bad: at.Before(firstTime) || !at.Before(endTime)}
+	return instant{value: at, given: true, bad: at.Before(firstTime) || !at.Before(endTime)}
 }
 
-// reason says why the time cannot be used, "" where it can.
+// reason returns why the time is unusable, or "" if it is usable.
 func (t *instant) reason() Reason {
 	switch {
 	case !t.given:
@@ -224,12 +243,13 @@ func (t *instant) reason() Reason {
 	}
 }
 
-// boolean is true for true, 1 and "true" in any form.
+// boolean is true for true, for 1, and for "true" in any form that
+// strconv.ParseBool accepts. Every other value is false.
 type boolean bool
 
-// UnmarshalJSON takes everything else for false.
+// UnmarshalJSON reads a value as described at boolean.
 func (b *boolean) UnmarshalJSON(raw []byte) error {
-	if text, _ := textOf(raw); text != nil {
+	if text, _ := trimmedText(raw); text != nil {
 		raw = text
 	}
 	on, err := strconv.ParseBool(string(raw))
@@ -237,38 +257,39 @@ func (b *boolean) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// named is true where a name is given: what it is does not matter and is not kept.
+// named is true if the field holds a name. The name itself is not kept.
 type named bool
 
-// UnmarshalJSON takes an empty name for none.
+// UnmarshalJSON takes an empty name for a missing one.
 func (n *named) UnmarshalJSON(raw []byte) error {
-	text, _ := textOf(raw)
+	text, _ := trimmedText(raw)
 	*n = len(text) > 0
 	return nil
 }
 
-// word is a string or number as its text.
+// word is the text of a string or number.
 type word string
 
-// UnmarshalJSON takes null and other values for "".
+// UnmarshalJSON reads null and any other value as "".
 func (w *word) UnmarshalJSON(raw []byte) error {
-	text, _ := textOf(raw)
+	text, _ := trimmedText(raw)
 	*w = word(text)
 	return nil
 }
 
-// id is a word that events would take for an id, or else "".
+// id is a text that is an id by the rules of package events, or else "".
 type id string
 
-// UnmarshalJSON checks the text.
+// UnmarshalJSON reads and checks the text.
 func (n *id) UnmarshalJSON(raw []byte) error {
-	text, _ := textOf(raw)
-	*n = idOf(text)
+	text, _ := trimmedText(raw)
+	*n = parseID(text)
 	return nil
 }
 
-// idOf checks the text as events checks its ids.
-func idOf(text []byte) id {
+// parseID returns the text if it is an id by the rules of package events, and
+// otherwise "".
+func parseID(text []byte) id {
 	if len(text) > events.MaxIDBytes || !utf8.Valid(text) || bytes.ContainsFunc(text, unicode.IsControl) {
 		return ""
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestAddress(t *testing.T) {
+func TestMACField(t *testing.T) {
 	for _, c := range []struct {
 		raw  string
 		want Reason
@@ -41,23 +41,23 @@ func TestAddress(t *testing.T) {
 		{`"ff:ff:ff:ff:ff:ff"`, GroupAddress},
 		{`"33-33-00-00-00-01"`, GroupAddress},
 	} {
-		var a address
+		var a macField
 		if err := json.Unmarshal([]byte(c.raw), &a); err != nil {
 			t.Errorf("%s: %v", c.raw, err)
 		}
 		if got := a.reason(); got != c.want {
-			t.Errorf("%s: %q, want %q", c.raw, got, c.want)
+			t.Errorf("%s: got %q, want %q", c.raw, got, c.want)
 		}
-		if want := [6]byte{0, 0, 0x5e, 0, 0x53, 0x0a}; c.want == "" && a.mac != want {
-			t.Errorf("%s: read as %x", c.raw, a.mac)
+		if want := [6]byte{0, 0, 0x5e, 0, 0x53, 0x0a}; c.want == "" && a.value != want {
+			t.Errorf("%s: got %x", c.raw, a.value)
 		}
 	}
-	var a address // never unmarshalled: the field is missing
+	var a macField // never unmarshalled: the field is missing
 	if got := a.reason(); got != NoMAC {
-		t.Errorf("a missing field: %q", got)
+		t.Errorf("a missing field: got %q, want %q", got, NoMAC)
 	}
-	if err := json.Unmarshal([]byte(`112233445566`), &a); err != nil || a.mac != [6]byte{0x11, 0x22, 0x33, 0x44, 0x55, 0x66} {
-		t.Errorf("an address as a number: %x, %v", a.mac, err)
+	if err := json.Unmarshal([]byte(`112233445566`), &a); err != nil || a.value != [6]byte{0x11, 0x22, 0x33, 0x44, 0x55, 0x66} {
+		t.Errorf("an address as a number: got %x, %v", a.value, err)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestSignal(t *testing.T) {
 		{`true`, 0, BadRSSI},
 		{`[-60]`, 0, BadRSSI},
 		{`null`, 0, NoSignal},
-		{`""`, 0, NoSignal}, // as NaN is rewritten
+		{`""`, 0, NoSignal}, // scan writes it in place of NaN
 		{`"NaN"`, 0, NoSignal},
 	} {
 		var n number
@@ -97,7 +97,7 @@ func TestSignal(t *testing.T) {
 		}
 		rssi, got := n.dBm()
 		if got != c.want || int(rssi) != c.rssi {
-			t.Errorf("%s: %d dBm, %q; want %d, %q", c.raw, rssi, got, c.rssi, c.want)
+			t.Errorf("%s: got %d dBm, %q, want %d, %q", c.raw, rssi, got, c.rssi, c.want)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func TestInstant(t *testing.T) {
 		{`"NaN"`, 0, BadTime},
 		{`"Inf"`, 0, BadTime},
 		{`"2026-11-21"`, 0, BadTime},
-		{`"2026-11-21T10:00:05"`, 0, BadTime}, // in no zone
+		{`"2026-11-21T10:00:05"`, 0, BadTime}, // without a zone
 		{`"2026-02-30T10:00:05Z"`, 0, BadTime},
 		{`"1999-12-31T23:59:59.9999Z"`, 0, BadTime},
 		{`"2100-01-01T00:00:00Z"`, 0, BadTime},
@@ -143,10 +143,10 @@ func TestInstant(t *testing.T) {
 			t.Errorf("%s: %v", c.raw, err)
 		}
 		if got := i.reason(); got != c.want {
-			t.Errorf("%s: %q, want %q", c.raw, got, c.want)
+			t.Errorf("%s: got %q, want %q", c.raw, got, c.want)
 		}
-		if want := at.Add(time.Duration(c.millis) * time.Millisecond); c.want == "" && i.at != want {
-			t.Errorf("%s: read as %s, want %s", c.raw, i.at, want)
+		if want := at.Add(time.Duration(c.millis) * time.Millisecond); c.want == "" && i.value != want {
+			t.Errorf("%s: got %s, want %s", c.raw, i.value, want)
 		}
 	}
 }
@@ -172,16 +172,17 @@ func TestBooleanAndNamed(t *testing.T) {
 	} {
 		b, n := boolean(!c.true), named(!c.named)
 		if err := json.Unmarshal([]byte(c.raw), &b); err != nil || bool(b) != c.true {
-			t.Errorf("%s as a boolean: %t, %v", c.raw, b, err)
+			t.Errorf("%s as a boolean: got %t, %v", c.raw, b, err)
 		}
 		if err := json.Unmarshal([]byte(c.raw), &n); err != nil || bool(n) != c.named {
-			t.Errorf("%s as a name: %t, %v", c.raw, n, err)
+			t.Errorf("%s as a name: got %t, %v", c.raw, n, err)
 		}
 	}
 }
 
-// TestNoNumbers holds what stands in a body after NaN and Infinity are written over.
-func TestNoNumbers(t *testing.T) {
+// NaN and Infinity become empty strings where a value may stand, in a copy of the
+// body and of the same length.
+func TestScanReplacesNaNAndInfinity(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{`{"a":NaN}`, `{"a":"" }`},
 		{`{"a": NaN ,"b":[NaN,-NaN]}`, `{"a": ""  ,"b":["" ,""  ]}`},
@@ -193,15 +194,16 @@ func TestNoNumbers(t *testing.T) {
 		body := []byte(c.body)
 		got, err := scan(body, DefaultLimits)
 		if want := []byte(c.want); err != nil || len(got) != len(body) || !sameValue(t, got, want) {
-			t.Errorf("%s becomes %s (%v), want %s", c.body, got, err, c.want)
+			t.Errorf("%s: got %s (%v), want %s", c.body, got, err, c.want)
 		}
 		if string(body) != c.body {
-			t.Errorf("%s: the body itself was written over: %s", c.body, body)
+			t.Errorf("%s: scan changed the body itself: %s", c.body, body)
 		}
 	}
 }
 
-// sameValue compares without white space, in and around strings.
+// sameValue reports whether a and b are equal without white space, in and around
+// strings.
 func sameValue(t *testing.T, a, b []byte) bool {
 	t.Helper()
 	squeeze := func(s []byte) (out string) {

@@ -18,10 +18,12 @@ func FuzzMist(f *testing.F)      { fuzz(f, Mist) }
 func FuzzHostapd(f *testing.F)   { fuzz(f, Hostapd) }
 func FuzzFootfall(f *testing.F)  { fuzz(f, Footfall) }
 
-// fuzz holds of any body: neither Verify nor Parse panics; a refusal has a known
-// code and no post; what is taken is valid and within the limits; the same body
-// says the same again; and what was taken, written in Footfall's own format, is
-// taken once more as it is.
+// fuzz checks for any body of a kind:
+//   - Neither Verify nor Parse panics or changes the body.
+//   - A rejection has a known code, and no post comes with it.
+//   - Every record of a post is valid, and the post is within the limits.
+//   - Parsing the body again returns the same post.
+//   - The post, written in Footfall's own format and parsed, is the same post.
 func fuzz(f *testing.F, kind string) {
 	for path, body := range fixtures(f)[kind] {
 		f.Add(body)
@@ -32,42 +34,42 @@ func fuzz(f *testing.F, kind string) {
 	for _, body := range []string{`{"version":3,"type":"WiFi","data":{"observations":[{}]}}`, `{"a":[NaN,-Infinity]}`, "<1>\nrouter:\n"} {
 		f.Add([]byte(body))
 	}
-	s, at := sender(f, kind), arrival(f)
+	s, at := formatOf(f, kind), arrival(f)
 	at.Limits = Limits{Records: 200, Depth: 12}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := slices.Clone(body)
 		codeOf(t, s.Verify(header("", ""), body, []string{"secret"}))
 		p, err := s.Parse(body, at)
 		if !slices.Equal(body, before) {
-			t.Fatal("the body was changed")
+			t.Fatal("Verify or Parse changed the body")
 		}
 		if codeOf(t, err) != "" {
 			if p.Observations != nil || p.Logins != nil || p.LeftOut != nil {
-				t.Fatalf("a refusal gives a post: %s", describe(p))
+				t.Fatalf("a rejection comes with a post: %s", describe(p))
 			}
 			return
 		}
 		if n := len(p.Observations) + len(p.Logins); n > 2*at.Limits.Records {
-			t.Fatalf("%d hearings of a body with at most %d records", n, at.Limits.Records)
+			t.Fatalf("got %d observations and logins, want at most two per record, of %d records", n, at.Limits.Records)
 		}
 		checkValid(t, p)
 		if again, err := s.Parse(body, at); err != nil || describe(again) != describe(p) {
-			t.Fatalf("the same body gives\n%s%vand first gave\n%s", describe(again), err, describe(p))
+			t.Fatalf("parsed again: got\n%s%v, and at first\n%s", describe(again), err, describe(p))
 		}
 		at := at
 		at.Limits.Records *= 3
-		own, err := own{}.Parse(asOwn(t, p), at)
+		own, err := footfall{}.Parse(inOwnFormat(t, p), at)
 		if err != nil {
-			t.Fatalf("written as own format: %v", err)
+			t.Fatalf("written in Footfall's own format: %v", err)
 		}
 		p.LeftOut = nil
 		if describe(own) != describe(p) {
-			t.Fatalf("written as own format it says\n%sand not\n%s", describe(own), describe(p))
+			t.Fatalf("written in Footfall's own format: got\n%swant\n%s", describe(own), describe(p))
 		}
 	})
 }
 
-// checkValid holds everything that a Post promises.
+// checkValid fails the test if a part of a Post is not valid.
 func checkValid(t *testing.T, p Post) {
 	t.Helper()
 	for _, h := range p.Observations {
@@ -77,7 +79,7 @@ func checkValid(t *testing.T, p Post) {
 		}
 		checkDevice(t, h.MAC, h.SeenAt)
 		if RouterName(h.Router) != h.Router {
-			t.Fatalf("router %q is not in its one spelling", h.Router)
+			t.Fatalf("router %q is not in the spelling of RouterName", h.Router)
 		}
 	}
 	for _, l := range p.Logins {
@@ -94,6 +96,8 @@ func checkValid(t *testing.T, p Post) {
 	}
 }
 
+// checkDevice fails the test if an address is no device's, or a time is not in UTC
+// and whole milliseconds.
 func checkDevice(t *testing.T, mac [6]byte, at time.Time) {
 	t.Helper()
 	if mac == [6]byte{} || pseudonym.Group(mac[:]) {
@@ -104,8 +108,8 @@ func checkDevice(t *testing.T, mac [6]byte, at time.Time) {
 	}
 }
 
-// asOwn writes a Post in Footfall's own format.
-func asOwn(t *testing.T, p Post) []byte {
+// inOwnFormat returns a body in Footfall's own format with the content of a Post.
+func inOwnFormat(t *testing.T, p Post) []byte {
 	t.Helper()
 	type sighting struct {
 		Router     string      `json:"router"`

@@ -12,29 +12,30 @@ import (
 //	2024-02-03T11:20:39+01:00 ap-door hostapd: wlan0: AP-STA-CONNECTED 00:00:5e:00:53:01
 //	Sat Feb  3 11:20:40 2024 daemon.notice hostapd: wlan0: RX-PROBE-REQUEST sa=00:00:5e:00:53:02 signal=-61
 //
-// The last is what OpenWrt's logread prints. It names no router, so a line
-// "router: NAME" before it does. A time without a zone is of the business's. The
-// events are those of hostapd's wpa_ctrl.h.
+// The last form is that of OpenWrt's logread. It names no router, so that a line
+// "router: NAME" must come before it. A time without a zone is in the zone of the
+// business. The events are those of hostapd's wpa_ctrl.h.
 //
-// A line "STA ... IEEE 802.11: associated" is not taken: anybody who tries a
-// wrong password makes one. AP-STA-CONNECTED comes once the password was right.
+// A line "STA ... IEEE 802.11: associated" is ignored: a device with a wrong
+// password causes one too. AP-STA-CONNECTED follows only a right password.
 type hostapd struct{ signed }
 
-// The events of hostapd that tell of a device.
+// The events of hostapd that are observations of a device.
 const (
 	stationJoined = "AP-STA-CONNECTED"
 	stationLeft   = "AP-STA-DISCONNECTED"
 	probeRequest  = "RX-PROBE-REQUEST"
 )
 
-// Parse reads line by line. Lines of anything else than these events are counted
+// Parse reads line by line. A line without one of the three events is counted
 // and ignored.
 func (hostapd) Parse(body []byte, at Arrival) (Post, error) {
+	// The limit comes first, before anything is built.
 	n := bytes.Count(body, []byte("\n")) + 1
 	if n > at.Limits.Records {
-		return Post{}, refuse(TooManyRecords, fmt.Errorf("more than %d lines", at.Limits.Records))
+		return Post{}, reject(TooManyRecords, fmt.Errorf("more than %d lines", at.Limits.Records))
 	}
-	r := syslog{collector: collect(0), at: at}
+	r := syslogReader{collector: newCollector(0), arrival: at}
 	for line := range bytes.Lines(body) {
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			r.line(line)
@@ -43,93 +44,101 @@ func (hostapd) Parse(body []byte, at Arrival) (Post, error) {
 	return r.post, nil
 }
 
-// syslog reads the lines of one post.
-type syslog struct {
+// syslogReader reads the lines of one post.
+type syslogReader struct {
 	*collector
-	at     Arrival
-	router []byte // of the latest line that names one
+	arrival Arrival
+	router  []byte // named by the latest line "router: NAME"
 }
 
-// line goes by the place of each word and searches for none: what a device says
-// of itself ends up in such lines as well, and could hold an event of its own.
-func (r *syslog) line(line []byte) {
-	if named, ok := bytes.CutPrefix(line, []byte("router:")); ok {
-		r.router = named
+// line reads one line. It reads each word at its position and searches for none:
+// a device can put texts of its own into such lines, and could spell an event.
+func (r *syslogReader) line(line []byte) {
+	if name, ok := bytes.CutPrefix(line, []byte("router:")); ok {
+		r.router = name
 		return
 	}
+	// TIME HOST hostapd[PID]: INTERFACE: EVENT DEVICE REST
 	at, host, rest := r.head(line)
-	tag, rest := cut(rest)
-	_, rest = cut(rest) // the interface
-	event, rest := cut(rest)
-	device, rest := cut(rest)
+	tag, rest := cutWord(rest)
+	_, rest = cutWord(rest) // the interface
+	event, rest := cutWord(rest)
+	device, rest := cutWord(rest)
 	if !bytes.HasPrefix(tag, []byte("hostapd")) || !bytes.HasSuffix(tag, []byte(":")) {
-		r.leave(UnknownLine, 1)
+		r.leaveOut(UnknownLine, 1)
 		return
 	}
-	h := hearing{router: routerOf(bytes.TrimSpace(host)), device: addressOf(device), at: at, associated: true}
+	o := rawObservation{router: parseRouter(bytes.TrimSpace(host)), device: parseMACField(device), seenAt: at, associated: true}
 	switch string(event) {
 	case stationJoined:
-		h.signal = measured(0)
+		o.signal = suppliedSignal(0)
 	case stationLeft:
-		// Strong enough to prolong a visit up to here, too weak to open one.
-		h.signal = measured(r.at.Hold)
+		// Strong enough to extend a visit up to this moment, too weak to open a
+		// candidate.
+		o.signal = suppliedSignal(r.arrival.Hold)
 	case probeRequest:
-		h.device = addressOf(bytes.TrimPrefix(device, []byte("sa=")))
-		h.signal, h.associated = signalOf(rest), false
+		o.device = parseMACField(bytes.TrimPrefix(device, []byte("sa=")))
+		o.signal, o.associated = parseSignal(rest), false
 	default:
-		r.leave(UnknownLine, 1)
+		r.leaveOut(UnknownLine, 1)
 		return
 	}
-	r.hear(h)
+	r.observe(o)
 }
 
-// signalOf reads signal=-61. 0 is hostapd's word for a driver that does not tell.
-func signalOf(rest []byte) number {
-	word, _ := cut(rest)
+// parseSignal reads signal=-61. It takes 0 for a missing signal: hostapd writes 0
+// if the driver reports no signal.
+func parseSignal(rest []byte) number {
+	word, _ := cutWord(rest)
 	text, ok := bytes.CutPrefix(word, []byte("signal="))
 	if !ok || string(text) == "0" {
 		return number{}
 	}
-	return numberOf(text)
+	return parseNumber(text)
 }
 
-// head reads what syslog writes before the tag. rest is the tag and all behind
-// it; at says why where no form of time fits.
-func (r *syslog) head(line []byte) (at instant, host, rest []byte) {
+// head reads the part of a line before the tag: the time and the host. rest is the
+// tag and everything behind it. If the time has none of the three forms, at is a
+// bad time.
+func (r *syslogReader) head(line []byte) (at instant, host, rest []byte) {
 	if line[0] == '<' { // the priority of RFC 3164
 		_, line, _ = bytes.Cut(line, []byte(">"))
 	}
-	first, rest := cut(line)
+	// RFC 3339 HOST
+	first, rest := cutWord(line)
 	if t, ok := r.stamp(first); ok {
-		host, rest = cut(rest)
+		host, rest = cutWord(rest)
 		return t, host, rest
 	}
+	// logread: the time, then daemon.notice in place of a host
 	if t, rest, ok := r.clock(line, "Mon Jan _2 15:04:05 2006"); ok {
-		_, rest = cut(rest) // daemon.notice
+		_, rest = cutWord(rest)
 		return t, r.router, rest
 	}
+	// RFC 3164: a time without a year, then the host
 	if t, rest, ok := r.clock(line, time.Stamp); ok {
-		host, rest = cut(rest)
+		host, rest = cutWord(rest)
 		return t, host, rest
 	}
-	_, rest = cut(rest)
+	_, rest = cutWord(rest)
 	return instant{given: true, bad: true}, nil, rest
 }
 
 // stamp reads RFC 3339, with or without a zone.
-func (r *syslog) stamp(word []byte) (at instant, ok bool) {
-	if at = stampOf(word); !at.at.IsZero() {
+func (r *syslogReader) stamp(word []byte) (at instant, ok bool) {
+	if at = parseRFC3339(word); !at.value.IsZero() {
 		return at, true
 	}
 	t, err := time.Parse("2006-01-02T15:04:05", string(word))
 	if err != nil {
 		return instant{}, false
 	}
-	return instantOf(r.nearest(t, t.Year(), t.Year())), true
+	return newInstant(r.nearest(t, t.Year(), t.Year())), true
 }
 
-// clock reads a time of a fixed length that has no zone, and perhaps no year.
-func (r *syslog) clock(line []byte, layout string) (at instant, rest []byte, ok bool) {
+// clock reads a time of a fixed length without a zone, and possibly without a
+// year, at the start of a line.
+func (r *syslogReader) clock(line []byte, layout string) (at instant, rest []byte, ok bool) {
 	if len(line) < len(layout) {
 		return instant{}, nil, false
 	}
@@ -137,24 +146,31 @@ func (r *syslog) clock(line []byte, layout string) (at instant, rest []byte, ok 
 	if err != nil {
 		return instant{}, nil, false
 	}
+	// If the layout has no year, any year around the arrival may be meant.
 	first, last := t.Year(), t.Year()
 	if first == 0 {
-		first, last = r.at.At.Year()-1, r.at.At.Year()+1
+		first, last = r.arrival.At.Year()-1, r.arrival.At.Year()+1
 	}
-	return instantOf(r.nearest(t, first, last)), line[len(layout):], true
+	return newInstant(r.nearest(t, first, last)), line[len(layout):], true
 }
 
-// nearest gives the moment at which a clock in the business's zone shows t, in
-// the year from first to last that comes nearest to the arrival: on new year's
-// eve that is not always the arrival's own. In the hour that autumn repeats there
-// are two such moments, and the nearer one is given. Where the clock never shows
-// t (29 February, the hour that spring leaves out) it gives the zero time.
-func (r *syslog) nearest(t time.Time, first, last int) (best time.Time) {
-	zone := r.at.Zone
+// nearest returns the moment, nearest to the arrival of the post, at which a clock
+// in the business's zone shows t in a year from first to last.
+//
+// The year is not always the arrival's own: on new year's eve a line of the old
+// year arrives in the new one. In the hour that the end of summer time repeats, a
+// clock shows t at two moments, and nearest returns the nearer of them. If a clock
+// never shows t (29 February of a common year, the hour that the beginning of
+// summer time leaves out), nearest returns the zero time.
+func (r *syslogReader) nearest(t time.Time, first, last int) (best time.Time) {
+	zone := r.arrival.Zone
 	if zone == nil {
 		zone = time.UTC
 	}
-	nearer := func(a, b time.Time) bool { return b.IsZero() || a.Sub(r.at.At).Abs() < b.Sub(r.at.At).Abs() }
+	nearer := func(a, b time.Time) bool {
+		return b.IsZero() || a.Sub(r.arrival.At).Abs() < b.Sub(r.arrival.At).Abs()
+	}
+	// The nearest year.
 	var guess time.Time
 	for year := first; year <= last; year++ {
 		g := time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), zone)
@@ -162,6 +178,8 @@ func (r *syslog) nearest(t time.Time, first, last int) (best time.Time) {
 			guess = g
 		}
 	}
+	// time.Date moves a time that the clock never shows, and chooses one of two
+	// moments: look an hour to either side for those that really show t.
 	for _, shift := range []time.Duration{-time.Hour, 0, time.Hour} {
 		c := guess.Add(shift)
 		if c.Day() == t.Day() && c.Hour() == t.Hour() && c.Minute() == t.Minute() && nearer(c, best) {
@@ -171,8 +189,8 @@ func (r *syslog) nearest(t time.Time, first, last int) (best time.Time) {
 	return best
 }
 
-// cut gives the first word and what follows it.
-func cut(line []byte) (word, rest []byte) {
+// cutWord returns the first word of a line and the rest behind it.
+func cutWord(line []byte) (word, rest []byte) {
 	line = bytes.TrimLeft(line, " \t")
 	if end := bytes.IndexAny(line, " \t"); end >= 0 {
 		return line[:end], line[end:]

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// TestClockOfARouter holds when a line was written that does not say it all.
-func TestClockOfARouter(t *testing.T) {
+// A time without a year or a zone is the moment nearest to the arrival of the post
+// at which a clock of the business shows it.
+func TestTimeWithoutYearOrZone(t *testing.T) {
 	for _, c := range []struct{ why, arrival, stamp, want string }{
 		{"a moment ago", "2026-11-21T10:01:00Z", "Nov 21 11:00:05", "2026-11-21T10:00:05Z"},
 		{"a day of one digit", "2026-11-03T10:01:00Z", "Nov  3 11:00:05", "2026-11-03T10:00:05Z"},
@@ -16,14 +17,14 @@ func TestClockOfARouter(t *testing.T) {
 		{"the same, and UTC is in the old year still", "2026-12-31T23:30:00Z", "Jan  1 00:29:00", "2026-12-31T23:29:00Z"},
 		{"in the new year, from the old", "2027-01-01T00:30:00Z", "Dec 31 23:59:58", "2026-12-31T22:59:58Z"},
 		{"a fast clock on new year's eve", "2026-12-31T22:59:50Z", "Jan  1 00:00:10", "2026-12-31T23:00:10Z"},
-		{"half a year off, the nearer one", "2026-11-21T10:01:00Z", "Feb  3 10:40:18", "2027-02-03T09:40:18Z"},
+		{"months away, the nearer year", "2026-11-21T10:01:00Z", "Feb  3 10:40:18", "2027-02-03T09:40:18Z"},
 		{"the leap day", "2028-03-01T10:00:00Z", "Feb 29 10:00:00", "2028-02-29T09:00:00Z"},
 		{"the first of the two hours of autumn", "2026-10-25T00:31:00Z", "Oct 25 02:30:00", "2026-10-25T00:30:00Z"},
 		{"the second of them", "2026-10-25T01:31:00Z", "Oct 25 02:30:00", "2026-10-25T01:30:00Z"},
 		{"the same with a year", "2026-10-25T01:31:00Z", "Sun Oct 25 02:30:00 2026", "2026-10-25T01:30:00Z"},
 		{"the same as RFC 3339 without a zone", "2026-10-25T01:31:00Z", "2026-10-25T02:30:00.5", "2026-10-25T01:30:00.5Z"},
 		{"an hour that spring leaves out", "2026-03-29T01:31:00Z", "Mar 29 02:30:00", ""},
-		{"a leap day that never was", "2026-03-01T10:00:00Z", "Feb 29 10:00:00", ""},
+		{"a leap day in a common year", "2026-03-01T10:00:00Z", "Feb 29 10:00:00", ""},
 		{"with a zone", "2026-11-21T10:01:00Z", "2026-11-21T05:00:05-05:00", "2026-11-21T10:00:05Z"},
 		{"a router that never set its clock", "2026-11-21T10:01:00Z", "Thu Jan  1 01:00:10 1970", ""},
 	} {
@@ -42,10 +43,10 @@ func TestClockOfARouter(t *testing.T) {
 			t.Errorf("%s: %v", c.why, err)
 		case c.want == "":
 			if len(p.Observations) != 0 || p.LeftOut[BadTime] != 1 {
-				t.Errorf("%s: %s", c.why, describe(p))
+				t.Errorf("%s: got\n%swant a bad time", c.why, describe(p))
 			}
 		case len(p.Observations) != 1 || !p.Observations[0].SeenAt.Equal(parseTime(t, c.want)) || p.Observations[0].Router != "ap":
-			t.Errorf("%s gives\n%swant %s", c.why, describe(p), c.want)
+			t.Errorf("%s: got\n%swant %s", c.why, describe(p), c.want)
 		}
 	}
 }
@@ -59,8 +60,8 @@ func parseTime(t *testing.T, s string) time.Time {
 	return at
 }
 
-// TestLinesOfOthers holds that an event counts in its place alone.
-func TestLinesOfOthers(t *testing.T) {
+// An event counts only at its position in a line of hostapd.
+func TestEventAtAnotherPositionIsIgnored(t *testing.T) {
 	const event = "AP-STA-CONNECTED 00:00:5e:00:53:01"
 	for _, line := range []string{
 		"Nov 21 11:00:05 ap hostapd wlan0: " + event,
@@ -72,18 +73,18 @@ func TestLinesOfOthers(t *testing.T) {
 	} {
 		p, err := hostapd{}.Parse([]byte(line), arrival(t))
 		if err != nil || len(p.Observations) > 0 || p.LeftOut[UnknownLine] != 1 {
-			t.Errorf("%s: %v, %s", line, err, describe(p))
+			t.Errorf("%s: got %v, %s, want one unknown line", line, err, describe(p))
 		}
 	}
 }
 
-// TestNoZone holds that a business without one is in UTC.
-func TestNoZone(t *testing.T) {
+// The times of a business without a zone are in UTC.
+func TestBusinessWithoutZone(t *testing.T) {
 	at := arrival(t)
 	at.Zone = nil
 	p, err := hostapd{}.Parse([]byte("Nov 21 10:00:05 ap hostapd: wlan0: AP-STA-CONNECTED 00:00:5e:00:53:01"), at)
 	want := time.Date(2026, 11, 21, 10, 0, 5, 0, time.UTC)
 	if err != nil || len(p.Observations) != 1 || !p.Observations[0].SeenAt.Equal(want) {
-		t.Errorf("%v\n%s", err, describe(p))
+		t.Errorf("got %v\n%swant %s", err, describe(p), want)
 	}
 }

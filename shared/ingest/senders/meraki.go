@@ -6,13 +6,14 @@ import (
 )
 
 // meraki reads Cisco Meraki's Scanning API, versions 2 and 3
-// (developer.cisco.com/meraki/scanning-api). The secret stands in the body. Of
-// the two types of a post the one of Wi-Fi is taken, the one of Bluetooth is
-// accepted and dropped. userId, which may be an e-mail address or a phone
-// number, addresses and positions are never read.
+// (developer.cisco.com/meraki/scanning-api). The secret is in the body. A post is
+// of Wi-Fi or of Bluetooth; Bluetooth is accepted and dropped. Fields that can
+// identify a person are never read: userId, which may be an e-mail address or a
+// phone number, IP addresses and positions.
 type meraki struct{}
 
-// merakiFloor is what version 2 counts a signal from: it reports dB above -95.
+// merakiFloor is the level from which version 2 counts a signal: it reports dB
+// above -95 dBm.
 const merakiFloor = -95
 
 type merakiPost struct {
@@ -25,8 +26,8 @@ type merakiPost struct {
 }
 
 type merakiObservation struct {
-	Client address `json:"clientMac"`
-	SSID   named   `json:"ssid"` // of the network it is associated with
+	Client macField `json:"clientMac"`
+	SSID   named    `json:"ssid"` // of the network that the client is associated with
 	// Version 2.
 	RSSI      number  `json:"rssi"`
 	SeenEpoch instant `json:"seenEpoch"`
@@ -46,77 +47,84 @@ type merakiObservation struct {
 	} `json:"locations"`
 }
 
-// Verify looks for the secret among the fields of the body's root, in one pass
-// that ends there and parses nothing else.
+// Verify compares the secrets with the field secret of the body. It reads the body
+// once, up to the field, and parses nothing else.
 func (meraki) Verify(_ func(string) string, body []byte, secrets []string) error {
 	return verifySecret(body, secrets)
 }
 
-// Parse reads version 2 or 3, as the body says.
+// Parse reads version 2 or 3, as the field version says.
 func (meraki) Parse(body []byte, at Arrival) (Post, error) {
 	var p merakiPost
 	if err := decode(body, at.Limits, &p); err != nil {
 		return Post{}, err
 	}
 	observations := p.Data.Observations
-	take := (*collector).merakiV3
+
+	// Version and type decide how, and whether, the observations are read.
+	observe := (*collector).observeMerakiV3
 	switch {
 	case strings.HasPrefix(string(p.Version), "2"):
-		take = (*collector).merakiV2
+		observe = (*collector).observeMerakiV2
 	case !strings.HasPrefix(string(p.Version), "3"):
-		return Post{}, refuse(UnknownVersion, errors.New("field version is neither 2 nor 3"))
+		return Post{}, reject(UnknownVersion, errors.New("field version is neither 2 nor 3"))
 	}
-	c := collect(len(observations))
+	c := newCollector(len(observations))
 	switch p.Type {
 	case "Bluetooth", "BLE", "BluetoothDevicesSeen":
-		c.leave(Bluetooth, max(1, len(observations)))
+		c.leaveOut(Bluetooth, max(1, len(observations)))
 		return c.post, nil
 	case "WiFi", "DevicesSeen":
 	default:
 		return Post{}, unknownType("type")
 	}
+
 	if observations == nil {
 		return Post{}, wrongShape("data.observations")
 	}
 	for i := range observations {
-		take(c, p.Data.AP, &observations[i])
+		observe(c, p.Data.AP, &observations[i])
 	}
 	return c.post, nil
 }
 
-// merakiV2 takes an observation of the one router that the post is of.
-func (c *collector) merakiV2(ap router, o *merakiObservation) {
+// observeMerakiV2 adds an observation of version 2, in which a post comes from one
+// router.
+func (c *collector) observeMerakiV2(ap router, o *merakiObservation) {
+	// seenTime is the same moment as text: it counts if seenEpoch is unusable.
 	at := o.SeenEpoch
 	if at.reason() != "" {
 		at = o.SeenTime
 	}
 	signal := o.RSSI
 	signal.value += merakiFloor
-	c.hear(hearing{router: ap, device: o.Client, signal: signal, at: at, associated: bool(o.SSID)})
+	c.observe(rawObservation{router: ap, device: o.Client, signal: signal, seenAt: at, associated: bool(o.SSID)})
 }
 
-// merakiV3 takes the latest record of a device and all positions, which come
-// with the signal at each router that heard it. Often there are none, since a
-// position takes three routers on a floor plan. Where there are both, the latest
-// record may be told by the last position already.
-func (c *collector) merakiV3(_ router, o *merakiObservation) {
+// observeMerakiV3 adds the observations of one device in version 3: its latest
+// record and its positions, each with the signal at every router that heard the
+// device. Often there are no positions, since a position takes three routers on a
+// floor plan. If there are both, the last position may repeat the latest record.
+func (c *collector) observeMerakiV3(_ router, o *merakiObservation) {
+	// A bad address would be counted once per position: count it once.
 	if why := o.Client.reason(); why != "" {
-		c.leave(why, 1)
+		c.leaveOut(why, 1)
 		return
 	}
 	start := len(c.post.Observations)
-	h := hearing{device: o.Client, associated: bool(o.SSID)}
+	raw := rawObservation{device: o.Client, associated: bool(o.SSID)}
 	positions := 0
 	for _, l := range o.Locations {
 		for _, r := range l.Records {
-			h.router, h.signal, h.at = r.AP, r.RSSI, l.Time
-			c.hear(h)
+			raw.router, raw.signal, raw.seenAt = r.AP, r.RSSI, l.Time
+			c.observe(raw)
 			positions++
 		}
 	}
+	// Without any position a missing latest record is counted as left out.
 	if o.Latest.RSSI.given || o.Latest.Time.given || positions == 0 {
-		h.router, h.signal, h.at = o.Latest.AP, o.Latest.RSSI, o.Latest.Time
-		c.hear(h)
+		raw.router, raw.signal, raw.seenAt = o.Latest.AP, o.Latest.RSSI, o.Latest.Time
+		c.observe(raw)
 	}
-	c.unique(start)
+	c.dropRepeats(start)
 }

@@ -1,9 +1,9 @@
 package senders
 
-// mist reads the webhooks of Juniper Mist that carry raw signals of Wi-Fi
-// clients (juniper.net, "Webhook Topics" and "Webhook Messages"). A webhook of
-// another topic that Mist documents is accepted and dropped, so that one set up
-// for more than presence is not reported as broken; any other is refused.
+// mist reads the webhooks of Juniper Mist that carry raw signals of Wi-Fi clients
+// (juniper.net, "Webhook Topics" and "Webhook Messages"). A webhook of any other
+// topic that Mist documents is accepted and dropped: a webhook set up for more
+// than presence must not look broken at Mist. An undocumented topic is rejected.
 type mist struct{ signed }
 
 type mistPost struct {
@@ -12,15 +12,16 @@ type mistPost struct {
 }
 
 type mistEvent struct {
-	AP      router  `json:"ap_id"`
-	Client  address `json:"client_id"`
+	AP      router   `json:"ap_id"`
+	Client  macField `json:"client_id"`
 	Packets []struct {
 		RSSI number `json:"rssi"`
 	} `json:"packets"`
 }
 
-// mistIgnored are the topics of which nothing is taken. Those of positions tell
-// where a client is in a plan and not which router hears it how strongly.
+// mistIgnored are the topics that are accepted and dropped. The topics of
+// positions hold a client's place in a plan, and not the routers that hear it with
+// their signals.
 var mistIgnored = map[word]Reason{
 	"asset-raw": Bluetooth, "asset-raw-rssi": Bluetooth, "discovered-raw-rssi": Bluetooth,
 	"location-asset": Bluetooth, "location-sdk": Bluetooth, "vbeacon": Bluetooth,
@@ -34,17 +35,20 @@ var mistIgnored = map[word]Reason{
 	"sdkclient-scan-data": NotPresence, "site-sle": NotPresence, "zone": NotPresence,
 }
 
-// Parse gives each event the time of its arrival, for it has none of its own,
-// and the strongest of its packets: they came within a moment, on several
-// bands, and the weaker ones say nothing of how near the device is.
+// Parse returns one observation per event. Its time is the arrival of the post,
+// since an event has no time of its own. Its signal is the strongest of the
+// event's packets: the packets came within a moment, on several bands, and the
+// weaker ones hold no information on how near the device is.
 func (mist) Parse(body []byte, at Arrival) (Post, error) {
 	var p mistPost
 	if err := decode(body, at.Limits, &p); err != nil {
 		return Post{}, err
 	}
-	c := collect(len(p.Events))
+	c := newCollector(len(p.Events))
+
+	// The topic decides whether the events are read.
 	if why, ok := mistIgnored[p.Topic]; ok {
-		c.leave(why, max(1, len(p.Events)))
+		c.leaveOut(why, max(1, len(p.Events)))
 		return c.post, nil
 	}
 	if p.Topic != "wifi-unconn-raw" && p.Topic != "wifi-conn-raw" {
@@ -55,18 +59,21 @@ func (mist) Parse(body []byte, at Arrival) (Post, error) {
 	}
 	for i := range p.Events {
 		e := &p.Events[i]
-		c.hear(hearing{
-			router: e.AP, device: e.Client, signal: e.strongest(), at: moment(at.At),
+		c.observe(rawObservation{
+			router: e.AP, device: e.Client, signal: e.strongest(), seenAt: newInstant(at.At),
 			associated: p.Topic == "wifi-conn-raw",
 		})
 	}
 	return c.post, nil
 }
 
-// strongest gives the packet of the strongest signal there can be, or else one
-// that says what is wrong.
+// strongest returns the strongest valid signal of the packets. If no packet has a
+// valid signal, it returns an invalid one, or the zero number if there is none:
+// then dBm reports the reason.
 func (e *mistEvent) strongest() (best number) {
 	for _, p := range e.Packets {
+		// A valid signal replaces a weaker or an unusable one. An unusable signal
+		// replaces another unusable one only.
 		_, why := p.RSSI.dBm()
 		_, bestWhy := best.dBm()
 		if bestWhy != "" && p.RSSI.given || why == "" && p.RSSI.value > best.value {

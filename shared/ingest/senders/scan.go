@@ -10,37 +10,43 @@ import (
 // space is the white space of RFC 8259, section 2.
 const space = " \t\r\n"
 
-// maxDepth is how many levels scanner can tell apart.
+// maxDepth is the deepest level at which scanner distinguishes arrays from
+// objects: one bit of scanner.arrays per level.
 const maxDepth = 64
 
-// decode reads a body of JSON into root, which is made of the types of
-// fields.go. A value of another type than the field's leaves the field as it
-// was: whether a record can do without is for the record to say. An error is a
-// *Refusal: encoding/json's own would show a character of the body.
+// decode reads a body of JSON into root, a struct of the types of fields.go. If a
+// value has another type than its field, the field stays as it was: the record
+// decides whether it can do without. Errors are *Rejection; the errors of
+// encoding/json would quote a character of the body.
 func decode(body []byte, limits Limits, root any) error {
 	clean, err := scan(body, limits)
 	if err != nil {
 		return err
 	}
+	// A value of a wrong type is not an error, see above.
 	err = json.Unmarshal(clean, root)
 	if wrongType := (*json.UnmarshalTypeError)(nil); err == nil || errors.As(err, &wrongType) {
 		return nil
 	}
+	// Of any other error only the position is reported.
 	at := int64(0)
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 		at = syntax.Offset
 	}
-	return refuse(BadJSON, fmt.Errorf("not one whole JSON value, up to byte %d of %d", at, len(body)))
+	return reject(BadJSON, fmt.Errorf("not one whole JSON value, up to byte %d of %d", at, len(body)))
 }
 
-// scan holds the limits over a body of JSON and writes an empty string in place
-// of each NaN and Infinity, which Python and some firmware print and JSON does
-// not have. It is one pass that builds nothing, so that a body made to need much
-// memory or a deep stack never meets a parser. It leaves the grammar to
-// encoding/json. What it gives is body itself where nothing had to be written.
+// scan checks the limits over a body of JSON, and replaces each NaN and Infinity
+// by an empty string: Python and some firmware print them, and JSON has neither.
+//
+// It is one pass that builds nothing. So a body made to cost much memory or a deep
+// stack never reaches a parser. scan does not check the grammar: encoding/json
+// does, on the result. The result has the length of body and is body itself if
+// nothing was replaced; scan never changes body.
 func scan(body []byte, limits Limits) ([]byte, error) {
 	s := scanner{body: body, out: body, limits: limits}
 	for i := 0; i < len(body); i++ {
+		// Step over strings and replaced values as a whole, over the rest by bytes.
 		switch c := body[i]; c {
 		case ' ', '\t', '\r', '\n':
 			continue
@@ -58,7 +64,7 @@ func scan(body []byte, limits Limits) ([]byte, error) {
 				return nil, err
 			}
 		case '-', 'N', 'I':
-			if n := s.noNumber(i); n > 0 {
+			if n := s.nonNumber(i); n > 0 {
 				s.blank(i, n)
 				i += n - 1
 			}
@@ -70,19 +76,24 @@ func scan(body []byte, limits Limits) ([]byte, error) {
 	return s.out, nil
 }
 
-// scanner is what scan knows at one byte.
+// scanner is the state of scan at one byte of the body. In a body of valid JSON
+// depth is the number of open arrays and objects, and arrays holds for each level
+// whether it is an array. If the body is not valid JSON, both are right up to the
+// first mistake, at which encoding/json will reject the body.
 type scanner struct {
-	body, out []byte // the same until something is written
+	body, out []byte // the same slice until something is replaced
 	limits    Limits
 	depth     int
-	arrays    uint64 // a bit per level, the lowest is the innermost: 1 is an array
+	arrays    uint64 // a bit per level, the lowest for the innermost: 1 is an array
 	elements  int    // of all arrays so far
-	before    byte   // the last byte that is not white space
+	before    byte   // the last byte before this one that is not white space
 }
 
+// open counts the array or object that begins at byte i as a level, and the first
+// element of an array.
 func (s *scanner) open(i int) error {
 	if s.depth++; s.depth > min(s.limits.Depth, maxDepth) {
-		return refuse(TooDeep, fmt.Errorf("byte %d lies deeper than %d levels", i, min(s.limits.Depth, maxDepth)))
+		return reject(TooDeep, fmt.Errorf("byte %d lies deeper than %d levels", i, min(s.limits.Depth, maxDepth)))
 	}
 	s.arrays <<= 1
 	if s.body[i] == '[' {
@@ -91,16 +102,20 @@ func (s *scanner) open(i int) error {
 	return s.element(i, s.arrays&1)
 }
 
+// element counts n elements of arrays. n is 0 at a comma or an opening bracket of
+// an object.
 func (s *scanner) element(i int, n uint64) error {
 	if s.elements += int(n); s.elements > s.limits.Records {
-		return refuse(TooManyRecords, fmt.Errorf("more than %d elements of arrays, up to byte %d", s.limits.Records, i))
+		return reject(TooManyRecords, fmt.Errorf("more than %d elements of arrays, up to byte %d", s.limits.Records, i))
 	}
 	return nil
 }
 
-// noNumber gives the length of the NaN or Infinity that begins at i, 0 where
-// there is none, or where no value may stand: as a key it stays an error.
-func (s *scanner) noNumber(i int) int {
+// nonNumber returns the length of the NaN or Infinity, with its sign, that begins
+// at byte i. It returns 0 if neither begins there, or if no value may stand there:
+// NaN in place of a key stays and is an error.
+func (s *scanner) nonNumber(i int) int {
+	// A value stands in an array, or behind the colon of an object's member.
 	if s.before != ':' && s.arrays&1 == 0 {
 		return 0
 	}
@@ -117,16 +132,18 @@ func (s *scanner) noNumber(i int) int {
 	return 0
 }
 
-// blank writes an empty string and white space over n bytes of a copy.
+// blank replaces n bytes from byte i on by an empty string and white space, in a
+// copy of the body.
 func (s *scanner) blank(i, n int) {
+	// The first replacement: the body itself must not change.
 	if &s.out[0] == &s.body[0] {
 		s.out = bytes.Clone(s.body)
 	}
 	copy(s.out[i:i+n], `""          `)
 }
 
-// endOfString gives the index of the quote that ends the string whose first
-// quote is at i, len(body) where it has no end.
+// endOfString returns the index of the quote that ends the string whose first
+// quote is at i, or len(body) if the string has no end.
 func endOfString(body []byte, i int) int {
 	for i++; i < len(body); i++ {
 		switch body[i] {

@@ -1,8 +1,3 @@
-// Package senders reads what routers and their clouds post: one file per make.
-// A sender is asked first whether a request comes from who it says, and then
-// what devices it heard. Addresses of devices leave the package in Heard and
-// Login alone: no error and no count holds any of them, nor any other piece of
-// a body.
 package senders
 
 import (
@@ -14,53 +9,54 @@ import (
 	"footfall/events"
 )
 
-// Observation is one device heard by one router at one moment, before pseudonyms.
+// Observation is one device heard by one router at one moment. It becomes a
+// sighting once package ingest has replaced the MAC address by a pseudonym.
 type Observation struct {
-	Router string // what the router calls itself, as RouterName spells it
+	Router string // the router's own name, in the spelling of RouterName
 	MAC    [6]byte
-	// RSSI in dBm. 0 with Associated is a signal that nobody measured, as in the
-	// sighting that a portal login makes.
+	// RSSI is the signal strength in dBm. 0 with Associated stands for a signal
+	// that was not measured, as in the sighting made of a portal login.
 	RSSI       events.RSSI
 	SeenAt     time.Time // UTC, whole milliseconds, within the years 2000 to 2099
 	Associated bool      // joined to the store's network
 }
 
-// Login says that a contact logged in at the portal with a device.
+// Login is a login of a contact at the portal, with a device.
 type Login struct {
 	MAC     [6]byte
 	Contact events.ContactID
-	At      time.Time // as Heard.SeenAt
+	At      time.Time // as Observation.SeenAt
 }
 
-// Post is what one request says. A record that cannot be used costs no other
-// one: it is left out and counted.
+// Post is the content of one request. An unusable record does not affect the
+// others: it is left out and counted in LeftOut.
 type Post struct {
 	Observations []Observation
 	Logins       []Login // Footfall's own format only
 	LeftOut      map[Reason]int
 }
 
-// Reason says why a record was left out.
+// Reason is the reason why a record was left out.
 type Reason string
 
-// The reasons. NotPresence and Bluetooth are of whole posts that are accepted
-// though nothing is taken, UnknownLine is of syslog only.
+// The reasons. Bluetooth and NotPresence stand for whole posts, which are
+// accepted although nothing of them is used. UnknownLine is of syslog only.
 const (
 	NoMAC        Reason = "no-mac"
 	BadMAC       Reason = "bad-mac"       // not 12 hexadecimal digits, or all zero
-	GroupAddress Reason = "group-address" // no station may send from one
+	GroupAddress Reason = "group-address" // no station may send from a group address
 	NoSignal     Reason = "no-signal"
 	BadRSSI      Reason = "bad-rssi" // not a number within [-127, 0] dBm
 	NoTime       Reason = "no-time"
 	BadTime      Reason = "bad-time"    // not a time, or not within the years 2000 to 2099
-	BadRouter    Reason = "bad-router"  // none, or not an id as events has them
-	BadContact   Reason = "bad-contact" // none, an e-mail address, phone number or MAC address, or not an id as events has them
+	BadRouter    Reason = "bad-router"  // missing, or no id by the rules of package events
+	BadContact   Reason = "bad-contact" // missing, an e-mail address, phone number or MAC address, or no id by the rules of package events
 	UnknownLine  Reason = "unknown-line"
 	Bluetooth    Reason = "bluetooth"
 	NotPresence  Reason = "not-presence"
 )
 
-// Reasons lists the reasons. The slice is the caller's.
+// Reasons returns all reasons. The slice is the caller's.
 func Reasons() []Reason {
 	return []Reason{
 		NoMAC, BadMAC, GroupAddress, NoSignal, BadRSSI, NoTime, BadTime, BadRouter, BadContact,
@@ -68,43 +64,44 @@ func Reasons() []Reason {
 	}
 }
 
-// Arrival is what a parser has to know besides the body.
+// Arrival is the context in which a body is parsed.
 type Arrival struct {
-	At     time.Time      // when the request came in
-	Zone   *time.Location // of the business; nil is UTC
-	Hold   events.RSSI    // weakest signal that prolongs a visit of the business
+	At     time.Time      // arrival of the request
+	Zone   *time.Location // time zone of the business; nil is UTC
+	Hold   events.RSSI    // hold threshold of the business: the weakest signal that extends a visit
 	Limits Limits
 }
 
-// Limits bound what one post may make of memory and time. They are held before
-// anything is built from the body. The zero Limits lets nothing in.
+// Limits bound the memory and time that one post may cost. They are checked
+// before anything is built from the body. The zero Limits rejects every body.
 type Limits struct {
-	// Records is how many elements all arrays of a JSON body may have together,
-	// of whatever type (an empty array counts as one), or how many lines a body of
-	// lines.
+	// Records is the maximum number of elements in all arrays of a JSON body
+	// together, of whatever type (an empty array counts as one), or of lines in a
+	// body of lines.
 	Records int
-	// Depth is how deep arrays and objects may lie within each other, at most 64.
+	// Depth is the maximum nesting of arrays and objects, at most 64.
 	Depth int
 }
 
-// DefaultLimits are far over what senders post: 6 MB of observations are about
-// 20,000 elements, the deepest of the formats has 8 levels.
+// DefaultLimits are far above real posts: 6 MB of observations have about 20,000
+// elements, and the deepest of the formats has 8 levels.
 var DefaultLimits = Limits{Records: 50_000, Depth: 16}
 
-// Format reads the posts of one make. Its methods may run at once.
+// Format is the way in which one make of router posts. Its methods are safe for
+// concurrent use.
 type Format interface {
-	// Verify says whether the body comes from somebody who knows one of secrets,
-	// of which "" never counts. header gives a request header by its name, ""
-	// where it is missing. It runs before Parse, builds nothing from the body, and
-	// compares in a time that tells nothing of the secrets. Its errors are
-	// *Refusal.
+	// Verify checks that the sender of the body knows one of secrets; an empty
+	// secret never counts. header returns a request header by name, or "" if the
+	// request lacks the header. Verify runs before Parse. It MUST build nothing
+	// from the body, and compare secrets in constant time. If it returns an error,
+	// the error is a *Rejection.
 	Verify(header func(string) string, body []byte, secrets []string) error
-	// Parse gives what the body says. It does not keep or change body. Its errors
-	// are *Refusal, and then there is no Post.
+	// Parse returns the content of the body. It MUST NOT keep or change body. If it
+	// returns an error, the error is a *Rejection and the Post is zero.
 	Parse(body []byte, at Arrival) (Post, error)
 }
 
-// Codes of a Refusal.
+// Codes of a Rejection.
 const (
 	NoSignature    = "no-signature"
 	BadSignature   = "bad-signature"
@@ -118,8 +115,8 @@ const (
 	UnknownType    = "unknown-type"
 )
 
-// statuses has the answer to each of them. A type or version that nobody knows is
-// well formed, so that it has another one than a damaged body.
+// statuses is the HTTP status of each code. An unknown type or version has
+// another status than a damaged body, since such a body is well formed.
 var statuses = map[string]int{
 	NoSignature:    http.StatusUnauthorized,
 	BadSignature:   http.StatusUnauthorized,
@@ -133,25 +130,30 @@ var statuses = map[string]int{
 	UnknownType:    http.StatusUnprocessableEntity,
 }
 
-// Codes gives every code a Refusal can have, with its status. The map is the
+// Codes returns every code of a Rejection with its HTTP status. The map is the
 // caller's.
 func Codes() map[string]int { return maps.Clone(statuses) }
 
-// Rejection is why a request is refused as a whole. Its texts name the position
-// in the body, the field and the limit, and never what stands there.
+// Rejection is the error of a request that is rejected as a whole. Err names the
+// position in the body, the field or the limit, and never quotes the body.
 type Rejection struct {
 	Code   string
-	Status int // of the HTTP answer
+	Status int // of the HTTP response
 	Err    error
 }
 
-// Error gives the code and what is wrong.
+// Error returns the code and the text of Err.
 func (r *Rejection) Error() string { return r.Code + ": " + r.Err.Error() }
 
-// Unwrap gives what is wrong without the code.
+// Unwrap returns Err.
 func (r *Rejection) Unwrap() error { return r.Err }
 
-// The kinds of senders, as in paths and settings.
+// reject returns the Rejection with a code.
+func reject(code string, err error) error {
+	return &Rejection{Code: code, Status: statuses[code], Err: err}
+}
+
+// The kinds of senders, in the spelling of paths and settings.
 const (
 	Meraki    = "meraki"
 	CloudTrax = "cloudtrax"
@@ -160,25 +162,27 @@ const (
 	Footfall  = "footfall"
 )
 
+// byKind is the format of each kind.
 var byKind = map[string]Format{
 	Meraki:    meraki{},
 	CloudTrax: cloudTrax{"Signature"},
 	Mist:      mist{"X-Mist-Signature-v2"},
 	Hostapd:   hostapd{SignatureHeader},
-	Footfall:  own{SignatureHeader},
+	Footfall:  footfall{SignatureHeader},
 }
 
-// ByKind gives the sender of a kind; ok is false where there is none.
-func ByKind(kind string) (s Format, ok bool) {
-	s, ok = byKind[kind]
-	return s, ok
+// ByKind returns the format of a kind; ok is false if the kind is unknown.
+func ByKind(kind string) (f Format, ok bool) {
+	f, ok = byKind[kind]
+	return f, ok
 }
 
-// Kinds lists the kinds in alphabetical order.
+// Kinds returns all kinds in alphabetical order.
 func Kinds() []string { return slices.Sorted(maps.Keys(byKind)) }
 
-// RouterName is the one spelling of what a router calls itself: a MAC address
-// in any spelling becomes lower case with colons, another name loses the white
-// space around it. Settings that name routers are read with it too, so that
-// they meet Heard.Router however people write them.
+// RouterName returns the one spelling of a router's name: a MAC address in lower
+// case with colons, and any other name without white space around it. It returns
+// "" for a name that is no id by the rules of package events. Settings that name
+// routers use the same spelling, so that they match Observation.Router however an
+// operator wrote them.
 func RouterName(name string) string { return routerName([]byte(name)) }

@@ -16,7 +16,7 @@ import (
 	"footfall/events"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 func berlin(t testing.TB) *time.Location {
 	t.Helper()
@@ -27,7 +27,7 @@ func berlin(t testing.TB) *time.Location {
 	return zone
 }
 
-// arrival is a minute after most of what the fixtures tell of.
+// arrival returns an Arrival a minute after most observations of the fixtures.
 func arrival(t testing.TB) Arrival {
 	return Arrival{
 		At:   time.Date(2026, 11, 21, 10, 1, 0, 0, time.UTC),
@@ -35,16 +35,17 @@ func arrival(t testing.TB) Arrival {
 	}
 }
 
-func sender(t testing.TB, kind string) Format {
+// formatOf returns the format of a kind.
+func formatOf(t testing.TB, kind string) Format {
 	t.Helper()
-	s, ok := ByKind(kind)
+	f, ok := ByKind(kind)
 	if !ok {
 		t.Fatalf("there is no kind %q", kind)
 	}
-	return s
+	return f
 }
 
-// describe writes a Post for people, in the order of the post.
+// describe returns a Post as readable lines, in the order of the post.
 func describe(p Post) string {
 	var b strings.Builder
 	for _, h := range p.Observations {
@@ -63,7 +64,7 @@ func describe(p Post) string {
 	return b.String()
 }
 
-// fixtures gives every fixture as its path and content by kind.
+// fixtures returns the content of every fixture by kind and path.
 func fixtures(t testing.TB) map[string]map[string][]byte {
 	t.Helper()
 	all := map[string]map[string][]byte{}
@@ -88,11 +89,12 @@ func fixtures(t testing.TB) map[string]map[string][]byte {
 	return all
 }
 
+// Every fixture parses to the post of its golden file.
 func TestFixtures(t *testing.T) {
 	for kind, bodies := range fixtures(t) {
 		for path, body := range bodies {
 			before := bytes.Clone(body)
-			p, err := sender(t, kind).Parse(body, arrival(t))
+			p, err := formatOf(t, kind).Parse(body, arrival(t))
 			if err != nil {
 				t.Errorf("%s: %v", path, err)
 				continue
@@ -111,15 +113,15 @@ func TestFixtures(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := describe(p); got != string(want) {
-				t.Errorf("%s gives\n%swant\n%s", path, got, want)
+				t.Errorf("%s: got\n%swant\n%s", path, got, want)
 			}
 		}
 	}
 }
 
-// TestSamples reads what vendors document, where it lies beside the project,
-// and expects what a reader of that documentation would.
-func TestSamples(t *testing.T) {
+// The samples of the vendors' documentation, if they lie beside the project, parse
+// to the observations that a reader of the documentation expects.
+func TestVendorSamples(t *testing.T) {
 	for _, c := range []struct{ kind, file, want string }{
 		{Meraki, "meraki_v3_wifi_masked.json", `
 heard 347e5c000001 by "a8:46:9d:00:00:63" at -60 dBm, 2021-11-23T14:01:49Z
@@ -154,23 +156,23 @@ heard 6479f05b8ef7 by "wap-lib-0j" at 0 dBm, 2024-02-03T12:36:33.306Z associated
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := sender(t, c.kind).Parse(body, arrival(t))
+		p, err := formatOf(t, c.kind).Parse(body, arrival(t))
 		if err != nil {
 			t.Errorf("%s: %v", c.file, err)
 		}
 		if got := describe(p); got != strings.TrimPrefix(c.want, "\n") {
-			t.Errorf("%s gives\n%swant%s", c.file, got, c.want)
+			t.Errorf("%s: got\n%swant%s", c.file, got, c.want)
 		}
 	}
 }
 
-func TestEveryKindHasASender(t *testing.T) {
+func TestKinds(t *testing.T) {
 	want := []string{CloudTrax, Footfall, Hostapd, Meraki, Mist}
 	if got := Kinds(); !slices.Equal(got, want) {
-		t.Errorf("Kinds = %v, want %v", got, want)
+		t.Errorf("got kinds %v, want %v", got, want)
 	}
 	if _, ok := ByKind("Meraki"); ok {
-		t.Error("a kind is found by another spelling, and a path is not")
+		t.Error("ByKind accepts another spelling, which paths do not")
 	}
 }
 
@@ -180,7 +182,7 @@ func TestRouterName(t *testing.T) {
 		{" 00005e0053f1\n", "00:00:5e:00:53:f1"},
 		{"0000.5e00.53f1", "00:00:5e:00:53:f1"},
 		{" Till 2 ", "Till 2"},
-		{"00:00:5e:00:53", "00:00:5e:00:53"}, // a name like another
+		{"00:00:5e:00:53", "00:00:5e:00:53"}, // too short for a MAC address: a name
 		{"", ""},
 		{"00:00:00:00:00:00", ""},
 		{"a\x00b", ""},
@@ -189,18 +191,18 @@ func TestRouterName(t *testing.T) {
 		{strings.Repeat("n", events.MaxIDBytes+1), ""},
 	} {
 		if got := RouterName(c.name); got != c.want {
-			t.Errorf("RouterName(%q) = %q, want %q", c.name, got, c.want)
+			t.Errorf("RouterName(%q): got %q, want %q", c.name, got, c.want)
 		}
 		if again := RouterName(c.want); again != c.want {
-			t.Errorf("RouterName(%q) = %q: the spelling is not the last", c.want, again)
+			t.Errorf("RouterName(%q): got %q, want the same name", c.want, again)
 		}
 	}
 }
 
-// A contact's id goes as far as topics and errors, so it must not be how to reach
-// somebody, nor the address of a device.
-func TestContactsAreNoAddresses(t *testing.T) {
-	sender, _ := ByKind(Footfall)
+// Contact ids are written to topics and errors, so that an e-mail address, a phone
+// number or a MAC address is not accepted as an id.
+func TestContactIDsHoldNoPersonalData(t *testing.T) {
+	format, _ := ByKind(Footfall)
 	body := `{"logins":[`
 	for i, contact := range []string{
 		"contact-17", "112233445566", "ann@example.org", "+49 170 1234567", "",
@@ -211,11 +213,11 @@ func TestContactsAreNoAddresses(t *testing.T) {
 		}
 		body += fmt.Sprintf(`{"mac":"00:00:5e:00:53:01","contact":%q,"at":"2026-11-20T12:00:00Z"}`, contact)
 	}
-	post, err := sender.Parse([]byte(body+"]}"), Arrival{At: time.Now(), Limits: DefaultLimits})
+	post, err := format.Parse([]byte(body+"]}"), Arrival{At: time.Now(), Limits: DefaultLimits})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(post.Logins) != 2 || post.Logins[0].Contact != "contact-17" || post.Logins[1].Contact != "112233445566" || post.LeftOut[BadContact] != 7 {
-		t.Errorf("taken %+v, left out %v", post.Logins, post.LeftOut)
+		t.Errorf("got logins %+v, left out %v, want contact-17 and 112233445566 and 7 left out", post.Logins, post.LeftOut)
 	}
 }

@@ -11,24 +11,28 @@ import (
 	"strings"
 )
 
-// SignatureHeader carries the signature of the formats that are Footfall's own:
-// the hexadecimal HMAC-SHA-256 of the body under the sender's secret.
+// SignatureHeader is the header with the signature of the formats that are
+// Footfall's own: the hexadecimal HMAC-SHA-256 of the body under the sender's
+// secret.
 const SignatureHeader = "X-Footfall-Signature"
 
-// signed is the part of a Sender whose requests carry the HMAC-SHA-256 of the
-// body, in hexadecimal of any case, in the header that it names.
+// signed is the part of a Format with the HMAC-SHA-256 of the body in a header, in
+// hexadecimal of either case. Its value is the name of the header.
 type signed string
 
-// Verify checks the header, see [Format].
+// Verify checks the signature in the header, see [Format]. It tries every secret,
+// so that the time does not depend on which of them matches.
 func (s signed) Verify(header func(string) string, body []byte, secrets []string) error {
 	given := strings.TrimSpace(header(string(s)))
 	if given == "" {
-		return refuse(NoSignature, fmt.Errorf("header %s is missing", string(s)))
+		return reject(NoSignature, fmt.Errorf("header %s is missing", string(s)))
 	}
+	// A header that is not hexadecimal matches no signature.
 	sum, err := hex.DecodeString(given)
 	if err != nil {
-		return refuse(BadSignature, fmt.Errorf("header %s is not hexadecimal", string(s)))
+		return reject(BadSignature, fmt.Errorf("header %s is not hexadecimal", string(s)))
 	}
+	// Compare with the signature under each secret.
 	match := 0
 	for _, secret := range secrets {
 		if secret == "" {
@@ -39,36 +43,39 @@ func (s signed) Verify(header func(string) string, body []byte, secrets []string
 		match |= subtle.ConstantTimeCompare(h.Sum(nil), sum)
 	}
 	if match != 1 {
-		return refuse(BadSignature, fmt.Errorf("header %s is of another secret or another body", string(s)))
+		return reject(BadSignature, fmt.Errorf("header %s is of another secret or another body", string(s)))
 	}
 	return nil
 }
 
-// verifySecret checks the secret that Meraki puts into the body. Both sides are
-// hashed, so that not even the length of the secret shows in the time it takes.
+// verifySecret checks the secret that Meraki puts into the body. It compares
+// hashes, so that the time does not depend on the length of a secret.
 func verifySecret(body []byte, secrets []string) error {
 	given, ok := rootText(body, "secret")
 	if !ok {
-		return refuse(NoSecret, errors.New("field secret is missing or no string"))
+		return reject(NoSecret, errors.New("field secret is missing or no string"))
 	}
+	// An empty secret matches nothing, since rootText returns no empty text.
 	sum := sha256.Sum256(given)
 	match := 0
-	for _, secret := range secrets { // of which an empty one meets none: rootText gives no empty text
+	for _, secret := range secrets {
 		want := sha256.Sum256([]byte(secret))
 		match |= subtle.ConstantTimeCompare(want[:], sum[:])
 	}
 	if match != 1 {
-		return refuse(BadSecret, errors.New("field secret is not the sender's"))
+		return reject(BadSecret, errors.New("field secret is not the sender's"))
 	}
 	return nil
 }
 
-// rootValue finds a field of the object that body is, and gives what follows its
-// colon. It is one pass that allocates nothing, nests no calls and stops at the
-// field: what stands behind the secret is nobody's business before the sender is
-// known. Of a field given twice it finds the first one.
+// rootValue finds a field of the object that body is, and returns everything
+// behind its colon. If the field is there twice, the first one counts.
+//
+// rootValue runs before the sender is verified. It is one pass that allocates
+// nothing, calls nothing recursively, and stops at the field: whatever stands
+// behind it is not looked at.
 func rootValue(body []byte, name string) (rest []byte, ok bool) {
-	depth, key := 0, false
+	depth, key := 0, false // key: the next string is a key, if the level is an object
 	for i := 0; i < len(body); i++ {
 		switch body[i] {
 		case '{', '[':
@@ -83,6 +90,7 @@ func rootValue(body []byte, name string) (rest []byte, ok bool) {
 			if end == len(body) {
 				return nil, false
 			}
+			// A key of the root with the name. In an array no colon follows.
 			if key && depth == 1 && string(body[i+1:end]) == name {
 				rest, ok = bytes.CutPrefix(bytes.TrimLeft(body[end+1:], space), []byte(":"))
 				rest = bytes.TrimLeft(rest, space)
@@ -95,12 +103,14 @@ func rootValue(body []byte, name string) (rest []byte, ok bool) {
 	return nil, false
 }
 
-// rootText gives the text of a field that is a string or a number, and not empty.
+// rootText returns the text of a field of the root. ok is false if the field is
+// missing, neither a string nor a number, or empty.
 func rootText(body []byte, name string) (text []byte, ok bool) {
 	rest, ok := rootValue(body, name)
 	if !ok {
 		return nil, false
 	}
+	// The end of the value: the closing quote, or the first byte behind a number.
 	end := bytes.IndexAny(rest, space+",}")
 	if rest[0] == '"' {
 		end = endOfString(rest, 0) + 1
@@ -108,10 +118,6 @@ func rootText(body []byte, name string) (text []byte, ok bool) {
 	if end <= 0 || end > len(rest) {
 		return nil, false
 	}
-	text, ok = unquoted(rest[:end])
+	text, ok = jsonText(rest[:end])
 	return text, ok && len(text) > 0
-}
-
-func refuse(code string, err error) error {
-	return &Rejection{Code: code, Status: statuses[code], Err: err}
 }

@@ -11,14 +11,14 @@ import (
 
 const secret = "an example secret"
 
-// signatureOf signs as a sender does.
+// signatureOf returns the signature of a body as a sender makes it.
 func signatureOf(secret string, body []byte) string {
 	h := hmac.New(sha256.New, []byte(secret))
 	h.Write(body)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// header is what a request with one header answers.
+// header returns the header lookup of a request with one header.
 func header(name, value string) func(string) string {
 	return func(asked string) string {
 		if asked == name {
@@ -28,7 +28,7 @@ func header(name, value string) func(string) string {
 	}
 }
 
-// codeOf gives the code of a refusal, "" for no error.
+// codeOf returns the code of a rejection, or "" for no error.
 func codeOf(t *testing.T, err error) string {
 	t.Helper()
 	if err == nil {
@@ -36,10 +36,10 @@ func codeOf(t *testing.T, err error) string {
 	}
 	var r *Rejection
 	if !errors.As(err, &r) {
-		t.Fatalf("%v is no *Refusal", err)
+		t.Fatalf("got %v, want a *Rejection", err)
 	}
 	if r.Status == 0 || r.Status != Codes()[r.Code] {
-		t.Errorf("%v has status %d, its code is listed with %d", err, r.Status, Codes()[r.Code])
+		t.Errorf("%v: got status %d, want %d as listed for the code", err, r.Status, Codes()[r.Code])
 	}
 	return r.Code
 }
@@ -71,17 +71,17 @@ func TestVerifySignature(t *testing.T) {
 			{"nothing", "", []string{secret}, string(body), NoSignature},
 			{"blanks", "  ", []string{secret}, string(body), NoSignature},
 		} {
-			err := sender(t, kind).Verify(header(name, c.signature), []byte(c.body), c.secrets)
+			err := formatOf(t, kind).Verify(header(name, c.signature), []byte(c.body), c.secrets)
 			if got := codeOf(t, err); got != c.want {
-				t.Errorf("%s, %s: %q, want %q", kind, c.why, got, c.want)
+				t.Errorf("%s, %s: got %q, want %q", kind, c.why, got, c.want)
 			}
 			if err != nil && strings.Contains(err.Error(), secret) {
-				t.Errorf("%s, %s: the error shows the secret", kind, c.why)
+				t.Errorf("%s, %s: the error holds the secret", kind, c.why)
 			}
 		}
-		err := sender(t, kind).Verify(header("X-Other", known), body, []string{secret})
+		err := formatOf(t, kind).Verify(header("X-Other", known), body, []string{secret})
 		if got := codeOf(t, err); got != NoSignature {
-			t.Errorf("%s takes the signature from another header: %q", kind, got)
+			t.Errorf("%s, the signature in another header: got %q, want %q", kind, got, NoSignature)
 		}
 	}
 }
@@ -125,22 +125,21 @@ func TestVerifySecretInBody(t *testing.T) {
 		{"cut off in its name", `{"secr`, []string{secret}, NoSecret},
 		{"empty body", ``, []string{secret}, NoSecret},
 	} {
-		err := sender(t, Meraki).Verify(header("", ""), []byte(c.body), c.secrets)
+		err := formatOf(t, Meraki).Verify(header("", ""), []byte(c.body), c.secrets)
 		if got := codeOf(t, err); got != c.want {
-			t.Errorf("%s: %q, want %q", c.why, got, c.want)
+			t.Errorf("%s: got %q, want %q", c.why, got, c.want)
 		}
 		if err != nil && strings.Contains(err.Error(), "example") {
-			t.Errorf("%s: the error shows the secret", c.why)
+			t.Errorf("%s: the error holds the secret", c.why)
 		}
 	}
 }
 
-// TestVerifyAllocatesNoTree holds that nothing is built from the body of a
-// stranger, however large it is.
-func TestVerifyAllocatesNoTree(t *testing.T) {
+// Verify builds nothing from a body, however large: the sender is not known yet.
+func TestVerifyBuildsNothing(t *testing.T) {
 	body := []byte(`{"data":` + strings.Repeat(`[{"a":"b"},`, 100_000) + `"secret":"an example secret"`)
 	n := testing.AllocsPerRun(3, func() { _ = verifySecret(body, []string{secret}) })
 	if n > 10 {
-		t.Errorf("%v allocations over a body of %d bytes", n, len(body))
+		t.Errorf("got %v allocations for a body of %d bytes, want at most 10", n, len(body))
 	}
 }

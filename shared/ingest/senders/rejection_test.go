@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// TestRefusals holds which bodies are refused as a whole, and that the others
-// are not.
-func TestRefusals(t *testing.T) {
+// A body is rejected as a whole if it is not JSON, lacks the array that the format
+// is about, or has an unknown type or version. Any other body is accepted.
+func TestRejections(t *testing.T) {
 	for _, c := range []struct{ kind, why, body, want string }{
 		{Meraki, "no body", ``, BadJSON},
 		{Meraki, "white space", " \n", BadJSON},
 		{Meraki, "cut off", `{"version":"3.0","type":"WiFi","data":{"observations":[`, BadJSON},
 		{Meraki, "two values", `{"version":"3.0","type":"WiFi","data":{"observations":[]}} {}`, BadJSON},
-		{Meraki, "a number like Python's in place of a key", `{NaN:1}`, BadJSON},
+		{Meraki, "NaN in place of a key", `{NaN:1}`, BadJSON},
 		{Meraki, "NaN alone", `NaN`, BadJSON},
 		{Meraki, "a half NaN", `{"version":Na}`, BadJSON},
 		{Meraki, "NaN and more", `{"version":NaNa}`, BadJSON},
@@ -28,7 +28,7 @@ func TestRefusals(t *testing.T) {
 		{Meraki, "version 1", `{"version":"1.0","type":"WiFi","data":{"observations":[]}}`, UnknownVersion},
 		{Meraki, "a version as a number", `{"version":3,"type":"WiFi","data":{"observations":[]}}`, ""},
 		{Meraki, "no type", `{"version":"3.0","data":{"observations":[]}}`, UnknownType},
-		{Meraki, "a type of nobody's", `{"version":"3.0","type":"Zigbee","data":{"observations":[]}}`, UnknownType},
+		{Meraki, "an unknown type", `{"version":"3.0","type":"Zigbee","data":{"observations":[]}}`, UnknownType},
 		{Meraki, "a type that is an array", `{"version":"3.0","type":["WiFi"],"data":{"observations":[]}}`, UnknownType},
 		{Meraki, "no data", `{"version":"3.0","type":"WiFi"}`, WrongShape},
 		{Meraki, "data of another type", `{"version":"3.0","type":"WiFi","data":[]}`, WrongShape},
@@ -40,7 +40,7 @@ func TestRefusals(t *testing.T) {
 		{CloudTrax, "an array", `[{"probe_requests":[]}]`, WrongShape},
 		{CloudTrax, "none", `{"probe_requests":[]}`, ""},
 		{Mist, "no topic", `{"events":[]}`, UnknownType},
-		{Mist, "a topic of nobody's", `{"topic":"wifi-raw","events":[]}`, UnknownType},
+		{Mist, "an unknown topic", `{"topic":"wifi-raw","events":[]}`, UnknownType},
 		{Mist, "no events", `{"topic":"wifi-conn-raw"}`, WrongShape},
 		{Mist, "events of another type", `{"topic":"wifi-conn-raw","events":{}}`, WrongShape},
 		{Mist, "none", `{"topic":"wifi-conn-raw","events":[]}`, ""},
@@ -53,16 +53,17 @@ func TestRefusals(t *testing.T) {
 		{Hostapd, "no line", ``, ""},
 		{Hostapd, "JSON", `{"sightings":[]}`, ""},
 	} {
-		_, err := sender(t, c.kind).Parse([]byte(c.body), arrival(t))
+		_, err := formatOf(t, c.kind).Parse([]byte(c.body), arrival(t))
 		if got := codeOf(t, err); got != c.want {
-			t.Errorf("%s, %s: %v, want code %q", c.kind, c.why, err, c.want)
+			t.Errorf("%s, %s: got %v, want code %q", c.kind, c.why, err, c.want)
 		}
 	}
 }
 
-// TestRefusalsTellThePlaceAlone holds texts to the letter: encoding/json would
-// show the character it stumbled over, and many of them make an address.
-func TestRefusalsTellThePlaceAlone(t *testing.T) {
+// The texts of rejections name a position or a field and quote nothing. The errors
+// of encoding/json would quote the character at the position; many such errors
+// together would spell an address.
+func TestTextsOfRejections(t *testing.T) {
 	for _, c := range []struct{ kind, body, want string }{
 		{Meraki, `{"version": marked}`, "bad-json: not one whole JSON value, up to byte 13 of 19"},
 		{Meraki, `{"version": "3", "type": "marked"}`, "unknown-type: field type is missing or names no type that is known"},
@@ -71,14 +72,15 @@ func TestRefusalsTellThePlaceAlone(t *testing.T) {
 		{Mist, strings.Repeat(`["marked",`, 17), "too-deep: byte 160 lies deeper than 16 levels"},
 		{Hostapd, strings.Repeat("marked\n", 50_000), "too-many-records: more than 50000 lines"},
 	} {
-		_, err := sender(t, c.kind).Parse([]byte(c.body), arrival(t))
+		_, err := formatOf(t, c.kind).Parse([]byte(c.body), arrival(t))
 		if err == nil || err.Error() != c.want {
-			t.Errorf("%s: %v, want %s", c.kind, err, c.want)
+			t.Errorf("%s: got %v, want %s", c.kind, err, c.want)
 		}
 	}
 }
 
-// TestIgnoredPostsAreCounted also where they hold nothing that could be counted.
+// A post of an ignored type counts as left out at least once, even if it holds no
+// records.
 func TestIgnoredPostsAreCounted(t *testing.T) {
 	for _, c := range []struct {
 		kind, body string
@@ -91,14 +93,14 @@ func TestIgnoredPostsAreCounted(t *testing.T) {
 		{Mist, `{"topic":"asset-raw-rssi"}`, Bluetooth, 1},
 		{Mist, `{"topic":"client-sessions","events":[{},{},{}]}`, NotPresence, 3},
 	} {
-		p, err := sender(t, c.kind).Parse([]byte(c.body), arrival(t))
+		p, err := formatOf(t, c.kind).Parse([]byte(c.body), arrival(t))
 		if err != nil || len(p.Observations) > 0 || len(p.LeftOut) != 1 || p.LeftOut[c.why] != c.n {
-			t.Errorf("%s, %s: %v, %s", c.kind, c.body, err, describe(p))
+			t.Errorf("%s, %s: got %v, %s, want %d left out as %s", c.kind, c.body, err, describe(p), c.n, c.why)
 		}
 	}
 }
 
-// TestLimits tries each limit at its edge and one over it.
+// Each limit holds exactly: a body at the limit is accepted, one above it rejected.
 func TestLimits(t *testing.T) {
 	at := arrival(t)
 	at.Limits = Limits{Records: 10, Depth: 5}
@@ -109,35 +111,34 @@ func TestLimits(t *testing.T) {
 	for _, c := range []struct{ kind, why, body, want string }{
 		{Footfall, "as many as allowed", sightings(10), ""},
 		{Footfall, "one more", sightings(11), TooManyRecords},
-		{Footfall, "numbers count, wherever they are", `{"sightings":[],"x":[1,2,3,4,5,6,7,8,9,10]}`, TooManyRecords},
-		{Footfall, "fields do not", `{"sightings":[],"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1}`, ""},
-		{Footfall, "commas of a string do not", `{"sightings":[{"router":",,,,,,,,,,,\",,,,,,"}]}`, ""},
+		{Footfall, "elements of unknown arrays count", `{"sightings":[],"x":[1,2,3,4,5,6,7,8,9,10]}`, TooManyRecords},
+		{Footfall, "fields of objects do not count", `{"sightings":[],"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1}`, ""},
+		{Footfall, "commas in a string do not count", `{"sightings":[{"router":",,,,,,,,,,,\",,,,,,"}]}`, ""},
 		{Footfall, "as deep as allowed", nested(5), ""},
 		{Footfall, "one deeper", nested(6), TooDeep},
-		{Footfall, "brackets of a string are not deep", `{"sightings":[{"router":"[[[[[[[[\"[[[[["}]}`, ""},
+		{Footfall, "brackets in a string do not count", `{"sightings":[{"router":"[[[[[[[[\"[[[[["}]}`, ""},
 		{Footfall, "deep and never closed", strings.Repeat("[", 1_000_000), TooDeep},
 		{Footfall, "deep objects", strings.Repeat(`{"a":`, 1_000_000), TooDeep},
 		{Hostapd, "as many lines as allowed", strings.Repeat("x\n", 9) + "x", ""},
 		{Hostapd, "one more", strings.Repeat("x\n", 10) + "x", TooManyRecords},
 	} {
-		_, err := sender(t, c.kind).Parse([]byte(c.body), at)
+		_, err := formatOf(t, c.kind).Parse([]byte(c.body), at)
 		if got := codeOf(t, err); got != c.want {
-			t.Errorf("%s, %s: %v, want code %q", c.kind, c.why, err, c.want)
+			t.Errorf("%s, %s: got %v, want code %q", c.kind, c.why, err, c.want)
 		}
 	}
 	for _, kind := range Kinds() {
-		if _, err := sender(t, kind).Parse([]byte("{}"), Arrival{}); err == nil {
-			t.Errorf("%s: the zero Limits let something in", kind)
+		if _, err := formatOf(t, kind).Parse([]byte("{}"), Arrival{}); err == nil {
+			t.Errorf("%s: the zero Limits accept a body", kind)
 		}
 	}
 	at.Limits = Limits{Records: 1 << 20, Depth: 1 << 20}
-	if _, err := sender(t, Footfall).Parse([]byte(nested(65)), at); codeOf(t, err) != TooDeep {
-		t.Errorf("65 levels: %v, though the scanner can tell 64 apart", err)
+	if _, err := formatOf(t, Footfall).Parse([]byte(nested(65)), at); codeOf(t, err) != TooDeep {
+		t.Errorf("65 levels: got %v, want a rejection: the scanner distinguishes 64", err)
 	}
 }
 
-// TestLimitsHoldBeforeAnythingIsBuilt measures what a body over its limits
-// costs: one pass, and no more than its error.
+// Rejecting a body over its limits costs one pass over it and the error.
 func TestLimitsHoldBeforeAnythingIsBuilt(t *testing.T) {
 	at := arrival(t)
 	for _, c := range []struct{ why, body string }{
@@ -145,19 +146,19 @@ func TestLimitsHoldBeforeAnythingIsBuilt(t *testing.T) {
 		{"depth", strings.Repeat(`[`, 3_000_000)},
 	} {
 		body := []byte(c.body)
-		if n := testing.AllocsPerRun(3, func() { _, _ = own{}.Parse(body, at) }); n > 20 {
-			t.Errorf("%s: %v allocations over a body of %d bytes", c.why, n, len(body))
+		if n := testing.AllocsPerRun(3, func() { _, _ = footfall{}.Parse(body, at) }); n > 20 {
+			t.Errorf("%s: got %v allocations for a body of %d bytes, want at most 20", c.why, n, len(body))
 		}
 	}
 }
 
-// Marked personal data, in forms that each field would really hold.
+// marked is personal data in the forms that real fields hold it.
 var marked = []string{
 	"00:00:5e:00:53:a1", "00-00-5E-00-53-A1", "00005e0053a1", "0000.5e00.53a1",
 	"marked.person@example.com", "+1-202-555-0143", "marked-host", "MARKED",
 }
 
-// leaks gives the first mark that a text holds, "" for none.
+// leaks returns the first mark in a text, or "" if there is none.
 func leaks(text string) string {
 	for _, m := range marked {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(m)) {
@@ -167,15 +168,14 @@ func leaks(text string) string {
 	return ""
 }
 
-// TestErrorsHoldNoPersonalData puts marked data into every field of every
-// fixture, damages the body at every byte in several ways, and looks for the
-// marks in all errors and counts.
+// No error and no count holds personal data: not with marked data in every field of
+// every format, nor with the body damaged at every byte in several ways.
 func TestErrorsHoldNoPersonalData(t *testing.T) {
 	at := arrival(t)
 	secrets := []string{secret}
 	errors := 0
 	for kind, bodies := range markedBodies(t) {
-		s := sender(t, kind)
+		s := formatOf(t, kind)
 		try := func(body []byte) {
 			p, err := s.Parse(body, at)
 			texts := fmt.Sprintf("%v %+v %#v %v", err, err, p.LeftOut, s.Verify(header("Signature", "MARKED"), body, secrets))
@@ -183,7 +183,7 @@ func TestErrorsHoldNoPersonalData(t *testing.T) {
 				errors++
 			}
 			if m := leaks(texts); m != "" {
-				t.Fatalf("%s: %q is told: %s", kind, m, texts)
+				t.Fatalf("%s: %q got out: %s", kind, m, texts)
 			}
 		}
 		for _, body := range bodies {
@@ -197,11 +197,11 @@ func TestErrorsHoldNoPersonalData(t *testing.T) {
 		}
 	}
 	if errors == 0 {
-		t.Error("nothing was refused, so that nothing was looked at")
+		t.Error("no body was rejected, so that no error was looked at")
 	}
 }
 
-// markedBodies gives bodies that hold marked data wherever something stands.
+// markedBodies returns bodies of each kind with marked data in every field.
 func markedBodies(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{Hostapd: {
