@@ -20,14 +20,14 @@ import (
 	"footfall/shared/ingest/senders"
 )
 
-// agent is the guide's, on a router of its own, and what became of its posts.
+// agent is the script of docs/ingest.md on a router, and the answers to its posts.
 type agent struct {
 	*testing.T
 	dir string
 
-	mu   sync.Mutex // over what the server uses
-	door *door
-	got  []int // statuses since the last run
+	mu      sync.Mutex // over the fields that the server uses
+	harness *harness
+	got     []int // statuses since the last run
 }
 
 func newAgent(t *testing.T) *agent {
@@ -36,7 +36,7 @@ func newAgent(t *testing.T) *agent {
 			t.Skip(err)
 		}
 	}
-	a := &agent{T: t, door: open(t), dir: t.TempDir()}
+	a := &agent{T: t, harness: newHarness(t), dir: t.TempDir()}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := must(io.ReadAll(r.Body))
 		header := map[string]string{}
@@ -45,7 +45,7 @@ func newAgent(t *testing.T) *agent {
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		got := a.door.send(t, r.Method, r.URL.Path, header, body)
+		got := a.harness.send(t, r.Method, r.URL.Path, header, body)
 		a.got = append(a.got, got.status)
 		w.WriteHeader(got.status)
 		_, _ = io.WriteString(w, got.body)
@@ -71,14 +71,15 @@ func (a *agent) write(name, text string) {
 func (a *agent) logs(text string) {
 	a.Helper()
 	f := must(os.OpenFile(filepath.Join(a.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600))
-	_, err := fmt.Fprintf(f, "%s daemon.notice %s\n", a.door.now.Add(-time.Minute).Format("Mon Jan _2 15:04:05 2006"), text)
+	_, err := fmt.Fprintf(f, "%s daemon.notice %s\n", a.harness.now.Add(-time.Minute).Format("Mon Jan _2 15:04:05 2006"), text)
 	if err := errors.Join(err, f.Close()); err != nil {
 		a.Fatal(err)
 	}
 }
 
-// runs is cron's minute, and wants the answers to what is posted in it.
-func (a *agent) runs(when string, want ...int) {
+// run runs the script once, as cron does every minute, and fails the test if the
+// answers to its posts are not want.
+func (a *agent) run(when string, want ...int) {
 	a.Helper()
 	cmd := exec.CommandContext(a.Context(), "sh", "agent")
 	cmd.Dir, cmd.Env = a.dir, append(os.Environ(), "PATH="+a.dir+":"+os.Getenv("PATH"))
@@ -93,35 +94,36 @@ func (a *agent) runs(when string, want ...int) {
 	a.got = nil
 }
 
-// at is the time from now on, and whether anything can be stored.
-func (a *agent) at(now time.Time, failed error) {
+// set sets the time, and the error of reading businesses.
+func (a *agent) set(now time.Time, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.door.now, a.door.town.failed = now, failed
+	a.harness.now, a.harness.businesses.err = now, err
 }
 
-// A router that has nothing to tell must not post: it would be refused every
-// minute of the night, and refused-posts would ring.
+// The agent posts only if there are new events. Otherwise its posts would be
+// rejected every minute of the night and raise the alarm refused-posts. A post
+// that failed in ingest is posted again.
 func TestAgentOfTheGuide(t *testing.T) {
 	a := newAgent(t)
 	a.logs("hostapd: phy0-ap0: AP-STA-CONNECTED 00:00:5e:00:53:01 auth_alg=open")
-	a.runs("somebody came", http.StatusOK)
-	a.runs("nothing is new")
+	a.run("a device joins", http.StatusOK)
+	a.run("no new line")
 	a.logs("dnsmasq-dhcp[1]: DHCPACK(br-lan) 192.0.2.7 00:00:5e:00:53:01")
 	a.logs("hostapd: phy0-ap0: STA 00:00:5e:00:53:01 WPA: group key handshake completed (RSN)")
-	a.runs("nothing is new of who is there")
+	a.run("no new event of a device")
 
-	a.at(noon.Add(time.Minute), errors.New("no table"))
+	a.set(noon.Add(time.Minute), errors.New("no table"))
 	a.logs("hostapd: phy0-ap0: AP-STA-DISCONNECTED 00:00:5e:00:53:01")
-	a.runs("nothing can be stored", http.StatusServiceUnavailable)
-	a.at(noon.Add(2*time.Minute), nil)
-	a.runs("it can again", http.StatusOK)
-	if got := len(a.door.sightings(t)); got != 3 {
-		t.Errorf("%d sightings, want the first one twice and the second", got)
+	a.run("ingest fails", http.StatusServiceUnavailable)
+	a.set(noon.Add(2*time.Minute), nil)
+	a.run("ingest works again", http.StatusOK)
+	if got := len(a.harness.sightings(t)); got != 3 {
+		t.Errorf("got %d sightings, want 3: the first of them twice", got)
 	}
-	a.at(noon.Add(3*time.Hour), nil)
-	a.runs("the shop is shut")
-	if code := a.door.post(t, cafe, senders.Hostapd, must(os.ReadFile(filepath.Join(a.dir, "footfall.posted")))).code; code != clockSkew.Code {
-		t.Errorf("had it posted, it would have been answered %q", code)
+	a.set(noon.Add(3*time.Hour), nil)
+	a.run("the shop is closed")
+	if code := a.harness.post(t, cafe, senders.Hostapd, must(os.ReadFile(filepath.Join(a.dir, "footfall.posted")))).code; code != clockSkew.Code {
+		t.Errorf("the same post by hand: got code %q, want %q", code, clockSkew.Code)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// merakiPost is what Meraki posts of n clients, each with positions from three
-// routers, as the networks do that have a floor plan: over 1 KB a client.
+// merakiPost returns a post of Meraki's of n clients, each with positions and the
+// signal at three routers, as in a network with a floor plan: over 1 KB a client.
 func merakiPost(n int) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, `{"version":"3.0","secret":%q,"type":"WiFi","data":{"networkId":"N_%08d","observations":[`, secret, 0)
@@ -47,39 +47,39 @@ func merakiPost(n int) []byte {
 	return []byte(b.String())
 }
 
-// BenchmarkMeraki takes posts of 100 clients, as one environment does: one after
-// the other, -cpu 1. One is with brokers on the same processor, the other
-// without any.
+// BenchmarkMeraki accepts posts of 100 clients one after the other, as one
+// environment does; run it with -cpu 1. It runs with brokers on the same processor,
+// and without any broker.
 func BenchmarkMeraki(b *testing.B) {
-	b.Run("to kfake", func(b *testing.B) { benchmarkMeraki(b, open(b)) })
-	b.Run("to nowhere", func(b *testing.B) {
-		d := open(b)
-		d.Out = producerFunc(func(context.Context, []stage.Record) error { return nil })
-		benchmarkMeraki(b, d)
+	b.Run("to kfake", func(b *testing.B) { benchmarkMeraki(b, newHarness(b)) })
+	b.Run("to no broker", func(b *testing.B) {
+		h := newHarness(b)
+		h.Out = producerFunc(func(context.Context, []stage.Record) error { return nil })
+		benchmarkMeraki(b, h)
 	})
 }
 
-func benchmarkMeraki(b *testing.B, d *door) {
+func benchmarkMeraki(b *testing.B, h *harness) {
 	text := merakiPost(100)
 	if len(text) < 100_000 {
-		b.Fatalf("only %d bytes", len(text))
+		b.Fatalf("the post has only %d bytes, want 100,000", len(text))
 	}
-	d.Log = slog.New(slog.DiscardHandler)
-	payload := must(json.Marshal(ask("POST", pathOf(cafe, senders.Meraki), map[string]string{"Content-Type": "application/json"}, text)))
+	h.Log = slog.New(slog.DiscardHandler)
+	payload := must(json.Marshal(newRequest("POST", pathTo(cafe, senders.Meraki), map[string]string{"Content-Type": "application/json"}, text)))
 	number := bytes.Index(payload, []byte("N_00000000")) + 2
 	sightings := 0
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		copy(payload[number:], fmt.Sprintf("%08d", i)) // not one that was taken already
-		out, err := d.Invoke(b.Context(), payload)
+		copy(payload[number:], fmt.Sprintf("%08d", i)) // no repetition of an accepted body
+		out, err := h.Invoke(b.Context(), payload)
 		if err != nil {
 			b.Fatal(err)
 		}
 		var response struct{ Body string }
 		var answer struct{ Accepted int }
 		if json.Unmarshal(out, &response) != nil || json.Unmarshal([]byte(response.Body), &answer) != nil || answer.Accepted < 100 {
-			b.Fatalf("answered %s", out)
+			b.Fatalf("got %s", out)
 		}
 		sightings += answer.Accepted
 	}

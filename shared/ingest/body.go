@@ -8,25 +8,26 @@ import (
 	"strings"
 )
 
-// Limits on bodies in bytes. Lambda takes events of 6 MB. Half the memory of a
-// function is enough for what a body of maxUnpacked is parsed to.
+// Limits of bodies in bytes. Lambda accepts events of 6 MB. A parsed body of
+// maxUnpacked fits into half the memory of the function.
 const (
 	maxBody     = 6 << 20
 	maxUnpacked = 16 << 20
 )
 
-// readBody undoes base64, which the HTTP API puts around what is no text, and
-// gzip. It reads no more than maxUnpacked, whatever a packed body claims to be.
-func readBody(r *request) ([]byte, *refused) {
+// readBody decodes the body of a request: first base64, which the HTTP API puts
+// around anything but text, then gzip.
+func readBody(r *request) ([]byte, *rejection) {
+	// Check the encoding before anything is decoded.
 	encoding := strings.ToLower(strings.TrimSpace(r.header.Get("Content-Encoding")))
 	if encoding != "" && encoding != "identity" && encoding != "gzip" {
-		return nil, refuse(unsupportedEncoding)
+		return nil, reject(unsupportedEncoding)
 	}
 	body := []byte(r.Body)
 	if r.IsBase64Encoded {
 		n, err := base64.StdEncoding.Decode(body, body)
 		if err != nil {
-			return nil, refuse(badEncoding)
+			return nil, reject(badEncoding)
 		}
 		body = body[:n]
 	}
@@ -36,17 +37,19 @@ func readBody(r *request) ([]byte, *refused) {
 	return unpack(body)
 }
 
-func unpack(packed []byte) ([]byte, *refused) {
+// unpack decodes gzip. It reads at most one byte more than maxUnpacked, however
+// large the unpacked body would be.
+func unpack(packed []byte) ([]byte, *rejection) {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
-		return nil, refuse(badEncoding)
+		return nil, reject(badEncoding)
 	}
 	body, err := io.ReadAll(io.LimitReader(z, maxUnpacked+1))
 	switch {
 	case len(body) > maxUnpacked:
-		return nil, refuse(tooLarge)
+		return nil, reject(tooLarge)
 	case err != nil:
-		return nil, refuse(badEncoding)
+		return nil, reject(badEncoding)
 	default:
 		return body, nil
 	}

@@ -50,8 +50,9 @@ var router = sync.OnceValues(func() (routers.Router, error) {
 	return gorillamux.NewRouter(doc)
 })
 
-// route finds the operation of a request; nil where the document has none.
-func route(t testing.TB, r apigw.APIGatewayV2HTTPRequest) *openapi3filter.RequestValidationInput {
+// findOperation returns the operation of a request, or nil if the document has
+// none.
+func findOperation(t testing.TB, r apigw.APIGatewayV2HTTPRequest) *openapi3filter.RequestValidationInput {
 	t.Helper()
 	rt, err := router()
 	if err != nil {
@@ -73,14 +74,14 @@ func route(t testing.TB, r apigw.APIGatewayV2HTTPRequest) *openapi3filter.Reques
 	}
 }
 
-// checkAnswer holds an answer against what the document says of its operation.
-// Where there is none, it must be 404 or 405.
-func checkAnswer(t testing.TB, r apigw.APIGatewayV2HTTPRequest, a answered) {
+// checkReply fails the test if a reply is not one of its operation in the document.
+// If the document has no such operation, the reply must be 404, 405 or 429.
+func checkReply(t testing.TB, r apigw.APIGatewayV2HTTPRequest, a reply) {
 	t.Helper()
-	in := route(t, r)
+	in := findOperation(t, r)
 	if in == nil {
 		if a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed && a.status != http.StatusTooManyRequests {
-			t.Errorf("%s %q is answered with %d and is not in the document", r.RequestContext.HTTP.Method, r.RawPath, a.status)
+			t.Errorf("%s %q: got status %d, and the document has no such operation", r.RequestContext.HTTP.Method, r.RawPath, a.status)
 		}
 		return
 	}
@@ -89,14 +90,14 @@ func checkAnswer(t testing.TB, r apigw.APIGatewayV2HTTPRequest, a answered) {
 		Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	})
 	if err != nil {
-		t.Errorf("%s %s answered %d %s: %v", r.RequestContext.HTTP.Method, r.RawPath, a.status, a.body, err)
+		t.Errorf("%s %s: got %d %s: %v", r.RequestContext.HTTP.Method, r.RawPath, a.status, a.body, err)
 	}
 }
 
-// checkRequest holds a request that is well formed against the document.
+// checkRequest fails the test if a well-formed request is not one of the document.
 func checkRequest(t testing.TB, r apigw.APIGatewayV2HTTPRequest) {
 	t.Helper()
-	in := route(t, r)
+	in := findOperation(t, r)
 	if in == nil {
 		t.Errorf("%s %s is not in the document", r.RequestContext.HTTP.Method, r.RawPath)
 		return
@@ -112,12 +113,12 @@ func TestDocumentIsValid(t *testing.T) {
 	}
 }
 
-// The document has the routes and methods that the handler has, the header that
-// each kind is verified by, and no other.
+// The document and the handler have the same routes and methods, and for each kind
+// the same header of the signature.
 func TestDocumentHasEveryRoute(t *testing.T) {
 	var want, got []string
 	for _, kind := range senders.Kinds() {
-		for _, m := range methods(kind) {
+		for _, m := range allowedMethods(kind) {
 			want = append(want, m+" /v1/{business}/"+kind)
 		}
 	}
@@ -133,16 +134,16 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	}
 	for _, kind := range senders.Kinds() {
 		s, _ := senders.ByKind(kind)
-		var asked []string
-		_ = s.Verify(func(name string) string { asked = append(asked, name); return "" }, []byte("{}"), []string{secret})
-		var told []string
+		var read []string
+		_ = s.Verify(func(name string) string { read = append(read, name); return "" }, []byte("{}"), []string{secret})
+		var documented []string
 		for _, need := range *openAPI(t).Paths.Find("/v1/{business}/" + kind).Post.Security {
 			for name := range need {
-				told = append(told, openAPI(t).Components.SecuritySchemes[name].Value.Name)
+				documented = append(documented, openAPI(t).Components.SecuritySchemes[name].Value.Name)
 			}
 		}
-		if !slices.Equal(asked, told) {
-			t.Errorf("%s: the code reads headers %q, the document has %q", kind, asked, told)
+		if !slices.Equal(read, documented) {
+			t.Errorf("%s: the code reads headers %q, the document has %q", kind, read, documented)
 		}
 	}
 }
@@ -155,24 +156,24 @@ type outcome struct {
 
 func (o outcome) String() string { return fmt.Sprint(o.status, " ", o.code) }
 
-// The document has the status and code of every refusal, of this package and of
-// senders, and no other.
-func TestDocumentHasEveryRefusal(t *testing.T) {
-	want, got := refusalsInSource(t), map[outcome]bool{}
+// The document and the code have the same statuses and codes of rejections, those
+// of this package and of senders.
+func TestDocumentHasEveryRejection(t *testing.T) {
+	want, got := rejectionsInSource(t), map[outcome]bool{}
 	for code, status := range senders.Codes() {
 		want[outcome{status, code}] = true
 	}
 	for _, r := range openAPI(t).Components.Responses {
-		for _, o := range outcomesOf(t, r.Value) {
+		for _, o := range responseOutcomes(t, r.Value) {
 			got[o] = true
 		}
 	}
 	if !maps.Equal(want, got) {
-		t.Errorf("the document has\n%v, the code\n%v", keysOf(got), keysOf(want))
+		t.Errorf("the document has\n%v, the code\n%v", sortedOutcomes(got), sortedOutcomes(want))
 	}
 }
 
-func keysOf(m map[outcome]bool) (all []string) {
+func sortedOutcomes(m map[outcome]bool) (all []string) {
 	for o := range m {
 		all = append(all, o.String())
 	}
@@ -180,9 +181,9 @@ func keysOf(m map[outcome]bool) (all []string) {
 	return all
 }
 
-// outcomesOf reads the codes of a response; its status is where an operation
-// refers to it.
-func outcomesOf(t *testing.T, r *openapi3.Response) (all []outcome) {
+// responseOutcomes returns the codes of a response of the document, with the status
+// under which an operation refers to it.
+func responseOutcomes(t *testing.T, r *openapi3.Response) (all []outcome) {
 	t.Helper()
 	schema := r.Content.Get("application/json").Schema.Value
 	problem := schema.Properties["error"]
@@ -205,8 +206,9 @@ func outcomesOf(t *testing.T, r *openapi3.Response) (all []outcome) {
 	return all
 }
 
-// refusalsInSource reads refusal{http.StatusX, "code", ...} of this package.
-func refusalsInSource(t testing.TB) map[outcome]bool {
+// rejectionsInSource returns the status and code of every literal
+// rejectionKind{http.StatusX, "code", ...} in the source of this package.
+func rejectionsInSource(t testing.TB) map[outcome]bool {
 	t.Helper()
 	found := map[outcome]bool{}
 	inspect(t, func(n ast.Node) {
@@ -214,16 +216,16 @@ func refusalsInSource(t testing.TB) map[outcome]bool {
 		if !ok {
 			return
 		}
-		if name, ok := l.Type.(*ast.Ident); ok && name.Name == "refusal" {
+		if name, ok := l.Type.(*ast.Ident); ok && name.Name == "rejectionKind" {
 			if code, ok := l.Elts[1].(*ast.BasicLit); ok {
-				found[outcome{statusOf(t, l.Elts[0]), must(strconv.Unquote(code.Value))}] = true
+				found[outcome{statusNamed(t, l.Elts[0]), must(strconv.Unquote(code.Value))}] = true
 			}
 		}
 	})
 	return found
 }
 
-// inspect walks the source of this package.
+// inspect calls f for every node of this package's source, without its tests.
 func inspect(t testing.TB, f func(ast.Node)) {
 	t.Helper()
 	for _, path := range must(filepath.Glob("*.go")) {
@@ -238,8 +240,8 @@ func inspect(t testing.TB, f func(ast.Node)) {
 	}
 }
 
-// statusOf reads http.StatusX.
-func statusOf(t testing.TB, e ast.Expr) int {
+// statusNamed returns the value of the expression http.StatusX.
+func statusNamed(t testing.TB, e ast.Expr) int {
 	t.Helper()
 	name := e.(*ast.SelectorExpr).Sel.Name
 	for status := 100; status < 600; status++ {
@@ -248,11 +250,11 @@ func statusOf(t testing.TB, e ast.Expr) int {
 			return status
 		}
 	}
-	t.Fatalf("no status is called %s", name)
+	t.Fatalf("there is no status %s", name)
 	return 0
 }
 
-// The document has every reason for which a record is left out, and no other.
+// The document and the code have the same reasons to leave a record out.
 func TestDocumentHasEveryReason(t *testing.T) {
 	var want []string
 	for _, r := range senders.Reasons() {
@@ -271,9 +273,9 @@ func TestDocumentHasEveryReason(t *testing.T) {
 	}
 }
 
-// What a business can be told of, ingest takes, and the other way round.
-func TestKindsAreThoseOfTheSettings(t *testing.T) {
-	if takes, told := slices.Sorted(slices.Values(senders.Kinds())), business.Kinds(); !slices.Equal(takes, told) {
-		t.Errorf("ingest takes %q, a door has %q", takes, told)
+// The settings of a business and ingest know the same kinds of senders.
+func TestKindsOfIngestAndOfTheSettings(t *testing.T) {
+	if here, there := slices.Sorted(slices.Values(senders.Kinds())), business.Kinds(); !slices.Equal(here, there) {
+		t.Errorf("ingest has %q, the settings have %q", here, there)
 	}
 }

@@ -19,25 +19,26 @@ func guide(t *testing.T) string {
 	return string(must(os.ReadFile("../../docs/ingest.md")))
 }
 
-// The example is taken as it is printed, under the signature that openssl gives
-// for it.
-func TestGuideHasAnExampleThatWorks(t *testing.T) {
+// The example of the guide, with the signature that openssl computes for it, is
+// answered as the guide prints.
+func TestExampleOfTheGuide(t *testing.T) {
 	text := guide(t)
 	post := regexp.MustCompile("(?s)```json\n(.*?)\n```").FindStringSubmatch(text)[1]
 	sum := regexp.MustCompile("the signature is `([0-9a-f]{64})`").FindStringSubmatch(text)[1]
 	key := regexp.MustCompile("secret='(.*?)'").FindStringSubmatch(text)[1]
 	want := regexp.MustCompile(`\n    (\{"accepted".*)\n`).FindStringSubmatch(text)[1]
 
-	d := open(t)
-	d.town.change(func(e *business.Entrance) { e.Senders[senders.Footfall] = business.Sender{Secrets: []string{key}} })
-	r := ask(http.MethodPost, pathOf(cafe, senders.Footfall), map[string]string{"X-Footfall-Signature": sum, "Content-Type": "application/json"}, []byte(post))
+	h := newHarness(t)
+	h.businesses.change(func(e *business.Entrance) { e.Senders[senders.Footfall] = business.Sender{Secrets: []string{key}} })
+	r := newRequest(http.MethodPost, pathTo(cafe, senders.Footfall), map[string]string{"X-Footfall-Signature": sum, "Content-Type": "application/json"}, []byte(post))
 	checkRequest(t, r)
-	if a := d.invoke(t, r); a.status != http.StatusOK || a.body != want {
-		t.Errorf("answered %d %s, want %s", a.status, a.body, want)
+	if a := h.invoke(t, r); a.status != http.StatusOK || a.body != want {
+		t.Errorf("got %d %s, want 200 %s", a.status, a.body, want)
 	}
 }
 
-// The guide lists what the document does: statuses with their codes, and reasons.
+// The guide lists the statuses with their codes, and the reasons, of the code and
+// the document.
 func TestGuideHasEveryCode(t *testing.T) {
 	code := regexp.MustCompile("`([a-z-]+)`")
 	got, reasons := map[outcome]bool{}, []string{}
@@ -58,12 +59,12 @@ func TestGuideHasEveryCode(t *testing.T) {
 			}
 		}
 	}
-	want := refusalsInSource(t)
+	want := rejectionsInSource(t)
 	for code, status := range senders.Codes() {
 		want[outcome{status, code}] = true
 	}
 	if !maps.Equal(got, want) {
-		t.Errorf("the guide has\n%v, the code\n%v", keysOf(got), keysOf(want))
+		t.Errorf("the guide has\n%v, the code\n%v", sortedOutcomes(got), sortedOutcomes(want))
 	}
 	slices.Sort(reasons)
 	if all := slices.Sorted(maps.Keys(openAPI(t).Components.Schemas["LeftOut"].Value.Properties)); !slices.Equal(reasons, all) {

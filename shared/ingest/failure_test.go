@@ -25,57 +25,58 @@ import (
 	"footfall/shared/stage"
 )
 
-// many is a post of sightings of n devices.
-func many(n int) (p ownPost) {
+// postOfDevices returns a post with sightings of n devices.
+func postOfDevices(n int) (p ownPost) {
 	for i := range n {
-		s := near(fmt.Sprintf("00:1b:63:84:%02x:%02x", i/256, i%256))
+		s := sightingOf(fmt.Sprintf("00:1b:63:84:%02x:%02x", i/256, i%256))
 		p.Sightings = append(p.Sightings, s)
 	}
 	return p
 }
 
-// within posts with that much time left for the invocation.
-func (d *door) within(t testing.TB, left time.Duration, p ownPost) answered {
+// postWithin posts in an invocation that ends after left.
+func (h *harness) postWithin(t testing.TB, left time.Duration, p ownPost) reply {
 	t.Helper()
 	text := body(t, p)
 	ctx, cancel := context.WithTimeout(t.Context(), left)
 	defer cancel()
-	return d.invokeIn(ctx, t, ask(http.MethodPost, pathOf(cafe, senders.Footfall), signed(senders.Footfall, secret, text), text))
+	return h.invokeIn(ctx, t, newRequest(http.MethodPost, pathTo(cafe, senders.Footfall), signed(senders.Footfall, secret, text), text))
 }
 
-// wantFailure is about a failure of ours, after which the sender tries again.
-func wantFailure(t testing.TB, d *door, a answered, status int, code string) {
+// wantFailure fails the test if a reply is not a failure of ingest, after which the
+// sender posts again.
+func wantFailure(t testing.TB, h *harness, a reply, status int, code string) {
 	t.Helper()
 	if a.status != status || a.code != code || a.header.Get("Retry-After") != "5" {
-		t.Errorf("answered %d %s %v, want %d %s", a.status, a.body, a.header, status, code)
+		t.Errorf("got %d %s %v, want %d %s with Retry-After 5", a.status, a.body, a.header, status, code)
 	}
-	if line := d.log.last(t); line["level"] != "ERROR" || line["error"] == "" || line["accepted"] != 0.0 {
-		t.Errorf("logged %v", line)
+	if line := h.log.last(t); line["level"] != "ERROR" || line["error"] == "" || line["accepted"] != 0.0 {
+		t.Errorf("logged %v, want an error and nothing accepted", line)
 	}
 }
 
-// Nothing is taken while no broker takes anything, and nothing remembered: the
-// same post is taken once one does.
-func TestBrokersThatTakeNothing(t *testing.T) {
-	d := open(t)
-	fault := d.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
-	p := many(40)
+// While no broker acknowledges anything, the post is not accepted and not
+// remembered. The same post is accepted once a broker acknowledges it.
+func TestBrokersThatAcknowledgeNothing(t *testing.T) {
+	h := newHarness(t)
+	fault := h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+	p := postOfDevices(40)
 	for range 2 {
-		wantFailure(t, d, d.within(t, time.Second, p), http.StatusServiceUnavailable, "not-stored")
+		wantFailure(t, h, h.postWithin(t, time.Second, p), http.StatusServiceUnavailable, "not-stored")
 	}
-	d.nothing(t)
+	h.wantNothingStored(t)
 	if fault.Hits() == 0 {
-		t.Error("the fault was never met")
+		t.Error("no request met the fault")
 	}
 	fault.Remove()
-	if a := d.within(t, 20*time.Second, p); a.status != http.StatusOK || a.accepted != 40 {
-		t.Errorf("tried again: %d %s", a.status, a.body)
+	if a := h.postWithin(t, 20*time.Second, p); a.status != http.StatusOK || a.accepted != 40 {
+		t.Errorf("posted again: got %d %s, want 200 and 40 accepted", a.status, a.body)
 	}
-	if got := d.sightings(t); len(got) != 40 {
-		t.Errorf("%d sightings are stored", len(got))
+	if got := h.sightings(t); len(got) != 40 {
+		t.Errorf("got %d sightings, want 40", len(got))
 	}
-	if a := d.within(t, time.Second, p); a.status != http.StatusConflict || a.code != "already-taken" {
-		t.Errorf("and once more: %d %s", a.status, a.body)
+	if a := h.postWithin(t, time.Second, p); a.status != http.StatusConflict || a.code != "already-taken" {
+		t.Errorf("posted after it was accepted: got %d %s, want 409 already-taken", a.status, a.body)
 	}
 }
 
@@ -85,118 +86,120 @@ func TestNoBrokerAtAll(t *testing.T) {
 	gone.Close()
 	client := must(kafka.NewClient(kafka.Config{Brokers: []string{addr}}))
 	t.Cleanup(client.Close)
-	d := open(t)
-	d.Out = kafka.NewProducer(client)
-	wantFailure(t, d, d.within(t, time.Second, many(3)), http.StatusServiceUnavailable, "not-stored")
+	h := newHarness(t)
+	h.Out = kafka.NewProducer(client)
+	wantFailure(t, h, h.postWithin(t, time.Second, postOfDevices(3)), http.StatusServiceUnavailable, "not-stored")
 }
 
-// A broker that refuses one partition: what the others took is there, the
-// sender hears that not all of it is, and its next try makes it whole.
+// A broker rejects the records of one partition. The records of the others are
+// stored, the answer is 503, and the repetition stores all records.
 func TestOnePartitionFails(t *testing.T) {
-	d := open(t)
-	p := many(100)
-	fault := d.cluster.Fault(kfake.Fault{
+	h := newHarness(t)
+	p := postOfDevices(100)
+	fault := h.cluster.Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.Produce}, Topic: events.Sightings, Partitions: []int32{3}, Err: kerr.InvalidRecord, Count: -1,
 	})
-	wantFailure(t, d, d.within(t, 20*time.Second, p), http.StatusServiceUnavailable, "not-stored")
+	wantFailure(t, h, h.postWithin(t, 20*time.Second, p), http.StatusServiceUnavailable, "not-stored")
 	if fault.Hits() == 0 {
-		t.Error("the fault was never met")
+		t.Error("no request met the fault")
 	}
-	first := d.sightings(t)
+	first := h.sightings(t)
 	if len(first) == 0 || len(first) >= 100 {
-		t.Fatalf("%d of 100 sightings are stored", len(first))
+		t.Fatalf("got %d of 100 sightings, want some and not all", len(first))
 	}
 	fault.Remove()
-	if a := d.within(t, 20*time.Second, p); a.status != http.StatusOK || a.accepted != 100 {
-		t.Errorf("tried again: %d %s", a.status, a.body)
+	if a := h.postWithin(t, 20*time.Second, p); a.status != http.StatusOK || a.accepted != 100 {
+		t.Errorf("posted again: got %d %s, want 200 and 100 accepted", a.status, a.body)
 	}
-	all := d.sightings(t)
+	all := h.sightings(t)
 	if once := slices.Compact(slices.Clone(all)); len(once) != 100 || len(all) != 100+len(first) {
-		t.Errorf("%d sightings are stored, %d of them different", len(all), len(once))
+		t.Errorf("got %d sightings, %d of them different, want all 100 and the first %d twice", len(all), len(once), len(first))
 	}
 }
 
-// A broker that answers nothing must not keep the sender without an answer.
+// If a broker never answers, the sender is answered before the invocation ends.
 func TestAnswersBeforeTheInvocationEnds(t *testing.T) {
-	d := open(t)
+	h := newHarness(t)
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
-	d.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		d.cluster.SleepControl(func() { <-release })
+	h.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		h.cluster.SleepControl(func() { <-release })
 		return nil, nil, false
 	})
-	wantFailure(t, d, d.within(t, time.Second, many(3)), http.StatusServiceUnavailable, "not-stored")
+	wantFailure(t, h, h.postWithin(t, time.Second, postOfDevices(3)), http.StatusServiceUnavailable, "not-stored")
 }
 
-// producerFunc is a stage.Producer.
+// producerFunc is a stage.Producer that is one function.
 type producerFunc func(ctx context.Context, records []stage.Record) error
 
 func (f producerFunc) Produce(ctx context.Context, records []stage.Record) error {
 	return f(ctx, records)
 }
 
-func TestFailuresOfOurs(t *testing.T) {
+// After a failure of ingest nothing is stored, and the same post is accepted once
+// the cause is mended.
+func TestFailuresOfIngest(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		status int
 		code   string
-		fail   func(d *door)
-		mend   func(d *door)
+		fail   func(h *harness)
+		mend   func(h *harness)
 	}{
-		{"the businesses cannot be read", 503, "not-stored",
-			func(d *door) { d.town.failed = errors.New("no table") },
-			func(d *door) { d.town.failed = nil }},
-		{"nobody knows the business's key", 500, "internal",
-			func(d *door) { d.town.change(func(e *business.Entrance) { e.Key = "9" }) },
-			func(d *door) { d.town.change(func(e *business.Entrance) { e.Key = "1" }) }},
-		{"a sensor is called what none can be", 500, "internal",
-			func(d *door) { d.rename("\x00") }, func(d *door) { d.rename("door") }},
+		{"the settings cannot be read", 503, "not-stored",
+			func(h *harness) { h.businesses.err = errors.New("no table") },
+			func(h *harness) { h.businesses.err = nil }},
+		{"the key of the business does not exist", 500, "internal",
+			func(h *harness) { h.businesses.change(func(e *business.Entrance) { e.Key = "9" }) },
+			func(h *harness) { h.businesses.change(func(e *business.Entrance) { e.Key = "1" }) }},
+		{"the name of a sensor is no id", 500, "internal",
+			func(h *harness) { h.setSensor("\x00") }, func(h *harness) { h.setSensor("door") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := open(t)
-			tt.fail(d)
-			wantFailure(t, d, d.within(t, 20*time.Second, many(3)), tt.status, tt.code)
-			d.nothing(t)
-			tt.mend(d)
-			if a := d.within(t, 20*time.Second, many(3)); a.status != http.StatusOK || a.accepted != 3 {
-				t.Errorf("mended: %d %s", a.status, a.body)
+			h := newHarness(t)
+			tt.fail(h)
+			wantFailure(t, h, h.postWithin(t, 20*time.Second, postOfDevices(3)), tt.status, tt.code)
+			h.wantNothingStored(t)
+			tt.mend(h)
+			if a := h.postWithin(t, 20*time.Second, postOfDevices(3)); a.status != http.StatusOK || a.accepted != 3 {
+				t.Errorf("after the cause was mended: got %d %s, want 200", a.status, a.body)
 			}
 		})
 	}
 }
 
-// rename gives the one router of cafe another sensor.
-func (d *door) rename(s events.SensorID) {
-	d.town.change(func(e *business.Entrance) {
+// setSensor changes the sensor of cafe's router in the settings.
+func (h *harness) setSensor(s events.SensorID) {
+	h.businesses.change(func(e *business.Entrance) {
 		f := e.Senders[senders.Footfall]
 		f.Routers = map[string]events.SensorID{doorMAC: s}
 		e.Senders[senders.Footfall] = f
 	})
 }
 
-// A panic is answered and logged without what it was about.
+// A panic is answered and logged, with its stack and without its value.
 func TestPanic(t *testing.T) {
 	for name, value := range map[string]any{
 		"a text": "marked text", "an error": errors.New("marked error"), "a body": []byte("marked body"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := open(t)
-			d.Out = producerFunc(func(context.Context, []stage.Record) error { panic(value) })
-			wantFailure(t, d, d.within(t, time.Second, many(3)), http.StatusInternalServerError, "internal")
-			if log := d.log.String(); strings.Contains(log, "marked") || !strings.Contains(log, "failure_test.go") {
-				t.Errorf("logged %s", log)
+			h := newHarness(t)
+			h.Out = producerFunc(func(context.Context, []stage.Record) error { panic(value) })
+			wantFailure(t, h, h.postWithin(t, time.Second, postOfDevices(3)), http.StatusInternalServerError, "internal")
+			if log := h.log.String(); strings.Contains(log, "marked") || !strings.Contains(log, "failure_test.go") {
+				t.Errorf("logged %s, want the stack and not the value", log)
 			}
 		})
 	}
 }
 
-// Marks of people and secrets: whatever is posted with them, in whatever way it
-// is refused or fails, they are in no line, no answer and no record.
+// Personal data and secrets of a post are in no log line, no response and no
+// record, in whatever way the post is rejected, fails or is accepted.
 func TestNothingPrivateGetsOut(t *testing.T) {
 	const email, phone, host, person = "marked.person@example.com", "+49 170 55501234", "Marked-Phone-of-M", "marked-user-4711"
 	const markedMAC, markedSecret = "00:00:5e:c0:ff:ee", "marked secret of the sender"
 	private := func(kind string) []byte {
-		text := string(good(kind))
+		text := string(validBody(kind))
 		text = strings.ReplaceAll(text, vendorMAC, markedMAC)
 		text = strings.ReplaceAll(text, doorMAC, "00:00:5e:de:ad:00")
 		text = strings.ReplaceAll(text, secret, markedSecret)
@@ -209,58 +212,58 @@ func TestNothingPrivateGetsOut(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	d := open(t)
-	see := func(a answered) answered { out.WriteString(a.body + fmt.Sprint(a.header) + "\n"); return a }
+	h := newHarness(t)
+	see := func(a reply) reply { out.WriteString(a.body + fmt.Sprint(a.header) + "\n"); return a }
 	try := func(status int) {
 		t.Helper()
 		for _, kind := range senders.Kinds() {
 			text := private(kind)
-			if a := see(d.send(t, http.MethodPost, pathOf(cafe, kind), signed(kind, markedSecret, text), text)); a.status != status {
-				t.Errorf("%s: answered %d %s, want %d", kind, a.status, a.body, status)
+			if a := see(h.send(t, http.MethodPost, pathTo(cafe, kind), signed(kind, markedSecret, text), text)); a.status != status {
+				t.Errorf("%s: got %d %s, want %d", kind, a.status, a.body, status)
 			}
 		}
 	}
 	try(http.StatusUnauthorized)
-	d.town.change(func(e *business.Entrance) {
+	h.businesses.change(func(e *business.Entrance) {
 		for kind := range maps.Clone(e.Senders) {
 			e.Senders[kind] = business.Sender{Secrets: []string{markedSecret}}
 		}
 	})
-	d.Out = producerFunc(func(context.Context, []stage.Record) error { panic(markedMAC + email + phone) })
+	h.Out = producerFunc(func(context.Context, []stage.Record) error { panic(markedMAC + email + phone) })
 	try(http.StatusInternalServerError)
-	gone := must(kafka.NewClient(kafka.Config{Brokers: []string{"127.0.0.1:1"}, Logger: invocation.NewLogger(d.log, slog.LevelDebug)}))
+	gone := must(kafka.NewClient(kafka.Config{Brokers: []string{"127.0.0.1:1"}, Logger: invocation.NewLogger(h.log, slog.LevelDebug)}))
 	t.Cleanup(gone.Close)
-	d.Out = producerFunc(func(ctx context.Context, records []stage.Record) error {
+	h.Out = producerFunc(func(ctx context.Context, records []stage.Record) error {
 		ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer cancel()
 		return kafka.NewProducer(gone).Produce(ctx, records)
 	})
 	try(http.StatusServiceUnavailable)
-	d.Out = kafka.NewProducer(d.client)
+	h.Out = kafka.NewProducer(h.client)
 	try(http.StatusOK)
 	try(http.StatusConflict)
 	for _, kind := range senders.Kinds() {
 		text := private(kind)
-		for cut := 1; cut < len(text); cut += len(text)/40 + 1 { // parsers fail at every place
-			see(d.send(t, http.MethodPost, pathOf(cafe, kind), signed(kind, markedSecret, text[:cut]), text[:cut]))
+		for cut := 1; cut < len(text); cut += len(text)/40 + 1 { // so that parsers fail at every position
+			see(h.send(t, http.MethodPost, pathTo(cafe, kind), signed(kind, markedSecret, text[:cut]), text[:cut]))
 		}
-		see(d.send(t, http.MethodPost, pathOf(markedMAC, kind), nil, text))
-		see(d.send(t, http.MethodPost, pathOf(cafe, markedMAC), nil, text))
+		see(h.send(t, http.MethodPost, pathTo(markedMAC, kind), nil, text))
+		see(h.send(t, http.MethodPost, pathTo(cafe, markedMAC), nil, text))
 	}
-	d.town.failed = errors.New("no table")
+	h.businesses.err = errors.New("no table")
 	try(http.StatusServiceUnavailable)
-	see(d.send(t, http.MethodPost, pathOf(markedMAC, senders.Mist), nil, nil))
-	if !strings.Contains(d.log.String(), "no table") {
-		t.Error("the log does not say what failed")
+	see(h.send(t, http.MethodPost, pathTo(markedMAC, senders.Mist), nil, nil))
+	if !strings.Contains(h.log.String(), "no table") {
+		t.Error("the log does not hold the cause of the failure")
 	}
-	out.WriteString(d.log.String())
+	out.WriteString(h.log.String())
 	for _, topic := range []string{events.Sightings, events.CRMEvents} {
-		for _, r := range d.stored(t, topic) {
+		for _, r := range h.stored(t, topic) {
 			fmt.Fprintf(&out, "%s %s %v\n", r.Key, r.Value, r.Headers)
 		}
 	}
-	if len(d.stored(t, events.Sightings)) < len(senders.Kinds()) {
-		t.Error("nothing was stored")
+	if len(h.stored(t, events.Sightings)) < len(senders.Kinds()) {
+		t.Error("no sightings were stored, so that no record was looked at")
 	}
 	text := strings.ToLower(out.String())
 	for _, mark := range []string{email, "marked", "example.com", phone, "55501234", host, "192.0.2.77", markedMAC, "00005ec0ffee", "c0:ff:ee", "c0ffee", "00:00:5e:de:ad:00", "00005edead00", "\x00\x00\x5e\xc0\xff\xee"} {

@@ -1,7 +1,3 @@
-// Package ingest is the door: what routers post comes in through it and leaves
-// as sightings of pseudonyms, on topic sightings, and as logins, on crm-events.
-// A post is answered with 200 only once all its records are acknowledged. What
-// a sender posts again is written again, which changes nothing.
 package ingest
 
 import (
@@ -17,7 +13,6 @@ import (
 
 	apigw "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
-	"golang.org/x/time/rate"
 
 	"footfall/events"
 	"footfall/shared/business"
@@ -28,188 +23,208 @@ import (
 	"footfall/shared/stage"
 )
 
-// Businesses says what a business takes at its door. ok is false for one that
-// is not known. What it gives may be half a minute old.
+// Businesses reads the settings of a business that ingest needs.
 type Businesses interface {
+	// Entrance returns the settings of business b; ok is false if the business is
+	// unknown. The settings may be half a minute old.
 	Entrance(ctx context.Context, b events.BusinessID) (e business.Entrance, ok bool, err error)
 }
 
-// Keys makes the pseudonyms of a business. id is that of the master key, "" for
-// the first.
+// Keys reads the pseudonym keys of businesses.
 type Keys interface {
+	// Business returns the key of business b under the master key with an id; the
+	// id "" is the first master key. An unknown id is an error.
 	Business(ctx context.Context, id string, b events.BusinessID) (*pseudonym.Key, error)
 }
 
-// Deps is what a Handler is made of.
+// Deps is what a Handler depends on.
 type Deps struct {
 	Businesses Businesses
 	Keys       Keys
 	Out        stage.Producer
 	Log        *slog.Logger
-	Now        func() time.Time // nil is the wall clock
+	// Now is the clock of rates, repetitions and ages; nil is
+	// [invocation.WallClock]. A clock that stands still while Lambda has the
+	// environment frozen would do harm: a sender with a post per minute would seem
+	// to post without a pause, and a post of Mist from some minutes ago would seem
+	// to be a moment old.
+	Now func() time.Time
 }
 
 // Handler answers the requests of an HTTP API. It is safe for concurrent use.
 type Handler struct {
 	Deps
-	rates rates
-	taken taken
+	rates    rateLimiters
+	accepted acceptedPosts
 }
 
 var _ lambda.Handler = (*Handler)(nil)
 
-// New makes a handler that has not seen any request.
+// New returns a handler without any memory of posts.
 func New(d Deps) *Handler {
 	if d.Now == nil {
-		// By a clock that stands still while Lambda has the environment frozen, a
-		// sender that posts once a minute would post without a pause, and what Mist
-		// posted some minutes ago would have been just now.
 		d.Now = invocation.WallClock
 	}
 	d.Log = d.Log.With("stage", pipeline.Ingest)
-	return &Handler{Deps: d, rates: rates{each: map[address]*rate.Limiter{}}, taken: newTaken()}
+	return &Handler{Deps: d, rates: newRateLimiters(), accepted: newAcceptedPosts()}
 }
 
-// visit is what is known so far of the request under way, for the log.
-type visit struct {
-	address  // of it, what is known to be a business and a kind
+// summary is the content of the log line of one request. It is filled in as the
+// request passes the checks.
+type summary struct {
+	route    // holds only a business and a kind that are known to exist
 	bytes    int
 	accepted int
-	left     map[string]int
+	leftOut  map[string]int
 }
 
-// Invoke answers one request and logs one line about it. Its error is for a
-// payload that is no request at all, which an HTTP API never sends.
+// Invoke answers one request and logs one line for it. It returns an error only if
+// the payload is no request, which an HTTP API never sends.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	began := time.Now()
 	r, err := readRequest(payload)
 	if err != nil {
 		return nil, err
 	}
-	v := visit{bytes: len(r.Body)}
+	s := summary{bytes: len(r.Body)}
+
+	// If the producer hangs, the sender still gets an answer.
 	ctx, cancel := invocation.AnswerMargin.WithDeadline(ctx)
 	defer cancel()
-	response, refusal := h.serve(ctx, r, &v)
-	if refusal != nil {
-		response = refusal.response()
+	response, rejected := h.serve(ctx, r, &s)
+	if rejected != nil {
+		response = rejected.response()
 	}
-	h.report(ctx, &v, response.StatusCode, refusal, time.Since(began))
+	h.report(ctx, &s, response.StatusCode, rejected, time.Since(began))
 	return json.Marshal(response)
 }
 
-// serve answers a request, and a panic on the way with a refusal. What it
-// panicked with may be a piece of the body, so that only its type is told.
-func (h *Handler) serve(ctx context.Context, r *request, v *visit) (response apigw.APIGatewayV2HTTPResponse, refusal *refused) {
+// serve answers a request. It turns a panic into a rejection, whose error holds
+// only the type of the panic's value: the value may be a piece of the body.
+func (h *Handler) serve(ctx context.Context, r *request, s *summary) (response apigw.APIGatewayV2HTTPResponse, rejected *rejection) {
 	defer func() {
 		if p := recover(); p != nil {
-			refusal = failed(internal, fmt.Errorf("panic of a %T\n%s", p, debug.Stack()))
+			rejected = rejectFailure(internal, fmt.Errorf("panic of a %T\n%s", p, debug.Stack()))
 		}
 	}()
-	a, ok := r.address()
+
+	// The checks of the request line and the size, which need no settings.
+	to, ok := r.route()
 	if !ok {
-		return response, refuse(unknown)
+		return response, reject(unknown)
 	}
 	method := r.RequestContext.HTTP.Method
-	if allowed := methods(a.kind); !allowed.has(method) {
-		return response, &refused{refusal: methodNotAllowed, allow: allowed.String()}
+	if allowed := allowedMethods(to.kind); !allowed.has(method) {
+		return response, &rejection{rejectionKind: methodNotAllowed, allow: allowed.String()}
 	}
 	if len(r.Body) > maxBody {
-		return response, refuse(tooLarge)
+		return response, reject(tooLarge)
 	}
-	if _, known := senders.ByKind(a.kind); known {
-		v.kind = a.kind
+
+	// The configured sender. A kind that exists is safe to log, even if the business
+	// is unknown: an unknown business may be anything put into the path by mistake.
+	if _, known := senders.ByKind(to.kind); known {
+		s.kind = to.kind
 	}
-	g, refusal := h.find(ctx, a)
-	if refusal != nil {
-		return response, refusal
+	from, rejected := h.sender(ctx, to)
+	if rejected != nil {
+		return response, rejected
 	}
-	v.address = a
+	s.route = to
+
 	if method == http.MethodGet {
-		return g.validate()
+		return from.validatorResponse()
 	}
-	if refusal := h.post(ctx, r, g, v); refusal != nil {
-		return response, refusal
+	if rejected := h.accept(ctx, r, from, s); rejected != nil {
+		return response, rejected
 	}
-	return accepted(v), nil
+	return acceptedResponse(s), nil
 }
 
-// gate is where a known sender posts to.
-type gate struct {
-	address
+// knownSender is a sender that a business has configured.
+type knownSender struct {
+	route
 	business.Sender
 	entrance business.Entrance
-	reader   senders.Format
+	format   senders.Format
 }
 
-// find looks the business up also where nobody knows the kind, so that the time
-// an answer takes does not tell which of the two was wrong.
-func (h *Handler) find(ctx context.Context, a address) (*gate, *refused) {
-	reader, known := senders.ByKind(a.kind)
-	e, ok, err := h.Businesses.Entrance(ctx, a.business)
+// sender returns the sender that is configured for a route.
+//
+// It reads the business even if the kind is unknown. Otherwise the time of the
+// answer would reveal which of the two is unknown.
+func (h *Handler) sender(ctx context.Context, to route) (*knownSender, *rejection) {
+	format, known := senders.ByKind(to.kind)
+	e, ok, err := h.Businesses.Entrance(ctx, to.business)
 	if err != nil {
-		// Nobody knows yet whether that is a business, and not an address or a
-		// secret that was put into the path by mistake.
-		why := strings.ReplaceAll(err.Error(), string(a.business), "*")
-		return nil, failed(notStored, errors.New("look the business up: "+why))
+		// It is not known yet whether the path really names a business, and not a
+		// MAC address or a secret that was put into the path by mistake. So the error
+		// must not quote the path.
+		text := strings.ReplaceAll(err.Error(), string(to.business), "*")
+		return nil, rejectFailure(notStored, errors.New("read the settings of the business: "+text))
 	}
-	s, configured := e.Senders[a.kind]
+	s, configured := e.Senders[to.kind]
 	if !known || !ok || !configured {
-		return nil, refuse(unknown)
+		return nil, reject(unknown)
 	}
-	return &gate{a, s, e, reader}, nil
+	return &knownSender{to, s, e, format}, nil
 }
 
-// post takes the body of a known sender: all of it, or nothing.
-func (h *Handler) post(ctx context.Context, r *request, g *gate, v *visit) *refused {
-	body, refusal := readBody(r)
-	if refusal != nil {
-		return refusal
+// accept checks the body of a request and produces its records: all of them, or
+// none. It returns nil once all records are acknowledged.
+func (h *Handler) accept(ctx context.Context, r *request, from *knownSender, s *summary) *rejection {
+	// Verify the sender on the decoded body: the signature is of the body before gzip.
+	body, rejected := readBody(r)
+	if rejected != nil {
+		return rejected
 	}
-	v.bytes = len(body)
-	if err := g.reader.Verify(r.header.Get, body, g.Secrets); err != nil {
-		return refusedBy(err)
+	s.bytes = len(body)
+	if err := from.format.Verify(r.header.Get, body, from.Secrets); err != nil {
+		return rejectFor(err)
 	}
-	now, digest := h.Now(), digestOf(g.address, body)
-	// Only who knows the secret uses up the sender's rate.
-	if wait := h.rates.allow(g.address, g.PostsPerMinute, now); wait > 0 {
-		return &refused{refusal: tooManyPosts, retryAfter: wait}
+
+	// Rate and repetition. They come after the secret, so that only a verified post
+	// counts against the rate of the sender.
+	now, digest := h.Now(), digestPost(from.route, body)
+	if wait := h.rates.reserve(from.route, from.PostsPerMinute, now); wait > 0 {
+		return &rejection{rejectionKind: tooManyPosts, retryAfter: wait}
 	}
-	if h.taken.within(digest, g.memory(), now) {
-		return refuse(alreadyTaken)
+	if h.accepted.within(digest, from.repeatWindow(), now) {
+		return reject(alreadyTaken)
 	}
-	post, err := g.reader.Parse(body, senders.Arrival{
-		At: now, Zone: g.entrance.Zone, Hold: g.entrance.Hold, Limits: senders.DefaultLimits,
+
+	post, err := from.format.Parse(body, senders.Arrival{
+		At: now, Zone: from.entrance.Zone, Hold: from.entrance.Hold, Limits: senders.DefaultLimits,
 	})
 	if err != nil {
-		return refusedBy(err)
+		return rejectFor(err)
 	}
-	records, refusal := h.records(ctx, g, post, now, v)
-	if refusal != nil {
-		return refusal
+	records, rejected := h.records(ctx, from, post, now, s)
+	if rejected != nil {
+		return rejected
 	}
+
+	// If Kafka acknowledged only some of the records, or acknowledged them and the
+	// acknowledgement was lost, the sender posts the body again. The body is not
+	// remembered then, and all records are produced again.
 	if err := h.Out.Produce(ctx, records); err != nil {
-		return failed(notStored, err)
+		return rejectFailure(notStored, err)
 	}
-	v.accepted = len(records)
-	if len(records) > 0 { // CloudTrax posts the same body each minute while nobody is near
-		h.taken.remember(digest, now)
+	s.accepted = len(records)
+
+	// A body without records is not remembered: CloudTrax posts the same body every
+	// minute while no device is near.
+	if len(records) > 0 {
+		h.accepted.add(digest, now)
 	}
 	return nil
 }
 
-// memory is how long an equal body of a sender counts as the same post. Mist
-// says of nothing when it was, so that an hour of quiet looks the same.
-func (g *gate) memory() time.Duration {
-	if g.kind == senders.Mist {
-		return rememberBrief
+// repeatWindow returns how long an equal body of the sender counts as a repetition.
+// Posts of Mist carry no times, so that an equal body after a minute is a new post.
+func (f *knownSender) repeatWindow() time.Duration {
+	if f.kind == senders.Mist {
+		return repeatWindowMist
 	}
-	return rememberFor
-}
-
-// refusedBy passes on what senders find wrong with a request.
-func refusedBy(err error) *refused {
-	if r, ok := errors.AsType[*senders.Rejection](err); ok {
-		return refuse(refusal{Status: r.Status, Code: r.Code, Message: r.Err.Error()})
-	}
-	return failed(internal, err)
+	return repeatWindow
 }

@@ -30,55 +30,55 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// The businesses of these tests. cafe takes every kind from any router; gym
-// takes Footfall's own format, from the routers that it names.
+// The businesses of these tests. cafe accepts every kind from any router. gym
+// accepts Footfall's own format, from the routers that its settings name.
 const (
-	cafe    = events.BusinessID("cafe-1")
-	gym     = events.BusinessID("gym & spa")
-	secret  = "secret of the present"
-	former  = "secret of the past"
-	keyText = `{"1": "master of the first key, quite at length", "2": "master of the second key, quite at length"}`
+	cafe      = events.BusinessID("cafe-1")
+	gym       = events.BusinessID("gym & spa")
+	secret    = "secret of the present"
+	oldSecret = "secret of the past"
+	keyText   = `{"1": "master of the first key, quite at length", "2": "master of the second key, quite at length"}`
 )
 
 // noon is when most posts of these tests arrive.
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// town is businesses that tests change while posts come in.
-type town struct {
-	mu     sync.Mutex
-	doors  map[events.BusinessID]business.Entrance
-	failed error
+// fakeBusinesses is settings that tests change while posts arrive.
+type fakeBusinesses struct {
+	mu        sync.Mutex
+	entrances map[events.BusinessID]business.Entrance
+	err       error
 }
 
-func (t *town) Entrance(_ context.Context, b events.BusinessID) (business.Entrance, bool, error) {
+func (t *fakeBusinesses) Entrance(_ context.Context, b events.BusinessID) (business.Entrance, bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, ok := t.doors[b]
-	if t.failed != nil {
-		return e, false, fmt.Errorf("read %s: %w", b, t.failed)
+	e, ok := t.entrances[b]
+	if t.err != nil {
+		return e, false, fmt.Errorf("read %s: %w", b, t.err)
 	}
 	return e, ok, nil
 }
 
-// change gives cafe another door.
-func (t *town) change(how func(e *business.Entrance)) {
+// change changes the settings of cafe.
+func (t *fakeBusinesses) change(how func(e *business.Entrance)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.doors[cafe]
+	e := t.entrances[cafe]
 	e.Senders = maps.Clone(e.Senders)
 	how(&e)
-	t.doors[cafe] = e
+	t.entrances[cafe] = e
 }
 
-func newTown() *town {
+func newFakeBusinesses() *fakeBusinesses {
 	all := map[string]business.Sender{}
 	for _, kind := range senders.Kinds() {
-		all[kind] = business.Sender{Secrets: []string{secret, former}, PostsPerMinute: 1_000_000}
+		all[kind] = business.Sender{Secrets: []string{secret, oldSecret}, PostsPerMinute: 1_000_000}
 	}
 	m := all[senders.Meraki]
 	m.Validator = "validator-of-cafe-1"
 	all[senders.Meraki] = m
-	return &town{doors: map[events.BusinessID]business.Entrance{
+	return &fakeBusinesses{entrances: map[events.BusinessID]business.Entrance{
 		cafe: {Door: business.Door{Senders: all}, Zone: time.UTC, Hold: -85},
 		gym: {Zone: berlin, Hold: -85, Door: business.Door{Key: "2", Senders: map[string]business.Sender{
 			senders.Footfall: {Secrets: []string{secret}, Routers: map[string]events.SensorID{
@@ -97,7 +97,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// lines takes what a handler logs.
+// lines collects the log of a handler.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -115,7 +115,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// last is the fields of the latest line.
+// last returns the fields of the latest line.
 func (l *lines) last(t testing.TB) map[string]any {
 	t.Helper()
 	all := strings.Split(strings.TrimSpace(l.String()), "\n")
@@ -126,17 +126,17 @@ func (l *lines) last(t testing.TB) map[string]any {
 	return fields
 }
 
-// door is a handler that produces to brokers in memory.
-type door struct {
+// harness is a handler that produces to a broker in memory.
+type harness struct {
 	*Handler
-	town    *town
-	cluster *kfake.Cluster
-	client  *kgo.Client
-	log     *lines
-	now     time.Time
+	businesses *fakeBusinesses
+	cluster    *kfake.Cluster
+	client     *kgo.Client
+	log        *lines
+	now        time.Time
 }
 
-func open(t testing.TB) *door {
+func newHarness(t testing.TB) *harness {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, events.Sightings, events.CRMEvents))
 	if err != nil {
@@ -148,28 +148,28 @@ func open(t testing.TB) *door {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	d := &door{town: newTown(), cluster: c, client: client, log: &lines{}, now: noon}
-	d.Handler = New(Deps{
-		Businesses: d.town, Keys: testKeys(t), Out: kafka.NewProducer(client),
-		Log: invocation.NewLogger(d.log, slog.LevelInfo), Now: func() time.Time { return d.now },
+	h := &harness{businesses: newFakeBusinesses(), cluster: c, client: client, log: &lines{}, now: noon}
+	h.Handler = New(Deps{
+		Businesses: h.businesses, Keys: testKeys(t), Out: kafka.NewProducer(client),
+		Log: invocation.NewLogger(h.log, slog.LevelInfo), Now: func() time.Time { return h.now },
 	})
-	return d
+	return h
 }
 
-// answered is the answer to a request.
-type answered struct {
+// reply is a decoded response.
+type reply struct {
 	status   int
 	header   http.Header
 	body     string
-	code     string // of the error, "" for none
+	code     string // of the rejection, "" if accepted
 	message  string
 	accepted int
-	left     map[string]int
+	leftOut  map[string]int
 }
 
-// send hands the handler a request, and holds request and answer against the
-// OpenAPI document.
-func (d *door) send(t testing.TB, method, path string, header map[string]string, body []byte) answered {
+// send passes a request to the handler, and checks the reply against the OpenAPI
+// document.
+func (h *harness) send(t testing.TB, method, path string, header map[string]string, body []byte) reply {
 	t.Helper()
 	r := apigw.APIGatewayV2HTTPRequest{Version: "2.0", RawPath: path, Headers: map[string]string{}, Body: string(body)}
 	for name, value := range header {
@@ -178,47 +178,47 @@ func (d *door) send(t testing.TB, method, path string, header map[string]string,
 	r.RequestContext.Stage = "$default"
 	r.RequestContext.HTTP.Method = method
 	r.RequestContext.HTTP.Path = path
-	return d.invoke(t, r)
+	return h.invoke(t, r)
 }
 
-func (d *door) invoke(t testing.TB, r apigw.APIGatewayV2HTTPRequest) answered {
+func (h *harness) invoke(t testing.TB, r apigw.APIGatewayV2HTTPRequest) reply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	return d.invokeIn(ctx, t, r)
+	return h.invokeIn(ctx, t, r)
 }
 
-func (d *door) invokeIn(ctx context.Context, t testing.TB, r apigw.APIGatewayV2HTTPRequest) answered {
+func (h *harness) invokeIn(ctx context.Context, t testing.TB, r apigw.APIGatewayV2HTTPRequest) reply {
 	t.Helper()
-	a := d.answer(ctx, t, r)
-	checkAnswer(t, r, a)
+	a := h.invokeUnchecked(ctx, t, r)
+	checkReply(t, r, a)
 	return a
 }
 
-// answer is invokeIn without a look into the document.
-func (d *door) answer(ctx context.Context, t testing.TB, r apigw.APIGatewayV2HTTPRequest) answered {
+// invokeUnchecked is invokeIn without a check against the document.
+func (h *harness) invokeUnchecked(ctx context.Context, t testing.TB, r apigw.APIGatewayV2HTTPRequest) reply {
 	t.Helper()
 	payload, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := d.Invoke(ctx, payload)
+	out, err := h.Invoke(ctx, payload)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if ctx.Err() != nil {
 		t.Error("the answer came after the end of the invocation")
 	}
-	return readAnswer(t, out)
+	return readReply(t, out)
 }
 
-func readAnswer(t testing.TB, out []byte) answered {
+func readReply(t testing.TB, out []byte) reply {
 	t.Helper()
 	var got apigw.APIGatewayV2HTTPResponse
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatal(err)
 	}
-	a := answered{status: got.StatusCode, header: http.Header{}, body: got.Body}
+	a := reply{status: got.StatusCode, header: http.Header{}, body: got.Body}
 	for name, value := range got.Headers {
 		a.header.Set(name, value)
 	}
@@ -229,24 +229,24 @@ func readAnswer(t testing.TB, out []byte) answered {
 			LeftOut  map[string]int `json:"left_out"`
 		}
 		if err := json.Unmarshal([]byte(got.Body), &body); err != nil {
-			t.Fatalf("answered %s: %v", got.Body, err)
+			t.Fatalf("got body %s: %v", got.Body, err)
 		}
-		a.code, a.message, a.accepted, a.left = body.Error.Code, body.Error.Message, body.Accepted, body.LeftOut
+		a.code, a.message, a.accepted, a.leftOut = body.Error.Code, body.Error.Message, body.Accepted, body.LeftOut
 	}
 	return a
 }
 
-// stored reads all records of a topic.
-func (d *door) stored(t testing.TB, topic string) (records []*kgo.Record) {
+// stored returns all records of a topic.
+func (h *harness) stored(t testing.TB, topic string) (records []*kgo.Record) {
 	t.Helper()
 	total := 0
-	for _, p := range d.cluster.PartitionInfos(topic) {
+	for _, p := range h.cluster.PartitionInfos(topic) {
 		total += int(p.HighWatermark)
 	}
 	if total == 0 {
 		return nil
 	}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(d.cluster.ListenAddrs()...), kgo.ConsumeTopics(topic))
+	reader, err := kgo.NewClient(kgo.SeedBrokers(h.cluster.ListenAddrs()...), kgo.ConsumeTopics(topic))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,14 +263,14 @@ func (d *door) stored(t testing.TB, topic string) (records []*kgo.Record) {
 	return records
 }
 
-// sightings reads what is on the topic, in the order of time and device; every
-// record must be one that detect takes.
-func (d *door) sightings(t testing.TB) (all []events.Sighting) {
+// sightings returns the sightings on the topic, ordered by time, device and sensor.
+// It fails the test if detect would reject a record.
+func (h *harness) sightings(t testing.TB) (all []events.Sighting) {
 	t.Helper()
-	for _, r := range d.stored(t, events.Sightings) {
+	for _, r := range h.stored(t, events.Sightings) {
 		var s events.SightingsRecord
 		if err := events.DecodeSightings(r.Key, r.Value, &s); err != nil {
-			t.Errorf("on sightings: %v", err)
+			t.Errorf("topic sightings: %v", err)
 		}
 		all = append(all, s.Sighting)
 	}
@@ -283,31 +283,31 @@ func (d *door) sightings(t testing.TB) (all []events.Sighting) {
 	return all
 }
 
-func (d *door) logins(t testing.TB) (all []events.PortalLogin) {
+func (h *harness) logins(t testing.TB) (all []events.PortalLogin) {
 	t.Helper()
-	for _, r := range d.stored(t, events.CRMEvents) {
+	for _, r := range h.stored(t, events.CRMEvents) {
 		e, err := events.DecodeCRM(r.Key, r.Value)
 		if err != nil {
-			t.Fatalf("on crm-events: %v", err)
+			t.Fatalf("topic crm-events: %v", err)
 		}
 		all = append(all, *e.Login)
 	}
 	return all
 }
 
-// nothing wants both topics empty.
-func (d *door) nothing(t testing.TB) {
+// wantNothingStored fails the test if either topic holds a record.
+func (h *harness) wantNothingStored(t testing.TB) {
 	t.Helper()
 	for _, topic := range []string{events.Sightings, events.CRMEvents} {
-		for _, p := range d.cluster.PartitionInfos(topic) {
+		for _, p := range h.cluster.PartitionInfos(topic) {
 			if p.HighWatermark > 0 {
-				t.Errorf("%s/%d holds %d records", topic, p.Partition, p.HighWatermark)
+				t.Errorf("%s/%d: got %d records, want none", topic, p.Partition, p.HighWatermark)
 			}
 		}
 	}
 }
 
-// fixedKeys are keys that are read once.
+// fixedKeys are keys that never change.
 type fixedKeys struct{ pseudonym.Keys }
 
 func (k fixedKeys) Business(_ context.Context, id string, b events.BusinessID) (*pseudonym.Key, error) {
@@ -319,20 +319,21 @@ func testKeys(t testing.TB) fixedKeys {
 	return fixedKeys{must(pseudonym.ParseKeys([]byte(keyText)))}
 }
 
-// signature is the hexadecimal HMAC-SHA-256 that most senders put into a header.
+// signature returns the hexadecimal HMAC-SHA-256 that most senders put into a header.
 func signature(key string, body []byte) string {
 	h := hmac.New(sha256.New, []byte(key))
 	h.Write(body)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// signatureHeader names that header by kind; Meraki's secret is in the body.
+// signatureHeader is the name of that header by kind; Meraki's secret is in the
+// body.
 var signatureHeader = map[string]string{
 	senders.CloudTrax: "Signature", senders.Mist: "X-Mist-Signature-v2",
 	senders.Hostapd: "X-Footfall-Signature", senders.Footfall: "X-Footfall-Signature",
 }
 
-// signed is the headers of a post by somebody who knows key.
+// signed returns the headers of a post that is signed with key.
 func signed(kind, key string, body []byte) map[string]string {
 	header := map[string]string{"Content-Type": "application/json"}
 	if kind == senders.Hostapd {
@@ -344,12 +345,12 @@ func signed(kind, key string, body []byte) map[string]string {
 	return header
 }
 
-// post sends a body with the present secret.
-func (d *door) post(t testing.TB, b events.BusinessID, kind string, body []byte) answered {
+// post posts a body that is signed with secret.
+func (h *harness) post(t testing.TB, b events.BusinessID, kind string, body []byte) reply {
 	t.Helper()
-	return d.send(t, http.MethodPost, pathOf(b, kind), signed(kind, secret, body), body)
+	return h.send(t, http.MethodPost, pathTo(b, kind), signed(kind, secret, body), body)
 }
 
-func pathOf(b events.BusinessID, kind string) string {
+func pathTo(b events.BusinessID, kind string) string {
 	return "/v1/" + url.PathEscape(string(b)) + "/" + kind
 }

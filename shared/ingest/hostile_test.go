@@ -20,7 +20,7 @@ import (
 	"footfall/shared/ingest/senders"
 )
 
-// attack is a request that must be refused, with this status and one of codes.
+// attack is a request that must be rejected, with this status and one of codes.
 type attack struct {
 	name    string
 	request apigw.APIGatewayV2HTTPRequest
@@ -28,7 +28,8 @@ type attack struct {
 	codes   []string
 }
 
-func ask(method, path string, header map[string]string, body []byte) apigw.APIGatewayV2HTTPRequest {
+// newRequest returns a request as an HTTP API passes it on.
+func newRequest(method, path string, header map[string]string, body []byte) apigw.APIGatewayV2HTTPRequest {
 	r := apigw.APIGatewayV2HTTPRequest{Version: "2.0", RawPath: path, Headers: map[string]string{}, Body: string(body)}
 	for name, value := range header {
 		r.Headers[strings.ToLower(name)] = value
@@ -37,15 +38,15 @@ func ask(method, path string, header map[string]string, body []byte) apigw.APIGa
 	return r
 }
 
-// with is headers and one more.
-func with(header map[string]string, name, value string) map[string]string {
+// withHeader returns header with one field more.
+func withHeader(header map[string]string, name, value string) map[string]string {
 	header = maps.Clone(header)
 	header[name] = value
 	return header
 }
 
-// good is a post of each kind that is taken as it stands.
-func good(kind string) []byte {
+// validBody returns the body of a post of a kind that is accepted with one sighting.
+func validBody(kind string) []byte {
 	seconds := noon.Add(-time.Minute).Unix()
 	text := map[string]string{
 		senders.Meraki: fmt.Sprintf(`{"secret":%q,"version":"3.0","type":"WiFi","data":{"networkId":"N_1","observations":[{"clientMac":%q,"latestRecord":{"time":%q,"nearestApMac":%q,"nearestApRssi":-60},"locations":[]}]}}`,
@@ -59,7 +60,7 @@ func good(kind string) []byte {
 	return []byte(text[kind])
 }
 
-func packed(body []byte) []byte {
+func gzipped(body []byte) []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	_, _ = z.Write(body)
@@ -67,51 +68,51 @@ func packed(body []byte) []byte {
 	return b.Bytes()
 }
 
-// inBase64 is a request as an HTTP API hands on what is no text.
+// inBase64 returns a request as an HTTP API passes on a body that is not text.
 func inBase64(r apigw.APIGatewayV2HTTPRequest) apigw.APIGatewayV2HTTPRequest {
 	r.Body, r.IsBase64Encoded = base64.StdEncoding.EncodeToString([]byte(r.Body)), true
 	return r
 }
 
-// attacks are those on one kind.
+// attacks returns the attacks on a kind.
 func attacks(kind string) (all []attack) {
 	add := func(name string, r apigw.APIGatewayV2HTTPRequest, status int, codes ...string) {
 		all = append(all, attack{kind + ": " + name, r, status, codes})
 	}
-	path, body := pathOf(cafe, kind), good(kind)
+	path, body := pathTo(cafe, kind), validBody(kind)
 	header := signed(kind, secret, body)
 	post := func(header map[string]string, body []byte) apigw.APIGatewayV2HTTPRequest {
-		return ask(http.MethodPost, path, header, body)
+		return newRequest(http.MethodPost, path, header, body)
 	}
-	// a body that its sender signed, and that is wrong all the same
+	// a bad body that its sender signed
 	ours := func(body string) apigw.APIGatewayV2HTTPRequest {
 		return post(signed(kind, secret, []byte(body)), []byte(body))
 	}
 
 	for _, method := range []string{http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodOptions, http.MethodTrace, "", "post", "BREW"} {
-		add("method "+method, ask(method, path, header, body), 405, "method-not-allowed")
+		add("method "+method, newRequest(method, path, header, body), 405, "method-not-allowed")
 	}
 	for _, b := range []events.BusinessID{"nobody", "cafe-2", "CAFE-1", "cafe-1 "} {
-		add("business "+string(b), ask(http.MethodPost, pathOf(b, kind), header, body), 404, "unknown")
+		add("business "+string(b), newRequest(http.MethodPost, pathTo(b, kind), header, body), 404, "unknown")
 	}
 	if kind != senders.Footfall {
-		add("a business that does not take it", ask(http.MethodPost, pathOf(gym, kind), header, body), 404, "unknown")
+		add("a business without a sender of the kind", newRequest(http.MethodPost, pathTo(gym, kind), header, body), 404, "unknown")
 	}
 	for _, other := range []string{"x" + kind, kind + "%00", strings.ToUpper(kind)} {
-		add("kind "+other, ask(http.MethodPost, pathOf(cafe, other), header, body), 404, "unknown")
+		add("kind "+other, newRequest(http.MethodPost, pathTo(cafe, other), header, body), 404, "unknown")
 	}
 	for _, encoding := range []string{"br", "deflate", "gzip, gzip", "zstd", strings.Repeat("gzip", 2000)} {
-		add("encoding "+encoding[:2], post(with(header, "Content-Encoding", encoding), body), 415, "unsupported-encoding")
+		add("encoding "+encoding[:2], post(withHeader(header, "Content-Encoding", encoding), body), 415, "unsupported-encoding")
 	}
-	zipped := packed(body)
-	zip := with(header, "Content-Encoding", "gzip")
+	zipped := gzipped(body)
+	zip := withHeader(header, "Content-Encoding", "gzip")
 	damaged := slices.Clone(zipped)
 	damaged[len(damaged)-6] ^= 1
 	add("gzip that is none", post(zip, body), 400, "bad-encoding")
 	add("gzip that ends early", inBase64(post(zip, zipped[:len(zipped)-9])), 400, "bad-encoding")
 	add("gzip with a wrong checksum", inBase64(post(zip, damaged)), 400, "bad-encoding")
-	add("gzip bomb", inBase64(post(zip, packed(make([]byte, maxUnpacked+1)))), 413, "too-large")
-	add("gzip bomb of 1 GB", inBase64(post(zip, bomb())), 413, "too-large")
+	add("gzip bomb", inBase64(post(zip, gzipped(make([]byte, maxUnpacked+1)))), 413, "too-large")
+	add("gzip bomb of 1 GB", inBase64(post(zip, gzipBomb())), 413, "too-large")
 	wrong := inBase64(post(header, body))
 	wrong.Body = "!" + wrong.Body[1:]
 	add("base64 that is none", wrong, 400, "bad-encoding")
@@ -123,10 +124,10 @@ func attacks(kind string) (all []attack) {
 			signature("a wrong secret", body), signature("", body), signature(secret, append(slices.Clone(body), ' ')),
 			header[name][:62], header[name] + "00", strings.Repeat("0", 64), strings.Repeat("zz", 32), strings.Repeat("a", 1<<20), "sha256=" + header[name], secret,
 		} {
-			add("signature "+s[:min(8, len(s))], post(with(header, name, s), body), 401, "bad-signature")
+			add("signature "+s[:min(8, len(s))], post(withHeader(header, name, s), body), 401, "bad-signature")
 		}
-		add("no signature", post(with(header, name, ""), body), 401, "no-signature")
-		add("another's body", post(header, bytes.ReplaceAll(body, []byte(vendorMAC), []byte(randomMAC))), 401, "bad-signature")
+		add("no signature", post(withHeader(header, name, ""), body), 401, "no-signature")
+		add("the signature of another body", post(header, bytes.ReplaceAll(body, []byte(vendorMAC), []byte(randomMAC))), 401, "bad-signature")
 		add("empty", post(header, nil), 401, "bad-signature")
 	}
 	switch kind {
@@ -141,19 +142,20 @@ func attacks(kind string) (all []attack) {
 	return all
 }
 
-// bomb is 1 GB in 1 MB.
-var bomb = sync.OnceValue(func() []byte {
+// gzipBomb returns 1 GB in 1 MB of gzip.
+var gzipBomb = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	for range 128 {
 		_, _ = z.Write(make([]byte, 1<<20))
 	}
 	_ = z.Close()
-	// Members of gzip one after the other are one stream.
+	// Several members of gzip in sequence are one stream.
 	return bytes.Repeat(b.Bytes(), 8)
 })
 
-// jsonAttacks are those on a kind that posts JSON. The sender's secret is known.
+// jsonAttacks returns the attacks on a kind that posts JSON, with a valid signature
+// or secret.
 func jsonAttacks(kind, body string, ours func(string) apigw.APIGatewayV2HTTPRequest) (all []attack) {
 	add := func(name, body string, status int, codes ...string) {
 		all = append(all, attack{kind + ": " + name, ours(body), status, codes})
@@ -170,12 +172,12 @@ func jsonAttacks(kind, body string, ours func(string) apigw.APIGatewayV2HTTPRequ
 	add("deep arrays", body[:open]+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+body[open-1:], 400, "too-deep")
 	add("deep objects", body[:open]+strings.Repeat(`{"a":`, 20)+"1"+strings.Repeat("}", 20)+","+body[open:], 400, "too-deep")
 	add("too many records", body[:open]+strings.Repeat("0,", senders.DefaultLimits.Records)+body[open:], 413, "too-many-records")
-	// The array that the kind is about is something else, or nothing.
+	// The array that the format is about has another type, or is missing.
 	name := map[string]string{senders.Meraki: "observations", senders.CloudTrax: "probe_requests", senders.Mist: "events", senders.Footfall: "sightings"}[kind]
 	for i, value := range []string{"null", "{}", `"a"`, "1", "true"} {
 		add(fmt.Sprint("wrong type ", i), retyped(body, name, value), 400, "wrong-shape")
 	}
-	add("nothing of what is asked", strings.Replace(body, `"`+name+`"`, `"x`+name+`"`, 1), 400, "wrong-shape")
+	add("no array", strings.Replace(body, `"`+name+`"`, `"x`+name+`"`, 1), 400, "wrong-shape")
 	old := noon.Add(-time.Minute)
 	if kind != senders.Mist { // which has no times
 		for i, off := range []time.Duration{-2 * time.Hour, -48 * time.Hour, -20 * 365 * 24 * time.Hour, 10 * time.Minute, 24 * time.Hour, 50 * 365 * 24 * time.Hour} {
@@ -200,7 +202,7 @@ func jsonAttacks(kind, body string, ours func(string) apigw.APIGatewayV2HTTPRequ
 	return all
 }
 
-// retyped is a body of which one field has another value.
+// retyped returns body with another value for one field.
 func retyped(body, name, value string) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal([]byte(body), &fields) != nil {
@@ -214,68 +216,69 @@ func retyped(body, name, value string) string {
 	return string(must(json.Marshal(fields)))
 }
 
-// Whatever is wrong is answered with a clear error, and leaves nothing behind:
-// no record, and no memory that would keep the right post from being taken.
+// Every attack is answered with a clear error and has no effect: no record is
+// stored, and the valid post is accepted afterwards.
 func TestHostilePosts(t *testing.T) {
-	d := open(t)
+	h := newHarness(t)
 	var all []attack
 	for _, kind := range senders.Kinds() {
 		all = append(all, attacks(kind)...)
 	}
 	if len(all) < 100 {
-		t.Fatalf("only %d cases", len(all))
+		t.Fatalf("got %d cases, want at least 100", len(all))
 	}
 	t.Logf("%d cases", len(all))
 	unknowns := map[string]bool{}
 	for _, a := range all {
-		got := d.invoke(t, a.request)
+		got := h.invoke(t, a.request)
 		if got.status != a.status || !slices.Contains(a.codes, got.code) || got.message == "" {
-			t.Errorf("%s: answered %d %.300s, want %d %v", a.name, got.status, got.body, a.status, a.codes)
+			t.Errorf("%s: got %d %.300s, want %d %v", a.name, got.status, got.body, a.status, a.codes)
 		}
 		if got.status == http.StatusNotFound {
 			unknowns[got.body+fmt.Sprint(got.header)] = true
 		}
 		kind, _, _ := strings.Cut(a.name, ":")
-		if allow := got.header.Get("Allow"); got.status == http.StatusMethodNotAllowed && allow != methods(kind).String() {
+		if allow := got.header.Get("Allow"); got.status == http.StatusMethodNotAllowed && allow != allowedMethods(kind).String() {
 			t.Errorf("%s: Allow is %q", a.name, allow)
 		}
-		if line := d.log.last(t); line["code"] != got.code || line["status"] != float64(got.status) || line["accepted"] != 0.0 {
+		if line := h.log.last(t); line["code"] != got.code || line["status"] != float64(got.status) || line["accepted"] != 0.0 {
 			t.Errorf("%s: logged %v", a.name, line)
 		}
 	}
 	if len(unknowns) != 1 {
-		t.Errorf("what is unknown is answered in %d ways: %v", len(unknowns), unknowns)
+		t.Errorf("got %d different replies with 404, want 1: %v", len(unknowns), unknowns)
 	}
-	d.nothing(t)
+	h.wantNothingStored(t)
 	for _, kind := range senders.Kinds() {
-		if got := d.post(t, cafe, kind, good(kind)); got.status != http.StatusOK || got.accepted != 1 {
-			t.Errorf("%s: the right post is answered %d %s", kind, got.status, got.body)
+		if got := h.post(t, cafe, kind, validBody(kind)); got.status != http.StatusOK || got.accepted != 1 {
+			t.Errorf("%s: the valid post: got %d %s, want 200", kind, got.status, got.body)
 		}
 	}
 }
 
-// What cannot be used costs nothing else of the post.
-func TestPartlyUnusable(t *testing.T) {
-	d := open(t)
+// An unusable record is left out and does not affect the others of the post.
+func TestPostWithUnusableRecords(t *testing.T) {
+	h := newHarness(t)
 	text := fmt.Sprintf(`{"unknown":[1,{}],"sightings":[null,1,"x",[],{},{"router":%q,"mac":%q,"rssi_dbm":"-60","seen_at":"%d","userId":"a"},
 		{"router":%q,"mac":"zz","rssi_dbm":-60,"seen_at":%d},{"router":%q,"mac":%q,"rssi_dbm":20,"seen_at":%d}]}`,
 		doorMAC, vendorMAC, noon.Unix(), doorMAC, noon.Unix(), doorMAC, vendorMAC, noon.Unix())
-	a := d.post(t, cafe, senders.Footfall, []byte(text))
-	if a.status != http.StatusOK || a.accepted != 1 || a.left["bad-rssi"] != 1 || a.left["bad-mac"] != 1 {
-		t.Errorf("answered %d %s", a.status, a.body)
+	a := h.post(t, cafe, senders.Footfall, []byte(text))
+	if a.status != http.StatusOK || a.accepted != 1 || a.leftOut["bad-rssi"] != 1 || a.leftOut["bad-mac"] != 1 {
+		t.Errorf("got %d %s, want 200, 1 accepted, 1 bad-rssi and 1 bad-mac", a.status, a.body)
 	}
-	if line := d.log.last(t); line["leftOut"].(float64) < 3 || line["business"] != string(cafe) || line["kind"] != senders.Footfall || line["bytes"] != float64(len(text)) {
+	if line := h.log.last(t); line["leftOut"].(float64) < 3 || line["business"] != string(cafe) || line["kind"] != senders.Footfall || line["bytes"] != float64(len(text)) {
 		t.Errorf("logged %v", line)
 	}
 }
 
-// A payload that is no request is Lambda's to report; no word of it gets out.
+// A payload that is no request is an error of the invocation. The error does not
+// quote the payload.
 func TestPayloadThatIsNoRequest(t *testing.T) {
-	d := open(t)
+	h := newHarness(t)
 	for _, payload := range []string{"", "null", "[]", `"marked"`, `{"version":"1.0","marked":1}`, `{"version":"2.0","headers":"marked"}`, `{"version":"2.0","body":{"marked":1}}`} {
-		out, err := d.Invoke(t.Context(), []byte(payload))
+		out, err := h.Invoke(t.Context(), []byte(payload))
 		if err == nil || out != nil || strings.Contains(err.Error(), "marked") {
-			t.Errorf("%s: answered %s, %v", payload, out, err)
+			t.Errorf("%s: got %s, %v, want an error that does not quote the payload", payload, out, err)
 		}
 	}
 }

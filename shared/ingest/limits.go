@@ -9,80 +9,92 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// defaultPostsPerMinute is what a sender may post that has no rate of its own:
-// 100 routers, each of which posts every 10 seconds.
+// defaultPostsPerMinute is the rate of a sender without a configured rate: 100
+// routers, each with a post every 10 seconds.
 const defaultPostsPerMinute = 600
 
-// rates keeps how fast each sender posts to this environment. It holds one
-// limiter per sender that is configured, so nobody can make it grow.
-type rates struct {
-	mu   sync.Mutex
-	each map[address]*rate.Limiter
+// rateLimiters bounds how fast each sender posts to this environment. It holds one
+// limiter per configured sender, so that its size is bounded: only verified posts
+// reach it.
+type rateLimiters struct {
+	mu      sync.Mutex
+	byRoute map[route]*rate.Limiter
 }
 
-// allow takes a post of a sender at now. Where it is one too many it gives how
-// long the sender must wait. A sender may post a minute's worth at once.
-func (r *rates) allow(a address, perMinute int, now time.Time) (wait time.Duration) {
+// newRateLimiters returns rateLimiters before the first post.
+func newRateLimiters() rateLimiters { return rateLimiters{byRoute: map[route]*rate.Limiter{}} }
+
+// reserve counts a post of a sender at now. If the post exceeds perMinute (0 is
+// the default rate), it does not count, and reserve returns how long the sender
+// must wait; otherwise it returns 0. The posts of a minute may come at once.
+func (r *rateLimiters) reserve(from route, perMinute int, now time.Time) (wait time.Duration) {
 	if perMinute <= 0 {
 		perMinute = defaultPostsPerMinute
 	}
 	limit := rate.Limit(float64(perMinute) / 60)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := r.each[a]
+	l := r.byRoute[from]
 	if l == nil {
 		l = rate.NewLimiter(limit, perMinute)
-		r.each[a] = l
+		r.byRoute[from] = l
 	}
+	// The rate of the sender was changed in the settings since the last post.
 	if l.Limit() != limit {
 		l.SetLimitAt(now, limit)
 		l.SetBurstAt(now, perMinute)
 	}
-	taken := l.ReserveN(now, 1)
-	if wait = taken.DelayFrom(now); wait > 0 {
-		taken.CancelAt(now)
+	reserved := l.ReserveN(now, 1)
+	if wait = reserved.DelayFrom(now); wait > 0 {
+		reserved.CancelAt(now)
 	}
 	return wait
 }
 
-// What is remembered of the posts that were taken. An environment that takes 10
-// a second fills it in an hour and a half.
+// The memory of accepted posts. An environment that accepts 10 posts a second
+// fills it in an hour and a half.
 const (
-	rememberFor   = time.Hour
-	rememberBrief = time.Minute
-	rememberPosts = 50_000
+	repeatWindow     = time.Hour   // in which an equal body is a repetition
+	repeatWindowMist = time.Minute // see knownSender.repeatWindow
+	maxRemembered    = 50_000      // posts
 )
 
-// digest stands for a body and where it was posted to.
+// digest identifies a body together with the route that it was posted to.
 type digest [sha256.Size]byte
 
-func digestOf(a address, body []byte) (d digest) {
+// digestPost returns the digest of a body that was posted to a route.
+func digestPost(to route, body []byte) (d digest) {
 	h := sha256.New()
-	h.Write([]byte(a.business))
+	h.Write([]byte(to.business))
 	h.Write([]byte{'/'}) // in no business
-	h.Write([]byte(a.kind))
-	h.Write([]byte{0})
+	h.Write([]byte(to.kind))
+	h.Write([]byte{0}) // in no kind
 	h.Write(body)
 	h.Sum(d[:0])
 	return d
 }
 
-// taken remembers which posts this environment took lately, and when.
-type taken struct {
-	posts *otter.Cache[digest, time.Time]
+// acceptedPosts remembers the digests of the posts that this environment accepted
+// within repeatWindow, with the times of their arrival. A repetition may reach
+// another environment, without this memory. It is produced again there, which
+// changes nothing.
+type acceptedPosts struct {
+	cache *otter.Cache[digest, time.Time]
 }
 
-func newTaken() taken {
-	return taken{otter.Must(&otter.Options[digest, time.Time]{
-		MaximumSize:      rememberPosts,
-		ExpiryCalculator: otter.ExpiryWriting[digest, time.Time](rememberFor),
+// newAcceptedPosts returns acceptedPosts before the first post.
+func newAcceptedPosts() acceptedPosts {
+	return acceptedPosts{otter.Must(&otter.Options[digest, time.Time]{
+		MaximumSize:      maxRemembered,
+		ExpiryCalculator: otter.ExpiryWriting[digest, time.Time](repeatWindow),
 	})}
 }
 
-// within says whether a post was taken less than d before now.
-func (t taken) within(post digest, d time.Duration, now time.Time) bool {
-	at, ok := t.posts.GetIfPresent(post)
-	return ok && now.Sub(at) < d
+// within reports whether the post was accepted less than window before now.
+func (a acceptedPosts) within(post digest, window time.Duration, now time.Time) bool {
+	at, ok := a.cache.GetIfPresent(post)
+	return ok && now.Sub(at) < window
 }
 
-func (t taken) remember(post digest, now time.Time) { t.posts.Set(post, now) }
+// add remembers that the post was accepted at now.
+func (a acceptedPosts) add(post digest, now time.Time) { a.cache.Set(post, now) }

@@ -16,176 +16,178 @@ import (
 	"footfall/shared/ingest/senders"
 )
 
-// fresh is a post that was not taken before.
-func (d *door) fresh() ownPost {
-	s := near(vendorMAC)
-	s.SeenAt = d.now
+// newPost returns a post that was not accepted before, as long as h.now moves.
+func (h *harness) newPost() ownPost {
+	s := sightingOf(vendorMAC)
+	s.SeenAt = h.now
 	return ownPost{Sightings: []ownSighting{s}}
 }
 
-// Rates and what was taken go by a clock that goes on while Lambda has the
-// environment frozen, as the monotonic one does not.
-func TestClockOfTheHandler(t *testing.T) {
+// Rates and repetitions use a clock that goes on while Lambda has the environment
+// frozen, which the monotonic clock does not.
+func TestHandlerUsesTheWallClock(t *testing.T) {
 	if now := New(Deps{Log: slog.New(slog.DiscardHandler)}).Now(); strings.Contains(now.String(), "m=") {
 		t.Errorf("%v has a reading of the monotonic clock", now)
 	}
 }
 
 func TestRateLimit(t *testing.T) {
-	d := open(t)
+	h := newHarness(t)
 	slow := func(perMinute int) {
-		d.town.change(func(e *business.Entrance) {
+		h.businesses.change(func(e *business.Entrance) {
 			s := e.Senders[senders.Footfall]
 			s.PostsPerMinute = perMinute
 			e.Senders[senders.Footfall] = s
 		})
 	}
 	slow(3)
-	for range 5 { // a stranger uses up nobody's rate
-		text := body(t, d.fresh())
-		a := d.send(t, http.MethodPost, pathOf(cafe, senders.Footfall), signed(senders.Footfall, "what a stranger guesses", text), text)
+	for range 5 { // posts with a wrong secret do not count against the rate
+		text := body(t, h.newPost())
+		a := h.send(t, http.MethodPost, pathTo(cafe, senders.Footfall), signed(senders.Footfall, "a wrong secret", text), text)
 		if a.status != http.StatusUnauthorized {
-			t.Fatalf("a stranger: %d %s", a.status, a.body)
+			t.Fatalf("with a wrong secret: got %d %s, want 401", a.status, a.body)
 		}
 	}
 	for i := range 3 {
-		d.now = d.now.Add(time.Millisecond)
-		if a := d.give(t, cafe, d.fresh()); a.status != http.StatusOK {
-			t.Fatalf("post %d: %d %s", i, a.status, a.body)
+		h.now = h.now.Add(time.Millisecond)
+		if a := h.postOwn(t, cafe, h.newPost()); a.status != http.StatusOK {
+			t.Fatalf("post %d: got %d %s, want 200", i, a.status, a.body)
 		}
 	}
-	for range 3 { // what is refused counts for nothing
-		if a := d.give(t, cafe, d.fresh()); a.status != http.StatusTooManyRequests || a.code != "too-many-posts" || a.header.Get("Retry-After") != "20" {
-			t.Fatalf("one too many: %d %s %v", a.status, a.body, a.header)
+	for range 3 { // rejected posts do not count against the rate
+		if a := h.postOwn(t, cafe, h.newPost()); a.status != http.StatusTooManyRequests || a.code != "too-many-posts" || a.header.Get("Retry-After") != "20" {
+			t.Fatalf("one post too many: got %d %s %v, want 429 with Retry-After 20", a.status, a.body, a.header)
 		}
 	}
-	if a := d.post(t, cafe, senders.Mist, good(senders.Mist)); a.status != http.StatusOK {
-		t.Errorf("another sender: %d %s", a.status, a.body)
+	if a := h.post(t, cafe, senders.Mist, validBody(senders.Mist)); a.status != http.StatusOK {
+		t.Errorf("another sender: got %d %s, want 200", a.status, a.body)
 	}
-	if a := d.give(t, gym, d.fresh()); a.status != http.StatusOK {
-		t.Errorf("another business: %d %s", a.status, a.body)
+	if a := h.postOwn(t, gym, h.newPost()); a.status != http.StatusOK {
+		t.Errorf("another business: got %d %s, want 200", a.status, a.body)
 	}
-	d.now = d.now.Add(20 * time.Second)
-	if a := d.give(t, cafe, d.fresh()); a.status != http.StatusOK {
-		t.Errorf("20 s on: %d %s", a.status, a.body)
+	h.now = h.now.Add(20 * time.Second)
+	if a := h.postOwn(t, cafe, h.newPost()); a.status != http.StatusOK {
+		t.Errorf("20 s later: got %d %s, want 200", a.status, a.body)
 	}
-	if a := d.give(t, cafe, d.fresh()); a.status != http.StatusTooManyRequests {
-		t.Errorf("and at once again: %d %s", a.status, a.body)
+	if a := h.postOwn(t, cafe, h.newPost()); a.status != http.StatusTooManyRequests {
+		t.Errorf("at once again: got %d %s, want 429", a.status, a.body)
 	}
-	slow(600) // holds from the next post on
-	d.give(t, cafe, d.fresh())
-	d.now = d.now.Add(100 * time.Millisecond)
-	if a := d.give(t, cafe, d.fresh()); a.status != http.StatusOK {
-		t.Errorf("at a higher rate: %d %s", a.status, a.body)
+	slow(600) // in force from the next post on
+	h.postOwn(t, cafe, h.newPost())
+	h.now = h.now.Add(100 * time.Millisecond)
+	if a := h.postOwn(t, cafe, h.newPost()); a.status != http.StatusOK {
+		t.Errorf("at a higher rate: got %d %s, want 200", a.status, a.body)
 	}
 }
 
-// A sender without a rate of its own has the default one.
+// A sender without a configured rate has the default rate.
 func TestDefaultRate(t *testing.T) {
-	d := open(t)
+	h := newHarness(t)
 	n := 0
 	for ; n < 2*defaultPostsPerMinute; n++ {
-		if a := d.post(t, gym, senders.Footfall, []byte("{")); a.status == http.StatusTooManyRequests {
+		if a := h.post(t, gym, senders.Footfall, []byte("{")); a.status == http.StatusTooManyRequests {
 			break
 		}
 	}
 	if n != defaultPostsPerMinute {
-		t.Errorf("%d posts are let in at once", n)
+		t.Errorf("got %d posts at once, want %d", n, defaultPostsPerMinute)
 	}
 }
 
-// Both secrets are good while a sender is changed over; then the former is not.
+// While the settings hold two secrets, both are valid. A removed secret is not.
 func TestTwoSecrets(t *testing.T) {
-	d := open(t)
+	h := newHarness(t)
 	try := func(key string) int {
-		d.now = d.now.Add(time.Second)
-		text := body(t, d.fresh())
-		return d.send(t, http.MethodPost, pathOf(cafe, senders.Footfall), signed(senders.Footfall, key, text), text).status
+		h.now = h.now.Add(time.Second)
+		text := body(t, h.newPost())
+		return h.send(t, http.MethodPost, pathTo(cafe, senders.Footfall), signed(senders.Footfall, key, text), text).status
 	}
 	secrets := func(s ...string) {
-		d.town.change(func(e *business.Entrance) { e.Senders[senders.Footfall] = business.Sender{Secrets: s} })
+		h.businesses.change(func(e *business.Entrance) { e.Senders[senders.Footfall] = business.Sender{Secrets: s} })
 	}
 	for _, tt := range []struct {
-		name                     string
-		secrets                  []string
-		former, present, another int
+		name               string
+		secrets            []string
+		old, current, none int
 	}{
-		{"before", []string{former}, 200, 401, 401},
-		{"both", []string{former, secret}, 200, 200, 401},
-		{"both, the other way round", []string{secret, former}, 200, 200, 401},
+		{"before", []string{oldSecret}, 200, 401, 401},
+		{"both", []string{oldSecret, secret}, 200, 200, 401},
+		{"both, in the other order", []string{secret, oldSecret}, 200, 200, 401},
 		{"after", []string{secret}, 401, 200, 401},
 		{"none", nil, 401, 401, 401},
 		{"an empty one", []string{""}, 401, 401, 401},
 	} {
 		secrets(tt.secrets...)
-		if f, p, a := try(former), try(secret), try(""); f != tt.former || p != tt.present || a != tt.another {
-			t.Errorf("%s: the former %d, the present %d, none %d", tt.name, f, p, a)
+		if o, c, n := try(oldSecret), try(secret), try(""); o != tt.old || c != tt.current || n != tt.none {
+			t.Errorf("%s: got %d with the old secret, %d with the current, %d with an empty one", tt.name, o, c, n)
 		}
 	}
 }
 
-func TestAlreadyTaken(t *testing.T) {
-	d := open(t)
+// An equal body of the same sender is rejected for an hour, and a body of Mist for a
+// minute. Bodies without records are never rejected as repetitions.
+func TestRepeatedBody(t *testing.T) {
+	h := newHarness(t)
 	post := func(b events.BusinessID, kind string, text []byte) string {
 		t.Helper()
-		a := d.post(t, b, kind, text)
+		a := h.post(t, b, kind, text)
 		return fmt.Sprint(a.status, " ", a.code)
 	}
 	want := func(what, got, want string) {
 		t.Helper()
 		if got != want {
-			t.Errorf("%s: %s, want %s", what, got, want)
+			t.Errorf("%s: got %s, want %s", what, got, want)
 		}
 	}
-	text := good(senders.Footfall)
-	want("the first", post(cafe, senders.Footfall, text), "200 ")
-	want("the same", post(cafe, senders.Footfall, text), "409 already-taken")
-	zip := with(signed(senders.Footfall, secret, text), "Content-Encoding", "gzip")
-	a := d.invoke(t, inBase64(ask(http.MethodPost, pathOf(cafe, senders.Footfall), zip, packed(text))))
-	want("the same, packed", a.code, "already-taken")
-	want("at another business", post(gym, senders.Footfall, text), "200 ")
+	text := validBody(senders.Footfall)
+	want("the first post", post(cafe, senders.Footfall, text), "200 ")
+	want("the same body", post(cafe, senders.Footfall, text), "409 already-taken")
+	zip := withHeader(signed(senders.Footfall, secret, text), "Content-Encoding", "gzip")
+	a := h.invoke(t, inBase64(newRequest(http.MethodPost, pathTo(cafe, senders.Footfall), zip, gzipped(text))))
+	want("the same body, packed", a.code, "already-taken")
+	want("the same body for another business", post(gym, senders.Footfall, text), "200 ")
 	bluetooth := []byte(fmt.Sprintf(`{"secret":%q,"version":"3.0","type":"Bluetooth","data":{"observations":[{}]}}`, secret))
-	want("of Bluetooth", post(cafe, senders.Meraki, bluetooth), "200 ")
-	want("the same of Bluetooth, which holds nothing", post(cafe, senders.Meraki, bluetooth), "200 ")
-	nobody := []byte(`{"network_id":1,"node_mac":"00:00:5e:00:53:f1","version":1,"probe_requests":[]}`)
-	want("of CloudTrax, without anybody", post(cafe, senders.CloudTrax, nobody), "200 ")
-	want("the same of CloudTrax, a minute on", post(cafe, senders.CloudTrax, nobody), "200 ")
-	quiet := good(senders.Mist)
-	want("of Mist", post(cafe, senders.Mist, quiet), "200 ")
-	d.now = noon.Add(rememberBrief - time.Second)
-	want("of Mist, within a minute", post(cafe, senders.Mist, quiet), "409 already-taken")
-	d.now = noon.Add(rememberBrief)
-	want("of Mist, a minute on", post(cafe, senders.Mist, quiet), "200 ")
-	d.now = noon.Add(rememberFor - time.Second)
-	want("within the hour", post(cafe, senders.Footfall, text), "409 already-taken")
-	d.now = noon.Add(rememberFor)
-	want("an hour on", post(cafe, senders.Footfall, text), "422 clock-skew")
+	want("a body of Bluetooth", post(cafe, senders.Meraki, bluetooth), "200 ")
+	want("the same body of Bluetooth, without records", post(cafe, senders.Meraki, bluetooth), "200 ")
+	empty := []byte(`{"network_id":1,"node_mac":"00:00:5e:00:53:f1","version":1,"probe_requests":[]}`)
+	want("a body of CloudTrax, without records", post(cafe, senders.CloudTrax, empty), "200 ")
+	want("the same body of CloudTrax", post(cafe, senders.CloudTrax, empty), "200 ")
+	mist := validBody(senders.Mist)
+	want("a body of Mist", post(cafe, senders.Mist, mist), "200 ")
+	h.now = noon.Add(repeatWindowMist - time.Second)
+	want("the same body of Mist, within a minute", post(cafe, senders.Mist, mist), "409 already-taken")
+	h.now = noon.Add(repeatWindowMist)
+	want("the same body of Mist, after a minute", post(cafe, senders.Mist, mist), "200 ")
+	h.now = noon.Add(repeatWindow - time.Second)
+	want("the first body again, within the hour", post(cafe, senders.Footfall, text), "409 already-taken")
+	h.now = noon.Add(repeatWindow)
+	want("the first body again, after an hour", post(cafe, senders.Footfall, text), "422 clock-skew")
 }
 
-// Packed bodies are taken, and the limit holds for what they unpack to.
-func TestPacked(t *testing.T) {
-	d := open(t)
+// Packed bodies are accepted, and the limit applies to their unpacked size.
+func TestPackedBody(t *testing.T) {
+	h := newHarness(t)
 	for _, kind := range senders.Kinds() {
-		text := good(kind)
-		header := with(signed(kind, secret, text), "Content-Encoding", " GZIP ")
-		if a := d.invoke(t, inBase64(ask(http.MethodPost, pathOf(cafe, kind), header, packed(text)))); a.status != http.StatusOK || a.accepted != 1 {
-			t.Errorf("%s: %d %s", kind, a.status, a.body)
+		text := validBody(kind)
+		header := withHeader(signed(kind, secret, text), "Content-Encoding", " GZIP ")
+		if a := h.invoke(t, inBase64(newRequest(http.MethodPost, pathTo(cafe, kind), header, gzipped(text)))); a.status != http.StatusOK || a.accepted != 1 {
+			t.Errorf("%s: got %d %s, want 200 and 1 accepted", kind, a.status, a.body)
 		}
 	}
 	full := append([]byte(`{"sightings":[]}`), make([]byte, maxUnpacked-16)...)
 	for i := 16; i < len(full); i++ {
 		full[i] = ' '
 	}
-	header := with(signed(senders.Footfall, secret, full), "Content-Encoding", "gzip")
-	if a := d.invoke(t, inBase64(ask(http.MethodPost, pathOf(cafe, senders.Footfall), header, packed(full)))); a.status != http.StatusOK {
-		t.Errorf("just small enough: %d %s", a.status, a.body)
+	header := withHeader(signed(senders.Footfall, secret, full), "Content-Encoding", "gzip")
+	if a := h.invoke(t, inBase64(newRequest(http.MethodPost, pathTo(cafe, senders.Footfall), header, gzipped(full)))); a.status != http.StatusOK {
+		t.Errorf("at the limit: got %d %s, want 200", a.status, a.body)
 	}
 }
 
-// An environment of Lambda has one request at a time; on one machine a process
-// may be given several.
-func TestManyAtOnce(t *testing.T) {
-	d := open(t)
+// An environment of Lambda handles one request at a time, a process of the local
+// stack several at the same time.
+func TestConcurrentPosts(t *testing.T) {
+	h := newHarness(t)
 	const workers, posts = 8, 25
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -198,36 +200,36 @@ func TestManyAtOnce(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				if a := d.post(t, cafe, senders.Footfall, text); a.status != http.StatusOK || a.accepted != 2 {
-					t.Errorf("answered %d %s", a.status, a.body)
+				if a := h.post(t, cafe, senders.Footfall, text); a.status != http.StatusOK || a.accepted != 2 {
+					t.Errorf("got %d %s, want 200 and 2 accepted", a.status, a.body)
 				}
-				if a := d.post(t, cafe, senders.Footfall, text); a.status != http.StatusConflict {
-					t.Errorf("again: %d %s", a.status, a.body)
+				if a := h.post(t, cafe, senders.Footfall, text); a.status != http.StatusConflict {
+					t.Errorf("the same post again: got %d %s, want 409", a.status, a.body)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	devices := map[events.DeviceID]bool{}
-	for _, s := range d.sightings(t) {
+	for _, s := range h.sightings(t) {
 		devices[s.Device] = true
 	}
 	if len(devices) != 2*workers*posts {
-		t.Errorf("%d devices are stored", len(devices))
+		t.Errorf("got %d devices, want %d", len(devices), 2*workers*posts)
 	}
 }
 
-// Of a bomb no more is unpacked than the limit, whatever it would be.
+// Unpacking a bomb of gzip stops at the limit.
 func TestBombTakesLittleMemory(t *testing.T) {
-	packed := bomb()
+	packed := gzipBomb()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, refusal := unpack(packed); refusal == nil || refusal.Code != "too-large" {
-		t.Errorf("got %+v", refusal)
+	if _, rejected := unpack(packed); rejected == nil || rejected.Code != "too-large" {
+		t.Errorf("got %+v, want too-large", rejected)
 	}
 	runtime.ReadMemStats(&after)
-	// A slice that grows to the limit was copied some times on the way.
+	// A slice that grows to the limit is copied several times on the way.
 	if took := after.TotalAlloc - before.TotalAlloc; took > 10*maxUnpacked {
-		t.Errorf("%d MB were allocated for %d MB", took>>20, maxUnpacked>>20)
+		t.Errorf("got %d MB allocated for a limit of %d MB, want at most ten times the limit", took>>20, maxUnpacked>>20)
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"footfall/shared/stage"
 )
 
-// How far what a sender says may be from when it arrives. Detection counts what
-// is 15 minutes late; the rest is for routers that kept what they could not
-// post. Five minutes ahead is a clock that is a little fast.
+// The bounds of a record's time, relative to the arrival of the post. The allowed
+// lateness of detection is 15 minutes; the rest of maxAge is for routers that kept
+// records they could not post. maxAhead is for a clock that is a little fast.
 const (
 	maxAge   = time.Hour
 	maxAhead = 5 * time.Minute
 )
 
-// What is left out here, besides senders' reasons.
+// The reasons why this package leaves a record out, besides those of package senders.
 const (
 	leftClockSkew = "clock-skew"
 	leftRouter    = "unknown-router"
@@ -27,150 +27,167 @@ const (
 	leftRepeated  = "repeated" // same device, second and sensor in one post
 )
 
-// crowd makes records of one post, in the order of when devices were seen. Here
-// addresses of devices end.
-type crowd struct {
-	*gate
-	key  *pseudonym.Key
-	now  time.Time
-	left map[string]int
-	seen []events.Sighting
+// recordBuilder builds the records of one post, in the order of their times. It
+// replaces MAC addresses by pseudonyms: no record holds a MAC address.
+type recordBuilder struct {
+	*knownSender
+	key       *pseudonym.Key
+	now       time.Time // arrival of the post
+	leftOut   map[string]int
+	sightings []events.Sighting
 
-	optOut  map[events.DeviceID]struct{}
-	sensors map[string]events.SensorID // of routers by name
-	stable  map[[6]byte]events.DeviceID
-	places  map[place]int // in seen
+	optOut     map[events.DeviceID]struct{}
+	sensors    map[string]events.SensorID  // by the name of the router
+	pseudonyms map[[6]byte]events.DeviceID // the stable ones, by MAC address
+	index      map[sightingKey]int         // into sightings
 }
 
-// place is what makes a sighting one that was there already.
-type place struct {
+// sightingKey identifies a sighting within one post: two observations with the
+// same key are one sighting.
+type sightingKey struct {
 	device events.DeviceID
 	sensor events.SensorID
 	second int64
 }
 
-// records gives what a post puts on the topics. Where it refuses, nothing of it
-// may be written.
-func (h *Handler) records(ctx context.Context, g *gate, p senders.Post, now time.Time, v *visit) ([]stage.Record, *refused) {
-	key, err := h.Keys.Business(ctx, g.entrance.Key, g.business)
+// records returns the records of a post. If it returns a rejection, nothing of the
+// post may be produced. A post without any record is accepted if it was empty, or
+// if its records were left out for another reason than clock skew or an unknown
+// router.
+func (h *Handler) records(ctx context.Context, from *knownSender, p senders.Post, now time.Time, s *summary) ([]stage.Record, *rejection) {
+	key, err := h.Keys.Business(ctx, from.entrance.Key, from.business)
 	if err != nil {
-		return nil, failed(internal, err)
+		return nil, rejectFailure(internal, err)
 	}
-	c := newCrowd(g, key, now, len(p.Observations))
-	v.left = c.left
+	b := newRecordBuilder(from, key, now, len(p.Observations))
+	s.leftOut = b.leftOut
 	for reason, n := range p.LeftOut {
-		c.left[string(reason)] = n
+		b.leftOut[string(reason)] = n
 	}
+
+	// By time: senders post the latest observation first, and the sightings of a
+	// device must be in order on the topic.
 	slices.SortStableFunc(p.Observations, func(a, b senders.Observation) int { return a.SeenAt.Compare(b.SeenAt) })
 	for i := range p.Observations {
-		c.hear(&p.Observations[i])
+		b.add(&p.Observations[i])
 	}
-	records, err := c.encode(p.Logins)
+	records, err := b.encode(p.Logins)
+
+	// If no record is left, the sender must learn of a wrong clock or router.
 	switch {
 	case err != nil:
-		return nil, failed(internal, err)
+		return nil, rejectFailure(internal, err)
 	case len(records) > 0:
 		return records, nil
-	case c.left[leftClockSkew] > 0:
-		return nil, refuse(clockSkew)
-	case c.left[leftRouter] > 0:
-		return nil, refuse(unknown)
+	case b.leftOut[leftClockSkew] > 0:
+		return nil, reject(clockSkew)
+	case b.leftOut[leftRouter] > 0:
+		return nil, reject(unknown)
 	default:
 		return nil, nil
 	}
 }
 
-// newCrowd has room for n sightings.
-func newCrowd(g *gate, key *pseudonym.Key, now time.Time, n int) *crowd {
-	c := &crowd{
-		gate: g, key: key, now: now, left: map[string]int{}, seen: make([]events.Sighting, 0, n),
-		optOut:  make(map[events.DeviceID]struct{}, len(g.entrance.OptOut)),
-		sensors: make(map[string]events.SensorID, len(g.Routers)),
-		stable:  make(map[[6]byte]events.DeviceID, n),
-		places:  make(map[place]int, n),
+// newRecordBuilder returns a builder with room for n sightings.
+func newRecordBuilder(from *knownSender, key *pseudonym.Key, now time.Time, n int) *recordBuilder {
+	b := &recordBuilder{
+		knownSender: from, key: key, now: now, leftOut: map[string]int{}, sightings: make([]events.Sighting, 0, n),
+		optOut:     make(map[events.DeviceID]struct{}, len(from.entrance.OptOut)),
+		sensors:    make(map[string]events.SensorID, len(from.Routers)),
+		pseudonyms: make(map[[6]byte]events.DeviceID, n),
+		index:      make(map[sightingKey]int, n),
 	}
-	for _, d := range g.entrance.OptOut {
-		c.optOut[d] = struct{}{}
+	for _, d := range from.entrance.OptOut {
+		b.optOut[d] = struct{}{}
 	}
-	for name, s := range g.Routers {
-		c.sensors[senders.RouterName(name)] = s
+	// The spelling of Observation.Router, however the settings spell the name.
+	for name, s := range from.Routers {
+		b.sensors[senders.RouterName(name)] = s
 	}
-	return c
+	return b
 }
 
-// hear takes one sighting, or counts why not.
-func (c *crowd) hear(heard *senders.Observation) {
-	sensor, ok := c.sensor(heard.Router)
+// add adds the sighting of an observation, or counts the observation as left out.
+func (b *recordBuilder) add(o *senders.Observation) {
+	sensor, ok := b.sensor(o.Router)
 	if !ok {
-		c.left[leftRouter]++
+		b.leftOut[leftRouter]++
 		return
 	}
-	device, ok := c.device(heard.MAC, heard.SeenAt, heard.Associated)
+	device, ok := b.device(o.MAC, o.SeenAt, o.Associated)
 	if !ok {
 		return
 	}
 	s := events.Sighting{
-		Business: c.business, Sensor: sensor, Device: device, RSSI: heard.RSSI, SeenAt: heard.SeenAt,
-		Associated: heard.Associated, Randomised: pseudonym.Randomised(heard.MAC[:]),
+		Business: b.business, Sensor: sensor, Device: device, RSSI: o.RSSI, SeenAt: o.SeenAt,
+		Associated: o.Associated, Randomised: pseudonym.Randomised(o.MAC[:]),
 	}
-	at := place{device, sensor, heard.SeenAt.Unix()}
-	if i, again := c.places[at]; again {
-		// The strongest, as it is nearest to what the device gave out.
-		c.left[leftRepeated]++
-		c.seen[i].RSSI = max(c.seen[i].RSSI, s.RSSI)
-		c.seen[i].Associated = c.seen[i].Associated || s.Associated
+
+	// The post has the sighting already: keep one of the two, with the stronger
+	// signal, which is nearer to the strength at which the device sent.
+	k := sightingKey{device, sensor, o.SeenAt.Unix()}
+	if i, again := b.index[k]; again {
+		b.leftOut[leftRepeated]++
+		b.sightings[i].RSSI = max(b.sightings[i].RSSI, s.RSSI)
+		b.sightings[i].Associated = b.sightings[i].Associated || s.Associated
 		return
 	}
-	c.places[at] = len(c.seen)
-	c.seen = append(c.seen, s)
+	b.index[k] = len(b.sightings)
+	b.sightings = append(b.sightings, s)
 }
 
-// sensor names a router. Where the settings name routers, no other is let in.
-// Where they name none it goes by a pseudonym, for its address is one, too.
-func (c *crowd) sensor(router string) (s events.SensorID, ok bool) {
-	s, ok = c.sensors[router]
-	if !ok && len(c.Routers) == 0 {
-		s, ok = c.key.Router(router), true
-		c.sensors[router] = s
+// sensor returns the sensor of a router; ok is false if the router is not allowed.
+// If the settings name routers, no other is allowed. If they name none, a router's
+// sensor is a pseudonym of its name, since the name may be a MAC address too.
+func (b *recordBuilder) sensor(router string) (s events.SensorID, ok bool) {
+	s, ok = b.sensors[router]
+	if !ok && len(b.Routers) == 0 {
+		s, ok = b.key.Router(router), true
+		b.sensors[router] = s
 	}
 	return s, ok
 }
 
-// device gives the pseudonym of a device that was seen at a time; ok is false
-// where it is left out.
-func (c *crowd) device(mac [6]byte, at time.Time, associated bool) (d events.DeviceID, ok bool) {
-	if c.now.Sub(at) > maxAge || at.Sub(c.now) > maxAhead {
-		c.left[leftClockSkew]++
+// device returns the pseudonym of a device seen at seenAt. ok is false if the
+// record is left out; device has counted it then.
+func (b *recordBuilder) device(mac [6]byte, seenAt time.Time, associated bool) (d events.DeviceID, ok bool) {
+	if b.now.Sub(seenAt) > maxAge || seenAt.Sub(b.now) > maxAhead {
+		b.leftOut[leftClockSkew]++
 		return "", false
 	}
-	stable, known := c.stable[mac]
+	stable, known := b.pseudonyms[mac]
 	if !known {
-		stable = c.key.Device(mac)
-		c.stable[mac] = stable
+		stable = b.key.Device(mac)
+		b.pseudonyms[mac] = stable
 	}
-	if _, out := c.optOut[stable]; out {
-		c.left[leftOptedOut]++
+	// The opt-out list holds stable pseudonyms, so that it applies to the pseudonyms
+	// of the day too.
+	if _, out := b.optOut[stable]; out {
+		b.leftOut[leftOptedOut]++
 		return "", false
 	}
+	// The rule of the anonymous day.
 	if pseudonym.Randomised(mac[:]) && !associated {
-		return c.key.Daily(mac, c.day(at)), true
+		return b.key.Daily(mac, b.localDay(seenAt)), true
 	}
 	return stable, true
 }
 
-// day is the day of the business that a moment lies in.
-func (c *crowd) day(at time.Time) string {
-	if zone := c.entrance.Zone; zone != nil {
+// localDay returns the day of a moment in the zone of the business.
+func (b *recordBuilder) localDay(at time.Time) string {
+	if zone := b.entrance.Zone; zone != nil {
 		at = at.In(zone)
 	}
 	return at.Format(time.DateOnly)
 }
 
-// encode makes the records of the sightings taken, and of logins.
-func (c *crowd) encode(logins []senders.Login) ([]stage.Record, error) {
-	records := make([]stage.Record, 0, len(c.seen)+len(logins))
-	for i := range c.seen {
-		s := &c.seen[i]
+// encode returns the records of the sightings added so far, and of logins. A login
+// carries the stable pseudonym of its device: a pseudonym of the day cannot be
+// bound to a contact.
+func (b *recordBuilder) encode(logins []senders.Login) ([]stage.Record, error) {
+	records := make([]stage.Record, 0, len(b.sightings)+len(logins))
+	for i := range b.sightings {
+		s := &b.sightings[i]
 		if err := s.Validate(); err != nil {
 			return nil, err
 		}
@@ -178,24 +195,26 @@ func (c *crowd) encode(logins []senders.Login) ([]stage.Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		records = append(records, record(events.Sightings, events.DeviceKey(s.Business, s.Device), value))
+		records = append(records, newRecord(events.Sightings, events.DeviceKey(s.Business, s.Device), value))
 	}
 	for _, l := range logins {
-		device, ok := c.device(l.MAC, l.At, true)
+		// As if associated, for the stable pseudonym.
+		device, ok := b.device(l.MAC, l.At, true)
 		if !ok {
 			continue
 		}
 		value, err := events.Encode(nil, &events.PortalLogin{
-			Business: c.business, Device: device, Contact: l.Contact, At: l.At, Randomised: pseudonym.Randomised(l.MAC[:]),
+			Business: b.business, Device: device, Contact: l.Contact, At: l.At, Randomised: pseudonym.Randomised(l.MAC[:]),
 		})
 		if err != nil {
 			return nil, err
 		}
-		records = append(records, record(events.CRMEvents, events.BusinessKey(c.business), value))
+		records = append(records, newRecord(events.CRMEvents, events.BusinessKey(b.business), value))
 	}
 	return records, nil
 }
 
-func record(topic string, key, value []byte) stage.Record {
+// newRecord returns a record for whichever partition its key belongs to.
+func newRecord(topic string, key, value []byte) stage.Record {
 	return stage.Record{Topic: topic, Partition: stage.AnyPartition, Key: key, Value: value}
 }

@@ -1,0 +1,410 @@
+package ingest
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	apigw "github.com/aws/aws-lambda-go/events"
+
+	"footfall/events"
+	"footfall/shared/business"
+	"footfall/shared/ingest/senders"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// fixtures returns the fixtures of package senders by kind and name.
+func fixtures(t testing.TB) map[string]map[string][]byte {
+	t.Helper()
+	all := map[string]map[string][]byte{}
+	for _, kind := range senders.Kinds() {
+		all[kind] = map[string][]byte{}
+		for _, path := range must(filepath.Glob(filepath.Join("senders", "testdata", kind, "*"))) {
+			if filepath.Ext(path) != ".golden" {
+				all[kind][filepath.Base(path)] = must(os.ReadFile(path))
+			}
+		}
+		if len(all[kind]) == 0 {
+			t.Fatalf("%s has no fixture", kind)
+		}
+	}
+	return all
+}
+
+// fixtureNow is a minute after most observations of the fixtures.
+var fixtureNow = time.Date(2026, 11, 21, 10, 1, 0, 0, time.UTC)
+
+// merakiSecret is the secret in the fixtures of Meraki.
+const merakiSecret = "a documented secret"
+
+// allowFixtures sets the time and the settings under which the fixtures are accepted.
+func (h *harness) allowFixtures() {
+	h.now = fixtureNow
+	h.businesses.change(func(e *business.Entrance) {
+		e.Zone = berlin
+		m := e.Senders[senders.Meraki]
+		m.Secrets = []string{merakiSecret, secret}
+		e.Senders[senders.Meraki] = m
+	})
+}
+
+// Every fixture of every kind becomes the records of its golden file. No record
+// holds a MAC address.
+func TestFixturesBecomeRecords(t *testing.T) {
+	for kind, posts := range fixtures(t) {
+		for name, body := range posts {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				h := newHarness(t)
+				h.allowFixtures()
+				a := h.post(t, cafe, kind, body)
+				if a.status != http.StatusOK {
+					t.Fatalf("got %d %s, want 200", a.status, a.body)
+				}
+				got := h.describe(t, a)
+				golden := filepath.Join("testdata", kind, name+".golden")
+				if *update {
+					if err := os.MkdirAll(filepath.Dir(golden), 0o777); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.WriteFile(golden, []byte(got), 0o666); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if want := must(os.ReadFile(golden)); got != string(want) {
+					t.Errorf("got\n%s\nwant\n%s", got, want)
+				}
+			})
+		}
+	}
+}
+
+// describe returns a reply and the records on the topics as readable lines.
+func (h *harness) describe(t testing.TB, a reply) string {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "accepted %d\n", a.accepted)
+	for _, reason := range slices.Sorted(maps.Keys(a.leftOut)) {
+		fmt.Fprintf(&b, "left out: %d %s\n", a.leftOut[reason], reason)
+	}
+	for _, s := range h.sightings(t) {
+		flags := ""
+		if s.Associated {
+			flags += " associated"
+		}
+		if s.Randomised {
+			flags += " randomised"
+		}
+		fmt.Fprintf(&b, "sighting %s at %s: %d dBm, %s%s\n",
+			events.DeviceKey(s.Business, s.Device), s.Sensor, s.RSSI, s.SeenAt.Format(time.RFC3339Nano), flags)
+	}
+	for _, l := range h.logins(t) {
+		fmt.Fprintf(&b, "login %s of %s, %s, randomised %t\n",
+			events.DeviceKey(l.Business, l.Device), l.Contact, l.At.Format(time.RFC3339Nano), l.Randomised)
+	}
+	return b.String()
+}
+
+// ownSighting and ownLogin are the records of Footfall's own format.
+type ownSighting struct {
+	Router     string    `json:"router"`
+	MAC        string    `json:"mac"`
+	RSSI       int       `json:"rssi_dbm"`
+	SeenAt     time.Time `json:"seen_at"`
+	Associated bool      `json:"associated,omitempty"`
+}
+
+type ownLogin struct {
+	MAC     string    `json:"mac"`
+	Contact string    `json:"contact"`
+	At      time.Time `json:"at"`
+}
+
+type ownPost struct {
+	Sightings []ownSighting `json:"sightings,omitempty"`
+	Logins    []ownLogin    `json:"logins,omitempty"`
+}
+
+// The MAC addresses of most tests: one assigned by a vendor, a randomised one, and
+// a router's.
+const (
+	vendorMAC = "00:1b:63:84:45:e6"
+	randomMAC = "da:a1:19:00:00:01"
+	doorMAC   = "a8:46:9d:00:00:63"
+)
+
+func body(t testing.TB, p ownPost) []byte {
+	t.Helper()
+	b, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// postOwn posts a well-formed body in Footfall's own format.
+func (h *harness) postOwn(t testing.TB, b events.BusinessID, p ownPost) reply {
+	t.Helper()
+	text := body(t, p)
+	r := apigw.APIGatewayV2HTTPRequest{RawPath: pathTo(b, senders.Footfall), Body: string(text), Headers: signed(senders.Footfall, secret, text)}
+	r.RequestContext.HTTP.Method = http.MethodPost
+	checkRequest(t, r)
+	return h.post(t, b, senders.Footfall, text)
+}
+
+// sightingOf returns a sighting of a device a minute before noon.
+func sightingOf(mac string) ownSighting {
+	return ownSighting{Router: doorMAC, MAC: mac, RSSI: -58, SeenAt: noon.Add(-time.Minute)}
+}
+
+// A MAC address that is not randomised, or is associated, always has the same
+// pseudonym. Any other has another pseudonym every day in the business's zone.
+func TestStableAndDailyPseudonyms(t *testing.T) {
+	h := newHarness(t)
+	key := must(h.Keys.Business(t.Context(), "2", gym))
+	vendor, random := [6]byte{0, 0x1b, 0x63, 0x84, 0x45, 0xe6}, [6]byte{0xda, 0xa1, 0x19, 0, 0, 1}
+	// In Berlin the 21st begins an hour earlier than in UTC.
+	h.now = time.Date(2026, 11, 20, 23, 10, 0, 0, time.UTC)
+	before, after := h.now.Add(-20*time.Minute), h.now
+	var p ownPost
+	for _, at := range []time.Time{before, after} {
+		for _, mac := range []string{vendorMAC, randomMAC} {
+			p.Sightings = append(p.Sightings, ownSighting{"a8469d000063", mac, -50, at, false})
+		}
+	}
+	p.Sightings = append(p.Sightings, ownSighting{"bar router", randomMAC, -51, after, true})
+	if a := h.postOwn(t, gym, p); a.status != http.StatusOK || a.accepted != 5 {
+		t.Fatalf("got %d %s, want 200 and 5 accepted", a.status, a.body)
+	}
+	want := []events.Sighting{
+		{Business: gym, Sensor: "entrance", Device: key.Device(vendor), RSSI: -50, SeenAt: before},
+		{Business: gym, Sensor: "entrance", Device: key.Daily(random, "2026-11-20"), RSSI: -50, SeenAt: before, Randomised: true},
+		{Business: gym, Sensor: "entrance", Device: key.Device(vendor), RSSI: -50, SeenAt: after},
+		{Business: gym, Sensor: "entrance", Device: key.Daily(random, "2026-11-21"), RSSI: -50, SeenAt: after, Randomised: true},
+		{Business: gym, Sensor: "bar", Device: key.Device(random), RSSI: -51, SeenAt: after, Associated: true, Randomised: true},
+	}
+	got := h.sightings(t)
+	for _, s := range want {
+		if !slices.Contains(got, s) {
+			t.Errorf("got no sighting %+v", s)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("got %+v, want %d sightings", got, len(want))
+	}
+}
+
+// A device on the opt-out list is not stored, under its stable pseudonym, under a
+// pseudonym of the day, or as a login.
+func TestOptOut(t *testing.T) {
+	h := newHarness(t)
+	key := must(h.Keys.Business(t.Context(), "", cafe))
+	out := key.Device([6]byte{0xda, 0xa1, 0x19, 0, 0, 1})
+	h.businesses.change(func(e *business.Entrance) { e.OptOut = []events.DeviceID{"another-device", out} })
+	joined := sightingOf(randomMAC)
+	joined.Associated = true
+	p := ownPost{
+		Sightings: []ownSighting{sightingOf(randomMAC), joined},
+		Logins:    []ownLogin{{randomMAC, "contact-1", noon}},
+	}
+	if a := h.postOwn(t, cafe, p); a.status != http.StatusOK || a.accepted != 0 || a.leftOut["opted-out"] != 3 {
+		t.Errorf("got %d %s, want 200, none accepted and 3 opted-out", a.status, a.body)
+	}
+	h.wantNothingStored(t)
+	p.Sightings = append(p.Sightings, sightingOf(vendorMAC))
+	if a := h.postOwn(t, cafe, p); a.accepted != 1 || a.leftOut["opted-out"] != 3 {
+		t.Errorf("got %d %s, want 1 accepted and 3 opted-out", a.status, a.body)
+	}
+	if got := h.sightings(t); len(got) != 1 || got[0].Device != key.Device([6]byte{0, 0x1b, 0x63, 0x84, 0x45, 0xe6}) {
+		t.Errorf("got %+v, want one sighting of the other device", got)
+	}
+	if got := h.logins(t); len(got) != 0 {
+		t.Errorf("got %+v, want no login", got)
+	}
+}
+
+func TestLoginsBecomeCRMEvents(t *testing.T) {
+	h := newHarness(t)
+	key := must(h.Keys.Business(t.Context(), "", cafe))
+	a := h.postOwn(t, cafe, ownPost{Logins: []ownLogin{
+		{vendorMAC, "contact-1", noon.Add(-time.Second)}, {randomMAC, "contact-2", noon}, {vendorMAC, "contact-1", noon.Add(-2 * time.Hour)},
+	}})
+	if a.status != http.StatusOK || a.accepted != 2 || a.leftOut["clock-skew"] != 1 {
+		t.Errorf("got %d %s, want 200, 2 accepted and 1 clock-skew", a.status, a.body)
+	}
+	want := []events.PortalLogin{
+		{Business: cafe, Device: key.Device([6]byte{0, 0x1b, 0x63, 0x84, 0x45, 0xe6}), Contact: "contact-1", At: noon.Add(-time.Second)},
+		{Business: cafe, Device: key.Device([6]byte{0xda, 0xa1, 0x19, 0, 0, 1}), Contact: "contact-2", At: noon, Randomised: true},
+	}
+	if got := h.logins(t); !slices.Equal(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// Observations of the same device, second and sensor become one sighting, with the
+// strongest signal.
+func TestRepeatedObservationInOnePost(t *testing.T) {
+	h := newHarness(t)
+	second := noon.Add(-time.Minute)
+	p := ownPost{Sightings: []ownSighting{
+		{doorMAC, vendorMAC, -70, second, false},
+		{doorMAC, vendorMAC, -60, second.Add(500 * time.Millisecond), true},
+		{doorMAC, vendorMAC, -65, second.Add(999 * time.Millisecond), false},
+		{doorMAC, vendorMAC, -66, second.Add(time.Second), false}, // another second
+		{"back", vendorMAC, -67, second, false},                   // another sensor
+		{doorMAC, "00-1B-63-84-45-E7", -68, second, false},        // another device
+		{doorMAC, strings.ToUpper(vendorMAC), -80, second, false}, // the device in another spelling
+		{strings.ToUpper(doorMAC), vendorMAC, -81, second, false}, // the router in another spelling
+		{strings.ReplaceAll(doorMAC, ":", "-"), vendorMAC, -82, second, false},
+	}}
+	if a := h.postOwn(t, cafe, p); a.accepted != 4 || a.leftOut["repeated"] != 5 {
+		t.Errorf("got %d %s, want 4 accepted and 5 repeated", a.status, a.body)
+	}
+	got := map[events.RSSI]bool{}
+	for _, s := range h.sightings(t) {
+		got[s.RSSI] = s.Associated
+	}
+	if want := map[events.RSSI]bool{-60: true, -66: false, -67: false, -68: false}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// If the settings name no router, a router's sensor is a pseudonym. If they name
+// some, no other router is accepted.
+func TestRouters(t *testing.T) {
+	h := newHarness(t)
+	h.postOwn(t, cafe, ownPost{Sightings: []ownSighting{sightingOf(vendorMAC)}})
+	name := must(h.Keys.Business(t.Context(), "", cafe)).Router(doorMAC)
+	if got := h.sightings(t); len(got) != 1 || got[0].Sensor != name || len(name) != 10 || !strings.HasPrefix(string(name), "r-") {
+		t.Errorf("got %+v, want sensor %s", got, name)
+	}
+
+	h = newHarness(t)
+	unknownRouter := sightingOf(vendorMAC)
+	unknownRouter.Router = "a8:46:9d:00:00:64"
+	if a := h.postOwn(t, gym, ownPost{Sightings: []ownSighting{unknownRouter}}); a.status != http.StatusNotFound || a.code != "unknown" {
+		t.Errorf("only an unknown router: got %d %s, want 404 unknown", a.status, a.body)
+	}
+	h.wantNothingStored(t)
+	if a := h.postOwn(t, gym, ownPost{Sightings: []ownSighting{unknownRouter, sightingOf(vendorMAC)}}); a.accepted != 1 || a.leftOut["unknown-router"] != 1 {
+		t.Errorf("an unknown router beside a known: got %d %s, want 1 accepted and 1 unknown-router", a.status, a.body)
+	}
+}
+
+// A sighting is accepted up to an hour late and five minutes early. A post with no
+// other sightings is rejected.
+func TestClockSkew(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		off  time.Duration
+		ok   bool
+	}{
+		{"an hour late", -time.Hour, true},
+		{"over an hour late", -time.Hour - time.Millisecond, false},
+		{"five minutes early", 5 * time.Minute, true},
+		{"over five minutes early", 5*time.Minute + time.Millisecond, false},
+		{"a day late", -24 * time.Hour, false},
+		{"a year early", 365 * 24 * time.Hour, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHarness(t)
+			s := sightingOf(vendorMAC)
+			s.SeenAt = noon.Add(tt.off)
+			a := h.postOwn(t, cafe, ownPost{Sightings: []ownSighting{s}})
+			if tt.ok {
+				if a.status != http.StatusOK || a.accepted != 1 {
+					t.Errorf("got %d %s, want 200", a.status, a.body)
+				}
+				return
+			}
+			if a.status != http.StatusUnprocessableEntity || a.code != "clock-skew" {
+				t.Errorf("got %d %s, want 422 clock-skew", a.status, a.body)
+			}
+			h.wantNothingStored(t)
+			a = h.postOwn(t, cafe, ownPost{Sightings: []ownSighting{s, sightingOf(vendorMAC)}})
+			if a.status != http.StatusOK || a.accepted != 1 || a.leftOut["clock-skew"] != 1 {
+				t.Errorf("beside a usable sighting: got %d %s, want 200 and 1 accepted", a.status, a.body)
+			}
+		})
+	}
+}
+
+// The GET of Meraki's dashboard is answered with the validator of the settings.
+func TestMerakiValidator(t *testing.T) {
+	h := newHarness(t)
+	a := h.send(t, http.MethodGet, pathTo(cafe, senders.Meraki), nil, nil)
+	if a.status != http.StatusOK || a.body != "validator-of-cafe-1" || !strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") {
+		t.Errorf("got %d %q %v, want 200 and the validator", a.status, a.body, a.header)
+	}
+	for _, b := range []events.BusinessID{gym, "nobody"} {
+		if a := h.send(t, http.MethodGet, pathTo(b, senders.Meraki), nil, nil); a.status != http.StatusNotFound || a.code != "unknown" {
+			t.Errorf("%s: got %d %s, want 404", b, a.status, a.body)
+		}
+	}
+	h.businesses.change(func(e *business.Entrance) { e.Senders[senders.Meraki] = business.Sender{Secrets: []string{secret}} })
+	if a := h.send(t, http.MethodGet, pathTo(cafe, senders.Meraki), nil, nil); a.status != http.StatusNotFound {
+		t.Errorf("without a validator: got %d %s, want 404", a.status, a.body)
+	}
+}
+
+// An HTTP API passes the path on unescaped, other servers as it arrived. Every
+// stage of the API but $default precedes the path with its name.
+func TestPaths(t *testing.T) {
+	h := newHarness(t)
+	text := body(t, ownPost{Sightings: []ownSighting{sightingOf(vendorMAC)}})
+	for i, path := range []string{"/v1/gym & spa/footfall", "/v1/gym%20%26%20spa/footfall", "/v1/gym%20&%20spa/footfall"} {
+		h.now = h.now.Add(2 * repeatWindow) // no repetition
+		text = body(t, ownPost{Sightings: []ownSighting{{doorMAC, vendorMAC, -50, h.now, false}}})
+		if a := h.send(t, http.MethodPost, path, signed(senders.Footfall, secret, text), text); a.status != http.StatusOK {
+			t.Errorf("%d: %s: got %d %s, want 200", i, path, a.status, a.body)
+		}
+	}
+	r := apigw.APIGatewayV2HTTPRequest{Version: "2.0", RawPath: "/prod" + pathTo(cafe, senders.Footfall), Body: string(text), Headers: signed(senders.Footfall, secret, text)}
+	r.RequestContext.Stage, r.RequestContext.HTTP.Method = "prod", http.MethodPost
+	out := must(h.Invoke(t.Context(), must(json.Marshal(r))))
+	if !strings.Contains(string(out), `"statusCode":200`) {
+		t.Errorf("in stage prod: got %s, want 200", out)
+	}
+	for _, path := range []string{
+		"", "/", "/v1", "/v1/", "/v1/cafe-1", "/v1/cafe-1/", "/v1//footfall", "/v2/cafe-1/footfall", "/v1/cafe-1/footfall/",
+		"/v1/cafe-1/footfall/more", "v1/cafe-1/footfall", "/V1/cafe-1/footfall", "/v1/cafe-1/FOOTFALL", "/v1/cafe-1/sonos",
+		"/v1/cafe%2D1x/footfall", "/v1/a%2Fb/footfall", "/v1/" + strings.Repeat("b", 200) + "/footfall", "/v1/../cafe-1/footfall", "/v1/%zz/footfall",
+	} {
+		if a := h.send(t, http.MethodPost, path, signed(senders.Footfall, secret, text), text); a.status != http.StatusNotFound || a.code != "unknown" {
+			t.Errorf("%q: got %d %s, want 404 unknown", path, a.status, a.body)
+		}
+	}
+}
+
+// Senders post the latest sighting first. On the topic the sightings of a device
+// are in the order of their times.
+func TestOrderOfSightings(t *testing.T) {
+	h := newHarness(t)
+	var p ownPost
+	for i := range 50 {
+		p.Sightings = append(p.Sightings, ownSighting{doorMAC, vendorMAC, -50, noon.Add(-time.Duration(i) * time.Second), false})
+	}
+	h.postOwn(t, cafe, p)
+	var before time.Time
+	for _, r := range h.stored(t, events.Sightings) {
+		var s events.SightingsRecord
+		if err := events.DecodeSightings(r.Key, r.Value, &s); err != nil {
+			t.Fatal(err)
+		}
+		if !s.Sighting.SeenAt.After(before) {
+			t.Fatalf("got %v after %v, want ascending times", s.Sighting.SeenAt, before)
+		}
+		before = s.Sighting.SeenAt
+	}
+	if !before.Equal(noon) {
+		t.Errorf("the last sighting is of %v, want %v", before, noon)
+	}
+}
