@@ -1,6 +1,7 @@
-// Command count counts how often each contact has come. The event source
-// mapping of topic enriched-walk-ins calls it. A retry is given the same
-// walk-ins; those that are counted add nothing, and the count is produced again.
+// Command count counts how often each contact has come. The event source mapping
+// of topic enriched-walk-ins calls it with batches of walk-ins. A retry receives
+// the records of a partition from the first undone record on. A walk-in that an
+// earlier attempt counted adds nothing, and its count is produced again.
 package main
 
 import (

@@ -1,8 +1,8 @@
-// Command detect decides which devices are in the store. The event source
-// mapping of topic sightings calls it with batches of sightings and ticks. A
-// retry is given the records of a partition from its first undone one on;
-// those that the visit log covers already are skipped, and the walk-ins of the
-// others come out with the ids they would have had.
+// Command detect decides which devices are in the store. The event source mapping
+// of topic sightings calls it with batches of sightings and ticks. A retry
+// receives the records of a partition from the first undone record on. Records
+// that the changelog already covers are skipped, and the walk-ins of the others
+// are produced with the same ids as in an earlier attempt.
 package main
 
 import (

@@ -1,6 +1,7 @@
-// Command enrich finds whose walk-in it is. The event source mapping of topic
-// walk-ins calls it. A retry is given the same walk-ins, finds those that an
-// earlier try stored, with the contact they got then, and produces them again.
+// Command enrich attributes walk-ins to contacts. The event source mappings of
+// topics walk-ins and visits-ended call it with batches of records. A retry
+// receives the records of a partition from the first undone record on, keeps the
+// contacts that an earlier attempt stored, and produces the walk-ins again.
 package main
 
 import (

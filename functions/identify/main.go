@@ -1,8 +1,8 @@
-// Command identify binds devices to contacts. The event source mappings of
-// topics crm-events and crm-events-backfill call it with logins and changes in
-// the CRM, those of a business in their order. A retry is given the records of
-// a partition from its first undone one on, and finds the bindings that an
-// earlier try wrote; telling them again changes nothing.
+// Command identify binds devices to contacts. The event source mappings of topics
+// crm-events and crm-events-backfill call it with logins and changes in the CRM,
+// in the order of each business. A retry receives the records of a partition from
+// the first undone record on, finds the bindings that an earlier attempt wrote,
+// and produces the same records again, which changes nothing.
 package main
 
 import (

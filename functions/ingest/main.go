@@ -1,7 +1,8 @@
-// Command ingest takes what routers, or their clouds, post about the devices
-// they hear. An HTTP API calls it with each request. A post that is answered
-// with anything but 200 is posted again by its sender; what an earlier try
-// wrote is then written once more, which changes nothing.
+// Command ingest accepts the posts of routers, or of their clouds, about the
+// devices that they hear. An HTTP API calls it with each request. The retry is the
+// sender's: a post that is answered with another status than 200 is posted again.
+// Records that an earlier attempt stored are then produced again, which changes
+// nothing.
 package main
 
 import (

@@ -1,7 +1,8 @@
-// Command tick tells every partition of topic sightings the time. A schedule
-// calls it once a minute. A retry carries the same time and puts the same ticks
-// on the topic once more; a partition's clock is its latest tick, so that
-// changes nothing. A minute that is missed is made up for by the next.
+// Command tick produces a tick with the time to every partition of topic
+// sightings. A schedule calls it once a minute. A retry carries the same time and
+// produces the same ticks again. The watermark of a partition is its latest tick,
+// so a repeated tick changes nothing, and the tick of the next minute replaces a
+// missed one.
 package main
 
 import (

@@ -1,8 +1,8 @@
-// Command topics brings the topics of a cluster to what events says. Lambda
-// invokes it for the CloudFormation custom resource of a deployment on a cluster
-// whose topics are no resources themselves, which is MSK Serverless. It is no
-// stage. A retry, of Lambda or of a deployment, finds the topics that an earlier
-// try made, and leaves them.
+// Command topics creates and changes the topics of a cluster, by the definitions in
+// package events. Lambda calls the function for the CloudFormation custom resource
+// of a deployment on MSK Serverless, where topics are not resources themselves.
+// The function is not a stage. A retry, by Lambda or by the deployment, finds the
+// topics that an earlier attempt created and leaves them unchanged.
 package main
 
 import (
@@ -21,8 +21,8 @@ import (
 func main() {
 	log := invocation.NewLogger(os.Stdout, slog.LevelInfo)
 	r := resource{
-		// Read at each event: wrong settings must be told to CloudFormation, which
-		// otherwise waits an hour for a function that does not start.
+		// The settings are read at each event. A function that does not start because
+		// of wrong settings never answers, and CloudFormation would wait for an hour.
 		connect: func(ctx context.Context) (*kgo.Client, error) { return deps.Kafka(ctx, "topics", log) },
 		log:     log.With("stage", "topics"),
 	}

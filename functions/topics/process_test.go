@@ -52,15 +52,15 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// output takes the function's lines.
+// output collects the lines that the function prints.
 type output struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
 	text  string        // awaited
-	seen  chan struct{} // closed once it is there; nil for nothing awaited
+	seen  chan struct{} // closed once a line holds text; nil if no text is awaited
 }
 
-// await gives a channel that is closed once a line has text.
+// await returns a channel that is closed once a line holds text.
 func (o *output) await(text string) <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -89,12 +89,13 @@ type deployment struct {
 	*testing.T
 	function *runtime.Runtime
 	output   output
-	answers  chan cfn.Response // of at most one event under way
-	sizes    chan int          // of those answers
+	answers  chan cfn.Response // of at most one event at a time
+	sizes    chan int          // of the answers, in bytes
 	stack    *httptest.Server
-	refusals int // how many answers CloudFormation refuses
+	failures int // how many answers CloudFormation still rejects with 503
 }
 
+// deploy starts the function with a timeout and an environment.
 func deploy(t *testing.T, timeout time.Duration, env ...string) *deployment {
 	t.Helper()
 	d := newStack(t)
@@ -109,7 +110,7 @@ func deploy(t *testing.T, timeout time.Duration, env ...string) *deployment {
 	return d
 }
 
-// newStack is CloudFormation without a function.
+// newStack returns CloudFormation without a function.
 func newStack(t *testing.T) *deployment {
 	d := &deployment{T: t, answers: make(chan cfn.Response, 1), sizes: make(chan int, 1)}
 	d.stack = httptest.NewServer(http.HandlerFunc(d.takeAnswer))
@@ -117,6 +118,7 @@ func newStack(t *testing.T) *deployment {
 	return d
 }
 
+// takeAnswer is CloudFormation's response URL.
 func (d *deployment) takeAnswer(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	var a cfn.Response
@@ -126,8 +128,8 @@ func (d *deployment) takeAnswer(w http.ResponseWriter, r *http.Request) {
 	if err != nil || r.Method != http.MethodPut || r.URL.RequestURI() != "/answer?signed=1" {
 		d.Errorf("%s %s with %s: %v", r.Method, r.URL, body, err)
 	}
-	if d.refusals > 0 {
-		d.refusals--
+	if d.failures > 0 {
+		d.failures--
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
@@ -142,7 +144,8 @@ func (d *deployment) event(kind cfn.RequestType, properties map[string]any) cfn.
 	}
 }
 
-// send has CloudFormation send an event, and gives the invocation's error.
+// send calls the function with an event of CloudFormation, and returns the error of
+// the invocation.
 func (d *deployment) send(kind cfn.RequestType, properties map[string]any) error {
 	event, err := json.Marshal(d.event(kind, properties))
 	if err != nil {
@@ -152,41 +155,42 @@ func (d *deployment) send(kind cfn.RequestType, properties map[string]any) error
 	return err
 }
 
-// want sends an event and checks the answer: "" for a success, or what its
-// reason must say.
+// want sends an event and checks the answer: a success without reason, otherwise a
+// failure whose reason holds each of the texts.
 func (d *deployment) want(kind cfn.RequestType, partitions any, reason ...string) {
 	d.Helper()
 	d.wantMeanwhile(func() {}, kind, partitions, reason...)
 }
 
-// wantMeanwhile does something else while the event is under way.
-func (d *deployment) wantMeanwhile(something func(), kind cfn.RequestType, partitions any, reason ...string) {
+// wantMeanwhile is want that calls meanwhile while the function handles the event.
+func (d *deployment) wantMeanwhile(meanwhile func(), kind cfn.RequestType, partitions any, reason ...string) {
 	d.Helper()
 	sent := make(chan error, 1)
 	go func() {
 		sent <- d.send(kind, map[string]any{"ServiceToken": "arn", "Topics": "any", "Partitions": partitions})
 	}()
-	something()
+	meanwhile()
 	if err := <-sent; err != nil {
 		d.Fatalf("%v\n%s", err, &d.output)
 	}
 	a, size := <-d.answers, <-d.sizes
 	if a.PhysicalResourceID != physicalID || a.RequestID != "request-1" || a.StackID != "stack-1" || a.LogicalResourceID != "Topics" {
-		d.Errorf("%s: answered %+v", kind, a)
+		d.Errorf("%s: got %+v, want the ids of the event", kind, a)
 	}
 	if size > 4096 {
-		d.Errorf("%s: answered %d bytes, more than CloudFormation takes", kind, size)
+		d.Errorf("%s: got an answer of %d bytes, want at most 4096", kind, size)
 	}
 	if (a.Status == cfn.StatusSuccess) != (len(reason) == 0) {
-		d.Errorf("%s: %s, %s\n%s", kind, a.Status, a.Reason, &d.output)
+		d.Errorf("%s: got %s, %s\n%s", kind, a.Status, a.Reason, &d.output)
 	}
 	for _, part := range reason {
 		if !strings.Contains(a.Reason, part) {
-			d.Errorf("%s: the reason does not say %q: %s", kind, part, a.Reason)
+			d.Errorf("%s: got reason %s, want one with %q", kind, a.Reason, part)
 		}
 	}
 }
 
+// cluster starts a broker.
 func cluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1))...)
@@ -201,13 +205,13 @@ func (d *deployment) wantPartitions(c *kfake.Cluster, want func(events.Topic) in
 	d.Helper()
 	for _, topic := range events.Topics() {
 		if n := len(c.PartitionInfos(topic.Name)); n != want(topic) {
-			d.Errorf("%s has %d partitions, want %d", topic.Name, n, want(topic))
+			d.Errorf("%s: got %d partitions, want %d", topic.Name, n, want(topic))
 		}
 	}
 }
 
-// The life of a deployment. What may not be changed is in the log and does not
-// fail it, and the topics outlive it.
+// A deployment is created, updated and deleted. A difference that may not be applied
+// is logged and does not fail the update, and the topics outlive the deployment.
 func TestCreateUpdateDelete(t *testing.T) {
 	c := cluster(t)
 	d := deploy(t, time.Minute, "FOOTFALL_BROKERS="+c.ListenAddrs()[0])
@@ -225,21 +229,22 @@ func TestCreateUpdateDelete(t *testing.T) {
 		return 2
 	})
 	if log := d.output.String(); !strings.Contains(log, `"message":"topic differs"`) || !strings.Contains(log, "drain first") {
-		t.Errorf("the log does not say what was left:\n%s", log)
+		t.Errorf("the log does not name the difference that was left:\n%s", log)
 	}
 	before := c.TopicInfo(events.Sightings)
 	d.want(cfn.RequestDelete, "0")
 	if after := c.TopicInfo(events.Sightings); after == nil || after.TopicID != before.TopicID {
-		t.Error("sightings is another topic, or gone")
+		t.Error("topic sightings was deleted or recreated")
 	}
 }
 
-// A stack that never came up is deleted all the same, without the cluster.
-func TestDeleteNeedsNothing(t *testing.T) {
+// A stack whose creation failed can be deleted without a cluster and settings.
+func TestDeleteNeedsNoCluster(t *testing.T) {
 	deploy(t, time.Minute).want(cfn.RequestDelete, nil)
 }
 
-func TestMistakesAreTold(t *testing.T) {
+// CloudFormation receives the mistakes in properties and settings.
+func TestMistakesAreInTheAnswer(t *testing.T) {
 	for _, partitions := range []any{nil, "", "two", "-1", 2.0, "99999999999"} {
 		t.Run(fmt.Sprint("partitions ", partitions), func(t *testing.T) {
 			deploy(t, time.Minute, "FOOTFALL_BROKERS=127.0.0.1:1").want(cfn.RequestCreate, partitions, "property Partitions is ")
@@ -251,25 +256,25 @@ func TestMistakesAreTold(t *testing.T) {
 	})
 }
 
-// What comes again with each try fails a deployment at once, and with so many
-// words as fit.
-func TestHopelessIsNotTriedAgain(t *testing.T) {
+// An error that would recur at each attempt fails the deployment at once.
+func TestPermanentErrorIsNotTriedAgain(t *testing.T) {
 	c := cluster(t)
-	refused := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.PolicyViolation, Count: -1})
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.PolicyViolation, Count: -1})
 	d := deploy(t, time.Minute, "FOOTFALL_BROKERS="+c.ListenAddrs()[0])
 	d.want(cfn.RequestCreate, "0", "create topic "+events.Sightings+": POLICY_VIOLATION")
-	if n := refused.Hits(); n != 1 {
-		t.Errorf("tried %d times", n)
+	if n := fault.Hits(); n != 1 {
+		t.Errorf("got %d attempts, want 1", n)
 	}
 }
 
-// A cluster that cannot be reached is told in time, with why.
-func TestUnreachableIsToldBeforeTheDeadline(t *testing.T) {
+// If the cluster cannot be reached, the answer with the reason comes before the
+// deadline.
+func TestUnreachableClusterIsAnsweredBeforeTheDeadline(t *testing.T) {
 	d := deploy(t, 3*time.Second, "FOOTFALL_BROKERS="+closedPort(t))
 	d.want(cfn.RequestCreate, "0", "no time left to try again", "refused")
 }
 
-// closedPort is an address that nobody listens on.
+// closedPort returns an address on which no process listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -280,8 +285,8 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A new cluster refuses connections for a while.
-func TestClusterThatComesUpLate(t *testing.T) {
+// A new cluster refuses connections at first. The function tries until it is up.
+func TestClusterThatStartsLate(t *testing.T) {
 	address := closedPort(t)
 	_, text, _ := net.SplitHostPort(address)
 	port, err := strconv.Atoi(text)
@@ -295,25 +300,26 @@ func TestClusterThatComesUpLate(t *testing.T) {
 	d.wantPartitions(c, func(events.Topic) int { return 3 })
 }
 
-// An answer that does not arrive fails the invocation: Lambda then sends the
-// event again, and nothing is left to do but to answer.
-func TestAnswerThatIsRefused(t *testing.T) {
+// An answer that does not arrive fails the invocation. Lambda then sends the event
+// again, the topics exist already, and only the answer is sent again.
+func TestAnswerThatDoesNotArrive(t *testing.T) {
 	c := cluster(t)
 	d := deploy(t, time.Minute, "FOOTFALL_BROKERS="+c.ListenAddrs()[0])
-	d.refusals = 1
+	d.failures = 1
 	properties := map[string]any{"Partitions": "1"}
 	if err := d.send(cfn.RequestCreate, properties); err == nil || !strings.Contains(err.Error(), "503") {
-		t.Errorf("the invocation ended with %v", err)
+		t.Errorf("got %v, want the error 503", err)
 	}
-	made := c.TopicInfo(events.Sightings).TopicID
+	id := c.TopicInfo(events.Sightings).TopicID
 	d.want(cfn.RequestCreate, "1")
-	if c.TopicInfo(events.Sightings).TopicID != made {
-		t.Error("the topic was made twice")
+	if c.TopicInfo(events.Sightings).TopicID != id {
+		t.Error("the topic was created twice")
 	}
 }
 
-// CloudFormation waits an hour where an answer is too long for it.
-func TestAnyReasonFits(t *testing.T) {
+// The longest reason fits into an answer. CloudFormation would ignore a longer answer
+// and wait for an hour.
+func TestLongestReasonFits(t *testing.T) {
 	d := newStack(t)
 	r := resource{log: slog.New(slog.DiscardHandler), connect: func(context.Context) (*kgo.Client, error) {
 		return nil, errors.New(strings.Repeat("<", 10_000))
@@ -322,6 +328,6 @@ func TestAnyReasonFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a, size := <-d.answers, <-d.sizes; a.Status != cfn.StatusFailed || size > 4096-300 { // ids of AWS are longer than these
-		t.Errorf("%s in %d bytes", a.Status, size)
+		t.Errorf("got %s in %d bytes, want a failure in at most 3796", a.Status, size)
 	}
 }

@@ -18,23 +18,24 @@ import (
 	"footfall/shared/kafka"
 )
 
-// physicalID names the topics to CloudFormation. It never changes: another id
-// would have CloudFormation delete what the former one named.
+// physicalID identifies the topics to CloudFormation. It must never change:
+// CloudFormation would delete the resource with the former id.
 const physicalID = "footfall-topics"
 
 const (
-	// pause is between two tries. A new cluster refuses connections for a minute
-	// or so, and a new role's permissions take seconds to be known.
+	// pause is the time between two attempts. A new cluster refuses connections for
+	// about a minute, and the permissions of a new role take seconds to be known.
 	pause = 2 * time.Second
-	// maxReason keeps the answer below the 4,096 bytes that CloudFormation takes
-	// (AWS CloudFormation user guide, "Custom resource response objects"), also
-	// where JSON writes each byte as six. The log has all of it.
+	// maxReason is the longest reason of an answer in bytes. CloudFormation accepts
+	// answers of 4,096 bytes (AWS CloudFormation user guide, "Custom resource
+	// response objects"), and JSON may write each byte of the reason as six. The log
+	// holds the whole reason.
 	maxReason = 600
 )
 
-// answerMargin is left of the invocation for the answer to CloudFormation: a
-// fifth of the time, at most 10 s. It is longer than that of the other functions,
-// since this answer is itself a request, over the network.
+// answerMargin is the time left for the answer to CloudFormation: a fifth of the
+// time of the invocation, at most 10 s. The answer is a request over the network,
+// so the margin is longer than [invocation.AnswerMargin].
 var answerMargin = invocation.Margin{Share: 5, Max: 10 * time.Second}
 
 // resource is the custom resource.
@@ -43,15 +44,20 @@ type resource struct {
 	log     *slog.Logger
 }
 
-// handle applies the topics on Create and Update. It does nothing on Delete,
-// for topics hold data, which outlives a deployment. Its properties are Topics,
-// which is not looked at and only makes a change of the topics an update, and
-// Partitions, a decimal number that replaces that of every topic unless it is 0.
+// handle applies the topics on Create and Update. It does nothing on Delete, since
+// topics hold data, which outlives a deployment.
+//
+// The resource has two properties. Partitions is a decimal number; unless 0, every
+// topic has this number of partitions in place of its own. handle ignores Topics:
+// the property is there to make a change of the topics an update. The reason of a
+// failure is cut to maxReason.
 func (r resource) handle(ctx context.Context, event cfn.Event) (string, map[string]any, error) {
 	if event.RequestType == cfn.RequestDelete {
 		r.log.InfoContext(ctx, "topics are kept")
 		return physicalID, nil, nil
 	}
+
+	// End in time for the answer: without any, CloudFormation waits for an hour.
 	ctx, cancel := answerMargin.WithDeadline(ctx)
 	defer cancel()
 	err := r.apply(ctx, event.ResourceProperties)
@@ -62,8 +68,10 @@ func (r resource) handle(ctx context.Context, event cfn.Event) (string, map[stri
 	return physicalID, nil, err
 }
 
+// apply creates and changes the topics. If an attempt fails, apply tries again until
+// the error is permanent or ctx ends.
 func (r resource) apply(ctx context.Context, properties map[string]any) error {
-	partitions, err := partitionsOf(properties)
+	partitions, err := readPartitions(properties)
 	if err != nil {
 		return err
 	}
@@ -74,8 +82,9 @@ func (r resource) apply(ctx context.Context, properties map[string]any) error {
 	defer client.Close()
 	wanted := kafka.Wanted{Topics: events.Topics(), Partitions: partitions}
 	for {
+		// The first attempts may fail because the cluster is still starting.
 		err := r.try(ctx, client, wanted)
-		if err == nil || hopeless(err) {
+		if err == nil || permanent(err) {
 			return err
 		}
 		select {
@@ -87,7 +96,8 @@ func (r resource) apply(ctx context.Context, properties map[string]any) error {
 	}
 }
 
-// try brings the topics to what is wanted, and logs what it does.
+// try compares the topics with wanted, applies the changes, and logs each of them.
+// A difference that may not be applied is a warning and not an error.
 func (r resource) try(ctx context.Context, client *kgo.Client, wanted kafka.Wanted) error {
 	plan, err := kafka.PlanTopics(ctx, client, wanted)
 	if err != nil {
@@ -107,7 +117,8 @@ func (r resource) try(ctx context.Context, client *kgo.Client, wanted kafka.Want
 	return nil
 }
 
-func partitionsOf(properties map[string]any) (int32, error) {
+// readPartitions returns the property Partitions.
+func readPartitions(properties map[string]any) (int32, error) {
 	text, _ := properties["Partitions"].(string)
 	n, err := strconv.ParseInt(text, 10, 32)
 	if err != nil || n < 0 {
@@ -116,16 +127,16 @@ func partitionsOf(properties map[string]any) (int32, error) {
 	return int32(n), nil
 }
 
-// hopeless tells the errors that come again with each try from those that a
-// cluster has while it starts.
-func hopeless(err error) bool {
+// permanent reports whether an error would recur at each attempt. The errors of a
+// starting cluster would not.
+func permanent(err error) bool {
 	return slices.ContainsFunc([]error{
 		kerr.InvalidConfig, kerr.PolicyViolation, kerr.InvalidPartitions, kerr.InvalidRequest,
 		kerr.InvalidTopicException, kerr.UnsupportedVersion,
 	}, func(known error) bool { return errors.Is(err, known) })
 }
 
-// shorten cuts an error so that it fits into an answer.
+// shorten cuts a text to maxReason bytes and three dots.
 func shorten(text string) string {
 	if len(text) <= maxReason {
 		return text

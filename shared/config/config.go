@@ -1,5 +1,8 @@
-// Package config is the one reader of the environment, besides what the AWS SDK
-// and the Lambda runtime read for themselves. Only mains use it.
+// Package config is the one reader of the functions' environment, apart from the
+// AWS SDK and the Lambda runtime, which read variables of their own. Only mains
+// and their wiring use config, and pass values on.
+//
+// Start reading at Config, which documents every variable.
 package config
 
 import (
@@ -15,24 +18,24 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Config is what every function is told. Brokers has no usable zero value, all
-// the others have: no authentication, tables by their plain names, partial
-// answers, level info.
+// Config is the settings of a function, one field per variable. Brokers must be
+// set. The zero values of the others are usable: no authentication, tables by
+// their plain names, partial answers, level info.
 type Config struct {
 	// Brokers are Kafka bootstrap addresses, host:port, at least one.
 	Brokers []string `env:"FOOTFALL_BROKERS"`
-	// KafkaAuth is how to authenticate with the brokers.
+	// KafkaAuth is how to authenticate with the brokers: none or iam.
 	KafkaAuth KafkaAuth `env:"FOOTFALL_KAFKA_AUTH"`
-	// TablePrefix is put before the name of each table of the graph, so that
-	// several pipelines can share an AWS account.
+	// TablePrefix precedes the name of each table of the graph. Several pipelines
+	// with different prefixes can share an AWS account.
 	TablePrefix string `env:"FOOTFALL_TABLE_PREFIX"`
-	// WholeBatch says that events come from pollers on demand, which take a
+	// WholeBatch is true if events come from on-demand pollers, which take a
 	// partial answer for a success: true or false, see lambdarun.Runner.
 	WholeBatch bool `env:"FOOTFALL_WHOLE_BATCH"`
-	// PseudonymKeys says where the keys of pseudonyms are: the path of a file, or
-	// the ARN of a secret in Secrets Manager. Only ingest reads them.
+	// PseudonymKeys is the source of the pseudonym keys: the path of a file, or the
+	// ARN of a secret in Secrets Manager. Only ingest reads the keys.
 	PseudonymKeys string `env:"FOOTFALL_PSEUDONYM_KEYS"`
-	// LogLevel is the lowest level that is logged: debug, info, warn or error.
+	// LogLevel is the lowest level to be logged: debug, info, warn or error.
 	LogLevel slog.Level `env:"FOOTFALL_LOG_LEVEL"`
 }
 
@@ -45,22 +48,23 @@ const (
 	AuthIAM  KafkaAuth = "iam"  // TLS and AWS_MSK_IAM with the function's credentials
 )
 
-// tableName is what DynamoDB accepts in the name of a table.
+// tableName matches the characters that DynamoDB accepts in the name of a table.
 var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
 
-// Load reads the environment. Its error names every variable that is wrong,
-// and how, not only the first.
+// Load reads the environment. If any variables are wrong, the error names every one
+// of them with its mistake, and not only the first.
 func Load() (Config, error) {
 	var c Config
 	err := env.Parse(&c)
-	if err = errors.Join(byVariable(err), c.complete()); err != nil {
+	if err = errors.Join(nameVariables(err), c.finish()); err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	return c, nil
 }
 
-// byVariable names the variables in an error of env, which names the fields.
-func byVariable(err error) error {
+// nameVariables returns an error of package env with the names of the variables.
+// Package env itself names the fields of Config.
+func nameVariables(err error) error {
 	all, ok := errors.AsType[env.AggregateError](err)
 	if !ok {
 		return err
@@ -76,18 +80,20 @@ func byVariable(err error) error {
 	return errors.Join(errs...)
 }
 
-// complete puts in what is not set and checks the rest.
-func (c *Config) complete() error {
+// finish sets defaults and checks every field. The error names every mistake.
+func (c *Config) finish() error {
 	var errs []error
 	if len(c.Brokers) == 0 {
 		errs = append(errs, errors.New("FOOTFALL_BROKERS: not set"))
 	}
+	// A list in the environment may have white space around its elements.
 	for i, b := range c.Brokers {
 		c.Brokers[i] = strings.TrimSpace(b)
-		if !isAddress(c.Brokers[i]) {
+		if !isHostPort(c.Brokers[i]) {
 			errs = append(errs, fmt.Errorf("FOOTFALL_BROKERS: %q is not host:port", b))
 		}
 	}
+	// A field that is not set has its default from here on.
 	switch c.KafkaAuth {
 	case "":
 		c.KafkaAuth = AuthNone
@@ -101,7 +107,8 @@ func (c *Config) complete() error {
 	return errors.Join(errs...)
 }
 
-func isAddress(s string) bool {
+// isHostPort reports whether s is host:port with a port from 1 to 65535.
+func isHostPort(s string) bool {
 	host, port, err := net.SplitHostPort(s)
 	n, portErr := strconv.ParseUint(port, 10, 16)
 	return err == nil && portErr == nil && host != "" && n > 0

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// set gives the variables these values and unsets the others.
+// set sets every variable of Config to its value in vars, or to "".
 func set(t *testing.T, vars map[string]string) {
 	for f := range reflect.TypeFor[Config]().Fields() {
 		name := f.Tag.Get("env")
@@ -48,6 +48,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// The error of Load names every mistake in the environment.
 func TestLoadReportsEveryMistake(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -75,7 +76,7 @@ func TestLoadReportsEveryMistake(t *testing.T) {
 			set(t, tt.vars)
 			got, err := Load()
 			if err == nil || !reflect.DeepEqual(got, Config{}) {
-				t.Fatalf("got %+v, %v", got, err)
+				t.Fatalf("got %+v, %v, want no configuration and an error", got, err)
 			}
 			if want := "configuration: " + strings.Join(tt.want, "\n"); err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)

@@ -51,7 +51,8 @@ type Deps struct {
 	Now func() time.Time
 }
 
-// Handler answers the requests of an HTTP API. It is safe for concurrent use.
+// Handler answers the requests of an HTTP API. Its methods are safe for concurrent
+// use.
 type Handler struct {
 	Deps
 	rates    rateLimiters
@@ -69,10 +70,10 @@ func New(d Deps) *Handler {
 	return &Handler{Deps: d, rates: newRateLimiters(), accepted: newAcceptedPosts()}
 }
 
-// summary is the content of the log line of one request. It is filled in as the
-// request passes the checks.
+// summary is the content of the log line of one request. The checks fill it in as
+// the request passes them.
 type summary struct {
-	route    // holds only a business and a kind that are known to exist
+	route    // holds a business or kind only once it is known to exist
 	bytes    int
 	accepted int
 	leftOut  map[string]int
@@ -157,9 +158,9 @@ func (h *Handler) sender(ctx context.Context, to route) (*knownSender, *rejectio
 	format, known := senders.ByKind(to.kind)
 	e, ok, err := h.Businesses.Entrance(ctx, to.business)
 	if err != nil {
-		// It is not known yet whether the path really names a business, and not a
-		// MAC address or a secret that was put into the path by mistake. So the error
-		// must not quote the path.
+		// The path may hold a MAC address or a secret by mistake: without an answer
+		// from the table nothing proves that the path names a business. The error must
+		// not quote the path.
 		text := strings.ReplaceAll(err.Error(), string(to.business), "*")
 		return nil, rejectFailure(notStored, errors.New("read the settings of the business: "+text))
 	}
@@ -221,7 +222,7 @@ func (h *Handler) accept(ctx context.Context, r *request, from *knownSender, s *
 }
 
 // repeatWindow returns how long an equal body of the sender counts as a repetition.
-// Posts of Mist carry no times, so that an equal body after a minute is a new post.
+// Posts of Mist carry no times: after a minute an equal body is a new post.
 func (f *knownSender) repeatWindow() time.Duration {
 	if f.kind == senders.Mist {
 		return repeatWindowMist

@@ -14,8 +14,8 @@ import (
 const defaultPostsPerMinute = 600
 
 // rateLimiters bounds how fast each sender posts to this environment. It holds one
-// limiter per configured sender, so that its size is bounded: only verified posts
-// reach it.
+// limiter per configured sender. Only verified posts are counted, so an attacker
+// cannot make it grow.
 type rateLimiters struct {
 	mu      sync.Mutex
 	byRoute map[route]*rate.Limiter
@@ -24,9 +24,9 @@ type rateLimiters struct {
 // newRateLimiters returns rateLimiters before the first post.
 func newRateLimiters() rateLimiters { return rateLimiters{byRoute: map[route]*rate.Limiter{}} }
 
-// reserve counts a post of a sender at now. If the post exceeds perMinute (0 is
-// the default rate), it does not count, and reserve returns how long the sender
-// must wait; otherwise it returns 0. The posts of a minute may come at once.
+// reserve counts a post of a sender at now and returns 0. If the post exceeds
+// perMinute (0 is the default rate), reserve does not count the post and returns
+// how long the sender must wait. The posts of a minute may come at once.
 func (r *rateLimiters) reserve(from route, perMinute int, now time.Time) (wait time.Duration) {
 	if perMinute <= 0 {
 		perMinute = defaultPostsPerMinute

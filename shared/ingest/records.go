@@ -51,9 +51,8 @@ type sightingKey struct {
 }
 
 // records returns the records of a post. If it returns a rejection, nothing of the
-// post may be produced. A post without any record is accepted if it was empty, or
-// if its records were left out for another reason than clock skew or an unknown
-// router.
+// post may be produced. A post without a usable record is rejected if any record
+// was left out for clock skew or an unknown router, and otherwise accepted.
 func (h *Handler) records(ctx context.Context, from *knownSender, p senders.Post, now time.Time, s *summary) ([]stage.Record, *rejection) {
 	key, err := h.Keys.Business(ctx, from.entrance.Key, from.business)
 	if err != nil {
@@ -160,8 +159,8 @@ func (b *recordBuilder) device(mac [6]byte, seenAt time.Time, associated bool) (
 		stable = b.key.Device(mac)
 		b.pseudonyms[mac] = stable
 	}
-	// The opt-out list holds stable pseudonyms, so that it applies to the pseudonyms
-	// of the day too.
+	// The opt-out list holds stable pseudonyms. It is checked before the pseudonym of
+	// the day is made, so it covers both.
 	if _, out := b.optOut[stable]; out {
 		b.leftOut[leftOptedOut]++
 		return "", false

@@ -44,8 +44,8 @@ type route struct {
 // route reads the path; ok is false if it does not have the form of a route. The
 // name of the API's stage may precede the path.
 //
-// HTTP APIs pass the path on unescaped, other servers as it arrived. So a business
-// is unescaped if it can be, and otherwise taken literally.
+// HTTP APIs pass the path on unescaped, other servers as it arrived. A business
+// that cannot be unescaped is taken literally.
 func (r *request) route() (to route, ok bool) {
 	const version = "/v1/"
 	rest, ok := strings.CutPrefix(r.RawPath, "/"+r.RequestContext.Stage+version)

@@ -92,7 +92,7 @@ func (h *Handler) report(ctx context.Context, s *summary, status int, rejected *
 	if rejected != nil {
 		code = rejected.Code
 	}
-	// Business and kind are empty if it is not known that they exist.
+	// A business or kind that may not exist is empty in the summary.
 	var attrs []slog.Attr
 	if s.business != "" {
 		attrs = append(attrs, slog.String("business", string(s.business)))

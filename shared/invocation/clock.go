@@ -5,9 +5,9 @@ import "time"
 // WallClock returns the machine's current time without a reading of the
 // monotonic clock.
 //
-// Lambda freezes an environment between invocations, and the monotonic clock
-// stands still meanwhile. A duration between two readings of it would leave out
-// the pause: an entry read before a pause of an hour would look seconds old
-// after the pause. Code that compares times of different invocations takes its
-// times from WallClock; time.Now is enough for a duration within one invocation.
+// Lambda freezes an environment between invocations, and a frozen monotonic clock
+// stands still. A duration by the monotonic clock would leave out the pause: after
+// a pause of an hour, an entry of a cache would seem to be seconds old. If two
+// times may lie in different invocations, both must come from WallClock. For a
+// duration within one invocation time.Now is enough.
 func WallClock() time.Time { return time.Now().Round(0) }

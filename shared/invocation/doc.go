@@ -1,8 +1,8 @@
-// Package invocation holds the three things that every invocation of a Lambda
-// function needs: a deadline that leaves time for the answer (Margin), a wall
-// clock that is right after a frozen environment thaws (WallClock), and a log
-// whose lines name the request (NewLogger, WithRequest).
+// Package invocation holds three things for every invocation of a Lambda function:
+// a deadline with time left for the answer (Margin), a wall clock that goes on
+// while the environment is frozen (WallClock), and a log with the id of the
+// request in every line (NewLogger, WithRequest).
 //
-// The package knows nothing of stages, topics or tables. lambdarun, ingest,
-// functions and the adapters use it.
+// The package does not depend on stages, topics or tables. Every runner of stages,
+// function and adapter may use the package.
 package invocation

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-func TestMarginOf(t *testing.T) {
+func TestMarginLength(t *testing.T) {
 	long := Margin{Share: 5, Max: 10 * time.Second}
 	for _, tt := range []struct {
 		name   string
@@ -28,7 +28,7 @@ func TestMarginOf(t *testing.T) {
 		{"at most 10 s", long, 5 * time.Minute, 10 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.margin.Of(tt.left); got != tt.want {
+			if got := tt.margin.Length(tt.left); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})

@@ -9,16 +9,16 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// NewLogger returns the logger of a function. It writes one JSON object per
-// line to w, and names the time and the message as Lambda does (timestamp,
-// message). Lines below level are dropped.
+// NewLogger returns the logger of a function. Each line is one JSON object on w,
+// with Lambda's names for the time and the message (timestamp, message). Lines
+// below level are dropped.
 func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdacontext.ReplaceAttr}))
 }
 
-// WithRequest returns log with the field requestId, which holds the id of the
-// invocation that ctx belongs to. Lambda writes the same id into its own lines.
-// It returns log itself if ctx belongs to no invocation.
+// WithRequest returns log with the field requestId, the id of ctx's invocation.
+// Lambda's own lines hold the same id. If ctx belongs to no invocation, WithRequest
+// returns log itself.
 func WithRequest(ctx context.Context, log *slog.Logger) *slog.Logger {
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		return log.With("requestId", lc.AwsRequestID)

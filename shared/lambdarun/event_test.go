@@ -164,8 +164,8 @@ func TestDecodeEventRejectsMalformedEvents(t *testing.T) {
 	}
 }
 
-// The Lambda client reads the next event into the same buffer, so that no slice of
-// the result may alias the payload.
+// No slice of the result may alias the payload: the Lambda client reads the next
+// event into the same buffer.
 func TestDecodeEventResultDoesNotAliasThePayload(t *testing.T) {
 	payload := []byte(oneRecord(`"key":"a-b","value":"QUJD","headers":[{"name":"QUJD"}]`))
 	got, err := DecodeEvent(payload)

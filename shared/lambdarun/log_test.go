@@ -201,8 +201,8 @@ func TestNoLineWithoutAcknowledgedDeadLetters(t *testing.T) {
 	}
 }
 
-// On-demand pollers would take a partial answer for a success, so that the event
-// fails as a whole. The error names the failed partitions.
+// On-demand pollers would take a partial answer for a success. With WholeBatch the
+// event fails as a whole, and the error names the failed partitions.
 func TestWholeBatch(t *testing.T) {
 	someError := errors.New("throttled")
 	var many [][]int64

@@ -45,7 +45,7 @@ func budget(ctx context.Context) (soft, hard time.Time) {
 	if !ok {
 		end = now.Add(assumedTimeout)
 	}
-	margin := invocation.AnswerMargin.Of(end.Sub(now))
+	margin := invocation.AnswerMargin.Length(end.Sub(now))
 	return end.Add(-margin), end.Add(-margin / 2)
 }
 

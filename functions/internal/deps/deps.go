@@ -1,5 +1,8 @@
-// Package deps wires what the functions have in common: their settings, and the
-// ports of shared/stage on Kafka and DynamoDB.
+// Package deps wires the parts that the functions have in common: the settings
+// from the environment, and the ports of package stage on Kafka and DynamoDB.
+//
+// Start reading at Run, which the main of every stage calls. Kafka is for the
+// function topics, which is not a stage. Keys holds the pseudonym keys of ingest.
 package deps
 
 import (
@@ -21,8 +24,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// Deps is what a stage can be made of. Making it connects to nothing, so a
-// function that leaves a part unused needs no access to it.
+// Deps holds the ports of all stages. A port connects only when it is first used: a
+// function needs no access to the ports that its stage does not use.
 type Deps struct {
 	Log        *slog.Logger
 	Out        stage.Producer
@@ -32,25 +35,26 @@ type Deps struct {
 	Pending    stage.Pending
 	Counts     stage.Counts
 	Businesses *dynamo.Businesses
-	Keys       *Keys // ingest's alone
+	Keys       *Keys // nil in every function but ingest
 
 	stage      string
 	wholeBatch bool
 }
 
 // Serve handles the events of event source mappings with h. It does not return
-// while the environment lives.
+// before the environment ends.
 func (d Deps) Serve(h stage.Handler) {
 	r := lambdarun.New(d.stage, h, d.Log)
 	r.WholeBatch = d.wholeBatch
 	r.Start()
 }
 
-// Run reads the settings and hands serve the deps of a stage. serve does not
-// return while the environment lives. Where the settings are wrong, Run logs
-// everything that is and gives the exit code of the process: Lambda then fails
-// the invocation, and its caller tries again.
+// Run reads the settings and calls serve with the ports for a stage. serve does not
+// return before the environment ends. If the settings are wrong, Run logs every
+// mistake in them and returns the exit code of the process. Lambda then fails the
+// invocation, and its caller tries again.
 func Run(stageName string, serve func(d Deps)) (exitCode int) {
+	// The level of the log is a setting: until it is known, info.
 	log := invocation.NewLogger(os.Stdout, slog.LevelInfo)
 	cfg, err := config.Load()
 	if err == nil {
@@ -65,10 +69,10 @@ func Run(stageName string, serve func(d Deps)) (exitCode int) {
 	return 1
 }
 
-// Kafka reads the settings and makes a client for the cluster that they name,
-// which connects when it is first used; the caller closes it. It is for a
-// function that is no stage. name is the function's, for the brokers' logs and
-// for log, which also gets what goes wrong inside of the client.
+// Kafka reads the settings and returns a client for the cluster that they name, for
+// a function that is not a stage. The client connects at its first use. The caller
+// closes the client. name is the function's name in the brokers' logs and in log;
+// the client logs its own errors to log.
 func Kafka(ctx context.Context, name string, log *slog.Logger) (*kgo.Client, error) {
 	cfg, err := config.Load()
 	if err != nil {
@@ -81,6 +85,7 @@ func Kafka(ctx context.Context, name string, log *slog.Logger) (*kgo.Client, err
 	return connect(name, cfg, aws, log)
 }
 
+// connect returns a Kafka client for a function.
 func connect(name string, cfg config.Config, aws aws.Config, log *slog.Logger) (*kgo.Client, error) {
 	return kafka.NewClient(kafka.Config{
 		Brokers: cfg.Brokers, Auth: string(cfg.KafkaAuth), Credentials: aws.Credentials,
@@ -88,6 +93,7 @@ func connect(name string, cfg config.Config, aws aws.Config, log *slog.Logger) (
 	})
 }
 
+// wire returns the ports for a stage, on Kafka and DynamoDB.
 func wire(ctx context.Context, stageName string, cfg config.Config, log *slog.Logger) (Deps, error) {
 	aws, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -97,6 +103,7 @@ func wire(ctx context.Context, stageName string, cfg config.Config, log *slog.Lo
 	if err != nil {
 		return Deps{}, err
 	}
+	// Only ingest may read the keys: in AWS, no other function has the permission.
 	var keys *Keys
 	if stageName == pipeline.Ingest {
 		if keys, err = readKeys(ctx, cfg.PseudonymKeys, aws); err != nil {

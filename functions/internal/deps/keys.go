@@ -19,37 +19,37 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// keysMinAge is how soon the keys are read again for an id that is not among
-// them. Whoever names a new key for a business adds it here first, so that only
-// an environment from before that has to look.
+// keysMinAge is the minimum time between two reads of the keys. They are read again
+// for an unknown id only. An operator adds a new key to the file or secret before
+// a business names it, so only an environment older than the key has to read again.
 const keysMinAge = time.Minute
 
 // secretTimeout bounds the reading of a secret. Lambda ends the start of an
-// environment after 10 s without a word of ours, and the SDK waits for 30 s for a
-// connection: where the way to Secrets Manager is closed, nobody would learn of it.
+// environment after 10 s, without a log line of ours, and the SDK waits for 30 s
+// for a connection. Without the timeout nothing would be logged if Secrets Manager
+// cannot be reached.
 const secretTimeout = 8 * time.Second
 
-// Keys are the pseudonym keys of a file or of a secret in Secrets Manager. They
-// are safe for concurrent use.
+// Keys are the pseudonym keys of a file or of a secret in Secrets Manager. Their
+// methods are safe for concurrent use.
 type Keys struct {
 	read func(ctx context.Context) ([]byte, error)
 	now  func() time.Time
 
-	mu   sync.Mutex
-	keys pseudonym.Keys
-	at   time.Time // when they were read, or were to be
+	mu          sync.Mutex
+	keys        pseudonym.Keys
+	attemptedAt time.Time // of the latest read, successful or not
 }
 
-// readKeys reads the keys that are at where: the path of a file, or the ARN of a
-// secret.
-func readKeys(ctx context.Context, where string, cfg aws.Config) (*Keys, error) {
-	if where == "" {
+// readKeys reads the keys of a source: the path of a file, or the ARN of a secret.
+func readKeys(ctx context.Context, source string, cfg aws.Config) (*Keys, error) {
+	if source == "" {
 		return nil, errors.New("FOOTFALL_PSEUDONYM_KEYS: not set")
 	}
-	k := &Keys{now: invocation.WallClock, read: func(context.Context) ([]byte, error) { return os.ReadFile(where) }}
-	if strings.HasPrefix(where, "arn:") {
+	k := &Keys{now: invocation.WallClock, read: func(context.Context) ([]byte, error) { return os.ReadFile(source) }}
+	if strings.HasPrefix(source, "arn:") {
 		client := secretsmanager.NewFromConfig(cfg)
-		k.read = func(ctx context.Context) ([]byte, error) { return readSecret(ctx, client, where) }
+		k.read = func(ctx context.Context) ([]byte, error) { return readSecret(ctx, client, source) }
 	}
 	if err := k.refresh(ctx); err != nil {
 		return nil, fmt.Errorf("FOOTFALL_PSEUDONYM_KEYS: %w", err)
@@ -57,6 +57,7 @@ func readKeys(ctx context.Context, where string, cfg aws.Config) (*Keys, error) 
 	return k, nil
 }
 
+// readSecret returns the text of a secret, within secretTimeout.
 func readSecret(ctx context.Context, client *secretsmanager.Client, arn string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
 	defer cancel()
@@ -65,20 +66,21 @@ func readSecret(ctx context.Context, client *secretsmanager.Client, arn string) 
 	case err != nil:
 		return nil, fmt.Errorf("read secret %s: %w", arn, err)
 	case out.SecretString == nil:
-		return nil, fmt.Errorf("secret %s is no text", arn)
+		return nil, fmt.Errorf("secret %s is binary; store the keys as text", arn)
 	default:
 		return []byte(*out.SecretString), nil
 	}
 }
 
-// Business gives the key of a business under the master key of that id. An id
-// that is not known has the keys read again, once a minute at most; it is an
-// error where it is still not known then.
+// Business returns the key of business b under the master key with an id; the id ""
+// is the first master key. If the id is unknown, Business reads the keys again, at
+// most once a minute. It returns an error if the id is unknown after that.
 func (k *Keys) Business(ctx context.Context, id string, b events.BusinessID) (*pseudonym.Key, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id = cmp.Or(id, pseudonym.FirstKey)
-	if !slices.Contains(k.keys.IDs(), id) && k.now().Sub(k.at) >= keysMinAge {
+	// The key was added to the source after this environment had read it.
+	if !slices.Contains(k.keys.IDs(), id) && k.now().Sub(k.attemptedAt) >= keysMinAge {
 		if err := k.refresh(ctx); err != nil {
 			return nil, fmt.Errorf("business %s: pseudonym key %q: %w", b, id, err)
 		}
@@ -86,9 +88,9 @@ func (k *Keys) Business(ctx context.Context, id string, b events.BusinessID) (*p
 	return k.keys.Business(id, b)
 }
 
-// refresh reads the keys. After an error the former ones stay.
+// refresh reads the keys. If it returns an error, the former keys stay.
 func (k *Keys) refresh(ctx context.Context) error {
-	k.at = k.now()
+	k.attemptedAt = k.now()
 	document, err := k.read(ctx)
 	if err != nil {
 		return err

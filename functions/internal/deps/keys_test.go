@@ -33,9 +33,9 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// A key that is not known is looked for once a minute, and found once it is
-// there; keys that are known are never read again.
-func TestKeysAreReadAgain(t *testing.T) {
+// For an unknown id the keys are read again, at most once a minute. A known key stays
+// even if the file is damaged later.
+func TestKeysAreReadAgainForAnUnknownID(t *testing.T) {
 	path := keyFile(t, oneKey)
 	k, err := readKeys(t.Context(), path, aws.Config{})
 	if err != nil {
@@ -52,26 +52,27 @@ func TestKeysAreReadAgain(t *testing.T) {
 		return err == nil
 	}
 	if !known("") || !known("1") || known("2") {
-		t.Error("the first key is not the only one")
+		t.Error("want key 1 known and key 2 unknown")
 	}
 	write(t, path, twoKeys)
 	now = now.Add(keysMinAge - time.Second)
 	if known("2") {
-		t.Error("read again within a minute")
+		t.Error("the keys were read again within a minute")
 	}
 	now = now.Add(2 * time.Second)
 	if !known("2") {
-		t.Error("not read again after a minute")
+		t.Error("the keys were not read again after a minute")
 	}
 	write(t, path, "{}")
 	now = now.Add(time.Hour)
 	if !known("1") || !known("2") || known("3") || !known("2") {
-		t.Error("a file that was damaged took keys away")
+		t.Error("a damaged file took known keys away, or added one")
 	}
 }
 
-func TestKeysSayWhatIsWrong(t *testing.T) {
-	for _, tt := range []struct{ name, where, want string }{
+// The errors of reading keys name the mistake and never quote a key.
+func TestErrorsOfReadingKeys(t *testing.T) {
+	for _, tt := range []struct{ name, source, want string }{
 		{"not set", "", "FOOTFALL_PSEUDONYM_KEYS: not set"},
 		{"no file", filepath.Join(t.TempDir(), "none"), "no such file"},
 		{"no keys", keyFile(t, `{}`), "there is no key"},
@@ -79,7 +80,7 @@ func TestKeysSayWhatIsWrong(t *testing.T) {
 		{"no JSON", keyFile(t, `confidential`), "not one whole JSON value"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := readKeys(t.Context(), tt.where, aws.Config{})
+			_, err := readKeys(t.Context(), tt.source, aws.Config{})
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "confidential") {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
@@ -89,7 +90,7 @@ func TestKeysSayWhatIsWrong(t *testing.T) {
 
 // The secret is read through AWS's client, from a server that answers as Secrets
 // Manager does (its API reference, "GetSecretValue").
-func TestKeysOfSecretsManager(t *testing.T) {
+func TestKeysFromSecretsManager(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:keys-AbCdEf"
 	answer := map[string]any{"ARN": arn, "SecretString": twoKeys}
 	status := http.StatusOK
@@ -116,7 +117,7 @@ func TestKeysOfSecretsManager(t *testing.T) {
 	if _, err := k.Business(t.Context(), "2", "cafe-1"); err != nil {
 		t.Error(err)
 	}
-	// Where nobody answers, that has to be told before Lambda's 10 s are over.
+	// If the server never answers, the error must come before Lambda's 10 s are over.
 	var left time.Duration
 	cfg.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
 		end, _ := r.Context().Deadline()
@@ -124,18 +125,19 @@ func TestKeysOfSecretsManager(t *testing.T) {
 		return http.DefaultClient.Do(r)
 	})
 	if _, err := readKeys(t.Context(), arn, cfg); err != nil || left <= 0 || left > 9*time.Second {
-		t.Errorf("the secret may take %v (%v)", left, err)
+		t.Errorf("got a timeout of %v (%v), want at most 9 s", left, err)
 	}
 	answer = map[string]any{"ARN": arn, "SecretBinary": "eA=="}
-	if _, err := readKeys(t.Context(), arn, cfg); err == nil || !strings.Contains(err.Error(), "is no text") {
-		t.Errorf("a binary secret: %v", err)
+	if _, err := readKeys(t.Context(), arn, cfg); err == nil || !strings.Contains(err.Error(), "is binary") {
+		t.Errorf("a binary secret: got %v", err)
 	}
 	status, answer = http.StatusBadRequest, map[string]any{"__type": "ResourceNotFoundException", "message": "Secrets Manager can't find the specified secret."}
 	if _, err := readKeys(t.Context(), arn, cfg); err == nil || !strings.Contains(err.Error(), arn) || !strings.Contains(err.Error(), "ResourceNotFoundException") {
-		t.Errorf("no such secret: %v", err)
+		t.Errorf("no such secret: got %v", err)
 	}
 }
 
+// httpClient is an HTTP client of AWS's SDK that is one function.
 type httpClient func(*http.Request) (*http.Response, error)
 
 func (c httpClient) Do(r *http.Request) (*http.Response, error) { return c(r) }

@@ -51,7 +51,7 @@ func buildAndRun(m *testing.M) int {
 
 const tablePrefix = "deps-test-"
 
-// output takes the functions' lines.
+// output collects the lines that the functions print.
 type output struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -69,13 +69,16 @@ func (o *output) String() string {
 	return o.lines.String()
 }
 
-// stack is the functions on a broker with all topics and a table server.
+// stack is all functions as processes, on a broker with all topics and a table
+// server.
 type stack struct {
 	client    *kgo.Client
 	functions *runtime.Runtime
 	output    *output
 }
 
+// start starts a stack with tables. env is the environment of the functions besides
+// the addresses of the stack.
 func start(t *testing.T, tables []pipeline.Table, env ...string) *stack {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -124,7 +127,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// invoke hands the sample event of a stage to its function.
+// invoke calls the function of a stage with the sample event of the stage.
 func (s *stack) invoke(t *testing.T, name string) (answer string) {
 	t.Helper()
 	event, err := os.ReadFile("../../../events/testdata/" + name + ".json")
@@ -138,7 +141,7 @@ func (s *stack) invoke(t *testing.T, name string) (answer string) {
 	return string(got)
 }
 
-// records reads everything that a topic holds now.
+// records returns all records of a topic.
 func (s *stack) records(t *testing.T, topic string) (all []*kgo.Record) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -159,19 +162,20 @@ func (s *stack) records(t *testing.T, topic string) (all []*kgo.Record) {
 	return all
 }
 
-// The samples tell one story: a device walks in, nobody knows whose it is, its
-// owner logs in, and the first visit is counted. Every function runs as the
-// process that AWS runs. Told twice, as any event may be, the story is the same.
-func TestFunctionsTellTheStoryOfTheSamples(t *testing.T) {
+// The sample events are one sequence: a device walks in and is unattributed, its
+// contact logs in, the walk-in is attributed to the contact, and the first visit is
+// counted. Every function runs as the process that AWS runs. Each event is delivered
+// twice, and the result is the same as for once.
+func TestFunctionsHandleTheSampleEvents(t *testing.T) {
 	s := start(t, pipeline.Default().Tables)
 	for range 2 {
-		// No business is stored that could be posted for.
+		// No business has settings here, so ingest rejects its sample.
 		if got := s.invoke(t, pipeline.Ingest); !strings.Contains(got, `"statusCode":404`) {
-			t.Errorf("ingest answers %s\n%s", got, s.output)
+			t.Errorf("ingest: got %s, want status 404\n%s", got, s.output)
 		}
 		for _, name := range []string{pipeline.Tick, pipeline.Detect, pipeline.Enrich, pipeline.Identify, pipeline.Count} {
 			if got := s.invoke(t, name); got != `{}` {
-				t.Fatalf("%s answers %s\n%s", name, got, s.output)
+				t.Fatalf("%s: got %s, want {}\n%s", name, got, s.output)
 			}
 		}
 	}
@@ -184,7 +188,7 @@ func TestFunctionsTellTheStoryOfTheSamples(t *testing.T) {
 	}
 	for p := range int32(32) {
 		if perPartition[p] != 2 {
-			t.Errorf("partition %d of sightings got %d ticks from two events", p, perPartition[p])
+			t.Errorf("partition %d of sightings: got %d ticks from two events, want 2", p, perPartition[p])
 		}
 	}
 
@@ -193,29 +197,30 @@ func TestFunctionsTellTheStoryOfTheSamples(t *testing.T) {
 	enriched, err := events.DecodeEnrichedWalkIn(keyValue(t, s.records(t, events.EnrichedWalkIns)))
 	must(t, err)
 	if enriched.ID != walkIn.ID || enriched.Contact != "contact-17" || !enriched.Late {
-		t.Errorf("%+v became %+v", walkIn, enriched)
+		t.Errorf("got %+v for walk-in %+v, want a late one attributed to contact-17", enriched, walkIn)
 	}
-	owner, err := events.DecodeDeviceContact(keyValue(t, s.records(t, events.DeviceContacts)))
+	binding, err := events.DecodeDeviceContact(keyValue(t, s.records(t, events.DeviceContacts)))
 	must(t, err)
-	if owner.Device != walkIn.Device || owner.Contact != "contact-17" {
-		t.Errorf("the owner is %+v", owner)
+	if binding.Device != walkIn.Device || binding.Contact != "contact-17" {
+		t.Errorf("got %+v, want the device bound to contact-17", binding)
 	}
 	count, err := events.DecodeWalkInCount(keyValue(t, s.records(t, events.WalkInCounts)))
 	must(t, err)
 	if count.Contact != "contact-17" || count.WalkIn != walkIn.ID || count.Total != 1 || count.MonthTotal != 1 {
-		t.Errorf("counted %+v", count)
+		t.Errorf("got %+v, want the walk-in as the first of contact-17", count)
 	}
 	for _, topic := range events.Topics() {
 		if topic.DeadLetters == "" {
 			if dead := s.records(t, topic.Name); len(dead) > 0 {
-				t.Errorf("%d dead letters on %s", len(dead), topic.Name)
+				t.Errorf("%s: got %d dead letters, want none", topic.Name, len(dead))
 			}
 		}
 	}
 	checkLog(t, s.logged(t))
 }
 
-// keyValue gives the one record that all of rs are.
+// keyValue returns the key and value of rs, and fails the test if the records
+// differ or there are none.
 func keyValue(t *testing.T, rs []*kgo.Record) (key, value []byte) {
 	t.Helper()
 	if len(rs) == 0 {
@@ -223,22 +228,21 @@ func keyValue(t *testing.T, rs []*kgo.Record) (key, value []byte) {
 	}
 	for _, r := range rs {
 		if !bytes.Equal(r.Key, rs[0].Key) || !bytes.Equal(r.Value, rs[0].Value) {
-			t.Errorf("%s/%d: %q=%q is not %q=%q", r.Topic, r.Partition, r.Key, r.Value, rs[0].Key, rs[0].Value)
+			t.Errorf("%s/%d: got %q=%q, want %q=%q as in the first record", r.Topic, r.Partition, r.Key, r.Value, rs[0].Key, rs[0].Value)
 		}
 	}
 	return rs[0].Key, rs[0].Value
 }
 
-// logged ends the functions, so that everything they printed has arrived, and
-// gives that.
+// logged ends the functions and returns everything that they printed.
 func (s *stack) logged(t *testing.T) string {
 	t.Helper()
 	must(t, s.functions.Close())
 	return s.output.String()
 }
 
-// checkLog wants two lines per event, one where it is a schedule's or an HTTP
-// API's, and nothing else.
+// checkLog fails the test if a function logged anything but two lines per event, or
+// one line per event of a schedule or an HTTP API.
 func checkLog(t *testing.T, log string) {
 	t.Helper()
 	handled := map[string]int{}
@@ -259,13 +263,13 @@ func checkLog(t *testing.T, log string) {
 			want = 2
 		}
 		if handled[spec.Name] != want {
-			t.Errorf("%s logged %d lines for two events, want %d", spec.Name, handled[spec.Name], want)
+			t.Errorf("%s: got %d lines for two events, want %d", spec.Name, handled[spec.Name], want)
 		}
 	}
 }
 
-// Without its table a function is healthy, but its records are not done.
-func TestFunctionAnswersWhatIsNotDone(t *testing.T) {
+// Without its table a function answers with the records that are not done.
+func TestFunctionAnswersWithUndoneRecords(t *testing.T) {
 	s := start(t, nil)
 	var answer struct {
 		BatchItemFailures []struct {
@@ -277,32 +281,32 @@ func TestFunctionAnswersWhatIsNotDone(t *testing.T) {
 	}
 	must(t, json.Unmarshal([]byte(s.invoke(t, pipeline.Count)), &answer))
 	if fs := answer.BatchItemFailures; len(fs) != 1 || fs[0].ItemIdentifier.Partition != "enriched-walk-ins-14" || fs[0].ItemIdentifier.Offset != 100 {
-		t.Errorf("answered %+v", answer)
+		t.Errorf("got %+v, want offset 100 of enriched-walk-ins-14", answer)
 	}
 	if log := s.logged(t); !strings.Contains(log, `"message":"partition failed"`) || !strings.Contains(log, tablePrefix+pipeline.CountsTable) {
-		t.Errorf("the log does not say which table:\n%s", log)
+		t.Errorf("the log does not name the table:\n%s", log)
 	}
 }
 
-// Pollers on demand take any answer for a success, so that there must be none.
+// On-demand pollers take any answer for a success: the function must fail instead.
 func TestFunctionFailsWholeBatches(t *testing.T) {
 	s := start(t, nil, "FOOTFALL_WHOLE_BATCH=true")
 	event, err := os.ReadFile("../../../events/testdata/count.json")
 	must(t, err)
 	answer, err := s.functions.Invoke(t.Context(), pipeline.Count, event)
 	if err == nil || !strings.Contains(err.Error(), "1 of 1 partitions undone (enriched-walk-ins-14 from offset 100 on)") {
-		t.Errorf("answered %s, %v", answer, err)
+		t.Errorf("got %s, %v, want an error that names the partition", answer, err)
 	}
 }
 
-// Dead letters are no failure of an event, so the log must tell of them.
+// Dead letters do not fail an event. Each of them is counted in a log line.
 func TestFunctionLogsDeadLetters(t *testing.T) {
 	s := start(t, pipeline.Default().Tables)
 	event, err := os.ReadFile("../../../events/testdata/bad-records.json")
 	must(t, err)
 	answer, err := s.functions.Invoke(t.Context(), pipeline.Detect, event)
 	if err != nil || string(answer) != `{}` {
-		t.Fatalf("answered %s, %v", answer, err)
+		t.Fatalf("got %s, %v, want {}", answer, err)
 	}
 	logged := 0
 	for line := range strings.Lines(s.logged(t)) {
@@ -321,18 +325,19 @@ func TestFunctionLogsDeadLetters(t *testing.T) {
 		}
 	}
 	if dead := len(s.records(t, events.Sightings+"-dead-letters")); dead == 0 || logged != dead {
-		t.Errorf("%d dead letters, %d logged", dead, logged)
+		t.Errorf("got %d dead letters and %d logged, want the same, not 0", dead, logged)
 	}
 }
 
-func TestFunctionRefusesWrongSettings(t *testing.T) {
+// A function with wrong settings logs every mistake and exits with 1.
+func TestFunctionWithWrongSettings(t *testing.T) {
 	for _, spec := range pipeline.Default().Stages {
 		t.Run(spec.Name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), filepath.Join(binaries, spec.Name))
 			cmd.Env = []string{"FOOTFALL_KAFKA_AUTH=kerberos", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}
 			out, err := cmd.Output()
 			if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
-				t.Errorf("ended with %v", err)
+				t.Errorf("got %v, want exit code 1", err)
 			}
 			var line struct{ Level, Message, Stage, Error string }
 			must(t, json.Unmarshal(out, &line))

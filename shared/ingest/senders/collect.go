@@ -11,9 +11,9 @@ import (
 	"footfall/events"
 )
 
-// router is a field that holds a router's own name. A post names the same few
-// routers in every record, so that the field is no string: the collector makes
-// one string per router.
+// router is a field that holds a router's own name. It is not a string, since a
+// post names the same few routers in every record: the collector makes one string
+// per router.
 type router struct {
 	mac   [6]byte
 	isMAC bool
@@ -81,17 +81,17 @@ type rawObservation struct {
 	associated bool
 }
 
-// observe adds an observation to the post and reports whether it is valid. An
-// invalid one is left out and counted under the first reason found.
+// observe adds an observation to the post and reports whether the observation is
+// valid. An invalid observation is left out and counted under one reason: that of
+// the device, the signal, the time or the router, in this order.
 func (c *collector) observe(o rawObservation) (valid bool) {
-	// Check every field. The router's name counts as checked if it is not empty.
+	// Check every field. A router's name that is not empty is valid.
 	rssi, badSignal := o.signal.dBm()
 	router := c.routerName(o.router)
 	badRouter := Reason("")
 	if router == "" {
 		badRouter = BadRouter
 	}
-	// If several fields are bad, the record counts under one reason only.
 	if why := cmp.Or(o.device.reason(), badSignal, o.seenAt.reason(), badRouter); why != "" {
 		c.leaveOut(why, 1)
 		return false

@@ -7,19 +7,19 @@
 // Observation and Login: no error and no count holds a MAC address or any other
 // piece of a body.
 //
-// Start reading at Format in senders.go, then at cloudtrax.go for the shortest
-// make. Three parts are common to all makes: fields.go reads single values
-// leniently, collect.go turns records into a Post, and scan.go holds the limits
-// over a body before any parser sees it.
+// Start reading at Format in senders.go, then in cloudtrax.go, the shortest make.
+// Three parts are common to all makes: scan.go checks the limits of a body before
+// any parser reads it, fields.go reads single values leniently, and collect.go
+// turns records into a Post.
 //
 // # Adding a make of router
 //
 //  1. Write a file with a type that implements Format. Embed signed if the make
 //     puts an HMAC of the body into a header. Declare the records as structs of
 //     the types in fields.go and decode the body with decode. Pass each record to
-//     collector.observe, which validates it. Reject a body as a whole only if it
-//     lacks the array or the type that the format is about (wrongShape,
-//     unknownType).
+//     collector.observe for validation. Reject a body as a whole only if it lacks
+//     the array that the format is about (wrongShape) or is of an unknown type
+//     (unknownType).
 //  2. Add the kind to the constants and to byKind in senders.go.
 //  3. Add posts from the vendor's documentation to testdata/<kind>, run
 //     go test ./shared/ingest/... -update, and compare the golden files with that

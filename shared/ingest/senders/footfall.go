@@ -7,8 +7,8 @@ import (
 	"footfall/events"
 )
 
-// footfall reads Footfall's own format. It is for every source without a format
-// of its own here: an agent, a portal, a gateway in front of routers of another
+// footfall reads Footfall's own format. Every source without a format in this
+// package uses it: an agent, a portal, a gateway in front of routers of another
 // make.
 type footfall struct{ signed }
 
@@ -79,8 +79,8 @@ func isMACAddress(id string, device [6]byte) bool {
 	return ok && (len(id) > 2*len(mac) || mac == device)
 }
 
-// login adds a login to the post. An invalid one is left out and counted under
-// the first reason found.
+// login adds a login to the post. An invalid login is left out and counted under
+// one reason: that of the device, the time or the contact, in this order.
 func (c *collector) login(l *footfallLogin) {
 	badContact := Reason("")
 	if l.Contact == "" || isContactDetail(string(l.Contact)) || isMACAddress(string(l.Contact), l.Device.value) {

@@ -12,12 +12,12 @@ import (
 //	2024-02-03T11:20:39+01:00 ap-door hostapd: wlan0: AP-STA-CONNECTED 00:00:5e:00:53:01
 //	Sat Feb  3 11:20:40 2024 daemon.notice hostapd: wlan0: RX-PROBE-REQUEST sa=00:00:5e:00:53:02 signal=-61
 //
-// The last form is that of OpenWrt's logread. It names no router, so that a line
-// "router: NAME" must come before it. A time without a zone is in the zone of the
-// business. The events are those of hostapd's wpa_ctrl.h.
+// OpenWrt's logread prints the last form, which names no router: a line
+// "router: NAME" must precede. A time without a zone is in the zone of the
+// business. The events are from hostapd's wpa_ctrl.h.
 //
-// A line "STA ... IEEE 802.11: associated" is ignored: a device with a wrong
-// password causes one too. AP-STA-CONNECTED follows only a right password.
+// A line "STA ... IEEE 802.11: associated" is ignored, since it also follows a
+// wrong password. AP-STA-CONNECTED follows a right password only.
 type hostapd struct{ signed }
 
 // The events of hostapd that are observations of a device.
@@ -178,8 +178,8 @@ func (r *syslogReader) nearest(t time.Time, first, last int) (best time.Time) {
 			guess = g
 		}
 	}
-	// time.Date moves a time that the clock never shows, and chooses one of two
-	// moments: look an hour to either side for those that really show t.
+	// In that year time.Date has moved a time that the clock never shows, or chosen
+	// one of two moments. Look an hour to either side for moments that show t.
 	for _, shift := range []time.Duration{-time.Hour, 0, time.Hour} {
 		c := guess.Add(shift)
 		if c.Day() == t.Day() && c.Hour() == t.Hour() && c.Minute() == t.Minute() && nearer(c, best) {

@@ -106,7 +106,7 @@ func (c *collector) observeMerakiV2(ap router, o *merakiObservation) {
 // device. Often there are no positions, since a position takes three routers on a
 // floor plan. If there are both, the last position may repeat the latest record.
 func (c *collector) observeMerakiV3(_ router, o *merakiObservation) {
-	// A bad address would be counted once per position: count it once.
+	// A record with a bad address counts once, and not once per position.
 	if why := o.Client.reason(); why != "" {
 		c.leaveOut(why, 1)
 		return

@@ -68,8 +68,8 @@ func (mist) Parse(body []byte, at Arrival) (Post, error) {
 }
 
 // strongest returns the strongest valid signal of the packets. If no packet has a
-// valid signal, it returns an invalid one, or the zero number if there is none:
-// then dBm reports the reason.
+// valid signal, it returns an invalid or missing signal, of which dBm returns the
+// reason.
 func (e *mistEvent) strongest() (best number) {
 	for _, p := range e.Packets {
 		// A valid signal replaces a weaker or an unusable one. An unusable signal

@@ -39,10 +39,10 @@ func decode(body []byte, limits Limits, root any) error {
 // scan checks the limits over a body of JSON, and replaces each NaN and Infinity
 // by an empty string: Python and some firmware print them, and JSON has neither.
 //
-// It is one pass that builds nothing. So a body made to cost much memory or a deep
-// stack never reaches a parser. scan does not check the grammar: encoding/json
-// does, on the result. The result has the length of body and is body itself if
-// nothing was replaced; scan never changes body.
+// scan is one pass that builds nothing: a body made to cost much memory or a deep
+// stack never reaches a parser. It does not check the grammar, which is left to
+// encoding/json. The result has the length of body, and is body itself if nothing
+// was replaced. scan never changes body.
 func scan(body []byte, limits Limits) ([]byte, error) {
 	s := scanner{body: body, out: body, limits: limits}
 	for i := 0; i < len(body); i++ {
@@ -86,7 +86,7 @@ type scanner struct {
 	depth     int
 	arrays    uint64 // a bit per level, the lowest for the innermost: 1 is an array
 	elements  int    // of all arrays so far
-	before    byte   // the last byte before this one that is not white space
+	before    byte   // the last byte so far that is not white space
 }
 
 // open counts the array or object that begins at byte i as a level, and the first

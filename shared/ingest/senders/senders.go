@@ -28,8 +28,8 @@ type Login struct {
 	At      time.Time // as Observation.SeenAt
 }
 
-// Post is the content of one request. An unusable record does not affect the
-// others: it is left out and counted in LeftOut.
+// Post is the content of one request. An unusable record is left out and counted in
+// LeftOut, and does not affect the others.
 type Post struct {
 	Observations []Observation
 	Logins       []Login // Footfall's own format only
@@ -39,8 +39,8 @@ type Post struct {
 // Reason is the reason why a record was left out.
 type Reason string
 
-// The reasons. Bluetooth and NotPresence stand for whole posts, which are
-// accepted although nothing of them is used. UnknownLine is of syslog only.
+// The reasons. Bluetooth and NotPresence are for whole posts that are accepted
+// without any use. UnknownLine is for syslog only.
 const (
 	NoMAC        Reason = "no-mac"
 	BadMAC       Reason = "bad-mac"       // not 12 hexadecimal digits, or all zero
@@ -182,7 +182,7 @@ func Kinds() []string { return slices.Sorted(maps.Keys(byKind)) }
 
 // RouterName returns the one spelling of a router's name: a MAC address in lower
 // case with colons, and any other name without white space around it. It returns
-// "" for a name that is no id by the rules of package events. Settings that name
-// routers use the same spelling, so that they match Observation.Router however an
-// operator wrote them.
+// "" for a name that is no id by the rules of package events. Names of routers in
+// settings pass through RouterName too, and so match Observation.Router in any
+// spelling.
 func RouterName(name string) string { return routerName([]byte(name)) }

@@ -199,8 +199,8 @@ func TestRouterName(t *testing.T) {
 	}
 }
 
-// Contact ids are written to topics and errors, so that an e-mail address, a phone
-// number or a MAC address is not accepted as an id.
+// Contact ids are written to topics and errors. An e-mail address, a phone number or
+// a MAC address is not accepted as an id.
 func TestContactIDsHoldNoPersonalData(t *testing.T) {
 	format, _ := ByKind(Footfall)
 	body := `{"logins":[`
