@@ -15,14 +15,14 @@
 //     only the sender itself can use up its rate.
 //  7. No equal body of the sender was accepted within the hour.
 //  8. The body has the format of the kind, within the limits of package senders.
-//  9. If no record is usable, none was left out because of its time or its
-//     router. Otherwise unusable records are left out and counted.
+//  9. A record is usable, or no record was left out for its time or its router.
+//     Unusable records beside usable ones are left out and counted.
 //  10. All records are acknowledged by Kafka. Only then the answer is 200.
 //
 // Nothing is produced before step 10, and a post is accepted as a whole or not at
 // all. If the producer fails, some of the records may be stored although the
 // answer is 503. The sender then posts the same body again and the records are
-// produced again, which changes nothing: a sighting has no number of its own, and
-// detect counts steps of two minutes. Step 7 does not stop the repetition, since
-// only an accepted body is remembered.
+// produced again, which changes nothing: a sighting has no id of its own, detect
+// counts steps of two minutes, and identify keeps bindings by their time. Step 7
+// does not stop the repetition, since only an accepted body is remembered.
 package ingest

@@ -100,8 +100,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(response)
 }
 
-// serve answers a request. It turns a panic into a rejection, whose error holds
-// only the type of the panic's value: the value may be a piece of the body.
+// serve answers a request. A panic becomes a rejection. Its error holds only the
+// type of the panic's value, since the value may be a piece of the body.
 func (h *Handler) serve(ctx context.Context, r *request, s *summary) (response apigw.APIGatewayV2HTTPResponse, rejected *rejection) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -122,8 +122,9 @@ func (h *Handler) serve(ctx context.Context, r *request, s *summary) (response a
 		return response, reject(tooLarge)
 	}
 
-	// The configured sender. A kind that exists is safe to log, even if the business
-	// is unknown: an unknown business may be anything put into the path by mistake.
+	// The configured sender. A kind that exists may be logged now. The business may
+	// be logged only once it is found: until then it may be a MAC address or a secret
+	// that was put into the path by mistake.
 	if _, known := senders.ByKind(to.kind); known {
 		s.kind = to.kind
 	}
@@ -158,9 +159,8 @@ func (h *Handler) sender(ctx context.Context, to route) (*knownSender, *rejectio
 	format, known := senders.ByKind(to.kind)
 	e, ok, err := h.Businesses.Entrance(ctx, to.business)
 	if err != nil {
-		// The path may hold a MAC address or a secret by mistake: without an answer
-		// from the table nothing proves that the path names a business. The error must
-		// not quote the path.
+		// The table did not answer, so the business in the path may still be a MAC
+		// address or a secret. The error must not quote it.
 		text := strings.ReplaceAll(err.Error(), string(to.business), "*")
 		return nil, rejectFailure(notStored, errors.New("read the settings of the business: "+text))
 	}

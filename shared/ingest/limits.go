@@ -14,8 +14,8 @@ import (
 const defaultPostsPerMinute = 600
 
 // rateLimiters bounds how fast each sender posts to this environment. It holds one
-// limiter per configured sender. Only verified posts are counted, so an attacker
-// cannot make it grow.
+// limiter per configured sender. Only verified posts reach rateLimiters, so an
+// attacker cannot make the map grow.
 type rateLimiters struct {
 	mu      sync.Mutex
 	byRoute map[route]*rate.Limiter
@@ -39,7 +39,7 @@ func (r *rateLimiters) reserve(from route, perMinute int, now time.Time) (wait t
 		l = rate.NewLimiter(limit, perMinute)
 		r.byRoute[from] = l
 	}
-	// The rate of the sender was changed in the settings since the last post.
+	// If the rate was changed in the settings since the last post, it applies now.
 	if l.Limit() != limit {
 		l.SetLimitAt(now, limit)
 		l.SetBurstAt(now, perMinute)
