@@ -73,7 +73,7 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	businesses, err := histories(ctx, dynamo.NewBusinesses(tables, c.TablePrefix))
+	businesses, err := ruleHistories(ctx, dynamo.NewBusinesses(tables, c.TablePrefix))
 	if err != nil {
 		return err
 	}

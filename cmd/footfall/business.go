@@ -31,8 +31,8 @@ func (f tableFlags) businesses(ctx context.Context) (*dynamo.Businesses, error) 
 	return dynamo.NewBusinesses(client, f.TablePrefix), nil
 }
 
-// histories gives the rules of all businesses that have any of their own.
-func histories(ctx context.Context, table *dynamo.Businesses) (audit.Histories, error) {
+// ruleHistories gives the rules of all businesses that have any of their own.
+func ruleHistories(ctx context.Context, table *dynamo.Businesses) (audit.Histories, error) {
 	ids, err := table.List(ctx)
 	if err != nil || len(ids) == 0 {
 		return nil, err

@@ -114,7 +114,7 @@ func (c *forgetCmd) told(s streams, r *forget.Report, now time.Time, err error) 
 	if err != nil {
 		return err
 	}
-	if _, is := parseAddress(string(r.Device)); is && !r.Found() {
+	if _, is := parseMAC(string(r.Device)); is && !r.Found() {
 		return errors.New("--device takes the pseudonym of a device, and nothing is known of this MAC address: " +
 			"give it to --mac, with --pseudonym-keys, which finds its pseudonyms")
 	}
@@ -138,11 +138,11 @@ func (c *forgetCmd) pseudonyms() ([]events.DeviceID, error) {
 	}
 	var found []events.DeviceID
 	for _, text := range c.Mac {
-		mac, ok := parseAddress(text)
+		mac, ok := parseMAC(text)
 		if !ok {
-			return nil, fmt.Errorf("--mac: %w", errNoAddress)
+			return nil, fmt.Errorf("--mac: %w", errNotMAC)
 		}
-		devices, err := devicesOf(keys, c.Business, mac)
+		devices, err := devicePseudonyms(keys, c.Business, mac)
 		if err != nil {
 			return nil, err
 		}

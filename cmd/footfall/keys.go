@@ -53,9 +53,9 @@ func (f keysFlag) maker(id, text string) (pseudonym.Maker, error) {
 	}, nil
 }
 
-// parseAddress reads a MAC address in any spelling that ingest takes; ok is false
+// parseMAC reads a MAC address in any spelling that ingest takes; ok is false
 // for what is none.
-func parseAddress(text string) (mac [6]byte, ok bool) {
+func parseMAC(text string) (mac [6]byte, ok bool) {
 	b, err := net.ParseMAC(senders.RouterName(text))
 	if err != nil || len(b) != len(mac) {
 		return mac, false
@@ -63,9 +63,9 @@ func parseAddress(text string) (mac [6]byte, ok bool) {
 	return [6]byte(b), true
 }
 
-// devicesOf gives the pseudonyms of an address at a business under every key: it
+// devicePseudonyms gives the pseudonyms of an address at a business under every key: it
 // may have changed its key since the device first came.
-func devicesOf(keys pseudonym.Keys, b events.BusinessID, mac [6]byte) ([]events.DeviceID, error) {
+func devicePseudonyms(keys pseudonym.Keys, b events.BusinessID, mac [6]byte) ([]events.DeviceID, error) {
 	var found []events.DeviceID
 	for _, id := range keys.IDs() {
 		key, err := keys.Business(id, b)
@@ -87,10 +87,10 @@ func (f keysFlag) pseudonymise(b events.BusinessID, list []events.DeviceID) ([]e
 	var out []events.DeviceID
 	var keys pseudonym.Keys
 	for i, device := range list {
-		mac, ok := parseAddress(string(device))
+		mac, ok := parseMAC(string(device))
 		switch {
 		case !ok && strings.ContainsAny(string(device), noPseudonym):
-			return nil, fmt.Errorf("[%d] is no pseudonym, and %w", i, errNoAddress)
+			return nil, fmt.Errorf("[%d] is no pseudonym, and %w", i, errNotMAC)
 		case !ok:
 			out = append(out, device)
 			continue
@@ -103,7 +103,7 @@ func (f keysFlag) pseudonymise(b events.BusinessID, list []events.DeviceID) ([]e
 				return nil, err
 			}
 		}
-		devices, err := devicesOf(keys, b, mac)
+		devices, err := devicePseudonyms(keys, b, mac)
 		if err != nil {
 			return nil, err
 		}
@@ -112,5 +112,5 @@ func (f keysFlag) pseudonymise(b events.BusinessID, list []events.DeviceID) ([]e
 	return out, nil
 }
 
-// errNoAddress does not repeat what was given: it may be half of an address.
-var errNoAddress = errors.New("not an address like 00:1b:63:84:45:e6")
+// errNotMAC does not repeat what was given: it may be half of an address.
+var errNotMAC = errors.New("not an address like 00:1b:63:84:45:e6")

@@ -150,7 +150,7 @@ func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, s
 	}
 	o := &outcome{fed: stats, took: time.Since(began)}
 	fmt.Fprintln(s.err, "checking against the oracle")
-	businesses, err := histories(ctx, dynamo.NewBusinesses(stack.TableClient(), stack.TablePrefix()))
+	businesses, err := ruleHistories(ctx, dynamo.NewBusinesses(stack.TableClient(), stack.TablePrefix()))
 	if err != nil {
 		return nil, err
 	}

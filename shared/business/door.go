@@ -39,10 +39,10 @@ type Entrance struct {
 	Hold events.RSSI    // weakest signal that prolongs a visit, below what opens one
 }
 
-// EntranceOf is a door with what it needs of the rules in force. Where a business
+// NewEntrance is a door with what it needs of the rules in force. Where a business
 // holds by the very threshold that it lets in by, Hold is 1 dB below: what ingest
 // tells at it must open no visit.
-func EntranceOf(d Door, r *presence.Rules) Entrance {
+func NewEntrance(d Door, r *presence.Rules) Entrance {
 	zone := r.Location
 	if zone == nil {
 		zone = time.UTC

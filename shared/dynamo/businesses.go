@@ -108,7 +108,7 @@ func (b *Businesses) Entrance(ctx context.Context, id events.BusinessID) (e busi
 	if door == nil {
 		door = &business.Door{}
 	}
-	return business.EntranceOf(*door, &inForce), true, nil
+	return business.NewEntrance(*door, &inForce), true, nil
 }
 
 // known gives what is remembered of items, and reads what is not.

@@ -61,7 +61,7 @@ func (b *Businesses) Entrance(ctx context.Context, id events.BusinessID) (e busi
 	if s.Door == nil {
 		s.Door = &business.Door{}
 	}
-	return business.EntranceOf(*s.Door, &inForce), true, nil
+	return business.NewEntrance(*s.Door, &inForce), true, nil
 }
 
 // PutRules stores settings that hold from a moment on, the zero time for ever.
