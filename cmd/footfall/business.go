@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -105,7 +104,7 @@ func (c *businessGetCmd) document(ctx context.Context, notes io.Writer, table *d
 	for i := range stored.Revisions {
 		if r := &stored.Revisions[i]; r.Since.After(now) {
 			fmt.Fprintf(notes, "%s: from %s on:\n", id, r.Since.Format(time.RFC3339))
-			printChanges(notes, changes("rules", former, &r.Settings))
+			printDifferences(notes, business.DiffSettings(former, r.Settings))
 			former = &r.Settings
 		}
 	}
@@ -124,37 +123,6 @@ func sinceText(since time.Time) string {
 		return "from the beginning"
 	}
 	return "since " + since.UTC().Format(time.RFC3339)
-}
-
-// changeFlags are what set and import have in common.
-type changeFlags struct {
-	tableFlags
-	keysFlag
-	From    momentFlag `placeholder:"TIME" help:"The rules hold from this moment of event time on: 2026-11-22, 2026-11-22T08:00:00Z. By default from the next minute that is two away; the door holds within half a minute in any case."`
-	Rewrite bool       `help:"Let --from lie in the past. What was decided since then stays as it was told, but a replay or an audit decides by the new rules, and finds it different."`
-	DryRun  bool       `help:"Only say what would change."`
-}
-
-// Validate refuses a rewrite from no moment.
-func (f *changeFlags) Validate() error {
-	if f.Rewrite && f.From.IsZero() {
-		return errors.New("--rewrite needs --from, the moment that the rules hold from")
-	}
-	return nil
-}
-
-// since is from when on rules will hold.
-func (f *changeFlags) since() (time.Time, error) {
-	soonest := business.Soonest(time.Now())
-	switch {
-	case f.From.IsZero():
-		return soonest, nil
-	case f.Rewrite || !f.From.Before(soonest):
-		return f.From.UTC(), nil
-	default:
-		return time.Time{}, fmt.Errorf("--from %s is sooner than all functions know of it: %s is the soonest (--rewrite sets it all the same)",
-			f.From.UTC().Format(time.RFC3339), soonest.Format(time.RFC3339))
-	}
 }
 
 // businessSetCmd sets one business.
@@ -196,7 +164,7 @@ func (c *businessSetCmd) Run(ctx context.Context, s streams) error {
 
 // former gives the settings that the new ones follow.
 func (c *businessSetCmd) former(ctx context.Context) (business.Settings, error) {
-	since, err := c.since()
+	start, err := c.start()
 	if err != nil {
 		return business.Settings{}, err
 	}
@@ -208,7 +176,7 @@ func (c *businessSetCmd) former(ctx context.Context) (business.Settings, error) 
 	if err != nil {
 		return business.Settings{}, err
 	}
-	if r, ok := stored.Revisions.At(since); ok {
+	if r, ok := stored.Revisions.At(start.Since); ok {
 		return r.Settings, nil
 	}
 	return business.Defaults(), nil

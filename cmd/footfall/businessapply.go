@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"footfall/events"
@@ -16,14 +15,43 @@ import (
 	"footfall/shared/dynamo"
 )
 
+// changeFlags are what set and import have in common.
+type changeFlags struct {
+	tableFlags
+	keysFlag
+	From    momentFlag `placeholder:"TIME" help:"The rules hold from this moment of event time on: 2026-11-22, 2026-11-22T08:00:00Z. By default from the next minute that is two away; the door holds within half a minute in any case."`
+	Rewrite bool       `help:"Let --from lie in the past. What was decided since then stays as it was told, but a replay or an audit decides by the new rules, and finds it different."`
+	DryRun  bool       `help:"Only say what would change."`
+}
+
+// Validate refuses a rewrite from no moment.
+func (f *changeFlags) Validate() error {
+	if f.Rewrite && f.From.IsZero() {
+		return errors.New("--rewrite needs --from, the moment that the rules hold from")
+	}
+	return nil
+}
+
+// start is from when on rules will hold.
+func (f *changeFlags) start() (business.Start, error) {
+	soonest := business.Soonest(time.Now())
+	switch {
+	case f.From.IsZero():
+		return business.Start{Since: soonest}, nil
+	case f.Rewrite || !f.From.Before(soonest):
+		return business.Start{Since: f.From.UTC(), Rewrite: f.Rewrite}, nil
+	default:
+		return business.Start{}, fmt.Errorf("--from %s is sooner than all functions know of it: %s is the soonest (--rewrite sets it all the same)",
+			f.From.UTC().Format(time.RFC3339), soonest.Format(time.RFC3339))
+	}
+}
+
 // apply sets what differs from what is stored, business by business, and says so.
 func (f *changeFlags) apply(ctx context.Context, s streams, all map[events.BusinessID]business.Document) error {
-	for _, id := range slices.Sorted(maps.Keys(all)) {
-		if err := f.withPseudonyms(id, all[id]); err != nil {
-			return err
-		}
+	if err := f.pseudonymiseAll(all); err != nil {
+		return err
 	}
-	since, err := f.since()
+	start, err := f.start()
 	if err != nil {
 		return err
 	}
@@ -32,9 +60,17 @@ func (f *changeFlags) apply(ctx context.Context, s streams, all map[events.Busin
 		return err
 	}
 	for _, id := range slices.Sorted(maps.Keys(all)) {
-		if err := f.applyOne(ctx, s.out, table, id, all[id], since); err != nil {
+		stored, _, err := table.Read(ctx, id)
+		if err != nil {
 			return fmt.Errorf("%s: %w", id, err)
 		}
+		change := business.Plan(id, stored, all[id], start)
+		if !f.DryRun {
+			if change, err = change.Apply(ctx, table); err != nil {
+				return fmt.Errorf("%s: %w", id, err)
+			}
+		}
+		printChange(s.out, change)
 	}
 	if f.DryRun {
 		fmt.Fprintln(s.out, "nothing is changed: this is a dry run")
@@ -42,163 +78,29 @@ func (f *changeFlags) apply(ctx context.Context, s streams, all map[events.Busin
 	return nil
 }
 
-// withPseudonyms puts pseudonyms in the place of the MAC addresses in the lists of
-// a document. The tables hold pseudonyms alone.
-func (f *changeFlags) withPseudonyms(id events.BusinessID, d business.Document) error {
-	for field, list := range d.DeviceLists() {
-		devices, err := f.pseudonymise(id, *list)
-		if err != nil {
-			return fmt.Errorf("%s: %s%w", id, field, err)
-		}
-		*list = devices
+// printChange prints what a change changes, and from when on.
+func printChange(w io.Writer, c business.Change) {
+	fmt.Fprintf(w, "%s:\n", c.ID)
+	printDifferences(w, c.RulesDiff)
+	if c.Rules != nil {
+		fmt.Fprintln(w, "  rules hold from", c.Start.Since.Format(time.RFC3339), "on")
 	}
-	return nil
-}
-
-func (f *changeFlags) applyOne(ctx context.Context, w io.Writer, table *dynamo.Businesses, id events.BusinessID, d business.Document, since time.Time) error {
-	stored, _, err := table.Read(ctx, id)
-	if err != nil {
-		return err
+	if len(c.Dropped) > 0 {
+		fmt.Fprintln(w, "  rules that were to come after that are dropped")
 	}
-	var lines []string
-	if d.Rules != nil {
-		var former *business.Settings
-		if r, ok := stored.Revisions.At(since); ok {
-			former = &r.Settings
-		}
-		lines = changes("rules", former, d.Rules)
-		replaced := slices.ContainsFunc(stored.Revisions, func(r business.Revision) bool { return r.Since.After(since) })
-		if len(lines) > 0 || replaced {
-			if since, err = f.putRules(ctx, table, id, *d.Rules, since); err != nil {
-				return err
-			}
-			lines = append(lines, "rules hold from "+since.Format(time.RFC3339)+" on")
-		}
-		if replaced {
-			lines = append(lines, "rules that were to come after that are dropped")
-		}
+	printDifferences(w, c.DoorDiff)
+	if c.Door != nil {
+		fmt.Fprintln(w, "  the door holds within half a minute")
 	}
-	if d.Door != nil {
-		if doors := changes("door", stored.Door, d.Door); len(doors) > 0 {
-			if !f.DryRun {
-				if err := table.PutDoor(ctx, id, *d.Door); err != nil {
-					return err
-				}
-			}
-			lines = append(lines, append(doors, "the door holds within half a minute")...)
-		}
-	}
-	if len(lines) == 0 {
-		lines = []string{"as it was"}
-	}
-	fmt.Fprintf(w, "%s:\n", id)
-	printChanges(w, lines)
-	return nil
-}
-
-func (f *changeFlags) putRules(ctx context.Context, table *dynamo.Businesses, id events.BusinessID, s business.Settings, since time.Time) (time.Time, error) {
-	switch {
-	case f.DryRun:
-		return since, nil
-	case f.Rewrite:
-		return since, table.PutRules(ctx, id, business.Revision{Since: since, Settings: s})
-	}
-	return table.SetRules(ctx, id, s, since)
-}
-
-func printChanges(w io.Writer, lines []string) {
-	for _, line := range lines {
-		fmt.Fprintln(w, " ", line)
+	if c.IsEmpty() {
+		fmt.Fprintln(w, "  as it was")
 	}
 }
 
-// changes lists what differs between two values of one type, the first of which
-// may be nil for none, as they are in JSON. Secrets are not shown.
-func changes[T any](part string, before, after *T) []string {
-	was, is := map[string]any{}, map[string]any{}
-	if before != nil {
-		flatten(part, plain(before), was)
+func printDifferences(w io.Writer, all []business.Difference) {
+	for _, d := range all {
+		fmt.Fprintln(w, " ", d)
 	}
-	flatten(part, plain(after), is)
-	var lines []string
-	if before == nil {
-		lines = append(lines, part+": new")
-	}
-	for _, path := range slices.Sorted(maps.Keys(is)) {
-		old, known := was[path]
-		delete(was, path)
-		if before != nil && (!known || text(old) != text(is[path])) {
-			lines = append(lines, path+": "+difference(path, old, is[path]))
-		}
-	}
-	for _, path := range slices.Sorted(maps.Keys(was)) {
-		lines = append(lines, path+": "+difference(path, was[path], nil))
-	}
-	return lines
-}
-
-// plain gives a value as encoding/json reads it back.
-func plain(v any) (into any) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // it was read from JSON
-	}
-	if err := json.Unmarshal(data, &into); err != nil {
-		panic(err)
-	}
-	return into
-}
-
-func text(v any) string { return fmt.Sprint(v) }
-
-// flatten puts every value that is no object below its path.
-func flatten(path string, v any, into map[string]any) {
-	object, ok := v.(map[string]any)
-	if !ok {
-		into[path] = v
-		return
-	}
-	for name, value := range object {
-		flatten(path+"."+name, value, into)
-	}
-}
-
-// difference says how a value has changed: of a list how much longer or shorter it
-// is, of a secret only whether there is one.
-func difference(path string, old, next any) string {
-	if strings.HasSuffix(path, ".secrets") || strings.HasSuffix(path, ".validator") {
-		switch {
-		case old == nil:
-			return "new"
-		case next == nil:
-			return "dropped"
-		}
-		return "changed"
-	}
-	before, wasList := old.([]any)
-	after, isList := next.([]any)
-	if !wasList && !isList {
-		return fmt.Sprintf("%s -> %s", orNone(old), orNone(next))
-	}
-	seen := map[string]bool{}
-	for _, v := range before {
-		seen[text(v)] = true
-	}
-	more := 0
-	for _, v := range after {
-		if !seen[text(v)] {
-			more++
-		}
-		delete(seen, text(v))
-	}
-	return fmt.Sprintf("%d more, %d fewer", more, len(seen))
-}
-
-func orNone(v any) string {
-	if v == nil {
-		return "none"
-	}
-	return text(v)
 }
 
 // importBusinesses stores the businesses of a file. The rules of one that the
@@ -210,20 +112,16 @@ func importBusinesses(ctx context.Context, table *dynamo.Businesses, path string
 		return fmt.Errorf("businesses: %w", err)
 	}
 	all, err := business.ReadDocuments(data)
+	if err == nil {
+		err = keys.pseudonymiseAll(all) // the tables hold no address, whoever writes them
+	}
 	if err != nil {
 		return fmt.Errorf("businesses in %s: %w", path, err)
 	}
-	for id, d := range all {
-		if err := (&changeFlags{keysFlag: keys}).withPseudonyms(id, d); err != nil { // the tables hold no address, whoever writes them
-			return fmt.Errorf("businesses in %s: %w", path, err)
-		}
-		_, known, err := table.Read(ctx, id)
-		switch {
-		case err != nil:
-		case !known:
-			err = table.PutAll(ctx, map[events.BusinessID]business.Document{id: d})
-		default:
-			err = (&changeFlags{}).applyOne(ctx, io.Discard, table, id, d, business.Soonest(time.Now()))
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		stored, _, err := table.Read(ctx, id)
+		if err == nil {
+			_, err = business.Plan(id, stored, all[id], stored.ImportStart(time.Now())).Apply(ctx, table)
 		}
 		if err != nil {
 			return fmt.Errorf("store business %s: %w", id, err)

@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
 	"strings"
 
 	"footfall/events"
+	"footfall/shared/business"
 	"footfall/shared/ingest/senders"
 	"footfall/shared/pseudonym"
 )
@@ -110,6 +112,18 @@ func (f keysFlag) pseudonymise(b events.BusinessID, list []events.DeviceID) ([]e
 		out = append(out, devices...)
 	}
 	return out, nil
+}
+
+// pseudonymiseAll puts pseudonyms in the place of the MAC addresses in the lists of
+// documents. The tables hold pseudonyms alone.
+func (f keysFlag) pseudonymiseAll(all map[events.BusinessID]business.Document) error {
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		err := all[id].ReplaceDevices(func(list []events.DeviceID) ([]events.DeviceID, error) { return f.pseudonymise(id, list) })
+		if err != nil {
+			return fmt.Errorf("%s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // errNotMAC does not repeat what was given: it may be half of an address.

@@ -128,15 +128,27 @@ func ReadDocuments(data []byte) (map[events.BusinessID]Document, error) {
 	return all, errors.Join(errs...)
 }
 
-// DeviceLists gives the lists of devices in the document by the path of their
-// field, to be looked through or changed.
-func (d Document) DeviceLists() map[string]*[]events.DeviceID {
-	lists := map[string]*[]events.DeviceID{}
+// ReplaceDevices replaces each list of devices in the document with what replace
+// returns for it. An error of replace comes back with the path of the list before
+// it, like "rules.static".
+func (d Document) ReplaceDevices(replace func([]events.DeviceID) ([]events.DeviceID, error)) error {
+	type list struct {
+		path    string
+		devices *[]events.DeviceID
+	}
+	var lists []list
 	if d.Rules != nil {
-		lists["rules.static"], lists["rules.employees"] = &d.Rules.Static, &d.Rules.Employees
+		lists = append(lists, list{"rules.static", &d.Rules.Static}, list{"rules.employees", &d.Rules.Employees})
 	}
 	if d.Door != nil {
-		lists["door.opt_out"] = &d.Door.OptOut
+		lists = append(lists, list{"door.opt_out", &d.Door.OptOut})
 	}
-	return lists
+	for _, l := range lists {
+		devices, err := replace(*l.devices)
+		if err != nil {
+			return fmt.Errorf("%s%w", l.path, err)
+		}
+		*l.devices = devices
+	}
+	return nil
 }
