@@ -11,6 +11,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"footfall/events"
+	"footfall/shared/dynamo/calls"
 	"footfall/shared/pipeline"
 )
 
@@ -150,24 +151,10 @@ var uses = map[string]map[string][]string{
 	pipeline.Count: {pipeline.CountsTable: {"Add", "Get"}},
 }
 
-// calls says which actions of DynamoDB the methods of shared/dynamo need, by
-// table. A test reads their code to hold it to that.
-var calls = map[string]map[string][]string{
-	pipeline.VisitLogTable: {"Last": {"Query"}, "Read": {"Query"}, "Append": {"PutItem"}},
-	pipeline.IdentitiesTable: {
-		"Devices": {"BatchGetItem"}, "PutDevice": {"PutItem"}, "Contact": {"GetItem"}, "PutContact": {"PutItem"},
-	},
-	pipeline.PendingTable: {
-		"PutNew": {"PutItem", "GetItem"}, "End": {"UpdateItem", "GetItem"}, "Resolve": {"UpdateItem", "GetItem"}, "OfDevice": {"Query"},
-	},
-	pipeline.CountsTable:     {"Add": {"UpdateItem"}, "Get": {"Query"}},
-	pipeline.BusinessesTable: {"Rules": {"BatchGetItem", "GetItem"}, "Entrance": {"BatchGetItem", "GetItem"}},
-}
-
 // actionsOn gives the actions that a stage needs on a table.
 func actionsOn(stageName, table string) (actions []string) {
 	for _, method := range uses[stageName][table] {
-		for _, action := range calls[table][method] {
+		for _, action := range calls.ByTable[table].Methods[method] {
 			actions = append(actions, "dynamodb:"+action)
 		}
 	}
