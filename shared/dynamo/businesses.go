@@ -54,7 +54,7 @@ type Businesses struct {
 func NewBusinesses(client *dynamodb.Client, prefix string) *Businesses {
 	return &Businesses{
 		table: table{client, prefix + pipeline.BusinessesTable}, now: wallClock,
-		cache: businessCache{turn: make(chan struct{}, 1)},
+		cache: businessCache{readTurn: make(chan struct{}, 1)},
 	}
 }
 
@@ -76,7 +76,7 @@ func (b *Businesses) Rules(ctx context.Context, ids []events.BusinessID) ([][]st
 	for i, id := range ids {
 		pks[i] = string(id)
 	}
-	known, err := b.known(ctx, pks)
+	known, err := b.load(ctx, pks)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (b *Businesses) Rules(ctx context.Context, ids []events.BusinessID) ([][]st
 // Entrance gives what ingest goes by for a business now; ok is false for one that
 // nothing is stored of.
 func (b *Businesses) Entrance(ctx context.Context, id events.BusinessID) (e business.Entrance, ok bool, err error) {
-	known, err := b.known(ctx, []string{string(id), doorPK(id)})
+	known, err := b.load(ctx, []string{string(id), doorPK(id)})
 	if err != nil {
 		return e, false, err
 	}
@@ -111,25 +111,25 @@ func (b *Businesses) Entrance(ctx context.Context, id events.BusinessID) (e busi
 	return business.NewEntrance(*door, &inForce), true, nil
 }
 
-// known gives what is remembered of items, and reads what is not.
-func (b *Businesses) known(ctx context.Context, pks []string) ([]knownItem, error) {
+// load gives what is remembered of items, and reads what is not.
+func (b *Businesses) load(ctx context.Context, pks []string) ([]knownItem, error) {
 	if got, ok := b.cache.all(pks, b.now()); ok {
 		return got, nil
 	}
 	// One asks, whoever else needs the same waits for what it finds.
 	select {
-	case b.cache.turn <- struct{}{}:
-		defer func() { <-b.cache.turn }()
+	case b.cache.readTurn <- struct{}{}:
+		defer func() { <-b.cache.readTurn }()
 	case <-ctx.Done():
-		return nil, b.table.wrapped("read", pks[0], ctx.Err())
+		return nil, b.table.wrap("read", pks[0], ctx.Err())
 	}
 	if b.cache.wantsMarker(pks, b.now()) {
 		at := b.now()
-		until, err := b.marker(ctx)
+		until, err := b.readMarker(ctx)
 		if err != nil {
 			return nil, err
 		}
-		b.cache.marked(at, until)
+		b.cache.setMarker(at, until)
 	}
 	now := b.now()
 	got, missing := b.cache.missing(pks, now)
@@ -142,17 +142,17 @@ func (b *Businesses) known(ctx context.Context, pks []string) ([]knownItem, erro
 		return nil, err
 	}
 	for _, i := range missing {
-		if got[i], err = knownFrom(items[pks[i]]); err != nil {
-			return nil, b.table.wrapped("read", pks[i], err)
+		if got[i], err = decodeItem(items[pks[i]]); err != nil {
+			return nil, b.table.wrap("read", pks[i], err)
 		}
-		got[i].read = now
+		got[i].readAt = now
 		b.cache.put(pks[i], got[i])
 	}
 	return got, nil
 }
 
-// knownFrom reads an item; nil gives what is known of none.
-func knownFrom(i item) (k knownItem, err error) {
+// decodeItem reads an item; nil gives what is known of none.
+func decodeItem(i item) (k knownItem, err error) {
 	r := reader{item: i}
 	text := r.str(attrData)
 	switch {
@@ -169,13 +169,13 @@ func knownFrom(i item) (k knownItem, err error) {
 	return k, err
 }
 
-// marker reads until when businesses change.
-func (b *Businesses) marker(ctx context.Context) (time.Time, error) {
+// readMarker reads until when businesses change.
+func (b *Businesses) readMarker(ctx context.Context) (time.Time, error) {
 	row, err := b.table.read(ctx, item{keyPK: str(markerPK)})
 	if err != nil {
-		return time.Time{}, b.table.wrapped("read", markerPK, err)
+		return time.Time{}, b.table.wrap("read", markerPK, err)
 	}
 	r := reader{item: row}
 	until := r.time(attrUntil)
-	return until, b.table.wrapped("read", markerPK, r.err)
+	return until, b.table.wrap("read", markerPK, r.err)
 }

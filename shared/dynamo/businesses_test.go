@@ -30,8 +30,8 @@ func withEntry(entry int32) business.Settings {
 	return s
 }
 
-// entryOf gives the entry threshold that a store knows last, -127 for none.
-func entryOf(t *testing.T, b *Businesses, id events.BusinessID) int32 {
+// lastEntry gives the entry threshold that a store knows last, -127 for none.
+func lastEntry(t *testing.T, b *Businesses, id events.BusinessID) int32 {
 	t.Helper()
 	all, err := b.Rules(t.Context(), []events.BusinessID{id})
 	if err != nil {
@@ -48,15 +48,15 @@ func entryOf(t *testing.T, b *Businesses, id events.BusinessID) int32 {
 func TestStrangersDoNotFillTheCache(t *testing.T) {
 	var c businessCache
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	c.put("cafe/door", knownItem{read: at, door: &business.Door{}})
-	for i := range 3 * manyAbsent {
-		c.put(fmt.Sprint("stranger-", i), knownItem{read: at})
-		c.put(fmt.Sprint("stranger-", i), knownItem{read: at}) // read again is no new one
-		if n := len(c.items); n > manyAbsent+1 {
+	c.put("cafe/door", knownItem{readAt: at, door: &business.Door{}})
+	for i := range 3 * maxAbsent {
+		c.put(fmt.Sprint("stranger-", i), knownItem{readAt: at})
+		c.put(fmt.Sprint("stranger-", i), knownItem{readAt: at}) // read again is no new one
+		if n := len(c.items); n > maxAbsent+1 {
 			t.Fatalf("%d items are remembered after %d strangers", n, i+1)
 		}
-		if i == manyAbsent-1 && len(c.items) != manyAbsent+1 {
-			t.Errorf("%d items are remembered of %d", len(c.items), manyAbsent+1)
+		if i == maxAbsent-1 && len(c.items) != maxAbsent+1 {
+			t.Errorf("%d items are remembered of %d", len(c.items), maxAbsent+1)
 		}
 	}
 	if _, ok := c.all([]string{"cafe/door"}, at); !ok {
@@ -72,8 +72,8 @@ func TestAgesAreByTheWallClock(t *testing.T) {
 		t.Errorf("%v has a reading of the monotonic clock", now)
 	}
 	var c businessCache
-	for age, want := range map[time.Duration]bool{0: true, fresh - 1: true, fresh: false, -1: false} {
-		if got := c.good(knownItem{read: now.Add(-age)}, now); got != want {
+	for age, want := range map[time.Duration]bool{0: true, maxAge - 1: true, maxAge: false, -1: false} {
+		if got := c.usable(knownItem{readAt: now.Add(-age)}, now); got != want {
 			t.Errorf("what was read %v ago can be used: %v", age, got)
 		}
 	}
@@ -103,7 +103,7 @@ func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {
 						least = p.entry
 					}
 				}
-				if got := entryOf(t, readers[i], id); got < least {
+				if got := lastEntry(t, readers[i], id); got < least {
 					t.Fatalf("seed %d at %s: %s has entry %d, that of half a minute ago is %d", seed, at.Format(time.TimeOnly), id, got, least)
 				}
 			}
@@ -115,10 +115,10 @@ func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {
 			if random.IntN(12) > 0 {
 				continue
 			}
-			if err := writer.mark(t.Context(), at.Add(marked)); err != nil {
+			if err := writer.moveMarker(t.Context(), at.Add(markerLead)); err != nil {
 				t.Fatal(err)
 			}
-			at = at.Add(time.Duration(random.IntN(int(landing))))
+			at = at.Add(time.Duration(random.IntN(int(maxPutTime))))
 			read()
 			if random.IntN(4) == 0 {
 				continue // it died
@@ -128,7 +128,7 @@ func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {
 			next := func(string) ([]byte, error) {
 				return business.History{{Settings: withEntry(entry)}}.Encode()
 			}
-			if err := writer.replace(t.Context(), string(id), next); err != nil {
+			if err := writer.changeOnce(t.Context(), string(id), next); err != nil {
 				t.Fatal(err)
 			}
 			puts[id] = append(puts[id], landed{at, entry})
@@ -147,7 +147,7 @@ func TestWhatDoesNotChangeIsReadOnce(t *testing.T) {
 	if err := env.PutRules(t.Context(), "shop-7", business.Revision{Settings: withEntry(-60)}); err != nil {
 		t.Fatal(err)
 	}
-	at = at.Add(2 * marked)
+	at = at.Add(2 * markerLead)
 	gets := p.count("GetItem")
 	var ids []events.BusinessID
 	for i := range 150 {
@@ -187,7 +187,7 @@ func TestRulesThatComeTooLateBeginLater(t *testing.T) {
 	if calls <= 8 {
 		t.Fatalf("the clock was looked at %d times: nothing came too late", calls)
 	}
-	if left := since.Sub(at); left < business.Lead-landing || since.Second() != 0 {
+	if left := since.Sub(at); left < business.Lead-maxPutTime || since.Second() != 0 {
 		t.Errorf("rules begin at %s, %s from now", since, left)
 	}
 	got, _, err := b.Read(t.Context(), "shop")
@@ -264,7 +264,7 @@ func TestForeignBusinessesAreErrors(t *testing.T) {
 		errs = append(errs, err)
 	}
 	_, _, err := b.Entrance(t.Context(), "shop")
-	_, markerErr := b.marker(t.Context())
+	_, markerErr := b.readMarker(t.Context())
 	errs = append(errs, err, markerErr)
 	if i := slices.Index(errs, nil); i >= 0 {
 		t.Errorf("number %d of %v is none", i, errs)

@@ -19,18 +19,18 @@ import (
 )
 
 const (
-	// marked is how long everybody reads again for after the marker was moved.
-	marked = 90 * time.Second
-	// landing is how long a put may take from then on. What is left of marked is for
+	// markerLead is how long everybody reads again for after the marker was moved.
+	markerLead = 90 * time.Second
+	// maxPutTime is how long a put may take from then on. What is left of marked is for
 	// clocks that differ.
-	landing = 30 * time.Second
-	// writeTries is how often a write is begun anew that others were ahead of, or
+	maxPutTime = 30 * time.Second
+	// writeAttempts is how often a write is begun anew that others were ahead of, or
 	// that took too long.
-	writeTries = 10
+	writeAttempts = 10
 )
 
-// errLate says that a put took longer than landing.
-var errLate = errors.New("the table was too slow")
+// errTooSlow says that a put took longer than landing.
+var errTooSlow = errors.New("the table was too slow")
 
 // SetRules stores settings that hold from a moment on, but no sooner than
 // business.Soonest, and gives that moment. By then every environment knows of them,
@@ -39,16 +39,16 @@ var errLate = errors.New("the table was too slow")
 // that moment or later is replaced.
 func (b *Businesses) SetRules(ctx context.Context, id events.BusinessID, s business.Settings, from time.Time) (since time.Time, err error) {
 	var former []time.Time // tries that came too late
-	for range writeTries {
+	for range writeAttempts {
 		since = business.Soonest(b.now())
 		if from.After(since) {
 			since = from.UTC()
 		}
 		err = b.putRules(ctx, id, business.Revision{Since: since, Settings: s}, former)
-		if err == nil && since.Sub(b.now()) < business.Lead-landing {
-			err = errLate
+		if err == nil && since.Sub(b.now()) < business.Lead-maxPutTime {
+			err = errTooSlow
 		}
-		if !errors.Is(err, errLate) {
+		if !errors.Is(err, errTooSlow) {
 			return since, err
 		}
 		former = append(former, since)
@@ -63,8 +63,8 @@ func (b *Businesses) SetRules(ctx context.Context, id events.BusinessID, s busin
 // which nothing was decided, and for mistakes that must not be repeated.
 func (b *Businesses) PutRules(ctx context.Context, id events.BusinessID, r business.Revision) error {
 	var err error
-	for range writeTries {
-		if err = b.putRules(ctx, id, r, nil); !errors.Is(err, errLate) {
+	for range writeAttempts {
+		if err = b.putRules(ctx, id, r, nil); !errors.Is(err, errTooSlow) {
 			return err
 		}
 	}
@@ -73,7 +73,7 @@ func (b *Businesses) PutRules(ctx context.Context, id events.BusinessID, r busin
 
 func (b *Businesses) putRules(ctx context.Context, id events.BusinessID, r business.Revision, former []time.Time) error {
 	if _, err := r.Rules(); err != nil {
-		return b.table.wrapped("put", string(id), err)
+		return b.table.wrap("put", string(id), err)
 	}
 	return b.change(ctx, id, string(id), func(text string) ([]byte, error) {
 		var h business.History
@@ -91,15 +91,15 @@ func (b *Businesses) putRules(ctx context.Context, id events.BusinessID, r busin
 // PutDoor stores what ingest goes by for a business. It holds within half a minute.
 func (b *Businesses) PutDoor(ctx context.Context, id events.BusinessID, d business.Door) error {
 	if err := d.Validate(); err != nil {
-		return b.table.wrapped("put", doorPK(id), err)
+		return b.table.wrap("put", doorPK(id), err)
 	}
 	data, err := d.Encode()
 	if err != nil {
-		return b.table.wrapped("put", doorPK(id), err)
+		return b.table.wrap("put", doorPK(id), err)
 	}
-	for range writeTries {
+	for range writeAttempts {
 		err = b.change(ctx, id, doorPK(id), func(string) ([]byte, error) { return data, nil })
-		if !errors.Is(err, errLate) {
+		if !errors.Is(err, errTooSlow) {
 			return err
 		}
 	}
@@ -128,27 +128,27 @@ func (b *Businesses) PutAll(ctx context.Context, all map[events.BusinessID]busin
 // where that took so long that some may not see it soon.
 func (b *Businesses) change(ctx context.Context, id events.BusinessID, pk string, next func(text string) ([]byte, error)) error {
 	if err := business.ValidID(id); err != nil {
-		return b.table.wrapped("put", pk, err)
+		return b.table.wrap("put", pk, err)
 	}
-	for range writeTries {
+	for range writeAttempts {
 		began := b.now()
-		if err := b.mark(ctx, began.Add(marked)); err != nil {
+		if err := b.moveMarker(ctx, began.Add(markerLead)); err != nil {
 			return err
 		}
-		err := b.replace(ctx, pk, next)
+		err := b.changeOnce(ctx, pk, next)
 		if errors.Is(err, stage.ErrConflict) {
 			continue
 		}
-		if err == nil && b.now().Sub(began) > landing {
-			err = errLate
+		if err == nil && b.now().Sub(began) > maxPutTime {
+			err = errTooSlow
 		}
-		return b.table.wrapped("put", pk, err)
+		return b.table.wrap("put", pk, err)
 	}
-	return b.table.wrapped("put", pk, stage.ErrConflict)
+	return b.table.wrap("put", pk, stage.ErrConflict)
 }
 
-// replace is one try of change.
-func (b *Businesses) replace(ctx context.Context, pk string, next func(text string) ([]byte, error)) error {
+// changeOnce is one try of change.
+func (b *Businesses) changeOnce(ctx context.Context, pk string, next func(text string) ([]byte, error)) error {
 	stored, err := b.table.read(ctx, item{keyPK: str(pk)})
 	if err != nil {
 		return err
@@ -176,8 +176,8 @@ func (b *Businesses) replace(ctx context.Context, pk string, next func(text stri
 	return err
 }
 
-// mark moves the marker to until, unless it is there or further already.
-func (b *Businesses) mark(ctx context.Context, until time.Time) error {
+// moveMarker moves the marker to until, unless it is there or further already.
+func (b *Businesses) moveMarker(ctx context.Context, until time.Time) error {
 	_, err := b.table.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &b.table.name,
 		Key:                       item{keyPK: str(markerPK)},
@@ -188,7 +188,7 @@ func (b *Businesses) mark(ctx context.Context, until time.Time) error {
 	if isConflict(err) {
 		return nil
 	}
-	return b.table.wrapped("mark", markerPK, err)
+	return b.table.wrap("mark", markerPK, err)
 }
 
 // Read gives all that is stored of a business, not from memory; ok is false where
@@ -210,7 +210,7 @@ func (b *Businesses) Read(ctx context.Context, id events.BusinessID) (s business
 			s.Revisions, err = business.DecodeHistory([]byte(text))
 		}
 		if err != nil {
-			return s, false, b.table.wrapped("read", pk, err)
+			return s, false, b.table.wrap("read", pk, err)
 		}
 	}
 	return s, len(items) > 0, nil
@@ -226,7 +226,7 @@ func (b *Businesses) List(ctx context.Context) ([]events.BusinessID, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, b.table.wrapped("list", "all", err)
+			return nil, b.table.wrap("list", "all", err)
 		}
 		for _, i := range page.Items {
 			r := reader{item: i}

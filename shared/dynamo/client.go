@@ -46,7 +46,7 @@ const (
 // the SDK's own kind. All waiting ends with the context of the call.
 func New(cfg aws.Config) *dynamodb.Client {
 	return dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
-		o.HTTPClient = wholeBodies{tuned(cfg.HTTPClient)}
+		o.HTTPClient = wholeBodies{tuneHTTP(cfg.HTTPClient)}
 		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
 			s.MaxAttempts = maxAttempts
 			s.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
@@ -56,9 +56,9 @@ func New(cfg aws.Config) *dynamodb.Client {
 	})
 }
 
-// tuned sets timeouts and kept connections on the SDK's HTTP client, and
+// tuneHTTP sets timeouts and kept connections on the SDK's HTTP client, and
 // leaves another one as it is.
-func tuned(c aws.HTTPClient) aws.HTTPClient {
+func tuneHTTP(c aws.HTTPClient) aws.HTTPClient {
 	if c == nil {
 		c = awshttp.NewBuildableClient()
 	}

@@ -59,13 +59,13 @@ func countPK(k stage.CountKey) string { return string(events.ContactKey(k.Busine
 func (c *Counts) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	name := countPK(key) + " " + month
 	if _, err := time.Parse(presence.MonthLayout, month); err != nil {
-		return c.table.wrapped("add to", name, fmt.Errorf("month %q is not like 2026-11", month))
+		return c.table.wrap("add to", name, fmt.Errorf("month %q is not like 2026-11", month))
 	}
 	packed := make([]string, len(facts))
 	for n, f := range facts {
 		var err error
 		if packed[n], err = packFact(f); err != nil {
-			return c.table.wrapped("add to", name, err)
+			return c.table.wrap("add to", name, err)
 		}
 	}
 	n := 0 // of the item that is not full
@@ -73,7 +73,7 @@ func (c *Counts) Add(ctx context.Context, key stage.CountKey, month string, fact
 		err := stage.ErrConflict
 		for ; errors.Is(err, stage.ErrConflict); n++ {
 			row := item{keyPK: str(countPK(key)), keyMonth: str(monthKey(month, n))}
-			err = c.table.wrapped("add to", name, c.addChunk(ctx, row, chunk))
+			err = c.table.wrap("add to", name, c.addChunk(ctx, row, chunk))
 		}
 		if n--; err != nil {
 			return err
@@ -108,7 +108,7 @@ func (c *Counts) SetBase(ctx context.Context, key stage.CountKey, base, version 
 		keyPK: str(countPK(key)), keyMonth: str(baseMonth),
 		attrTotal: num(base), attrVersion: num(version + 1),
 	}
-	return c.table.wrapped("set base of", countPK(key), c.table.put(ctx, row, condition, values))
+	return c.table.wrap("set base of", countPK(key), c.table.put(ctx, row, condition, values))
 }
 
 // Get gives the base count, where one was set, and then the months.
@@ -119,14 +119,14 @@ func (c *Counts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCoun
 		ConsistentRead:            aws.Bool(true),
 	})
 	if err != nil {
-		return nil, c.table.wrapped("read", countPK(key), err)
+		return nil, c.table.wrap("read", countPK(key), err)
 	}
-	parts, err := partsOf(rows)
-	return parts, c.table.wrapped("read", countPK(key), err)
+	parts, err := monthCounts(rows)
+	return parts, c.table.wrap("read", countPK(key), err)
 }
 
-// partsOf puts together the items of one contact, in the order of their keys.
-func partsOf(rows []item) ([]stage.MonthCount, error) {
+// monthCounts puts together the items of one contact, in the order of their keys.
+func monthCounts(rows []item) ([]stage.MonthCount, error) {
 	var parts []stage.MonthCount
 	for _, row := range rows {
 		r := reader{item: row}

@@ -26,11 +26,11 @@ func (c *Counts) Each(ctx context.Context, each func(key stage.CountKey, parts [
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return c.table.wrapped("scan", "all", err)
+			return c.table.wrap("scan", "all", err)
 		}
 		for _, row := range page.Items {
-			if len(rows) > 0 && pkOf(rows[0]) != pkOf(row) {
-				if err := c.one(rows, each); err != nil {
+			if len(rows) > 0 && partitionKey(rows[0]) != partitionKey(row) {
+				if err := c.callEach(rows, each); err != nil {
 					return err
 				}
 				rows = nil
@@ -41,24 +41,24 @@ func (c *Counts) Each(ctx context.Context, each func(key stage.CountKey, parts [
 	if len(rows) == 0 {
 		return nil
 	}
-	return c.one(rows, each)
+	return c.callEach(rows, each)
 }
 
-func pkOf(row item) string {
+func partitionKey(row item) string {
 	r := reader{item: row}
 	return r.str(keyPK)
 }
 
-// one gives the items of one contact.
-func (c *Counts) one(rows []item, each func(key stage.CountKey, parts []stage.MonthCount) error) error {
-	pk := pkOf(rows[0])
+// callEach gives the items of callEach contact.
+func (c *Counts) callEach(rows []item, each func(key stage.CountKey, parts []stage.MonthCount) error) error {
+	pk := partitionKey(rows[0])
 	business, contact, ok := events.SplitDeviceKey(pk) // a contact's key has the same form
-	parts, err := partsOf(rows)
+	parts, err := monthCounts(rows)
 	if !ok {
 		err = errors.Join(err, fmt.Errorf("attribute %s does not fit: %q is not a business and a contact", keyPK, pk))
 	}
 	if err != nil {
-		return c.table.wrapped("scan", pk, err)
+		return c.table.wrap("scan", pk, err)
 	}
 	return each(stage.CountKey{Business: business, Contact: events.ContactID(contact)}, parts)
 }

@@ -27,14 +27,14 @@ func (i *Identities) EachContact(ctx context.Context, b events.BusinessID, each 
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return i.table.wrapped("scan contacts of", string(b), err)
+			return i.table.wrap("scan contacts of", string(b), err)
 		}
 		for _, row := range page.Items {
 			r := reader{item: row}
 			pk := r.str(keyPK)
 			contact, _, err := contactRecord(row)
 			if err != nil {
-				return i.table.wrapped("scan", pk, err)
+				return i.table.wrap("scan", pk, err)
 			}
 			if err := each(events.ContactID(strings.TrimPrefix(pk, prefix)), contact); err != nil {
 				return err
@@ -60,13 +60,13 @@ func (i *Identities) DeleteDevice(ctx context.Context, key stage.IdentityKey, ve
 		TableName: &i.table.name, Key: item{keyPK: str(pk)},
 		ConditionExpression: &condition, ExpressionAttributeValues: values,
 	})
-	return i.table.wrapped("delete", pk, err)
+	return i.table.wrap("delete", pk, err)
 }
 
 // Delete deletes a walk-in, which need not be there.
 func (p *Pending) Delete(ctx context.Context, w events.WalkIn) error {
 	err := p.table.remove(ctx, walkInKey(w))
-	return p.table.wrapped("delete walk-in", walkInName(w), err)
+	return p.table.wrap("delete walk-in", walkInName(w), err)
 }
 
 // Delete deletes the base and every month of a contact, which need not be there,
@@ -81,12 +81,12 @@ func (c *Counts) Delete(ctx context.Context, key stage.CountKey) error {
 		ConsistentRead:            aws.Bool(true),
 	})
 	if err != nil {
-		return c.table.wrapped("delete counts of", countPK(key), err)
+		return c.table.wrap("delete counts of", countPK(key), err)
 	}
 	for _, row := range rows {
 		if err := c.table.remove(ctx, row); err != nil {
 			r := reader{item: row}
-			return c.table.wrapped("delete", fmt.Sprintf("%s %s", countPK(key), r.str(keyMonth)), err)
+			return c.table.wrap("delete", fmt.Sprintf("%s %s", countPK(key), r.str(keyMonth)), err)
 		}
 	}
 	return nil

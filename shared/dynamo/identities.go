@@ -55,7 +55,7 @@ func (i *Identities) Devices(ctx context.Context, keys []stage.IdentityKey) ([]p
 	for n, pk := range pks {
 		histories[n], versions[n], err = history(items[pk])
 		if err != nil {
-			return nil, nil, i.table.wrapped("read", pk, err)
+			return nil, nil, i.table.wrap("read", pk, err)
 		}
 	}
 	return histories, versions, nil
@@ -77,10 +77,10 @@ func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.
 	pk := contactPK(b, c)
 	row, err := i.table.read(ctx, item{keyPK: str(pk)})
 	if err != nil {
-		return stage.ContactRecord{}, 0, i.table.wrapped("read", pk, err)
+		return stage.ContactRecord{}, 0, i.table.wrap("read", pk, err)
 	}
 	contact, version, err := contactRecord(row)
-	return contact, version, i.table.wrapped("read", pk, err)
+	return contact, version, i.table.wrap("read", pk, err)
 }
 
 // contactRecord reads an item of a contact; nil gives the zero record.
@@ -132,7 +132,7 @@ func (i *Identities) putVersion(ctx context.Context, pk string, row item, versio
 		condition, values = "attribute_not_exists(pk)", nil
 	}
 	err := i.table.put(ctx, row, condition, values)
-	return i.table.wrapped("put", pk, err)
+	return i.table.wrap("put", pk, err)
 }
 
 func bindingList(bindings []presence.Binding) types.AttributeValue {
@@ -142,7 +142,7 @@ func bindingList(bindings []presence.Binding) types.AttributeValue {
 		m.setTime(attrFrom, b.From)
 		m.setTime(attrUntil, b.Until)
 		if b.Of != "" {
-			m[attrOf] = str(b.Of)
+			m[attrMergedFrom] = str(b.Of)
 		}
 		list.Value = append(list.Value, &types.AttributeValueMemberM{Value: m})
 	}
@@ -165,7 +165,7 @@ func history(i item) (presence.History, int64, error) {
 		}
 		b := reader{item: m.Value}
 		h.Bindings = append(h.Bindings, presence.Binding{
-			Contact: b.str(attrContact), From: b.time(attrFrom), Until: b.time(attrUntil), Of: b.str(attrOf),
+			Contact: b.str(attrContact), From: b.time(attrFrom), Until: b.time(attrUntil), Of: b.str(attrMergedFrom),
 		})
 		if b.err != nil {
 			r.fail(attrBindings, b.err)

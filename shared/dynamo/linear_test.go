@@ -29,7 +29,7 @@ const (
 	unknown          // failed: it took place once, or will, or not at all
 )
 
-func outcomeOf(err error) outcome {
+func classify(err error) outcome {
 	switch {
 	case err == nil:
 		return done
@@ -162,13 +162,13 @@ var subjects = []subject{
 			for _, i := range items {
 				text += string(i.Data) + ","
 			}
-			return op{read: true, outcome: outcomeOf(err), out: text}
+			return op{read: true, outcome: classify(err), out: text}
 		}
 		o := op{n: int64(len(items)), text: fmt.Sprint(who, ".", n)}
 		if len(items) > 0 && dice.IntN(4) == 0 {
 			o.n-- // as somebody who is behind
 		}
-		o.outcome = outcomeOf(log.Append(ctx, "chain", stage.LogItem{Seq: o.n, Data: []byte(o.text)}, noon))
+		o.outcome = classify(log.Append(ctx, "chain", stage.LogItem{Seq: o.n, Data: []byte(o.text)}, noon))
 		return o
 	}},
 	{"PutDevice on a version", versionStep, false, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
@@ -179,11 +179,11 @@ var subjects = []subject{
 			if err == nil && v[0] > 0 {
 				text = fmt.Sprint(v[0], " ", h[0].Bindings[0].Contact)
 			}
-			return op{read: true, outcome: outcomeOf(err), out: text}
+			return op{read: true, outcome: classify(err), out: text}
 		}
 		o := op{n: v[0], text: fmt.Sprint(who, ".", n)}
 		next := presence.History{Bindings: []presence.Binding{{Contact: o.text, From: noon}}}
-		o.outcome = outcomeOf(identities.PutDevice(ctx, phone, next, o.n))
+		o.outcome = classify(identities.PutDevice(ctx, phone, next, o.n))
 		return o
 	}},
 	{"Add to a count", countStep, true, func(ctx context.Context, c *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op {
@@ -194,7 +194,7 @@ var subjects = []subject{
 			for _, m := range months {
 				total += m.Total
 			}
-			return op{read: true, outcome: outcomeOf(err), out: fmt.Sprint(total)}
+			return op{read: true, outcome: classify(err), out: fmt.Sprint(total)}
 		}
 		var ids []events.WalkInID
 		o := op{}
@@ -202,7 +202,7 @@ var subjects = []subject{
 			o.text += string(rune('a' + i))
 			ids = append(ids, events.WalkInID(fmt.Sprintf("%032x", i)))
 		}
-		o.outcome = outcomeOf(counts.Add(ctx, anna, "2026-11", began(ids...)))
+		o.outcome = classify(counts.Add(ctx, anna, "2026-11", began(ids...)))
 		return o
 	}},
 }
@@ -251,12 +251,12 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 			t.Parallel() // they mostly wait
 			ends := map[outcome]int{}
 			for seed := range uint64(histories) {
-				calls := s.history(t, seed, func(p *proxy) { p.tellsItems = seed%2 == 0 })
+				calls := s.history(t, seed, func(p *proxy) { p.returnsItems = seed%2 == 0 })
 				for _, c := range calls {
 					ends[c.Output.(op).outcome]++
 				}
 				if !linearizable(t, s.model, calls) {
-					t.Errorf("seed %d: no order of these calls explains them:\n%s", seed, told(calls))
+					t.Errorf("seed %d: no order of these calls explains them:\n%s", seed, listCalls(calls))
 				}
 			}
 			t.Logf("%d done, %d conflicts, %d unknown", ends[done], ends[conflict], ends[unknown])
@@ -287,8 +287,8 @@ func TestAWriteWithoutItsConditionIsCaught(t *testing.T) {
 	}
 }
 
-// told lists calls by their beginning.
-func told(calls []porcupine.Operation) string {
+// listCalls lists calls by their beginning.
+func listCalls(calls []porcupine.Operation) string {
 	slices.SortFunc(calls, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
 	text := ""
 	for _, c := range calls {

@@ -132,13 +132,13 @@ func (p *Pending) OfDevice(ctx context.Context, key stage.IdentityKey, from time
 		ConsistentRead:            aws.Bool(true),
 	})
 	if err != nil {
-		return nil, p.table.wrapped("walk-ins of", pk, err)
+		return nil, p.table.wrap("walk-ins of", pk, err)
 	}
 	var found []stage.Attribution
 	for _, row := range rows {
 		a, err := attribution(row)
 		if err != nil {
-			return nil, p.table.wrapped("walk-ins of", pk, err)
+			return nil, p.table.wrap("walk-ins of", pk, err)
 		}
 		found = append(found, a)
 	}
@@ -147,7 +147,7 @@ func (p *Pending) OfDevice(ctx context.Context, key stage.IdentityKey, from time
 
 // stored gives a walk-in that a condition has just seen, or just missed.
 func (p *Pending) stored(ctx context.Context, w events.WalkIn, conflict error) (item, error) {
-	row, err := p.table.met(ctx, conflict, walkInKey(w))
+	row, err := p.table.conflictItem(ctx, conflict, walkInKey(w))
 	if err == nil && row == nil {
 		err = errors.New("it is not stored")
 	}
@@ -160,7 +160,7 @@ func (p *Pending) attribution(row item, doing string, w events.WalkIn, err error
 	if err == nil {
 		a, err = attribution(row)
 	}
-	return a, p.table.wrapped(doing+" walk-in", walkInName(w), err)
+	return a, p.table.wrap(doing+" walk-in", walkInName(w), err)
 }
 
 // attribution reads an item of the table. What its keys hold is not stored

@@ -30,9 +30,9 @@ type proxy struct {
 	server *httputil.ReverseProxy
 	conns  atomic.Int64 // connections ever opened to it
 
-	// tellsItems has a failed condition answered as DynamoDB does when it is
+	// returnsItems has a failed condition answered as DynamoDB does when it is
 	// asked for the item, which dynalite cannot.
-	tellsItems bool
+	returnsItems bool
 	// conditionless has every write succeed, as an adapter's would that forgot
 	// its condition.
 	conditionless bool
@@ -68,7 +68,7 @@ func newProxy(t *testing.T, set ...func(*proxy)) (*proxy, *dynamodb.Client) {
 	return p, New(localConfig(s.URL))
 }
 
-func tellsItems(p *proxy) { p.tellsItems = true }
+func returnItems(p *proxy) { p.returnsItems = true }
 
 // next spoils the requests that come from now on, in this order.
 func (p *proxy) next(faults ...fault) {
@@ -111,7 +111,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // forward has the request carried out.
 func (p *proxy) forward(w http.ResponseWriter, r *http.Request) {
-	if !p.tellsItems && !p.conditionless {
+	if !p.returnsItems && !p.conditionless {
 		p.server.ServeHTTP(w, r)
 		return
 	}
@@ -244,8 +244,8 @@ func slowAnswer(p *proxy, w http.ResponseWriter, r *http.Request) {
 	send(w, answer, answer.Body.Bytes(), answer.Body.Len())
 }
 
-// refuse answers with an error of DynamoDB's; the request did nothing.
-func refuse(status int, name string) fault {
+// failWith answers with an error of DynamoDB's; the request did nothing.
+func failWith(status int, name string) fault {
 	return func(_ *proxy, w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
@@ -257,11 +257,11 @@ func refuse(status int, name string) fault {
 // The errors that pass (DynamoDB developer guide, "Error handling with DynamoDB",
 // those that say "OK to retry").
 var (
-	throttle        = refuse(http.StatusBadRequest, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
-	throttleTable   = refuse(http.StatusBadRequest, "com.amazon.coral.availability#ThrottlingException")
-	throttleAccount = refuse(http.StatusBadRequest, "com.amazonaws.dynamodb.v20120810#RequestLimitExceeded")
-	internalError   = refuse(http.StatusInternalServerError, "com.amazonaws.dynamodb.v20120810#InternalServerError")
-	unavailable     = refuse(http.StatusServiceUnavailable, "com.amazonaws.dynamodb.v20120810#ServiceUnavailable")
+	throttle        = failWith(http.StatusBadRequest, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
+	throttleTable   = failWith(http.StatusBadRequest, "com.amazon.coral.availability#ThrottlingException")
+	throttleAccount = failWith(http.StatusBadRequest, "com.amazonaws.dynamodb.v20120810#RequestLimitExceeded")
+	internalError   = failWith(http.StatusInternalServerError, "com.amazonaws.dynamodb.v20120810#InternalServerError")
+	unavailable     = failWith(http.StatusServiceUnavailable, "com.amazonaws.dynamodb.v20120810#ServiceUnavailable")
 )
 
 // unprocessed answers a BatchGetItem with all of its keys left over.
@@ -298,8 +298,8 @@ func halfProcessed(p *proxy, w http.ResponseWriter, r *http.Request) {
 	send(w, answer, text, len(text))
 }
 
-// silence keeps the request without an answer until the client gives up.
-func silence(_ *proxy, _ http.ResponseWriter, r *http.Request) {
+// neverAnswer keeps the request without an answer until the client gives up.
+func neverAnswer(_ *proxy, _ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
 }

@@ -22,7 +22,7 @@ func (t table) readAll(ctx context.Context, keyName string, keys []string) (map[
 	for chunk := range slices.Chunk(unique, batchKeys) {
 		if err := t.readChunk(ctx, keyName, chunk, found); err != nil {
 			doing := fmt.Sprintf("read %d items from", len(chunk))
-			return nil, t.wrapped(doing, chunk[0], err)
+			return nil, t.wrap(doing, chunk[0], err)
 		}
 	}
 	return found, nil

@@ -19,9 +19,9 @@ type table struct {
 	name   string
 }
 
-// wrapped says what failed and for which key. A condition that did not hold
+// wrap says what failed and for which key. A condition that did not hold
 // comes out as stage.ErrConflict.
-func (t table) wrapped(doing, key string, err error) error {
+func (t table) wrap(doing, key string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -62,12 +62,12 @@ func (t table) putNew(ctx context.Context, i item, keyAttribute string) error {
 	return err
 }
 
-// met gives the item that the condition of a write did not hold for. conflict is
+// conflictItem gives the item that the condition of a write did not hold for. conflict is
 // that write's error and key what it wrote to. The write has to ask for the item:
 // then DynamoDB tells it at no cost (API reference, "PutItem",
 // ReturnValuesOnConditionCheckFailure), as the condition saw it. Servers that do
 // not, such as dynalite, are read from.
-func (t table) met(ctx context.Context, conflict error, key item) (item, error) {
+func (t table) conflictItem(ctx context.Context, conflict error, key item) (item, error) {
 	if e, ok := errors.AsType[*types.ConditionalCheckFailedException](conflict); ok && len(e.Item) > 0 {
 		return e.Item, nil
 	}

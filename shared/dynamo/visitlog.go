@@ -39,13 +39,13 @@ func (l *VisitLog) Last(ctx context.Context, chain string, consistent bool) (sta
 		ConsistentRead:            &consistent,
 	})
 	if err != nil {
-		return stage.LogItem{}, false, l.table.wrapped("last of chain", chain, err)
+		return stage.LogItem{}, false, l.table.wrap("last of chain", chain, err)
 	}
 	if len(out.Items) == 0 {
 		return stage.LogItem{}, false, nil
 	}
 	last, err := logItem(out.Items[0])
-	return last, err == nil, l.table.wrapped("last of chain", chain, err)
+	return last, err == nil, l.table.wrap("last of chain", chain, err)
 }
 
 // Read gives the items with from <= Seq <= to in ascending order.
@@ -59,13 +59,13 @@ func (l *VisitLog) Read(ctx context.Context, chain string, from, to int64, consi
 		ConsistentRead:            &consistent,
 	})
 	if err != nil {
-		return nil, l.table.wrapped("read chain", chain, err)
+		return nil, l.table.wrap("read chain", chain, err)
 	}
 	var found []stage.LogItem
 	for _, i := range items {
 		one, err := logItem(i)
 		if err != nil {
-			return nil, l.table.wrapped("read chain", chain, err)
+			return nil, l.table.wrap("read chain", chain, err)
 		}
 		found = append(found, one)
 	}
@@ -80,7 +80,7 @@ func (l *VisitLog) Append(ctx context.Context, chain string, i stage.LogItem, ex
 	key := fmt.Sprintf("%s seq %d", chain, i.Seq)
 	if len(i.Data) > stage.MaxLogItemBytes {
 		err := fmt.Errorf("%d bytes are more than %d", len(i.Data), stage.MaxLogItemBytes)
-		return l.table.wrapped("append to chain", key, err)
+		return l.table.wrap("append to chain", key, err)
 	}
 	row := item{keyChain: str(chain), keySeq: num(i.Seq)}
 	if len(i.Data) > 0 {
@@ -88,7 +88,7 @@ func (l *VisitLog) Append(ctx context.Context, chain string, i stage.LogItem, ex
 	}
 	row.setExpiry(expires)
 	err := l.table.put(ctx, row, "attribute_not_exists(seq)", nil)
-	return l.table.wrapped("append to chain", key, err)
+	return l.table.wrap("append to chain", key, err)
 }
 
 func logItem(i item) (stage.LogItem, error) {

@@ -18,7 +18,7 @@ func TestAConflictTellsTheItem(t *testing.T) {
 	for _, tells := range []bool{true, false} {
 		t.Run(fmt.Sprint("tells ", tells), func(t *testing.T) {
 			_, prefix := tables(t)
-			p, client := newProxy(t, func(p *proxy) { p.tellsItems = tells })
+			p, client := newProxy(t, func(p *proxy) { p.returnsItems = tells })
 			pending := NewPending(client, prefix)
 			for name, c := range map[string]struct{ first, second func() error }{
 				"a walk-in that is there": {
@@ -88,7 +88,7 @@ func wantReads(t *testing.T, reads int, tells bool) {
 func TestPendingWhereItemsAreTold(t *testing.T) {
 	storetest.Pending(t, func(t *testing.T) stage.Pending {
 		_, prefix := tables(t)
-		_, client := newProxy(t, tellsItems)
+		_, client := newProxy(t, returnItems)
 		return NewPending(client, prefix)
 	})
 }
