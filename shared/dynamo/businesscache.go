@@ -10,50 +10,53 @@ import (
 )
 
 const (
-	// maxAge is how old what was read may be without a look at the marker, and how
-	// old that look.
+	// maxAge bounds the age of an item that is used without regard to the marker,
+	// and the age of the marker.
 	maxAge = 20 * time.Second
-	// maxIdle is how long an item is remembered that nobody asks for, once there are
-	// many of them.
+	// Once pruneAbove items are remembered, items unused for maxIdle are dropped.
 	maxIdle    = 10 * time.Minute
 	pruneAbove = 10_000
-	// maxAbsent is how many items are remembered that are not there: whoever knows
-	// the address of ingest can ask for any number of businesses. It is far more
-	// than a pipeline has that go by the defaults, and takes 15 MB.
+	// maxAbsent bounds how many absent items are remembered: a client with the URL
+	// of ingest can ask for any number of businesses. A pipeline has far fewer
+	// businesses without settings. So many absent items take 15 MB.
 	maxAbsent = 50_000
 )
 
-// knownItem is an item as it was read, or that there is none.
+// knownItem is an item as read from the table, present or absent.
 type knownItem struct {
-	readAt time.Time // begun then
-	usedAt time.Time
+	readAt time.Time // before the read began
+	usedAt time.Time // to within maxAge
 	rules  []stage.RulesSince
 	door   *business.Door
 }
 
-// absent says whether the item was not there.
+// absent reports whether the table had no such item.
 func (k knownItem) absent() bool { return k.rules == nil && k.door == nil }
 
-// businessCache is what an environment remembers of the table.
+// businessCache holds the items that an environment remembers of the table. The
+// comment of Businesses has the rules.
 type businessCache struct {
-	readTurn chan struct{} // of the one that reads the table
+	readTurn chan struct{} // a semaphore of 1: one goroutine at a time reads the table
 
 	mu            sync.Mutex
-	items         map[string]knownItem
-	limit         int       // of items, before unused ones go
-	absent        int       // items put that were not there, since those went
-	markerReadAt  time.Time // at the marker
-	changingUntil time.Time // which said that
+	items         map[string]knownItem // by partition key
+	limit         int                  // drop idle items when there are so many
+	absent        int                  // absent items put since they were last dropped
+	markerReadAt  time.Time            // before the read of the marker began
+	changingUntil time.Time            // the marker's time
 }
 
-// usable says whether an item can be used as it is remembered. What was read at a
-// time to come was read before the clock was set back, nobody knows when.
+// usable reports whether a remembered item can be used: if the item is young, or if
+// the marker is young and the marker's time lies before the item was read.
+//
+// Neither is young if it was read in the future: the clock was set back after the
+// read, so the age is unknown.
 func (c *businessCache) usable(k knownItem, now time.Time) bool {
 	young := func(at time.Time) bool { return !at.After(now) && now.Sub(at) < maxAge }
 	return young(k.readAt) || young(c.markerReadAt) && c.changingUntil.Before(k.readAt)
 }
 
-// all gives the items if every one of them can be used.
+// all returns the items of pks, or false if an item must be read.
 func (c *businessCache) all(pks []string, now time.Time) ([]knownItem, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +66,7 @@ func (c *businessCache) all(pks []string, now time.Time) ([]knownItem, bool) {
 		if !ok || !c.usable(k, now) {
 			return nil, false
 		}
-		if now.Sub(k.usedAt) > maxAge {
+		if now.Sub(k.usedAt) > maxAge { // not at each use, to write to the map less often
 			k.usedAt = now
 			c.items[pk] = k
 		}
@@ -72,7 +75,8 @@ func (c *businessCache) all(pks []string, now time.Time) ([]knownItem, bool) {
 	return got, true
 }
 
-// wantsMarker says whether a look at the marker may save reading an item.
+// wantsMarker reports whether reading the marker may save reading an item: an item
+// is remembered but old, and the marker is old too.
 func (c *businessCache) wantsMarker(pks []string, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,14 +88,15 @@ func (c *businessCache) wantsMarker(pks []string, now time.Time) bool {
 	return false
 }
 
-func (c *businessCache) setMarker(looked, until time.Time) {
+// setMarker remembers the marker's time.
+func (c *businessCache) setMarker(readAt, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.markerReadAt, c.changingUntil = looked, until
+	c.markerReadAt, c.changingUntil = readAt, until
 }
 
-// missing gives the items that can be used as they are remembered, and the
-// numbers of those that must be read.
+// missing returns the items of pks, and the indexes of the items that must be read:
+// the unknown ones, and the ones that are no longer usable.
 func (c *businessCache) missing(pks []string, now time.Time) (got []knownItem, missing []int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,17 +111,22 @@ func (c *businessCache) missing(pks []string, now time.Time) (got []knownItem, m
 	return got, missing
 }
 
-// put remembers an item that was read.
+// put remembers an item. Its age counts from k.readAt.
 func (c *businessCache) put(pk string, k knownItem) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.items == nil {
 		c.items = map[string]knownItem{}
 	}
+	// Drop idle items, and again at twice as many items as are left, so that pruning
+	// costs constant time per item put.
 	if len(c.items) >= max(c.limit, pruneAbove) {
 		maps.DeleteFunc(c.items, func(_ string, o knownItem) bool { return k.readAt.Sub(o.usedAt) > maxIdle })
 		c.limit = 2 * len(c.items)
 	}
+	// Drop the absent items if there may be too many. A client that asks for one
+	// unknown business after the other fills no environment, and does not push out
+	// the businesses that exist.
 	if _, known := c.items[pk]; k.absent() && !known {
 		if c.absent++; c.absent > maxAbsent {
 			maps.DeleteFunc(c.items, func(_ string, o knownItem) bool { return o.absent() })

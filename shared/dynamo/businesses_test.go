@@ -16,21 +16,24 @@ import (
 	"footfall/shared/stage"
 )
 
-// environment is one that remembers, by the clock that at points to.
-func environment(t *testing.T, b *Businesses, at *time.Time) *Businesses {
+// environment returns a store in the table of b with a cache of its own, as each
+// Lambda environment has, and with the clock that now points to.
+func environment(t *testing.T, b *Businesses, now *time.Time) *Businesses {
 	t.Helper()
 	e := NewBusinesses(b.table.client, strings.TrimSuffix(b.table.name, pipeline.BusinessesTable))
-	e.now = func() time.Time { return *at }
+	e.now = func() time.Time { return *now }
 	return e
 }
 
+// withEntry returns the default settings with another entry threshold in dBm.
 func withEntry(entry int32) business.Settings {
 	s := business.Defaults()
 	s.Entry = entry
 	return s
 }
 
-// lastEntry gives the entry threshold that a store knows last, -127 for none.
+// lastEntry returns the entry threshold of the last revision that a store returns,
+// -127 if it returns none.
 func lastEntry(t *testing.T, b *Businesses, id events.BusinessID) int32 {
 	t.Helper()
 	all, err := b.Rules(t.Context(), []events.BusinessID{id})
@@ -43,30 +46,30 @@ func lastEntry(t *testing.T, b *Businesses, id events.BusinessID) int32 {
 	return all[0][len(all[0])-1].Rules.Entry
 }
 
-// A stranger who asks for one business after the other fills no environment, and
-// costs nobody else what is remembered of his.
-func TestStrangersDoNotFillTheCache(t *testing.T) {
+// A client that asks for one unknown business after the other does not fill the
+// cache, and does not push a business that exists out of it.
+func TestAbsentBusinessesDoNotFillTheCache(t *testing.T) {
 	var c businessCache
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	c.put("cafe/door", knownItem{readAt: at, door: &business.Door{}})
 	for i := range 3 * maxAbsent {
-		c.put(fmt.Sprint("stranger-", i), knownItem{readAt: at})
-		c.put(fmt.Sprint("stranger-", i), knownItem{readAt: at}) // read again is no new one
+		c.put(fmt.Sprint("absent-", i), knownItem{readAt: at})
+		c.put(fmt.Sprint("absent-", i), knownItem{readAt: at}) // read again, which adds no item
 		if n := len(c.items); n > maxAbsent+1 {
-			t.Fatalf("%d items are remembered after %d strangers", n, i+1)
+			t.Fatalf("got %d items after %d absent ones, want at most %d", n, i+1, maxAbsent+1)
 		}
 		if i == maxAbsent-1 && len(c.items) != maxAbsent+1 {
-			t.Errorf("%d items are remembered of %d", len(c.items), maxAbsent+1)
+			t.Errorf("got %d items, want %d", len(c.items), maxAbsent+1)
 		}
 	}
 	if _, ok := c.all([]string{"cafe/door"}, at); !ok {
-		t.Error("the business that is there is forgotten")
+		t.Error("the business that exists is no longer in the cache")
 	}
 }
 
-// While Lambda has an environment frozen only the wall clock goes on. One that was
-// set back says nothing of how old anything is.
-func TestAgesAreByTheWallClock(t *testing.T) {
+// While Lambda has an environment frozen, only the wall clock goes on. If the clock
+// was set back, the age of an item from the future is unknown, so the item is old.
+func TestCacheAgesByTheWallClock(t *testing.T) {
 	now := NewBusinesses(nil, "").now()
 	if strings.Contains(now.String(), "m=") {
 		t.Errorf("%v has a reading of the monotonic clock", now)
@@ -74,14 +77,15 @@ func TestAgesAreByTheWallClock(t *testing.T) {
 	var c businessCache
 	for age, want := range map[time.Duration]bool{0: true, maxAge - 1: true, maxAge: false, -1: false} {
 		if got := c.usable(knownItem{readAt: now.Add(-age)}, now); got != want {
-			t.Errorf("what was read %v ago can be used: %v", age, got)
+			t.Errorf("an item read %v ago: got usable %v, want %v", age, got, want)
 		}
 	}
 }
 
-// Whatever environments read when, and wherever a writer is between the marker and
-// the put, or died there: half a minute after a put everybody has it.
-func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {
+// Half a minute after a put every environment returns the new rules, whenever the
+// environments read, however long the writer takes between marker and put, and if
+// the writer died there before.
+func TestReadersSeeAChangeWithinHalfAMinute(t *testing.T) {
 	const behind = 30 * time.Second
 	ids := []events.BusinessID{"shop", "cafe"}
 	for seed := range uint64(30) {
@@ -104,7 +108,7 @@ func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {
 					}
 				}
 				if got := lastEntry(t, readers[i], id); got < least {
-					t.Fatalf("seed %d at %s: %s has entry %d, that of half a minute ago is %d", seed, at.Format(time.TimeOnly), id, got, least)
+					t.Fatalf("seed %d at %s: got entry threshold %d of %s, half a minute ago it was %d", seed, at.Format(time.TimeOnly), got, id, least)
 				}
 			}
 		}
@@ -121,7 +125,7 @@ func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {
 			at = at.Add(time.Duration(random.IntN(int(maxPutTime))))
 			read()
 			if random.IntN(4) == 0 {
-				continue // it died
+				continue // the writer died between marker and put
 			}
 			id := ids[random.IntN(len(ids))]
 			entry++
@@ -137,9 +141,9 @@ func TestEverybodyKnowsOfAChangeWithinHalfAMinute(t *testing.T) {
 	}
 }
 
-// While nothing changes an environment reads the marker and nothing else, however
-// many businesses it knows or knows not to be there.
-func TestWhatDoesNotChangeIsReadOnce(t *testing.T) {
+// While nothing changes, an environment reads the marker and nothing else, for any
+// number of businesses, present and absent.
+func TestUnchangedBusinessesAreReadOnce(t *testing.T) {
 	p, client := newProxy(t)
 	_, prefix := tables(t)
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -160,16 +164,16 @@ func TestWhatDoesNotChangeIsReadOnce(t *testing.T) {
 		at = at.Add(time.Second / 2)
 	}
 	if n := p.count("BatchGetItem"); n != 2 {
-		t.Errorf("%d reads of up to 100 items, want 2", n)
+		t.Errorf("got %d reads of up to 100 items, want 2", n)
 	}
 	if n := p.count("GetItem") - gets; n < 13 || n > 15 {
-		t.Errorf("%d reads of the marker in five minutes, want one each 20 s", n)
+		t.Errorf("got %d reads of the marker in five minutes, want one each 20 s", n)
 	}
 }
 
-// A put that takes too long for all to know of it in time is followed by one whose
-// rules begin later, and leaves nothing behind.
-func TestRulesThatComeTooLateBeginLater(t *testing.T) {
+// If a put takes so long that an environment may see it too late, SetRules stores the
+// rules again with a later start, and drops the revision with the earlier one.
+func TestSlowPutMovesTheStartOfRules(t *testing.T) {
 	client, prefix := tables(t)
 	at := time.Date(2026, 11, 21, 12, 0, 30, 0, time.UTC)
 	b := environment(t, NewBusinesses(client, prefix), &at)
@@ -185,18 +189,18 @@ func TestRulesThatComeTooLateBeginLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	if calls <= 8 {
-		t.Fatalf("the clock was looked at %d times: nothing came too late", calls)
+		t.Fatalf("the clock was read %d times: no put was too late", calls)
 	}
 	if left := since.Sub(at); left < business.Lead-maxPutTime || since.Second() != 0 {
-		t.Errorf("rules begin at %s, %s from now", since, left)
+		t.Errorf("rules begin at %s, %s from now; want a whole minute, %s from now or later", since, left, business.Lead-maxPutTime)
 	}
 	got, _, err := b.Read(t.Context(), "shop")
 	if err != nil || len(got.Revisions) != 1 || !got.Revisions[0].Since.Equal(since) {
-		t.Errorf("stored %+v (%v), want the one revision since %s", got, err, since)
+		t.Errorf("got stored %+v (%v), want one revision since %s", got, err, since)
 	}
 }
 
-func TestRulesBeginNoSoonerThanAllKnow(t *testing.T) {
+func TestRulesBeginNoSoonerThanSoonest(t *testing.T) {
 	at := time.Date(2026, 11, 21, 12, 0, 30, 0, time.UTC)
 	b := environment(t, NewBusinesses(tables(t)), &at)
 	for _, c := range []struct {
@@ -209,14 +213,14 @@ func TestRulesBeginNoSoonerThanAllKnow(t *testing.T) {
 	} {
 		since, err := b.SetRules(t.Context(), events.BusinessID(c.name), withEntry(-60), c.from)
 		if err != nil || !since.Equal(c.want) {
-			t.Errorf("%s: since %s (%v), want %s", c.name, since, err, c.want)
+			t.Errorf("%s: got since %s (%v), want %s", c.name, since, err, c.want)
 		}
 	}
 }
 
-// A write whose answer is lost, and one that somebody else is ahead of, are done
-// once.
-func TestABusinessIsWrittenThroughFaults(t *testing.T) {
+// Rules are stored exactly once if requests fail, and if answers are lost after the
+// table applied the request.
+func TestSetRulesSurvivesFaults(t *testing.T) {
 	for name, faults := range map[string][]fault{
 		"the marker's answer is lost":  {loseAnswer},
 		"the read's answer is cut":     {nil, cutAnswer},
@@ -235,14 +239,14 @@ func TestABusinessIsWrittenThroughFaults(t *testing.T) {
 			}
 			got, _, err := b.Read(t.Context(), "shop")
 			if err != nil || len(got.Revisions) != 1 || !got.Revisions[0].Since.Equal(since) {
-				t.Errorf("stored %+v (%v), want one revision since %s", got, err, since)
+				t.Errorf("got stored %+v (%v), want exactly one revision since %s", got, err, since)
 			}
 		})
 	}
 }
 
-// An item that nobody here wrote is an error, never a business without rules.
-func TestForeignBusinessesAreErrors(t *testing.T) {
+// An item that cannot be read is an error, never a business without rules.
+func TestUnreadableBusinessesAreErrors(t *testing.T) {
 	client, prefix := tables(t)
 	b := NewBusinesses(client, prefix)
 	for pk, row := range map[string]item{
@@ -267,17 +271,17 @@ func TestForeignBusinessesAreErrors(t *testing.T) {
 	_, markerErr := b.readMarker(t.Context())
 	errs = append(errs, err, markerErr)
 	if i := slices.Index(errs, nil); i >= 0 {
-		t.Errorf("number %d of %v is none", i, errs)
+		t.Errorf("read %d: got no error; all errors are %v", i, errs)
 	}
 	for _, err := range errs {
 		if errors.Is(err, stage.ErrConflict) {
-			t.Errorf("%v passes for a conflict", err)
+			t.Errorf("got conflict %v, want another error", err)
 		}
 	}
 }
 
-// PutAll is for a table of which nothing was decided: its rules always held.
-func TestPutAllHoldsSinceEver(t *testing.T) {
+// PutAll is for businesses of which nothing was decided: their rules always held.
+func TestPutAllStoresRulesThatAlwaysHeld(t *testing.T) {
 	b := NewBusinesses(tables(t))
 	s := withEntry(-60)
 	err := b.PutAll(t.Context(), map[events.BusinessID]business.Document{"shop": {Rules: &s}, "cafe": {Door: &business.Door{Key: "2"}}})
@@ -286,9 +290,9 @@ func TestPutAllHoldsSinceEver(t *testing.T) {
 	}
 	got, err := b.Rules(t.Context(), []events.BusinessID{"shop", "cafe"})
 	if err != nil || len(got[0]) != 1 || got[0][0].Since != presence.Instant(0) || len(got[1]) != 0 {
-		t.Errorf("rules %v (%v)", got, err)
+		t.Errorf("got rules %v (%v), want one revision of shop since the beginning, none of cafe", got, err)
 	}
 	if e, ok, err := b.Entrance(t.Context(), "cafe"); err != nil || !ok || e.Key != "2" {
-		t.Errorf("entrance %+v, %v (%v)", e, ok, err)
+		t.Errorf("got entrance %+v, %v (%v), want one with key 2", e, ok, err)
 	}
 }

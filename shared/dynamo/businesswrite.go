@@ -19,48 +19,56 @@ import (
 )
 
 const (
-	// markerLead is how long everybody reads again for after the marker was moved.
+	// markerLead is how far ahead of the clock a writer moves the marker. For so long
+	// all environments keep reading items again.
 	markerLead = 90 * time.Second
-	// maxPutTime is how long a put may take from then on. What is left of marked is for
-	// clocks that differ.
+	// maxPutTime is how long a put may take after the marker was moved. The rest of
+	// markerLead is for differences between clocks.
 	maxPutTime = 30 * time.Second
-	// writeAttempts is how often a write is begun anew that others were ahead of, or
-	// that took too long.
+	// writeAttempts bounds how often a write is begun because another writer came
+	// first, or because the put took too long.
 	writeAttempts = 10
 )
 
-// errTooSlow says that a put took longer than landing.
-var errTooSlow = errors.New("the table was too slow")
+// errTooSlow is the error of a put that took longer than maxPutTime, and of rules
+// stored too close to the moment at which the rules begin.
+var errTooSlow = errors.New("the table is slow: the change is stored, but not every environment may see it in time; set it again")
 
-// SetRules stores settings that hold from a moment on, but no sooner than
-// business.Soonest, and gives that moment. By then every environment knows of them,
-// so whoever decides, now or again, decides by the same. Where the table is so
-// slow that not all might, it begins anew with a later moment. What was to begin at
-// that moment or later is replaced.
+// SetRules stores settings that hold from the moment from on, but no sooner than
+// business.Soonest, and returns the moment from which on the settings hold.
+// Revisions that were to begin at that moment or later are replaced.
+//
+// By then every environment knows the settings, so a batch is decided by the same
+// rules now and when the batch is redelivered. If the table is so slow that an
+// environment might learn of the settings too late, SetRules stores the settings
+// again with a later moment, and drops the revision with the earlier one.
 func (b *Businesses) SetRules(ctx context.Context, id events.BusinessID, s business.Settings, from time.Time) (since time.Time, err error) {
-	var former []time.Time // tries that came too late
+	var tooLate []time.Time // the moments of earlier attempts
 	for range writeAttempts {
 		since = business.Soonest(b.now())
 		if from.After(since) {
 			since = from.UTC()
 		}
-		err = b.putRules(ctx, id, business.Revision{Since: since, Settings: s}, former)
+		err = b.putRules(ctx, id, business.Revision{Since: since, Settings: s}, tooLate)
+		// The rules are stored, but begin too soon for every environment to know.
 		if err == nil && since.Sub(b.now()) < business.Lead-maxPutTime {
 			err = errTooSlow
 		}
 		if !errors.Is(err, errTooSlow) {
 			return since, err
 		}
-		former = append(former, since)
+		tooLate = append(tooLate, since)
 	}
 	return since, err
 }
 
-// PutRules stores settings that hold from any moment on, the zero time for ever.
-// A moment that the clocks have passed rewrites what was decided by: who decides
-// again, in a replay or an audit, decides otherwise than was told, and environments
-// go on by the former settings for up to half a minute. It is for a business of
-// which nothing was decided, and for mistakes that must not be repeated.
+// PutRules stores settings that hold from exactly r.Since on. With the zero time the
+// settings have always held.
+//
+// If watermarks have passed that moment, the past is rewritten: a replay or an audit
+// decides otherwise than the emitted records, and environments decide by the former
+// settings for up to half a minute. PutRules is for a business of which nothing was
+// decided, and for mistakes that must not be repeated.
 func (b *Businesses) PutRules(ctx context.Context, id events.BusinessID, r business.Revision) error {
 	var err error
 	for range writeAttempts {
@@ -71,7 +79,9 @@ func (b *Businesses) PutRules(ctx context.Context, id events.BusinessID, r busin
 	return err
 }
 
-func (b *Businesses) putRules(ctx context.Context, id events.BusinessID, r business.Revision, former []time.Time) error {
+// putRules adds r to the history of a business. It drops the revisions that begin at
+// the moments tooLate: earlier attempts of SetRules stored them.
+func (b *Businesses) putRules(ctx context.Context, id events.BusinessID, r business.Revision, tooLate []time.Time) error {
 	if _, err := r.Rules(); err != nil {
 		return b.table.wrap("put", string(id), err)
 	}
@@ -83,12 +93,14 @@ func (b *Businesses) putRules(ctx context.Context, id events.BusinessID, r busin
 				return nil, err
 			}
 		}
-		h = slices.DeleteFunc(h, func(o business.Revision) bool { return slices.ContainsFunc(former, o.Since.Equal) })
+		// With replaces what begins at r.Since or later. An attempt that was too late
+		// began sooner.
+		h = slices.DeleteFunc(h, func(o business.Revision) bool { return slices.ContainsFunc(tooLate, o.Since.Equal) })
 		return h.With(r, b.now()).Encode()
 	})
 }
 
-// PutDoor stores what ingest goes by for a business. It holds within half a minute.
+// PutDoor replaces the door of a business. The door holds within half a minute.
 func (b *Businesses) PutDoor(ctx context.Context, id events.BusinessID, d business.Door) error {
 	if err := d.Validate(); err != nil {
 		return b.table.wrap("put", doorPK(id), err)
@@ -106,8 +118,8 @@ func (b *Businesses) PutDoor(ctx context.Context, id events.BusinessID, d busine
 	return err
 }
 
-// PutAll stores documents whose rules have always held: for a table of which
-// nothing was decided yet.
+// PutAll stores documents, with rules that have always held. It is for businesses of
+// which nothing was decided yet. After an error some documents may be stored.
 func (b *Businesses) PutAll(ctx context.Context, all map[events.BusinessID]business.Document) error {
 	for id, d := range all {
 		if d.Rules != nil {
@@ -124,19 +136,21 @@ func (b *Businesses) PutAll(ctx context.Context, all map[events.BusinessID]busin
 	return nil
 }
 
-// change replaces the text of an item with what next makes of it. It gives errLate
-// where that took so long that some may not see it soon.
+// change replaces the text of an item with the result of next for the stored text,
+// "" for none. The error wraps errTooSlow if the item is stored, but so late that
+// an environment may not see the change; see Businesses.
 func (b *Businesses) change(ctx context.Context, id events.BusinessID, pk string, next func(text string) ([]byte, error)) error {
 	if err := business.ValidID(id); err != nil {
 		return b.table.wrap("put", pk, err)
 	}
 	for range writeAttempts {
+		// The three steps that the comment of Businesses describes.
 		began := b.now()
 		if err := b.moveMarker(ctx, began.Add(markerLead)); err != nil {
 			return err
 		}
 		err := b.changeOnce(ctx, pk, next)
-		if errors.Is(err, stage.ErrConflict) {
+		if errors.Is(err, stage.ErrConflict) { // read the item again
 			continue
 		}
 		if err == nil && b.now().Sub(began) > maxPutTime {
@@ -147,12 +161,14 @@ func (b *Businesses) change(ctx context.Context, id events.BusinessID, pk string
 	return b.table.wrap("put", pk, stage.ErrConflict)
 }
 
-// changeOnce is one try of change.
+// changeOnce is one attempt of change, and returns stage.ErrConflict if another
+// writer changed the item. It writes nothing if next returns the stored text.
 func (b *Businesses) changeOnce(ctx context.Context, pk string, next func(text string) ([]byte, error)) error {
 	stored, err := b.table.read(ctx, item{keyPK: str(pk)})
 	if err != nil {
 		return err
 	}
+	// An absent item has version 0 and the text "".
 	r := reader{item: stored}
 	text, version := r.str(attrData), r.num(attrVersion)
 	if r.err != nil {
@@ -162,6 +178,7 @@ func (b *Businesses) changeOnce(ctx context.Context, pk string, next func(text s
 	if err != nil || bytes.Equal(data, []byte(text)) {
 		return err
 	}
+	// Store the next version if the stored one is still the one that was read.
 	condition, values := "v = :v", item{":v": num(version)}
 	if stored == nil {
 		condition, values = "attribute_not_exists(pk)", nil
@@ -169,14 +186,15 @@ func (b *Businesses) changeOnce(ctx context.Context, pk string, next func(text s
 	row := item{keyPK: str(pk), attrVersion: num(version + 1), attrData: str(string(data))}
 	err = b.table.put(ctx, row, condition, values)
 	if isConflict(err) {
-		// Somebody else was first, or an earlier try of this one, whose answer was
-		// lost: then the next round finds what it was to write.
+		// Another writer changed the item. Or DynamoDB applied this put, the answer was
+		// lost, and the client sent the put again: then the next attempt finds that
+		// the stored text is the one to write.
 		err = stage.ErrConflict
 	}
 	return err
 }
 
-// moveMarker moves the marker to until, unless it is there or further already.
+// moveMarker moves the marker to until, unless its time is the same or later.
 func (b *Businesses) moveMarker(ctx context.Context, until time.Time) error {
 	_, err := b.table.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &b.table.name,
@@ -185,20 +203,20 @@ func (b *Businesses) moveMarker(ctx context.Context, until time.Time) error {
 		ConditionExpression:       aws.String("attribute_not_exists(u) OR u < :u"),
 		ExpressionAttributeValues: item{":u": num(until.UnixMilli())},
 	})
-	if isConflict(err) {
+	if isConflict(err) { // it is there already
 		return nil
 	}
-	return b.table.wrap("mark", markerPK, err)
+	return b.table.wrap("move marker", markerPK, err)
 }
 
-// Read gives all that is stored of a business, not from memory; ok is false where
-// that is nothing.
+// Read returns everything stored of a business; ok is false if nothing is. Read asks
+// the table, never the cache.
 func (b *Businesses) Read(ctx context.Context, id events.BusinessID) (s business.Stored, ok bool, err error) {
 	items, err := b.table.readAll(ctx, keyPK, []string{string(id), doorPK(id)})
 	if err != nil {
 		return s, false, err
 	}
-	for pk, i := range items {
+	for pk, i := range items { // rules, door, both or neither
 		r := reader{item: i}
 		text := r.str(attrData)
 		switch {
@@ -216,8 +234,8 @@ func (b *Businesses) Read(ctx context.Context, id events.BusinessID) (s business
 	return s, len(items) > 0, nil
 }
 
-// List gives all businesses of which anything is stored, in order. It reads the
-// whole table.
+// List returns all businesses of which anything is stored, in order. The whole table
+// is read.
 func (b *Businesses) List(ctx context.Context) ([]events.BusinessID, error) {
 	var ids []events.BusinessID
 	pages := dynamodb.NewScanPaginator(b.table.client, &dynamodb.ScanInput{
@@ -226,10 +244,11 @@ func (b *Businesses) List(ctx context.Context) ([]events.BusinessID, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, b.table.wrap("list", "all", err)
+			return nil, b.table.wrap("list", "all businesses", err)
 		}
 		for _, i := range page.Items {
 			r := reader{item: i}
+			// The rules and the door of a business both name it, so it comes twice.
 			if pk := r.str(keyPK); pk != markerPK {
 				ids = append(ids, events.BusinessID(strings.TrimSuffix(pk, doorSuffix)))
 			}
@@ -239,8 +258,10 @@ func (b *Businesses) List(ctx context.Context) ([]events.BusinessID, error) {
 	return slices.Compact(ids), nil
 }
 
+// isDoor reports whether pk is the partition key of a door.
 func isDoor(pk string) bool { return strings.HasSuffix(pk, doorSuffix) }
 
+// decodeDoor decodes the text of a door.
 func decodeDoor(text string) (*business.Door, error) {
 	d := new(business.Door)
 	if err := json.Unmarshal([]byte(text), d); err != nil {

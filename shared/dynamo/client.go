@@ -1,13 +1,3 @@
-// Package dynamo keeps the state of the stages in DynamoDB tables: the visit
-// log, the identities, the pending walk-ins and the counts of shared/stage, and
-// what is set of businesses.
-//
-// Every write can be repeated. It is conditional, and one whose answer was lost
-// meets its own result as a conflict and finds by reading that all is done; or
-// it deletes, or adds to a set, what may be gone or there already. So the client retries whatever may pass, and nothing here remembers calls.
-//
-// DynamoDB drops expired items days late and returns them until then. No rule
-// depends on an item being gone, so nothing is filtered on reading.
 package dynamo
 
 import (
@@ -23,27 +13,29 @@ import (
 )
 
 const (
-	// attemptTimeout bounds one try. A connection that died while the Lambda
-	// environment was frozen swallows a request without an answer; the next try
-	// goes out on a new one with most of the invocation still to come.
+	// attemptTimeout bounds one attempt. A connection that died while the Lambda
+	// environment was frozen swallows a request without an answer; the next
+	// attempt goes out on a new connection, with most of the invocation left.
 	attemptTimeout = 5 * time.Second
-	// maxAttempts with the pauses of backoff take about 3 s when a table is
-	// throttled. After that the batch fails and the event source gives it again.
+	// maxAttempts and the pauses between them take about 3 s when a table is
+	// throttled. After that the batch fails and the event source redelivers it.
 	maxAttempts = 8
 	minPause    = 25 * time.Millisecond
 	maxPause    = time.Second
 	// idleConns keeps a connection for every partition that a function works on
-	// at once; the SDK's default of 10 opens and closes them all the time.
+	// at once. With the SDK's default of 10, connections would be opened and
+	// closed all the time.
 	idleConns = 128
 	// idleTimeout lies below the minute or so after which DynamoDB ends idle
-	// connections (aws-sdk-java issue 1365); a request that meets that end costs
-	// a retry. net/http compares wall clocks, so frozen time counts as well.
+	// connections (aws-sdk-java issue 1365): a request on a connection that
+	// DynamoDB has just ended costs a retry. net/http compares wall clocks, so
+	// the time during which the environment is frozen counts as well.
 	idleTimeout = 50 * time.Second
 )
 
-// New makes a client for the tables. Region, endpoint and credentials come
-// from cfg; its retryer is replaced, its HTTP client is taken over where it is
-// the SDK's own kind. All waiting ends with the context of the call.
+// New returns a client for the tables. Region, endpoint and credentials come
+// from cfg. Its retryer is replaced; its HTTP client gets other timeouts if the
+// client is of the SDK's own type. All waiting ends with the context of the call.
 func New(cfg aws.Config) *dynamodb.Client {
 	return dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
 		o.HTTPClient = wholeBodies{tuneHTTP(cfg.HTTPClient)}
@@ -56,8 +48,9 @@ func New(cfg aws.Config) *dynamodb.Client {
 	})
 }
 
-// tuneHTTP sets timeouts and kept connections on the SDK's HTTP client, and
-// leaves another one as it is.
+// tuneHTTP returns an HTTP client of the SDK's type with our timeouts and limits of
+// idle connections; nil stands for a new client. A client of any other type comes
+// back unchanged.
 func tuneHTTP(c aws.HTTPClient) aws.HTTPClient {
 	if c == nil {
 		c = awshttp.NewBuildableClient()
@@ -72,24 +65,24 @@ func tuneHTTP(c aws.HTTPClient) aws.HTTPClient {
 	})
 }
 
-// pause is how long to wait before try number attempt+1: twice as long each
-// time, up to maxPause, with the upper half random so that the environments of
-// a function do not come back all at once.
+// pause returns how long to wait after failed attempt number attempt, counted
+// from 1: twice as long each time, up to maxPause. The upper half is random, so
+// that the environments of a function do not all send again at once.
 func pause(attempt int) time.Duration {
 	p := maxPause
-	if attempt < 10 { // beyond, the shift alone passes maxPause
+	if attempt < 10 { // from 10 on the shift alone passes maxPause
 		p = min(maxPause, minPause<<max(0, attempt-1))
 	}
 	return p/2 + rand.N(p/2+1)
 }
 
 // wholeBodies hides the type of a request's body from net/http. The SDK
-// (smithy-go 1.28.8) rewinds the body when the answer is there, while net/http
-// may still hold it; against a fast server that race makes net/http drop the
-// connection, which costs retries and stalls of seconds.
+// (smithy-go 1.28.8) rewinds the body as soon as the answer arrives, while
+// net/http may still hold the body. Against a fast server that race makes
+// net/http drop the connection, which costs retries and stalls of seconds.
 type wholeBodies struct{ next aws.HTTPClient }
 
-// Do sends the request.
+// Do sends the request and returns the response, as http.Client.Do does.
 func (w wholeBodies) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = struct{ io.ReadCloser }{r.Body}

@@ -18,7 +18,8 @@ import (
 	"footfall/shared/storetest"
 )
 
-// server answers all tests of this package; each takes tables of its own.
+// server is the table server of all tests of this package. Each test has tables of
+// its own.
 var server *dynalite.Server
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -32,13 +33,14 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
-	if err := server.Close(); err != nil { // it did not live to the end
+	if err := server.Close(); err != nil { // the server ended before the tests did
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return code
 }
 
+// localConfig returns the configuration of a client for a server on this machine.
 func localConfig(endpoint string) aws.Config {
 	return aws.Config{
 		Region:       "eu-central-1",
@@ -49,7 +51,7 @@ func localConfig(endpoint string) aws.Config {
 
 var prefixes atomic.Int64
 
-// tables makes the pipeline's tables under a new prefix.
+// tables creates the pipeline's tables under a new prefix.
 func tables(t testing.TB) (client *dynamodb.Client, prefix string) {
 	t.Helper()
 	client = New(localConfig(server.Endpoint()))

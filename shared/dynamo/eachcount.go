@@ -12,21 +12,21 @@ import (
 	"footfall/shared/stage"
 )
 
-// Each gives what Get gives of every contact, in no order. It reads the whole
-// table once, strongly consistent, page by page, which costs a read unit per
-// 4 KB; what is written meanwhile may or may not be seen. What each returns ends
-// it.
+// Each calls each with every contact and the counts that Get returns for it, in no
+// order. The whole table is read once, strongly consistent, page by page, at a read
+// unit per 4 KB. Writes during the scan may or may not be seen. The first error of
+// each ends the scan and is returned.
 func (c *Counts) Each(ctx context.Context, each func(key stage.CountKey, parts []stage.MonthCount) error) error {
 	pages := dynamodb.NewScanPaginator(c.table.client, &dynamodb.ScanInput{
 		TableName: &c.table.name, ConsistentRead: aws.Bool(true),
 	})
-	// A scan gives the items of one partition key one after the other, so that
-	// those of a contact are together.
+	// A scan returns all items of a partition key before the next partition key. rows
+	// collects the items of a contact until the first item of another contact.
 	var rows []item
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return c.table.wrap("scan", "all", err)
+			return c.table.wrap("scan", "all counts", err)
 		}
 		for _, row := range page.Items {
 			if len(rows) > 0 && partitionKey(rows[0]) != partitionKey(row) {
@@ -38,24 +38,25 @@ func (c *Counts) Each(ctx context.Context, each func(key stage.CountKey, parts [
 			rows = append(rows, row)
 		}
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 { // the table is empty
 		return nil
 	}
 	return c.callEach(rows, each)
 }
 
+// partitionKey returns the partition key of an item.
 func partitionKey(row item) string {
 	r := reader{item: row}
 	return r.str(keyPK)
 }
 
-// callEach gives the items of callEach contact.
+// callEach calls each with the contact that rows belong to.
 func (c *Counts) callEach(rows []item, each func(key stage.CountKey, parts []stage.MonthCount) error) error {
 	pk := partitionKey(rows[0])
 	business, contact, ok := events.SplitDeviceKey(pk) // a contact's key has the same form
 	parts, err := monthCounts(rows)
 	if !ok {
-		err = errors.Join(err, fmt.Errorf("attribute %s does not fit: %q is not a business and a contact", keyPK, pk))
+		err = errors.Join(err, fmt.Errorf("attribute %s cannot be read: %q is not a business and a contact", keyPK, pk))
 	}
 	if err != nil {
 		return c.table.wrap("scan", pk, err)

@@ -10,22 +10,23 @@ import (
 	"footfall/shared/presence"
 )
 
-// A fact is stored as text, for dynalite compares bytes that are no UTF-8 as
-// equal and would take new facts for known ones:
+// A fact is stored as text. dynalite compares bytes that are not UTF-8 as equal, so
+// in a set of bytes it would take new facts for known ones. The text is one of:
 //
-//	id                 a visit that was counted by its id alone
+//	id                 a visit from before facts were kept, counted by its id alone
 //	id last            a visit is over
 //	id start device    a visit began
 //
-// The id is 22 characters, base64 of its 16 bytes; start and last are steps of
-// the grid in base 36, which fill five characters until 2199; the device is what
-// presence makes of it.
+// The id is 22 characters, base64 of its 16 bytes. start and last are steps of two
+// minutes since 1970 in base 36, which fill five characters until 2199. device is
+// the hash that presence.Began makes of the device.
 const (
 	idChars   = 22
 	stepChars = 5
 )
 
-// packFact gives the text of a fact.
+// packFact returns the text of a fact, or an error if the fact is none of the
+// three kinds.
 func packFact(f presence.Fact) (string, error) {
 	id, err := packID(events.WalkInID(f.Visit))
 	if err != nil {
@@ -34,7 +35,7 @@ func packFact(f presence.Fact) (string, error) {
 	if (f.Start == 0) != (f.Device == "") || f.Start != 0 && f.Last != 0 {
 		return "", fmt.Errorf("walk-in %s: %+v is not one fact", f.Visit, f)
 	}
-	step := f.Start + f.Last // of which one is 0
+	step := f.Start + f.Last // at least one is 0
 	if step == 0 {
 		return id, nil
 	}
@@ -45,7 +46,7 @@ func packFact(f presence.Fact) (string, error) {
 	return id + digits + f.Device, nil
 }
 
-// unpackFacts undoes packFact.
+// unpackFacts returns the facts of texts that packFact made.
 func unpackFacts(texts []string) ([]presence.Fact, error) {
 	facts := make([]presence.Fact, len(texts))
 	for i, text := range texts {
@@ -57,9 +58,10 @@ func unpackFacts(texts []string) ([]presence.Fact, error) {
 	return facts, nil
 }
 
+// unpackFact returns the fact of one text.
 func unpackFact(text string) (f presence.Fact, err error) {
 	if len(text) < idChars || len(text) > idChars && len(text) < idChars+stepChars {
-		return f, fmt.Errorf("%d characters are none", len(text))
+		return f, fmt.Errorf("it has %d characters, not %d, nor %d or more", len(text), idChars, idChars+stepChars)
 	}
 	id, err := base64.RawURLEncoding.DecodeString(text[:idChars])
 	if err != nil {
@@ -69,6 +71,7 @@ func unpackFact(text string) (f presence.Fact, err error) {
 	if len(text) == idChars {
 		return f, nil
 	}
+	// A device follows the step if the visit began, nothing if it is over.
 	step, err := strconv.ParseInt(text[idChars:idChars+stepChars], 36, 64)
 	if f.Device = text[idChars+stepChars:]; f.Device == "" {
 		f.Last = step
@@ -78,10 +81,9 @@ func unpackFact(text string) (f presence.Fact, err error) {
 	return f, err
 }
 
-// packID gives the 22 characters that an id is stored as.
-//
-// It refuses what hex decoding alone would let through: a second spelling of an
-// id is a second walk-in to its sender and would be the same one here.
+// packID returns the 22 characters that an id is stored as. Upper-case hex would
+// decode, but is an error: a second spelling of an id is a second walk-in to its
+// sender, and would be stored as the same one.
 func packID(id events.WalkInID) (string, error) {
 	b, err := hex.DecodeString(string(id))
 	if err != nil || len(b) != 16 || hex.EncodeToString(b) != string(id) {

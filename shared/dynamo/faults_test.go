@@ -22,7 +22,7 @@ var (
 	twoIDs = []events.WalkInID{visit.ID, "ffeeddccbbaa99887766554433221100"}
 )
 
-// began gives the facts that visits began, all of one device, so that each
+// began returns the facts that visits began, all of one device, so that each visit
 // counts.
 func began(ids ...events.WalkInID) []presence.Fact {
 	var facts []presence.Fact
@@ -32,13 +32,13 @@ func began(ids ...events.WalkInID) []presence.Fact {
 	return facts
 }
 
-// Whatever happens to a request, the client tries again and the outcome is the
-// one of a single request, or a conflict that reading explains.
+// If a request fails or its answer is lost, the client sends the request again. The
+// outcome is that of a single request, or a conflict with the client's own write.
 func TestWritesSurviveFaults(t *testing.T) {
 	for _, f := range []struct {
 		name    string
 		faults  []fault
-		carried bool // the faulted request was carried out
+		carried bool // the table applied the request that failed
 	}{
 		{"connection ended before the request", []fault{hangUp}, false},
 		{"answer lost", []fault{loseAnswer}, true},
@@ -54,7 +54,7 @@ func TestWritesSurviveFaults(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			_, prefix := tables(t)
 			p, client := newProxy(t)
-			// Every kind of fault hits the first request of each write.
+			// The faults hit the first requests of each write.
 			p.next(f.faults...)
 			counts := NewCounts(client, prefix)
 			if err := counts.Add(t.Context(), anna, "2026-11", began(twoIDs...)); err != nil {
@@ -62,7 +62,7 @@ func TestWritesSurviveFaults(t *testing.T) {
 			}
 			got, err := counts.Get(t.Context(), anna)
 			if err != nil || len(got) != 1 || got[0].Total != 2 {
-				t.Errorf("counted %v, %v, want 2 once", got, err)
+				t.Errorf("got counts %v, %v, want one total of 2", got, err)
 			}
 
 			p.next(f.faults...)
@@ -79,7 +79,7 @@ func TestWritesSurviveFaults(t *testing.T) {
 			}
 			h, v, err := identities.Devices(t.Context(), []stage.IdentityKey{phone})
 			if err != nil || v[0] != 1 || h[0].LastSeen != noon {
-				t.Errorf("stored %v, version %v, %v", h, v, err)
+				t.Errorf("got stored %v, version %v, %v", h, v, err)
 			}
 
 			pending := NewPending(client, prefix)
@@ -115,21 +115,21 @@ func TestReadsSurviveFaults(t *testing.T) {
 	p.next(throttle, hangUp, unprocessed, halfProcessed, loseAnswer)
 	h, v, err := identities.Devices(t.Context(), []stage.IdentityKey{phone, tablet})
 	if err != nil || v[0] != 1 || h[0].LastSeen != noon || v[1] != 1 || h[1].LastSeen != noon {
-		t.Errorf("read %v, version %v, %v", h, v, err)
+		t.Errorf("got %v, version %v, %v", h, v, err)
 	}
 	if n := p.count("BatchGetItem"); n != 6 {
-		t.Errorf("%d requests, want one for each of 5 faults and one more", n)
+		t.Errorf("got %d requests, want 6: one for each of 5 faults and one more", n)
 	}
 }
 
-// A BatchGetItem that answers only some of its keys is the rule for large
-// items; this makes sure that the server really does it to us.
+// A BatchGetItem of large items returns only some of the items, and the other keys
+// unprocessed. The test checks that the server really does so.
 func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
 	_, prefix := tables(t)
 	p, client := newProxy(t)
 	identities := NewIdentities(client, prefix)
 	var keys []stage.IdentityKey
-	for n := range 8 { // 2.4 MB; dynalite answers about 1 MB
+	for n := range 8 { // 2.4 MB; dynalite returns about 1 MB
 		key := stage.IdentityKey{Business: "shop", Device: events.DeviceID(fmt.Sprint(n))}
 		h := presence.History{Bindings: []presence.Binding{{Contact: strings.Repeat("x", 300<<10), From: noon}}}
 		if err := identities.PutDevice(t.Context(), key, h, 0); err != nil {
@@ -147,7 +147,7 @@ func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
 		}
 	}
 	if n := p.count("BatchGetItem"); n < 2 {
-		t.Errorf("%d request was enough, so nothing was tested", n)
+		t.Errorf("got %d request, want several: no key was unprocessed", n)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestDeadlineEndsEveryWait(t *testing.T) {
 			defer cancel()
 			_, _, err := NewIdentities(client, prefix).Devices(ctx, []stage.IdentityKey{phone})
 			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("error %v, want that the deadline passed", err)
+				t.Errorf("got error %v, want that the deadline passed", err)
 			}
 			if late := time.Since(deadline(ctx)); late > 2*time.Second {
 				t.Errorf("returned %v after the deadline", late)
@@ -182,8 +182,8 @@ func deadline(ctx context.Context) time.Time {
 	return d
 }
 
-// Without the wrapper around request bodies the client opens new connections
-// and stalls; without the larger pool, sixteen callers would do so too.
+// Connections are kept between requests. Without wholeBodies a single caller would
+// open new connections and stall, and without idleConns sixteen callers would too.
 func TestConnectionsAreKept(t *testing.T) {
 	_, prefix := tables(t)
 	p, client := newProxy(t)
@@ -194,10 +194,10 @@ func TestConnectionsAreKept(t *testing.T) {
 		}
 	}
 	if n := p.conns.Load(); n != 1 {
-		t.Errorf("one caller used %d connections", n)
+		t.Errorf("got %d connections of one caller, want 1", n)
 	}
 	if n := p.count("PutItem"); n != 150 {
-		t.Errorf("150 writes took %d requests", n)
+		t.Errorf("got %d requests for 150 writes, want 150", n)
 	}
 	const callers = 16
 	for range 5 {
@@ -212,7 +212,7 @@ func TestConnectionsAreKept(t *testing.T) {
 		wg.Wait()
 	}
 	if n := p.conns.Load(); n > callers+1 {
-		t.Errorf("%d callers used %d connections", callers, n)
+		t.Errorf("got %d connections of %d callers, want at most %d", n, callers, callers+1)
 	}
 }
 

@@ -12,12 +12,14 @@ import (
 	"footfall/shared/stage"
 )
 
-// EachContact gives what is known of every contact of a business, in no order.
-// It reads the whole table once, strongly consistent, for there is no index of
-// businesses: a read unit per 4 KB, for something done a few times a year. What
-// is written meanwhile may or may not be seen. What each returns ends it.
+// EachContact calls each with every contact of a business and its record, in no
+// order. The whole table is read once, strongly consistent, at a read unit per 4 KB:
+// for something done a few times a year, an index of businesses is not worth it.
+// Writes during the scan may or may not be seen. The first error of each ends the
+// scan and is returned.
 func (i *Identities) EachContact(ctx context.Context, b events.BusinessID, each func(events.ContactID, stage.ContactRecord) error) error {
 	prefix := contactPK(b, "")
+	// The filter saves transfer, not read units: DynamoDB reads all items.
 	pages := dynamodb.NewScanPaginator(i.table.client, &dynamodb.ScanInput{
 		TableName:                 &i.table.name,
 		FilterExpression:          aws.String("begins_with(pk, :b)"),
@@ -44,16 +46,18 @@ func (i *Identities) EachContact(ctx context.Context, b events.BusinessID, each 
 	return nil
 }
 
-// DeleteDevice deletes a history if its version is still version.
+// DeleteDevice deletes the history of a device if its stored version is still
+// version, and returns stage.ErrConflict if not.
 //
-// The next history of the device begins with version 1 again, so a writer that
-// has been waiting since before, for as many changes as there were, could take
-// it for the former one. Whoever deletes empties the item first and waits until
-// such writers are done.
+// The next history of the device begins with version 1 again. So a late writer
+// could do harm: the writer read the deleted history at some version; the new
+// history reached the same version; now the write succeeds and brings the old
+// history back. Callers therefore empty the item first, and delete the item once
+// all writers that may have read the old history are done.
 func (i *Identities) DeleteDevice(ctx context.Context, key stage.IdentityKey, version int64) error {
 	pk := devicePK(key)
 	condition, values := "v = :v", item{":v": num(version)}
-	if version == 0 { // the same that PutDevice asks for
+	if version == 0 { // no item, as in PutDevice
 		condition, values = "attribute_not_exists(pk)", nil
 	}
 	_, err := i.table.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
@@ -63,16 +67,17 @@ func (i *Identities) DeleteDevice(ctx context.Context, key stage.IdentityKey, ve
 	return i.table.wrap("delete", pk, err)
 }
 
-// Delete deletes a walk-in, which need not be there.
+// Delete deletes a walk-in. It is no error if the walk-in is not stored.
 func (p *Pending) Delete(ctx context.Context, w events.WalkIn) error {
 	err := p.table.remove(ctx, walkInKey(w))
 	return p.table.wrap("delete walk-in", walkInName(w), err)
 }
 
-// Delete deletes the base and every month of a contact, which need not be there,
-// item by item. It goes by keys alone, so it also deletes what no version of
-// this code has written.
+// Delete deletes the base and every month of a contact, item by item. It is no
+// error if nothing is stored. Only keys are read, so items with unreadable
+// attributes are deleted too.
 func (c *Counts) Delete(ctx context.Context, key stage.CountKey) error {
+	// MONTH is a reserved word of DynamoDB, so the attribute has a placeholder.
 	rows, err := c.table.query(ctx, &dynamodb.QueryInput{
 		KeyConditionExpression:    aws.String("pk = :pk"),
 		ExpressionAttributeValues: item{":pk": str(countPK(key))},
@@ -92,7 +97,7 @@ func (c *Counts) Delete(ctx context.Context, key stage.CountKey) error {
 	return nil
 }
 
-// remove deletes the item of a key, if there is one.
+// remove deletes the item of a key if there is one.
 func (t table) remove(ctx context.Context, key item) error {
 	_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: key})
 	return err

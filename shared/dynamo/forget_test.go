@@ -18,11 +18,11 @@ func TestForget(t *testing.T) {
 	t.Run("counts", func(t *testing.T) { storetest.ForgetCounts(t, NewCounts(tables(t))) })
 }
 
-// A table of more than a page of 1 MB is read to its end, and an item that is
-// none of ours is an error that names it.
+// A table of more than one page of 1 MB is read to its end, and an item that cannot
+// be read is an error.
 func TestEachContactReadsAllPages(t *testing.T) {
 	i := NewIdentities(tables(t))
-	var devices []events.DeviceID // 65 KB an item
+	var devices []events.DeviceID // 65 KB per item
 	for n := range 1000 {
 		devices = append(devices, events.DeviceID(fmt.Sprintf("%062d", n)))
 	}
@@ -40,18 +40,19 @@ func TestEachContactReadsAllPages(t *testing.T) {
 		return got, err
 	}
 	if got, err := each(); err != nil || got != contacts*len(devices) {
-		t.Errorf("%d devices (%v), want %d", got, err, contacts*len(devices))
+		t.Errorf("got %d devices (%v), want %d", got, err, contacts*len(devices))
 	}
 	if err := i.table.putNew(t.Context(), item{keyPK: str("c#shop/odd"), attrDevices: str("one")}, keyPK); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := each(); err == nil {
-		t.Errorf("%d devices of an item that does not fit", got)
+		t.Errorf("got %d devices and no error of an item that cannot be read", got)
 	}
 }
 
-// A marker expires, and what is known of a contact does not.
-func TestTheMarkerExpires(t *testing.T) {
+// A record that only says that a contact was forgotten expires; a record that holds
+// anything else of the contact does not.
+func TestForgottenContactExpires(t *testing.T) {
 	i := NewIdentities(tables(t))
 	for version, c := range []struct {
 		record  stage.ContactRecord
@@ -74,7 +75,7 @@ func TestTheMarkerExpires(t *testing.T) {
 			got = n.Value
 		}
 		if got != c.expires {
-			t.Errorf("%+v expires %q, want %q", c.record, got, c.expires)
+			t.Errorf("%+v: got expiry %q, want %q", c.record, got, c.expires)
 		}
 	}
 }

@@ -15,32 +15,37 @@ import (
 
 var _ stage.Identities = (*Identities)(nil)
 
-// Identities is a stage.Identities in the table identities. A device and a
-// contact are items of their own that no transaction ties together: a crash
-// between the two writes leaves one of them behind, and the retry of the stage
-// brings it up, since either write can be repeated. Reads are strongly
-// consistent, because identify and enrich each write before they look at what
-// the other wrote.
+// Identities is a stage.Identities in the table identities. A device and a contact
+// are items of their own, without a transaction over both. After a crash between
+// the two writes one item is behind; the stage's retry writes both again, and
+// either write can be repeated. Reads are strongly consistent: identify and enrich
+// each write first and then look for the writes of the other, so at least one of
+// the two sees the other.
+//
+// calls.ByTable lists the DynamoDB actions of its methods.
 type Identities struct{ table table }
 
-// NewIdentities uses the table prefix + pipeline.IdentitiesTable.
+// NewIdentities returns the store in the table prefix + pipeline.IdentitiesTable.
 func NewIdentities(client *dynamodb.Client, prefix string) *Identities {
 	return &Identities{table{client, prefix + pipeline.IdentitiesTable}}
 }
 
-// The prefixes keep a device and a contact of one name apart. A business never
-// holds a '/', so what stands before the first one is all of it.
+// devicePK returns the partition key of a device. The prefix keeps a device apart
+// from a contact of the same name. A business never holds a '/', so the text up to
+// the first '/' is the whole business.
 func devicePK(k stage.IdentityKey) string {
 	return "d#" + string(events.DeviceKey(k.Business, k.Device))
 }
 
+// contactPK returns the partition key of a contact.
 func contactPK(b events.BusinessID, c events.ContactID) string {
 	return "c#" + string(events.ContactKey(b, c))
 }
 
-// Devices gives the histories of the devices and their versions, in the order
-// of keys, which may repeat: a batch of walk-ins often has a device twice. Keys
-// are looked up a hundred at a time.
+// Devices returns the histories of devices and their versions, in the order of
+// keys. A device without an item has a zero history and version 0. Keys may repeat,
+// since a batch of walk-ins often has a device twice. One request reads up to
+// batchKeys items.
 func (i *Identities) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presence.History, []int64, error) {
 	pks := make([]string, len(keys))
 	for n, key := range keys {
@@ -50,6 +55,7 @@ func (i *Identities) Devices(ctx context.Context, keys []stage.IdentityKey) ([]p
 	if err != nil {
 		return nil, nil, err
 	}
+	// A key without an item reads as nil, which is the zero history.
 	histories := make([]presence.History, len(keys))
 	versions := make([]int64, len(keys))
 	for n, pk := range pks {
@@ -61,7 +67,10 @@ func (i *Identities) Devices(ctx context.Context, keys []stage.IdentityKey) ([]p
 	return histories, versions, nil
 }
 
-// PutDevice stores h if the stored version is still version.
+// PutDevice stores the history of a device as version+1 if the stored version is
+// still version, and returns stage.ErrConflict if not. A history without bindings
+// is stored like any other: without the item and its version, a writer still at
+// version 0 could bring the bindings back.
 func (i *Identities) PutDevice(ctx context.Context, key stage.IdentityKey, h presence.History, version int64) error {
 	row := item{}
 	row.setTime(attrLastSeen, h.LastSeen)
@@ -72,7 +81,8 @@ func (i *Identities) PutDevice(ctx context.Context, key stage.IdentityKey, h pre
 	return i.putVersion(ctx, devicePK(key), row, version)
 }
 
-// Contact gives what is known of a contact.
+// Contact returns the record of a contact and its version, a zero record and 0 if
+// there is no item.
 func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.ContactID) (stage.ContactRecord, int64, error) {
 	pk := contactPK(b, c)
 	row, err := i.table.read(ctx, item{keyPK: str(pk)})
@@ -83,7 +93,7 @@ func (i *Identities) Contact(ctx context.Context, b events.BusinessID, c events.
 	return contact, version, i.table.wrap("read", pk, err)
 }
 
-// contactRecord reads an item of a contact; nil gives the zero record.
+// contactRecord decodes the item of a contact; nil is the zero record.
 func contactRecord(i item) (stage.ContactRecord, int64, error) {
 	r := reader{item: i}
 	version := r.num(attrVersion)
@@ -91,6 +101,7 @@ func contactRecord(i item) (stage.ContactRecord, int64, error) {
 		DeletedAt: r.time(attrDeleted), MergedInto: events.ContactID(r.str(attrContact)), MergedAt: r.time(attrFrom),
 		ForgottenAt: r.time(attrForgotten),
 	}
+	// A reader for each element, so that an element of a wrong type is an error.
 	for _, v := range r.list(attrDevices) {
 		one := reader{item: item{attrDevices: v}}
 		contact.Devices = append(contact.Devices, events.DeviceID(one.str(attrDevices)))
@@ -101,7 +112,8 @@ func contactRecord(i item) (stage.ContactRecord, int64, error) {
 	return contact, version, r.err
 }
 
-// PutContact stores r if the stored version is still version.
+// PutContact stores the record of a contact as version+1 if the stored version is
+// still version, and returns stage.ErrConflict if not.
 func (i *Identities) PutContact(ctx context.Context, b events.BusinessID, c events.ContactID, r stage.ContactRecord, version int64) error {
 	row := item{}
 	row.setTime(attrDeleted, r.DeletedAt)
@@ -121,20 +133,19 @@ func (i *Identities) PutContact(ctx context.Context, b events.BusinessID, c even
 	return i.putVersion(ctx, contactPK(b, c), row, version)
 }
 
-// putVersion writes row as version+1 of pk if version is what is stored;
-// version 0 stands for no item. Nothing deletes items: a device whose bindings
-// are all gone keeps its item and its version, or a writer that still holds an
-// old version 0 could bring the bindings back.
+// putVersion writes row as version+1 of the item pk if the stored version is
+// version; 0 stands for no item.
 func (i *Identities) putVersion(ctx context.Context, pk string, row item, version int64) error {
 	row[keyPK], row[attrVersion] = str(pk), num(version+1)
 	condition, values := "v = :v", item{":v": num(version)}
-	if version == 0 {
+	if version == 0 { // the condition fails if any version is stored
 		condition, values = "attribute_not_exists(pk)", nil
 	}
 	err := i.table.put(ctx, row, condition, values)
 	return i.table.wrap("put", pk, err)
 }
 
+// bindingList returns bindings as an attribute; history decodes them.
 func bindingList(bindings []presence.Binding) types.AttributeValue {
 	list := &types.AttributeValueMemberL{}
 	for _, b := range bindings {
@@ -149,7 +160,7 @@ func bindingList(bindings []presence.Binding) types.AttributeValue {
 	return list
 }
 
-// history reads an item of a device; nil gives the zero history.
+// history decodes the item of a device; nil is the zero history.
 func history(i item) (presence.History, int64, error) {
 	r := reader{item: i}
 	h := presence.History{Randomised: r.flag(attrRandom), LastSeen: r.time(attrLastSeen)}
@@ -157,6 +168,7 @@ func history(i item) (presence.History, int64, error) {
 	list := r.list(attrBindings)
 	h.Bindings = slices.Grow(h.Bindings, len(list))
 	for _, v := range list {
+		// An element of a wrong type ends the loop: the item cannot be read.
 		one := reader{item: item{attrBindings: v}}
 		m := get[*types.AttributeValueMemberM](&one, attrBindings)
 		if m == nil {

@@ -8,10 +8,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Names of attributes. They are short because DynamoDB bills the bytes of an
-// item with its names. Times are milliseconds since 1970, expiries seconds (TTL
-// wants them so); an attribute that would be empty, false or the zero time is
-// left out.
+// Names of attributes are short because DynamoDB bills the bytes of an item with the
+// names. Times are in milliseconds since 1970, expiries in seconds, as
+// TTL requires. An attribute that would be empty, false or the zero time is left
+// out. The items of each table, with S for a string, N for a number, B for bytes,
+// L for a list, M for a map and SS for a set of strings:
 //
 //	visit-log   chain S, seq N                       d data B, expires N
 //	identities  pk "d#business/device"               v version N, b bindings (L of M with c, f, u, o), r randomised, l last seen N
@@ -20,7 +21,7 @@ import (
 //	businesses  pk "business"                        v version N, d history of settings S (JSON)
 //	            pk "business/door"                   v version N, d door S (JSON)
 //	            pk "/changed"                        u until N
-//	counts      pk "business/contact", month         fs facts SS; of before there were facts: n total N, ids walk-in ids SS
+//	counts      pk "business/contact", month         fs facts SS; in items from before facts were kept: n total N, ids walk-in ids SS
 //	            month "base"                         n base N, v version N
 const (
 	keyChain       = "chain"
@@ -48,46 +49,50 @@ const (
 	attrFacts      = "fs"
 )
 
-// item is one item, its key, or the values of an expression.
+// item is an item of a table, the key of one, or the values of an expression.
 type item map[string]types.AttributeValue
 
+// str returns s as an attribute.
 func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
+// num returns n as an attribute.
 func num(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// setTime stores t in milliseconds; the zero time is left out.
+// setTime sets an attribute to t in milliseconds, or to nothing if t is zero.
 func (i item) setTime(name string, t time.Time) {
 	if !t.IsZero() {
 		i[name] = num(t.UnixMilli())
 	}
 }
 
-// setExpiry stores t in seconds, as TTL wants it; the zero time never expires.
+// setExpiry sets the expiry to t in seconds, as TTL requires. An item never
+// expires if t is zero.
 func (i item) setExpiry(t time.Time) {
 	if !t.IsZero() {
 		i[attrExpires] = num(t.Unix())
 	}
 }
 
+// setFlag sets an attribute to true, or to nothing if set is false.
 func (i item) setFlag(name string, set bool) {
 	if set {
 		i[name] = &types.AttributeValueMemberBOOL{Value: true}
 	}
 }
 
-// reader takes an item apart. An absent attribute reads as zero; the first one
-// of a wrong type is kept in err, so that one check at the end is enough. An
-// item that does not fit must never pass for an empty one: a stage would decide
-// that nobody was ever here.
+// reader reads the attributes of an item. An absent attribute reads as zero. The
+// first attribute of a wrong type is kept in err, so a single check at the end is
+// enough. Without the check an unreadable item would pass for an empty item, and a
+// stage would decide that the device was never seen.
 type reader struct {
 	item item
 	err  error
 }
 
-// get gives an attribute as the type that the caller calls for, or the zero
-// value (nil) of that type.
+// get returns an attribute as type T. It returns nil if the attribute is absent, and
+// also, with an error in r, if the attribute is of another type.
 func get[T types.AttributeValue](r *reader, name string) T {
 	var none T
 	v, ok := r.item[name]
@@ -96,15 +101,16 @@ func get[T types.AttributeValue](r *reader, name string) T {
 	}
 	typed, ok := v.(T)
 	if !ok {
-		r.fail(name, fmt.Errorf("a %T", v))
+		r.fail(name, fmt.Errorf("unexpected type %T", v))
 		return none
 	}
 	return typed
 }
 
+// fail keeps the first error of an attribute.
 func (r *reader) fail(name string, err error) {
 	if r.err == nil {
-		r.err = fmt.Errorf("attribute %s does not fit: %w", name, err)
+		r.err = fmt.Errorf("attribute %s cannot be read: %w", name, err)
 	}
 }
 

@@ -25,10 +25,11 @@ type outcome int
 
 const (
 	done     outcome = iota
-	conflict         // refused because of what is stored, which may be from an earlier try of the same call
-	unknown          // failed: it took place once, or will, or not at all
+	conflict         // the condition failed; the item in the way may be from an earlier attempt of the call
+	unknown          // failed: the table applied the call, or will apply it, or never does
 )
 
+// classify returns the outcome of a call that returned err.
 func classify(err error) outcome {
 	switch {
 	case err == nil:
@@ -40,24 +41,24 @@ func classify(err error) outcome {
 	}
 }
 
-// op is a call as the models see it; out is its answer where it has one beside
-// its outcome.
+// op is a call as the models see it.
 type op struct {
 	read    bool
-	n       int64  // number of the item, or version the write goes by
-	text    string // what is written
+	n       int64  // of a write: the sequence number, or the version of the condition
+	text    string // of a write: the text to store
 	outcome outcome
-	out     string // what was read
+	out     string // of a read: the result
 }
 
-// step is what a call that succeeded, or not, means for a state. Where a call's
-// outcome is unknown, that it never took place needs no case of its own: it has
-// no end in the history, so it may take place after all others.
+// step is a model: it returns the state after a call, and whether the call can have
+// its outcome in the state before. A call with an unknown outcome may never have
+// been applied. That needs no case of its own: such a call has no end in the
+// history, so it can be applied after all others.
 type step func(state string, o op) (ok bool, next string)
 
-// appendStep models a chain: its items, in their order, each followed by a
-// comma. An append that met a conflict has either found its number taken, or
-// has taken it with a try whose answer was lost.
+// appendStep models a changelog. The state is the items in their order, each
+// followed by a comma. If an append returned a conflict, either the sequence number
+// was taken, or an earlier attempt of the append took it and its answer was lost.
 func appendStep(state string, o op) (bool, string) {
 	items := int64(0)
 	for _, c := range state {
@@ -71,12 +72,12 @@ func appendStep(state string, o op) (bool, string) {
 	switch free := o.n == items; {
 	case free:
 		return true, state + o.text + ","
-	default: // taken; the test appends nothing that leaves a hole
+	default: // taken; the test appends nothing that leaves a gap
 		return o.outcome != done && o.n < items, state
 	}
 }
 
-// versionStep models an item with a version: "version text".
+// versionStep models an item with a version. The state is "version text".
 func versionStep(state string, o op) (bool, string) {
 	if o.read {
 		return o.out == state, state
@@ -93,8 +94,8 @@ func versionStep(state string, o op) (bool, string) {
 	return o.outcome != done, state
 }
 
-// countStep models a count: the ids, sorted. An Add never meets a conflict; what
-// is read is how many there are.
+// countStep models a count. The state is the ids, sorted; a read returns how many
+// there are. An Add never returns a conflict.
 func countStep(state string, o op) (bool, string) {
 	if o.read {
 		return o.out == fmt.Sprint(len(state)), state
@@ -103,8 +104,8 @@ func countStep(state string, o op) (bool, string) {
 	return o.outcome != conflict, string(slices.Compact(ids))
 }
 
-// linearizable says whether the calls can have taken place one after the other,
-// each between its beginning and its end, as the model has it.
+// linearizable reports whether, by the model, the calls can have been applied one
+// after the other, each between its beginning and its end.
 func linearizable(t *testing.T, model step, calls []porcupine.Operation) bool {
 	t.Helper()
 	m := porcupine.Model{
@@ -122,21 +123,21 @@ func linearizable(t *testing.T, model step, calls []porcupine.Operation) bool {
 	}
 }
 
-// recorder takes the history of calls of several clients.
+// recorder collects the calls of several clients.
 type recorder struct {
 	clock atomic.Int64
 	mu    sync.Mutex
 	calls []porcupine.Operation
 }
 
-// call records one call. What is unknown never returned.
+// call does and records one call. A write with an unknown outcome has no end.
 func (r *recorder) call(client int, do func() op) {
 	began := r.clock.Add(1)
 	o := do()
 	ended := r.clock.Add(1)
 	if o.outcome == unknown {
 		if o.read {
-			return // a read that failed says nothing
+			return // a read that failed has no result to check
 		}
 		ended = math.MaxInt64
 	}
@@ -145,11 +146,12 @@ func (r *recorder) call(client int, do func() op) {
 	r.calls = append(r.calls, porcupine.Operation{ClientId: client, Call: began, Output: o, Return: ended})
 }
 
-// subject is one store to check: one client's nth call, on one item.
+// subject is a kind of write to check. call does the nth call of client who on one
+// item: a read, or a write.
 type subject struct {
 	name  string
 	model step
-	free  bool // writes without a condition, so that it needs none
+	free  bool // the writes have no condition
 	call  func(ctx context.Context, client *dynamodb.Client, prefix string, who, n int, dice *rand.Rand) op
 }
 
@@ -166,7 +168,7 @@ var subjects = []subject{
 		}
 		o := op{n: int64(len(items)), text: fmt.Sprint(who, ".", n)}
 		if len(items) > 0 && dice.IntN(4) == 0 {
-			o.n-- // as somebody who is behind
+			o.n-- // as a client that read an earlier state
 		}
 		o.outcome = classify(log.Append(ctx, "chain", stage.LogItem{Seq: o.n, Data: []byte(o.text)}, noon))
 		return o
@@ -198,7 +200,7 @@ var subjects = []subject{
 		}
 		var ids []events.WalkInID
 		o := op{}
-		for _, i := range dice.Perm(20)[:1+dice.IntN(3)] { // others add some of them, too
+		for _, i := range dice.Perm(20)[:1+dice.IntN(3)] { // other clients add some of the ids too
 			o.text += string(rune('a' + i))
 			ids = append(ids, events.WalkInID(fmt.Sprintf("%032x", i)))
 		}
@@ -207,8 +209,8 @@ var subjects = []subject{
 	}},
 }
 
-// history has clients call a store at once, through a proxy that spoils every
-// third request or so.
+// history returns the calls of several clients at once, through a proxy that makes
+// every third request or so fail.
 func (s subject) history(t *testing.T, seed uint64, set ...func(*proxy)) []porcupine.Operation {
 	const clients, calls = 4, 12
 	_, prefix := tables(t)
@@ -229,7 +231,7 @@ func (s subject) history(t *testing.T, seed uint64, set ...func(*proxy)) []porcu
 			dice := rand.New(rand.NewPCG(seed, uint64(who+1)))
 			for n := range calls {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				if dice.IntN(4) == 0 { // too little time for a second try
+				if dice.IntN(4) == 0 { // too little time for a second attempt
 					cancel()
 					ctx, cancel = context.WithTimeout(t.Context(), 15*time.Millisecond)
 				}
@@ -242,13 +244,13 @@ func (s subject) history(t *testing.T, seed uint64, set ...func(*proxy)) []porcu
 	return r.calls
 }
 
-// TestHistoriesAreLinearizable: whatever requests are lost, what concurrent
-// clients are told can have happened one call after the other.
+// The results of concurrent clients can be explained by calls that were applied one
+// after the other, whichever requests and answers were lost.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	const histories = 10
 	for _, s := range subjects {
 		t.Run(s.name, func(t *testing.T) {
-			t.Parallel() // they mostly wait
+			t.Parallel() // the clients mostly wait
 			ends := map[outcome]int{}
 			for seed := range uint64(histories) {
 				calls := s.history(t, seed, func(p *proxy) { p.returnsItems = seed%2 == 0 })
@@ -256,20 +258,20 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 					ends[c.Output.(op).outcome]++
 				}
 				if !linearizable(t, s.model, calls) {
-					t.Errorf("seed %d: no order of these calls explains them:\n%s", seed, listCalls(calls))
+					t.Errorf("seed %d: no order of these calls explains their results:\n%s", seed, listCalls(calls))
 				}
 			}
-			t.Logf("%d done, %d conflicts, %d unknown", ends[done], ends[conflict], ends[unknown])
+			t.Logf("calls: %d done, %d conflicts, %d unknown", ends[done], ends[conflict], ends[unknown])
 			if ends[unknown] == 0 {
-				t.Error("no outcome was unknown")
+				t.Error("got no unknown outcome, want some")
 			}
 		})
 	}
 }
 
-// TestAWriteWithoutItsConditionIsCaught: the same clients against tables that
-// carry out every write, which is what an adapter without conditions does.
-func TestAWriteWithoutItsConditionIsCaught(t *testing.T) {
+// The check finds a missing condition: against tables that apply every write, as with
+// an adapter without conditions, histories are not linearizable.
+func TestMissingConditionIsCaught(t *testing.T) {
 	for _, s := range subjects {
 		if s.free {
 			continue
@@ -282,12 +284,12 @@ func TestAWriteWithoutItsConditionIsCaught(t *testing.T) {
 					return
 				}
 			}
-			t.Error("ten histories without conditions pass for linearizable")
+			t.Error("got ten linearizable histories without conditions, want one that is not")
 		})
 	}
 }
 
-// listCalls lists calls by their beginning.
+// listCalls lists calls in the order in which they began.
 func listCalls(calls []porcupine.Operation) string {
 	slices.SortFunc(calls, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
 	text := ""

@@ -19,23 +19,27 @@ import (
 var _ stage.Pending = (*Pending)(nil)
 
 // Pending is a stage.Pending in the table pending. The walk-ins of a device are
-// the items of one partition key, sorted by their start, so that identify finds
-// those of a visit with one query. TTL drops items within days after they
-// expired; until then they are read like any other.
+// the items of one partition key, sorted by start, so that identify finds all
+// walk-ins since a moment with one query. TTL drops items within days after they expired;
+// until then they are read like any other.
+//
+// calls.ByTable lists the DynamoDB actions of its methods.
 type Pending struct{ table table }
 
-// NewPending uses the table prefix + pipeline.PendingTable.
+// NewPending returns the store in the table prefix + pipeline.PendingTable.
 func NewPending(client *dynamodb.Client, prefix string) *Pending {
 	return &Pending{table{client, prefix + pipeline.PendingTable}}
 }
 
-// startLayout sorts as text like the times themselves, for the years 0 to 9999.
+// startLayout is a layout of package time. Texts of this layout sort like the
+// times themselves, for the years 0 to 9999.
 const startLayout = "2006-01-02T15:04:05.000Z"
 
-// startKey is the part of a sort key that a start gives. It cuts to
-// milliseconds, never up, so a walk-in lies at or after its own start.
+// startKey returns a start as part of a sort key. The start is rounded down to
+// milliseconds, so a query from a moment on includes a walk-in of the same moment.
 func startKey(t time.Time) string { return t.UTC().Format(startLayout) }
 
+// walkInKey returns the key of the item of a walk-in.
 func walkInKey(w events.WalkIn) item {
 	return item{
 		keyPK: str(string(events.DeviceKey(w.Business, w.Device))),
@@ -43,13 +47,17 @@ func walkInKey(w events.WalkIn) item {
 	}
 }
 
+// walkInName returns how errors name a walk-in.
 func walkInName(w events.WalkIn) string {
 	return fmt.Sprintf("%s/%s %s", w.Business, w.Device, w.ID)
 }
 
-// PutNew stores a unless its walk-in is there, and gives what is stored then.
-// The item that stands in the way may have been resolved since it was put, which
-// is what the caller wants to know.
+// PutNew stores a if the walk-in is not stored, and returns the attribution stored
+// then. If the walk-in was stored before, the attribution may have a contact:
+//
+//  1. An earlier delivery of the walk-in stored it without a contact.
+//  2. A login came, and Resolve set the contact.
+//  3. The walk-in is redelivered; the caller gets the contact of step 2.
 func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
 	row := walkInKey(a.WalkIn)
 	row.setTime(attrConfirmed, a.WalkIn.ConfirmedAt)
@@ -61,19 +69,21 @@ func (p *Pending) PutNew(ctx context.Context, a stage.Attribution, expires time.
 		row[attrContact] = str(string(a.Contact))
 	}
 	err := p.table.putNew(ctx, row, keyPK)
-	if isConflict(err) {
+	if isConflict(err) { // stored before, or by an attempt of ours whose answer was lost
 		row, err = p.stored(ctx, a.WalkIn, err)
 	}
 	return p.attribution(row, "put", a.WalkIn, err)
 }
 
-// End notes when the visit's device was last seen, where nothing later is noted,
-// and gives what is stored then. An update makes the item where there is none,
-// and what makes it must say that it is one of a walk-in that has no contact
-// yet: its keys do.
+// End sets when the device of a visit was last seen, unless a later moment is
+// stored, and returns the attribution stored then. a.LastSeen must not be zero.
+//
+// If the end of a visit is read before its walk-in, the update creates the item. The
+// keys name the walk-in and there is no contact, so the item reads as a pending
+// walk-in.
 func (p *Pending) End(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
 	if a.LastSeen.IsZero() {
-		return p.attribution(nil, "end", a.WalkIn, errors.New("no end given"))
+		return p.attribution(nil, "end", a.WalkIn, errors.New("the moment at which the device was last seen is missing"))
 	}
 	update, values := "SET l = :l", item{}
 	values.setTime(":l", a.LastSeen)
@@ -84,13 +94,14 @@ func (p *Pending) End(ctx context.Context, a stage.Attribution, expires time.Tim
 	return p.update(ctx, "end", a.WalkIn, update, "attribute_not_exists(l) OR l < :l", values)
 }
 
-// Resolve sets the contact of a walk-in that has none, and gives what is
-// stored then. It fails for a walk-in that is not stored, and for an a without
-// a contact. Without the first of its two conditions an update would make an
-// item of the contact alone, for a walk-in that nobody put.
+// Resolve sets the contact of a walk-in without contact, and returns the attribution
+// stored then. It is an error if the walk-in is not stored, or if a has no contact.
+//
+// Without the first of the two conditions, the update would create an item with a
+// contact and nothing else, for a walk-in that was never put.
 func (p *Pending) Resolve(ctx context.Context, a stage.Attribution) (stage.Attribution, error) {
 	if a.Contact == "" {
-		return p.attribution(nil, "resolve", a.WalkIn, errors.New("no contact given"))
+		return p.attribution(nil, "resolve", a.WalkIn, errors.New("the contact is missing"))
 	}
 	update, values := "SET c = :c", item{":c": str(string(a.Contact))}
 	if !a.BoundAt.IsZero() {
@@ -100,8 +111,8 @@ func (p *Pending) Resolve(ctx context.Context, a stage.Attribution) (stage.Attri
 	return p.update(ctx, "resolve", a.WalkIn, update, "attribute_exists(pk) AND attribute_not_exists(c)", values)
 }
 
-// update changes the item of a walk-in if the condition holds, and gives what is
-// stored then, whether it did or not. doing is for the error.
+// update changes the item of a walk-in if the condition holds. Whether it holds or
+// not, update returns the attribution stored then. doing is for the error.
 func (p *Pending) update(ctx context.Context, doing string, w events.WalkIn, update, condition string, values item) (stage.Attribution, error) {
 	out, err := p.table.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &p.table.name,
@@ -113,6 +124,9 @@ func (p *Pending) update(ctx context.Context, doing string, w events.WalkIn, upd
 
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
+	// A failed condition is no error. The item holds the change of another writer, or
+	// our own: the write was applied, the answer was lost, and the client sent the
+	// write again.
 	var row item
 	if err == nil {
 		row = out.Attributes
@@ -122,8 +136,9 @@ func (p *Pending) update(ctx context.Context, doing string, w events.WalkIn, upd
 	return p.attribution(row, doing, w, err)
 }
 
-// OfDevice gives the walk-ins of a device that started at from or later, in
-// the order of their start, those of one start in the order of their ids.
+// OfDevice returns the walk-ins of a device that started at from or later, in the
+// order of start and, for the same start, of id.
+// The read is strongly consistent.
 func (p *Pending) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) ([]stage.Attribution, error) {
 	pk := string(events.DeviceKey(key.Business, key.Device))
 	rows, err := p.table.query(ctx, &dynamodb.QueryInput{
@@ -145,16 +160,17 @@ func (p *Pending) OfDevice(ctx context.Context, key stage.IdentityKey, from time
 	return found, nil
 }
 
-// stored gives a walk-in that a condition has just seen, or just missed.
+// stored returns the item of a walk-in that a condition failed on. conflict is the
+// error of the write. It is an error if there is no item, as Resolve needs one.
 func (p *Pending) stored(ctx context.Context, w events.WalkIn, conflict error) (item, error) {
 	row, err := p.table.conflictItem(ctx, conflict, walkInKey(w))
 	if err == nil && row == nil {
-		err = errors.New("it is not stored")
+		err = errors.New("the walk-in is not stored")
 	}
 	return row, err
 }
 
-// attribution turns the outcome of a write into that of the method.
+// attribution returns the attribution in row, or err with doing and the walk-in.
 func (p *Pending) attribution(row item, doing string, w events.WalkIn, err error) (stage.Attribution, error) {
 	var a stage.Attribution
 	if err == nil {
@@ -163,13 +179,14 @@ func (p *Pending) attribution(row item, doing string, w events.WalkIn, err error
 	return a, p.table.wrap(doing+" walk-in", walkInName(w), err)
 }
 
-// attribution reads an item of the table. What its keys hold is not stored
-// twice.
+// attribution decodes an item of the table. Business, device, start and id of the
+// walk-in are in the keys alone.
 func attribution(row item) (stage.Attribution, error) {
 	r := reader{item: row}
+	// time.Parse also takes "T9:" and a comma; the key must be as startKey makes it.
 	start, id, ok := strings.Cut(r.str(keySK), "#")
 	startedAt, err := time.Parse(startLayout, start)
-	if !ok || err != nil || startKey(startedAt) != start { // Parse also takes "T9:" and a comma
+	if !ok || err != nil || startKey(startedAt) != start {
 		r.fail(keySK, fmt.Errorf("%q is not a start and an id", r.str(keySK)))
 	}
 	business, device, ok := events.SplitDeviceKey(r.str(keyPK))

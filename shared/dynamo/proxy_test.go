@@ -22,30 +22,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
-// fault is what the proxy does to one request instead of passing it on.
+// fault handles one request in place of passing it on.
 type fault func(p *proxy, w http.ResponseWriter, r *http.Request)
 
-// proxy stands between a client and the table server and spoils requests.
+// proxy is an HTTP proxy between a client and the table server that makes requests
+// fail.
 type proxy struct {
 	server *httputil.ReverseProxy
-	conns  atomic.Int64 // connections ever opened to it
+	conns  atomic.Int64 // connections that clients opened, closed ones too
 
-	// returnsItems has a failed condition answered as DynamoDB does when it is
-	// asked for the item, which dynalite cannot.
+	// returnsItems adds the stored item to the error of a failed condition, if the
+	// write asked for it. DynamoDB does so, dynalite cannot.
 	returnsItems bool
-	// conditionless has every write succeed, as an adapter's would that forgot
-	// its condition.
+	// conditionless removes the condition of every write, as an adapter without
+	// conditions would.
 	conditionless bool
 
-	exact  sync.Mutex     // over a write and the look at the item it met
-	mu     sync.Mutex     // guards what follows
-	faults []fault        // of the next requests
-	chance func() fault   // of those after, nil for none
+	exact  sync.Mutex     // keeps a write and the read of the item that it failed on together
+	mu     sync.Mutex     // guards the fields below
+	faults []fault        // for the next requests, in order
+	chance func() fault   // for the requests after faults, nil for none
 	seen   map[string]int // requests by operation
 }
 
-// newProxy gives a proxy and a client that goes through it. set changes it before
-// the first request.
+// newProxy returns a proxy and a client of it. The functions in set change the proxy
+// before the first request.
 func newProxy(t *testing.T, set ...func(*proxy)) (*proxy, *dynamodb.Client) {
 	t.Helper()
 	target, err := url.Parse(server.Endpoint())
@@ -68,29 +69,30 @@ func newProxy(t *testing.T, set ...func(*proxy)) (*proxy, *dynamodb.Client) {
 	return p, New(localConfig(s.URL))
 }
 
+// returnItems makes the proxy add items to the errors of failed conditions.
 func returnItems(p *proxy) { p.returnsItems = true }
 
-// next spoils the requests that come from now on, in this order.
+// next sets the faults of the next requests, in order.
 func (p *proxy) next(faults ...fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = faults
 }
 
-// count tells how many requests of an operation came.
+// count returns how many requests of an operation came.
 func (p *proxy) count(operation string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen[operation]
 }
 
-// operation is what a request asks for, such as PutItem.
+// operation returns the DynamoDB action of a request, like "PutItem".
 func operation(r *http.Request) string {
 	_, name, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	return name
 }
 
-// ServeHTTP spoils the request or passes it on.
+// ServeHTTP handles the request with the next fault, or passes it on.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.seen[operation(r)]++
@@ -109,7 +111,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f(p, w, r)
 }
 
-// forward has the request carried out.
+// forward passes the request to the table server, changed as the proxy is set.
 func (p *proxy) forward(w http.ResponseWriter, r *http.Request) {
 	if !p.returnsItems && !p.conditionless {
 		p.server.ServeHTTP(w, r)
@@ -128,13 +130,13 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request) {
 	text := answer.Body.Bytes()
 	if request["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD" && bytes.Contains(text, []byte("ConditionalCheckFailedException")) {
 		text = p.withItem(text, request, r)
-		answer.Header().Del("X-Amz-Crc32") // of the text without
+		answer.Header().Del("X-Amz-Crc32") // of the text without the item
 	}
 	send(w, answer, text, len(text))
 }
 
-// withItem is the error of a failed condition with the item that is there, in
-// the form that the API reference gives it.
+// withItem returns the error of a failed condition with the stored item, in the form
+// of the API reference.
 func (p *proxy) withItem(text []byte, request body, r *http.Request) []byte {
 	key, ok := request["Key"].(map[string]any)
 	if !ok {
@@ -157,29 +159,32 @@ func (p *proxy) withItem(text []byte, request body, r *http.Request) []byte {
 	return failure.text()
 }
 
-// body is a request or an answer.
+// body is the JSON body of a request or an answer.
 type body map[string]any
 
+// read decodes the body of a request.
 func (b *body) read(r *http.Request) {
 	text, err := io.ReadAll(r.Body)
 	hangUpOn(err)
 	hangUpOn(json.Unmarshal(text, b))
 }
 
+// text encodes the body.
 func (b body) text() []byte {
 	text, err := json.Marshal(b)
 	hangUpOn(err)
 	return text
 }
 
+// write replaces the body of a request.
 func (b body) write(r *http.Request) {
 	text := b.text()
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 	r.Header.Set("Content-Length", strconv.Itoa(len(text)))
 }
 
-// dropCondition leaves a write without its condition, and without the values that
-// only the condition names: DynamoDB refuses those.
+// dropCondition removes the condition of a write, and the values that only the
+// condition names: DynamoDB rejects a request with unused values.
 func (b body) dropCondition(operation string) {
 	condition, ok := b["ConditionExpression"].(string)
 	if !ok {
@@ -196,15 +201,15 @@ func (b body) dropCondition(operation string) {
 	}
 }
 
-// hangUpOn ends the connection, net/http's way, where a request or an answer
-// did not come whole: its client has gone.
+// hangUpOn ends the connection in the way of net/http if a request or an answer is
+// incomplete: the client has gone.
 func hangUpOn(err error) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// send gives n bytes of a recorded answer whose body has become text.
+// send answers with a recorded answer whose body is text, cut after n bytes.
 func send(w http.ResponseWriter, answer *httptest.ResponseRecorder, text []byte, n int) {
 	maps.Copy(w.Header(), answer.Header())
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
@@ -212,7 +217,7 @@ func send(w http.ResponseWriter, answer *httptest.ResponseRecorder, text []byte,
 	w.Write(text[:n])
 }
 
-// hangUp ends the connection without an answer; the request did nothing.
+// hangUp ends the connection without an answer. The request is not applied.
 func hangUp(_ *proxy, w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	conn, _, err := w.(http.Hijacker).Hijack()
@@ -221,14 +226,13 @@ func hangUp(_ *proxy, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// loseAnswer has the request carried out and ends the connection then.
+// loseAnswer applies the request and then ends the connection without an answer.
 func loseAnswer(p *proxy, w http.ResponseWriter, r *http.Request) {
 	p.forward(httptest.NewRecorder(), r)
 	hangUp(p, w, r)
 }
 
-// cutAnswer has the request carried out and ends the connection in the middle
-// of the answer.
+// cutAnswer applies the request and ends the connection in the middle of the answer.
 func cutAnswer(p *proxy, w http.ResponseWriter, r *http.Request) {
 	answer := httptest.NewRecorder()
 	p.forward(answer, r)
@@ -236,7 +240,7 @@ func cutAnswer(p *proxy, w http.ResponseWriter, r *http.Request) {
 	hangUpOn(io.ErrUnexpectedEOF)
 }
 
-// slowAnswer has the request carried out, and takes its time.
+// slowAnswer applies the request and answers after 50 ms.
 func slowAnswer(p *proxy, w http.ResponseWriter, r *http.Request) {
 	answer := httptest.NewRecorder()
 	p.forward(answer, r)
@@ -244,7 +248,7 @@ func slowAnswer(p *proxy, w http.ResponseWriter, r *http.Request) {
 	send(w, answer, answer.Body.Bytes(), answer.Body.Len())
 }
 
-// failWith answers with an error of DynamoDB's; the request did nothing.
+// failWith answers with an error of DynamoDB. The request is not applied.
 func failWith(status int, name string) fault {
 	return func(_ *proxy, w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -254,8 +258,8 @@ func failWith(status int, name string) fault {
 	}
 }
 
-// The errors that pass (DynamoDB developer guide, "Error handling with DynamoDB",
-// those that say "OK to retry").
+// The errors that a client should retry (DynamoDB developer guide, "Error handling
+// with DynamoDB": errors marked "OK to retry").
 var (
 	throttle        = failWith(http.StatusBadRequest, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
 	throttleTable   = failWith(http.StatusBadRequest, "com.amazon.coral.availability#ThrottlingException")
@@ -264,7 +268,7 @@ var (
 	unavailable     = failWith(http.StatusServiceUnavailable, "com.amazonaws.dynamodb.v20120810#ServiceUnavailable")
 )
 
-// unprocessed answers a BatchGetItem with all of its keys left over.
+// unprocessed answers a BatchGetItem with all of its keys unprocessed.
 func unprocessed(_ *proxy, w http.ResponseWriter, r *http.Request) {
 	b := body{}
 	b.read(r)
@@ -272,8 +276,8 @@ func unprocessed(_ *proxy, w http.ResponseWriter, r *http.Request) {
 	w.Write(body{"Responses": body{}, "UnprocessedKeys": b["RequestItems"]}.text())
 }
 
-// halfProcessed answers the first half of a BatchGetItem's keys and leaves the
-// others over.
+// halfProcessed answers the first half of the keys of a BatchGetItem, with the other
+// keys unprocessed.
 func halfProcessed(p *proxy, w http.ResponseWriter, r *http.Request) {
 	b := body{}
 	b.read(r)
@@ -298,7 +302,7 @@ func halfProcessed(p *proxy, w http.ResponseWriter, r *http.Request) {
 	send(w, answer, text, len(text))
 }
 
-// neverAnswer keeps the request without an answer until the client gives up.
+// neverAnswer holds the request without an answer until the client gives up.
 func neverAnswer(_ *proxy, _ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()

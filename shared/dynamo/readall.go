@@ -11,11 +11,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// batchKeys is how many keys BatchGetItem takes; it refuses one given twice.
+// batchKeys is how many keys one BatchGetItem takes. A request that repeats a key
+// fails.
 const batchKeys = 100
 
-// readAll gives the items of a table without sort key by their key, strongly
-// consistent. Keys may repeat; those without an item are not in the answer.
+// readAll returns the items of a table without sort key, by their key. The reads
+// are strongly consistent. keys may repeat; a key without an item is left out of
+// the map.
 func (t table) readAll(ctx context.Context, keyName string, keys []string) (map[string]item, error) {
 	unique := slices.Compact(slices.Sorted(slices.Values(keys)))
 	found := make(map[string]item, len(unique))
@@ -28,9 +30,10 @@ func (t table) readAll(ctx context.Context, keyName string, keys []string) (map[
 	return found, nil
 }
 
-// readChunk asks until every key of the chunk is answered. DynamoDB leaves keys
-// for another request when an answer grows over 16 MB or a partition of the
-// table is throttled, so it pauses in between, until ctx is done.
+// readChunk puts the items of up to batchKeys keys into found. DynamoDB returns
+// keys unprocessed if the answer would grow over 16 MB, or if a partition of the
+// table is throttled. readChunk asks for the unprocessed keys again, after a pause,
+// until none is left or ctx is done.
 func (t table) readChunk(ctx context.Context, keyName string, chunk []string, found map[string]item) error {
 	ask := make([]map[string]types.AttributeValue, len(chunk))
 	for n, key := range chunk {
@@ -50,19 +53,20 @@ func (t table) readChunk(ctx context.Context, keyName string, chunk []string, fo
 			found[r.str(keyName)] = i
 		}
 		if len(out.Responses[t.name]) > 0 {
-			try = 0 // it goes on, so the pauses start anew
+			try = 0 // the server makes progress, so the pauses are short again
 		}
+		// The next request is for the unprocessed keys.
 		if ask = out.UnprocessedKeys[t.name].Keys; len(ask) == 0 {
 			return nil
 		}
 		if err := wait(ctx, pause(try)); err != nil {
-			return fmt.Errorf("%d keys not answered yet: %w", len(ask), err)
+			return fmt.Errorf("%d keys are still unprocessed: %w", len(ask), err)
 		}
 	}
 	return nil
 }
 
-// wait returns after d, or before with an error when ctx is done.
+// wait returns nil after d, or the error of ctx as soon as ctx is done.
 func wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

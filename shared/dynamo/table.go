@@ -12,15 +12,14 @@ import (
 	"footfall/shared/stage"
 )
 
-// table is what the stores have in common: requests to one table, in terms of
-// items.
+// table sends the requests that the stores have in common to one table.
 type table struct {
 	client *dynamodb.Client
-	name   string
+	name   string // with its prefix
 }
 
-// wrap says what failed and for which key. A condition that did not hold
-// comes out as stage.ErrConflict.
+// wrap returns err with the table, the action that failed (doing) and its key, or
+// nil if err is nil. A failed condition becomes stage.ErrConflict.
 func (t table) wrap(doing, key string, err error) error {
 	if err == nil {
 		return nil
@@ -31,14 +30,14 @@ func (t table) wrap(doing, key string, err error) error {
 	return fmt.Errorf("table %s: %s %s: %w", t.name, doing, key, err)
 }
 
-// isConflict tells whether err is a condition that did not hold.
+// isConflict reports whether err is the failed condition of a write.
 func isConflict(err error) bool {
 	_, failed := errors.AsType[*types.ConditionalCheckFailedException](err)
 	return failed
 }
 
-// put writes a whole item where the condition holds. values are those of the
-// condition and may be nil.
+// put writes a whole item if the condition holds. values are the values of the
+// condition, nil for none.
 func (t table) put(ctx context.Context, i item, condition string, values item) error {
 	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                 &t.name,
@@ -49,8 +48,8 @@ func (t table) put(ctx context.Context, i item, condition string, values item) e
 	return err
 }
 
-// putNew writes a whole item where none has its key, of which keyAttribute is a
-// part, and asks for the one that is in the way: see met.
+// putNew writes a whole item if its key is free; keyAttribute is an attribute of the
+// key. If not, the error holds the item in the way: see conflictItem.
 func (t table) putNew(ctx context.Context, i item, keyAttribute string) error {
 	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:           &t.name,
@@ -62,11 +61,13 @@ func (t table) putNew(ctx context.Context, i item, keyAttribute string) error {
 	return err
 }
 
-// conflictItem gives the item that the condition of a write did not hold for. conflict is
-// that write's error and key what it wrote to. The write has to ask for the item:
-// then DynamoDB tells it at no cost (API reference, "PutItem",
-// ReturnValuesOnConditionCheckFailure), as the condition saw it. Servers that do
-// not, such as dynalite, are read from.
+// conflictItem returns the item that the condition of a write failed on, nil for
+// none. conflict is the error of the write, key the key of the item.
+//
+// DynamoDB returns the item with the error if the write asked for it, at no cost and
+// as the condition saw the item (API reference, "PutItem",
+// ReturnValuesOnConditionCheckFailure). If the server leaves the item out, as
+// dynalite does, conflictItem reads the item.
 func (t table) conflictItem(ctx context.Context, conflict error, key item) (item, error) {
 	if e, ok := errors.AsType[*types.ConditionalCheckFailedException](conflict); ok && len(e.Item) > 0 {
 		return e.Item, nil
@@ -74,9 +75,9 @@ func (t table) conflictItem(ctx context.Context, conflict error, key item) (item
 	return t.read(ctx, key)
 }
 
-// read gives the item of a key, strongly consistent; nil where there is none. It
-// follows a condition that did not hold: an eventually consistent answer could
-// be older than what the condition has seen.
+// read returns the item of a key, nil for none. The read is strongly consistent: it
+// may follow a failed condition, and an eventually consistent answer could be older
+// than the item that the condition saw.
 func (t table) read(ctx context.Context, key item) (item, error) {
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &t.name, Key: key, ConsistentRead: aws.Bool(true),
@@ -87,7 +88,7 @@ func (t table) read(ctx context.Context, key item) (item, error) {
 	return out.Item, nil
 }
 
-// query runs q to its end. DynamoDB answers in pages of 1 MB.
+// query returns the items of all pages of q. A page holds up to 1 MB.
 func (t table) query(ctx context.Context, q *dynamodb.QueryInput) ([]item, error) {
 	q.TableName = &t.name
 	var items []item

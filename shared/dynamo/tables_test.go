@@ -24,7 +24,7 @@ func TestCreateTablesTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok, err := log.Last(t.Context(), "chain", true); err != nil || !ok {
-		t.Errorf("what was stored is gone: %v, %v", ok, err)
+		t.Errorf("got %v, %v of the item stored before, want it", ok, err)
 	}
 }
 
@@ -36,7 +36,7 @@ func TestCreatedTablesAreOnDemandWithTheirKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b := out.Table.BillingModeSummary; b == nil || b.BillingMode != types.BillingModePayPerRequest {
-			t.Errorf("%s is not billed on demand: %v", want.Name, b)
+			t.Errorf("%s: got billing mode %v, want on demand", want.Name, b)
 		}
 		got := map[string]string{}
 		for _, a := range out.Table.AttributeDefinitions {
@@ -44,18 +44,18 @@ func TestCreatedTablesAreOnDemandWithTheirKeys(t *testing.T) {
 		}
 		for _, a := range []pipeline.Attribute{want.PartitionKey, want.SortKey} {
 			if a.Name != "" && got[a.Name] != a.Type {
-				t.Errorf("%s: key %s is %q, want %q", want.Name, a.Name, got[a.Name], a.Type)
+				t.Errorf("%s: got key %s of type %q, want %q", want.Name, a.Name, got[a.Name], a.Type)
 			}
 		}
 	}
 }
 
-func TestCreateTablesRefusesOtherKeys(t *testing.T) {
+func TestCreateTablesFailsOnOtherKeys(t *testing.T) {
 	client, prefix := tables(t)
 	other := pipeline.Table{Name: pipeline.CountsTable, PartitionKey: pipeline.Attribute{Name: "id", Type: "S"}}
 	err := CreateTables(t.Context(), client, prefix, []pipeline.Table{other})
 	if err == nil || !strings.Contains(err.Error(), prefix+pipeline.CountsTable) || !strings.Contains(err.Error(), "[pk month]") {
-		t.Errorf("error %v does not name the table and its keys", err)
+		t.Errorf("got error %v, want one that names the table and its keys", err)
 	}
 }
 
@@ -71,13 +71,13 @@ func TestErrorsNameTableAndKey(t *testing.T) {
 	}{
 		"a conflict": {
 			log.Append(t.Context(), "chain-7", stage.LogItem{Seq: 41}, noon),
-			[]string{prefix + "visit-log", "chain-7", "seq 41", stage.ErrConflict.Error()},
+			[]string{prefix + "visit-log", "chain-7", "sequence number 41", stage.ErrConflict.Error()},
 		},
 		"no such table": {
 			NewVisitLog(client, "none-").Append(t.Context(), "chain-7", stage.LogItem{Seq: 1}, noon),
-			[]string{"none-visit-log", "chain-7", "seq 1", "ResourceNotFoundException"},
+			[]string{"none-visit-log", "chain-7", "sequence number 1", "ResourceNotFoundException"},
 		},
-		"an id that is none": {
+		"an invalid id": {
 			counts.Add(t.Context(), anna, "2026-11", began("walk-in")),
 			[]string{prefix + "counts", "shop/anna 2026-11", `"walk-in"`},
 		},
@@ -88,31 +88,31 @@ func TestErrorsNameTableAndKey(t *testing.T) {
 			}
 			for _, part := range c.want {
 				if !strings.Contains(c.err.Error(), part) {
-					t.Errorf("%q does not say %q", c.err, part)
+					t.Errorf("got error %q, want one with %q", c.err, part)
 				}
 			}
 		})
 	}
 }
 
-func TestIDsThatAreNone(t *testing.T) {
+func TestInvalidIDsAreErrors(t *testing.T) {
 	counts := NewCounts(tables(t))
 	good := string(visit.ID)
 	for name, id := range map[string]string{
 		"empty": "", "short": good[:30], "long": good + "00", "upper case": strings.ToUpper(good), "no hex": "z" + good[1:],
 	} {
 		if err := counts.Add(t.Context(), anna, "2026-11", began(visit.ID, events.WalkInID(id))); err == nil {
-			t.Errorf("an id that is %s is taken", name)
+			t.Errorf("%s: got no error for the id", name)
 		}
 	}
 	if got, err := counts.Get(t.Context(), anna); err != nil || len(got) != 0 {
-		t.Errorf("the good one of a bad call is counted: %v, %v", got, err)
+		t.Errorf("got counts %v, %v of calls with a valid and an invalid id, want none", got, err)
 	}
 }
 
-// Items that no version of this code wrote are errors that say what is wrong,
-// never zero values that a stage would decide on.
-func TestForeignItemsAreErrors(t *testing.T) {
+// An item that no version of this code wrote is an error that names the attribute,
+// never a zero value that a stage would decide by.
+func TestUnreadableItemsAreErrors(t *testing.T) {
 	client, prefix := tables(t)
 	identities, pending, counts, log := NewIdentities(client, prefix), NewPending(client, prefix), NewCounts(client, prefix), NewVisitLog(client, prefix)
 	put := func(table string, i item) {
@@ -153,17 +153,17 @@ func TestForeignItemsAreErrors(t *testing.T) {
 			put(c.table, c.item)
 			err := c.read()
 			if err == nil || !strings.Contains(err.Error(), "attribute "+c.attribute+" ") {
-				t.Errorf("error %v does not name attribute %s", err, c.attribute)
+				t.Errorf("got error %v, want one that names attribute %s", err, c.attribute)
 			}
 			if errors.Is(err, stage.ErrConflict) {
-				t.Errorf("%v passes for a conflict", err)
+				t.Errorf("got conflict %v, want another error", err)
 			}
 		})
 	}
 }
 
-// The server must tell ids apart that differ in their last bits only, whatever
-// bytes they hold; dynalite does not do so for sets of bytes.
+// Ids that differ only in their last bits are different facts. In sets of bytes,
+// dynalite would take some of them for equal.
 func TestSimilarIDsAreDifferent(t *testing.T) {
 	counts := NewCounts(tables(t))
 	base := strings.Repeat("ff", 15)
@@ -175,7 +175,7 @@ func TestSimilarIDsAreDifferent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := counts.Get(t.Context(), anna); err != nil || got[0].Total != int64(n+1) {
-			t.Fatalf("after %d ids: %v, %v", n+1, got, err)
+			t.Fatalf("after %d ids: got counts %v, %v", n+1, got, err)
 		}
 	}
 }
