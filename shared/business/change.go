@@ -10,8 +10,8 @@ import (
 // Store is what Change.Apply writes to. dynamo.Businesses is one.
 type Store interface {
 	// SetRules MUST store settings that hold from the moment from on, or from a
-	// later moment if not every environment would know them by then. It MUST
-	// return the moment from which on they hold.
+	// later moment if some environment would not know the settings by from. SetRules
+	// MUST return the moment from which on the settings hold.
 	SetRules(ctx context.Context, id events.BusinessID, s Settings, from time.Time) (since time.Time, err error)
 	// PutRules MUST store a revision that holds from exactly r.Since on, even if
 	// that moment has passed.
@@ -23,14 +23,14 @@ type Store interface {
 // Start is the moment of event time from which on new rules hold.
 type Start struct {
 	Since time.Time // the zero time if the rules have always held
-	// Rewrite lets Since lie in the past. Decisions that were emitted since then
-	// stay as they are, but a replay or an audit decides by the new rules.
+	// Rewrite allows a Since in the past. Records emitted since then stay as they
+	// are, but a replay or an audit decides by the new rules.
 	Rewrite bool
 }
 
-// ImportStart returns the start of rules that are imported before a pipeline
-// starts. Nothing was decided yet of a business of which nothing is stored, so
-// its rules have always held. The rules of another business begin at Soonest.
+// ImportStart returns the start of rules imported before a pipeline starts. Nothing
+// was decided of a business of which nothing is stored, so the rules have always
+// held. The rules of any other business begin at Soonest.
 func (s Stored) ImportStart(now time.Time) Start {
 	if s.Revisions == nil && s.Door == nil {
 		return Start{Rewrite: true}
@@ -38,42 +38,44 @@ func (s Stored) ImportStart(now time.Time) Start {
 	return Start{Since: Soonest(now)}
 }
 
-// Change is what storing a document changes of one business. Plan makes it and
-// Apply stores it.
+// Change is the difference that storing a document makes to one business. Plan
+// returns a change, and Apply stores it.
 type Change struct {
 	ID events.BusinessID
 
-	// Rules are the settings to write, nil if none are written.
+	// Rules are the settings to write, nil to write none.
 	Rules *Settings
 	// Start is the moment from which on Rules hold.
 	Start Start
-	// RulesDiff is how Rules differ from the settings that are in force at
-	// Start.Since. It is empty if they are the same and are only written to drop
-	// later revisions.
+	// RulesDiff holds the differences of Rules from the settings in force at
+	// Start.Since. RulesDiff is empty if Rules are written only to drop later
+	// revisions.
 	RulesDiff []Difference
-	// Dropped are the stored revisions that were to begin after Start.Since.
-	// Writing Rules drops them.
+	// Dropped holds the stored revisions that begin after Start.Since, which writing
+	// Rules drops.
 	Dropped []Revision
 
-	// Door is the door to write, nil if none is written.
+	// Door is the door to write, nil to write none.
 	Door *Door
-	// DoorDiff is how Door differs from the stored one.
+	// DoorDiff holds the differences of Door from the stored door.
 	DoorDiff []Difference
 }
 
-// Plan returns the change that stores doc for a business of which stored is
-// stored. Rules are written if they differ from those in force at start.Since,
-// or if later revisions are to be dropped; a door is written if it differs. Plan
-// does no I/O and checks nothing: doc has passed Document.Validate, which
-// ReadDocument calls.
+// Plan returns the change that stores doc over what is stored of a business. Rules
+// are written if they differ from the settings in force at start.Since, or if a
+// stored revision begins after start.Since. A door is written if it differs from the
+// stored door. Plan does no I/O. doc must be valid, as ReadDocument returns it.
 func Plan(id events.BusinessID, stored Stored, doc Document, start Start) Change {
 	c := Change{ID: id, Start: start}
 	if doc.Rules != nil {
+		// Compare with the settings that the new ones follow.
 		var former *Settings
 		if r, ok := stored.Revisions.At(start.Since); ok {
 			former = &r.Settings
 		}
 		c.RulesDiff = DiffSettings(former, *doc.Rules)
+		// New rules replace later revisions. So rules are written if there are any, even
+		// if doc repeats the settings in force.
 		for _, r := range stored.Revisions {
 			if r.Since.After(start.Since) {
 				c.Dropped = append(c.Dropped, r)
@@ -95,11 +97,13 @@ func Plan(id events.BusinessID, stored Stored, doc Document, start Start) Change
 // IsEmpty reports whether the change writes nothing.
 func (c Change) IsEmpty() bool { return c.Rules == nil && c.Door == nil }
 
-// Apply stores the change, rules first, and returns it as it was stored: its
-// rules may begin later than planned; see Store.SetRules. If the door fails the
-// rules are stored; a change that is planned anew then holds the door alone.
+// Apply stores the change, rules first, and returns the change as stored: the rules
+// may begin later than planned, see Store.SetRules. If storing the door fails, the
+// rules are stored; the next Plan of the same document holds only the door.
 func (c Change) Apply(ctx context.Context, store Store) (Change, error) {
 	if c.Rules != nil {
+		// A rewrite begins at exactly Start.Since. Other rules begin at a moment that
+		// every environment knows them by.
 		var err error
 		if c.Start.Rewrite {
 			err = store.PutRules(ctx, c.ID, Revision{Since: c.Start.Since, Settings: *c.Rules})

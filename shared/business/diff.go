@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Difference is one value of a document that differs from the stored one.
+// Difference is a value of a document that differs from the stored value.
 type Difference struct {
 	Path   string // of the value in the JSON of a Document, like "rules.entry_dbm"
 	Change string // like "-61 -> -63", or "2 more, 0 fewer" for a list; never holds a secret
@@ -17,27 +17,30 @@ type Difference struct {
 // String returns the difference as one line of text.
 func (d Difference) String() string { return d.Path + ": " + d.Change }
 
-// DiffSettings returns how settings differ, by ascending path. A nil before
-// stands for none: the one difference is then that the rules are new.
+// DiffSettings returns the differences between settings, by ascending path; values
+// that only before has come last. If before is nil, the only difference is that the
+// rules are new.
 func DiffSettings(before *Settings, after Settings) []Difference {
 	return diff("rules", before, &after)
 }
 
-// DiffDoors returns how doors differ, by ascending path, without secrets. A nil
-// before stands for none: the one difference is then that the door is new.
+// DiffDoors returns the differences between doors, by ascending path, without
+// secrets; values that only before has come last. If before is nil, the only
+// difference is that the door is new.
 func DiffDoors(before *Door, after Door) []Difference {
 	return diff("door", before, &after)
 }
 
-// diff compares two values of one type by their JSON. Values that only before
-// has come last.
+// diff compares two values of one type by their JSON.
 func diff[T any](part string, before, after *T) []Difference {
 	if before == nil {
 		return []Difference{{part, "new"}}
 	}
+	// The values of both, by path.
 	was, is := map[string]any{}, map[string]any{}
 	flatten(part, toJSON(before), was)
 	flatten(part, toJSON(after), is)
+	// Values that are new or differ, then values that are gone.
 	var all []Difference
 	for _, path := range slices.Sorted(maps.Keys(is)) {
 		old, known := was[path]
@@ -52,11 +55,11 @@ func diff[T any](part string, before, after *T) []Difference {
 	return all
 }
 
-// toJSON returns a value as encoding/json reads it back: objects are maps.
+// toJSON returns a value as encoding/json decodes it: an object is a map.
 func toJSON(v any) (decoded any) {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // settings and doors hold nothing that JSON cannot
+		panic(err) // every value of settings and doors has a form in JSON
 	}
 	if err := json.Unmarshal(data, &decoded); err != nil {
 		panic(err)
@@ -64,7 +67,7 @@ func toJSON(v any) (decoded any) {
 	return decoded
 }
 
-// flatten puts every value that is no object into values, by its path.
+// flatten puts every value below v that is no object into values, by its path.
 func flatten(path string, v any, values map[string]any) {
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -76,10 +79,10 @@ func flatten(path string, v any, values map[string]any) {
 	}
 }
 
-// describe returns how a value has changed; nil stands for no value. Of a list it
-// counts the elements that came and went, and of a secret it only reports that it
-// has changed.
+// describe returns how a value has changed, nil standing for no value. For a list it
+// returns how many elements came and went.
 func describe(path string, before, after any) string {
+	// A secret must not be shown.
 	if strings.HasSuffix(path, ".secrets") || strings.HasSuffix(path, ".validator") {
 		switch {
 		case before == nil:
@@ -94,6 +97,7 @@ func describe(path string, before, after any) string {
 	if !wasList && !isList {
 		return fmt.Sprintf("%s -> %s", orNone(before), orNone(after))
 	}
+	// Count the elements that are not in the old list, and those left of the old list.
 	// An element that is twice in the new list counts as more the second time.
 	left := map[string]bool{}
 	for _, v := range old {
@@ -109,6 +113,7 @@ func describe(path string, before, after any) string {
 	return fmt.Sprintf("%d more, %d fewer", more, len(left))
 }
 
+// orNone returns the text of a value, "none" for nil.
 func orNone(v any) string {
 	if v == nil {
 		return "none"

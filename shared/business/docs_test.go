@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// rows gives the tables below a heading of docs/settings.md: the second cell of
-// each row by the field in the first.
+// rows returns the rows of the tables below a heading of docs/settings.md: the second
+// cell, by the field in the first cell.
 func rows(t *testing.T, heading string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/settings.md")
@@ -28,7 +28,7 @@ func rows(t *testing.T, heading string) map[string]string {
 	return found
 }
 
-// names gives the names of a type's fields in JSON, each after a prefix.
+// names returns the JSON names of the fields of a type, each after a prefix.
 func names[T any](prefix string) (all []string) {
 	for f := range reflect.TypeFor[T]().Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -37,16 +37,16 @@ func names[T any](prefix string) (all []string) {
 	return all
 }
 
-// Whoever adds a setting is told here that people must be able to read of it.
+// A setting that is added must be documented in docs/settings.md.
 func TestGuideHasEverySetting(t *testing.T) {
 	got, want := slices.Sorted(maps.Keys(rows(t, "rules"))), slices.Sorted(slices.Values(names[Settings]("")))
 	if !slices.Equal(got, want) {
-		t.Errorf("docs/settings.md has the rules %q, the code %q", got, want)
+		t.Errorf("docs/settings.md has the rules %q, want those of the code, %q", got, want)
 	}
 	got, want = slices.Sorted(maps.Keys(rows(t, "door"))), append(names[Door](""), names[Sender]("senders.*.")...)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("docs/settings.md has of the door %q, the code %q", got, want)
+		t.Errorf("docs/settings.md has the fields %q of a door, want those of the code, %q", got, want)
 	}
 }
 
@@ -59,10 +59,10 @@ func TestGuideHasTheDefaults(t *testing.T) {
 	if err := json.Unmarshal(data, &defaults); err != nil {
 		t.Fatal(err)
 	}
-	told := rows(t, "rules")
+	documented := rows(t, "rules")
 	for name, value := range defaults {
-		if want := strings.Trim(string(value), `"`); told[name] != want {
-			t.Errorf("docs/settings.md has %q for %s, the code %q", told[name], name, want)
+		if want := strings.Trim(string(value), `"`); documented[name] != want {
+			t.Errorf("docs/settings.md has default %q of %s, want that of the code, %q", documented[name], name, want)
 		}
 	}
 }
@@ -73,6 +73,6 @@ func TestGuideHasEveryKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := "by kind: `" + strings.Join(Kinds(), "`, `") + "`"; !strings.Contains(string(text), want) {
-		t.Errorf("docs/settings.md does not say %s", want)
+		t.Errorf("docs/settings.md does not have %s", want)
 	}
 }

@@ -1,6 +1,3 @@
-// Package business is what the pipeline is told about a business: by which
-// settings it decides and since when, and who may post its sightings. People
-// write it as one JSON document, which docs/settings.md describes.
 package business
 
 import (
@@ -9,32 +6,33 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	_ "time/tzdata" // where a function runs there may be none
+	_ "time/tzdata" // the image that a function runs in may have no time zones
 
 	"footfall/events"
 )
 
-// Document is all that can be set of a business. A part that is nil, in JSON also
-// null, stays as it is where the document is stored.
+// Document holds everything that can be set of a business. Storing a document leaves
+// a part alone that is nil (in JSON, absent or null).
 type Document struct {
 	Rules *Settings `json:"rules,omitempty"`
 	Door  *Door     `json:"door,omitempty"`
 }
 
-// Stored is what a table holds of a business.
+// Stored is everything that a table holds of a business.
 type Stored struct {
-	Revisions History
-	Door      *Door // nil where it has none
+	Revisions History // nil if none is stored
+	Door      *Door   // nil if none is stored
 }
 
-// MaxDoorBytes bounds a door as JSON, so that it fits a DynamoDB item.
+// MaxDoorBytes bounds the JSON of a door, to fit a DynamoDB item of 400 KB.
 const MaxDoorBytes = 380 << 10
 
-// Validate reports everything that is wrong with the document.
+// Validate returns one error that joins all mistakes in the document, nil for none.
 func (d Document) Validate() error {
+	// A part may hold mistakes and be too large as well.
 	var errs []error
 	if d.Rules == nil && d.Door == nil {
-		errs = append(errs, errors.New("it has neither rules nor a door"))
+		errs = append(errs, errors.New("the document has neither rules nor a door"))
 	}
 	if d.Rules != nil {
 		_, err := d.Rules.Rules()
@@ -48,7 +46,7 @@ func (d Document) Validate() error {
 	return errors.Join(errs...)
 }
 
-// under names the part of a document that all of an error's mistakes are in.
+// under returns err with the part of the document before each mistake that err joins.
 func under(part string, err error) error {
 	if err == nil {
 		return nil
@@ -63,24 +61,26 @@ func under(part string, err error) error {
 	return fmt.Errorf("%s: %w", part, err)
 }
 
-// Encode gives the text that tables hold, or an error where that is more than
+// Encode returns the JSON that tables hold, or an error if the JSON is longer than
 // MaxDoorBytes.
 func (d Door) Encode() ([]byte, error) {
 	data, err := json.Marshal(d)
 	if err == nil && len(data) > MaxDoorBytes {
-		err = fmt.Errorf("it takes %d bytes with %d devices that opted out; %d are possible", len(data), len(d.OptOut), MaxDoorBytes)
+		err = fmt.Errorf("with %d devices that opted out it takes %d bytes, at most %d fit; list fewer devices", len(d.OptOut), len(data), MaxDoorBytes)
 	}
 	return data, err
 }
 
-// ReadDocument reads a document or, where it has neither of the parts of one,
-// settings alone, as calibrate writes them: what those do not name is as in
-// former. Its error names every mistake.
+// ReadDocument decodes and validates a document. Fields that are absent from a part
+// have their defaults. Data with neither part is settings alone, as `footfall
+// calibrate` writes them; absent fields then have the values of former, the settings
+// that the new ones follow. The error names every mistake.
 func ReadDocument(data []byte, former Settings) (Document, error) {
 	var parts map[string]json.RawMessage
 	if err := json.Unmarshal(data, &parts); err != nil {
 		return Document{}, err
 	}
+	// Settings alone are the rules of a document without a door.
 	rules, hasRules := parts["rules"]
 	door, hasDoor := parts["door"]
 	if !hasRules && !hasDoor && len(parts) > 0 {
@@ -91,7 +91,9 @@ func ReadDocument(data []byte, former Settings) (Document, error) {
 	}
 	delete(parts, "rules")
 	delete(parts, "door")
+	// A part that is null is absent.
 	hasRules, hasDoor = hasRules && string(rules) != "null", hasDoor && string(door) != "null"
+	// Decode even if one part has mistakes, so that the error names those of both.
 	var d Document
 	var errs []error
 	if hasRules {
@@ -108,8 +110,8 @@ func ReadDocument(data []byte, former Settings) (Document, error) {
 	return d, errors.Join(append(errs, d.Validate())...)
 }
 
-// ReadDocuments reads documents by the id of their business, as one JSON object.
-// Its error names every mistake.
+// ReadDocuments decodes and validates a JSON object of at least one document, by the
+// id of the business. The error names every mistake.
 func ReadDocuments(data []byte) (map[events.BusinessID]Document, error) {
 	var raw map[events.BusinessID]json.RawMessage
 	if err := json.Unmarshal(data, &raw); err != nil {
@@ -123,14 +125,14 @@ func ReadDocuments(data []byte) (map[events.BusinessID]Document, error) {
 		all[id] = d
 	}
 	if len(raw) == 0 {
-		errs = append(errs, errors.New("there is no business in it"))
+		errs = append(errs, errors.New("the file holds no business"))
 	}
 	return all, errors.Join(errs...)
 }
 
-// ReplaceDevices replaces each list of devices in the document with what replace
-// returns for it. An error of replace comes back with the path of the list before
-// it, like "rules.static".
+// ReplaceDevices replaces each list of devices in the document with the result of
+// replace. An error of replace is returned behind the path of the list, like
+// "rules.static".
 func (d Document) ReplaceDevices(replace func([]events.DeviceID) ([]events.DeviceID, error)) error {
 	type list struct {
 		path    string

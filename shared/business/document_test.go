@@ -13,7 +13,7 @@ import (
 	"footfall/shared/presence"
 )
 
-// whole is a document with every field there is.
+// whole is a document with every field.
 const whole = `{
   "rules": {
     "entry_dbm": -61, "hold_dbm": -80, "min_strong_steps": 3, "dwell": "4m0s", "candidate_gap": "8m0s", "gap": "40m0s",
@@ -27,8 +27,8 @@ const whole = `{
   }
 }`
 
-// No field is left out when a document is read or written.
-func TestADocumentIsReadAsWritten(t *testing.T) {
+// No field is lost when a document is decoded and encoded.
+func TestDocumentRoundTrip(t *testing.T) {
 	d, err := ReadDocument([]byte(whole), Defaults())
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestADocumentIsReadAsWritten(t *testing.T) {
 	} {
 		for i := range v.NumField() {
 			if v.Field(i).IsZero() {
-				t.Errorf("%s: %s is not read", name, v.Type().Field(i).Name)
+				t.Errorf("%s: got no value for %s", name, v.Type().Field(i).Name)
 			}
 		}
 	}
@@ -48,7 +48,7 @@ func TestADocumentIsReadAsWritten(t *testing.T) {
 	}
 	again, err := ReadDocument(written, Defaults())
 	if err != nil || !reflect.DeepEqual(again, d) {
-		t.Errorf("read again it is %+v (%v), want %+v", again, err, d)
+		t.Errorf("got %+v (%v) from the encoded document, want %+v", again, err, d)
 	}
 	rules, err := d.Rules.Rules()
 	if err != nil {
@@ -61,7 +61,7 @@ func TestADocumentIsReadAsWritten(t *testing.T) {
 		Location: rules.Location, Closed: rules.Closed,
 	}
 	if !reflect.DeepEqual(rules, want) || rules.Location.String() != "Europe/Berlin" || rules.Closed[time.Saturday] != 1<<24-1 {
-		t.Errorf("rules %+v, want %+v", rules, want)
+		t.Errorf("got rules %+v, want %+v", rules, want)
 	}
 }
 
@@ -95,21 +95,21 @@ func TestReadDocument(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d, err := ReadDocument([]byte(c.text), Defaults())
 			if (err == nil) != (len(c.errs) == 0) {
-				t.Fatalf("error %v, want %q", err, c.errs)
+				t.Fatalf("got error %v, want %q", err, c.errs)
 			}
 			for _, want := range c.errs {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("error\n%v\ndoes not say %q", err, want)
+					t.Errorf("got error\n%v\nwant one with %q", err, want)
 				}
 			}
 			if (d.Rules != nil) != c.rules || (d.Door != nil) != c.door {
-				t.Errorf("rules %v, door %v", d.Rules, d.Door)
+				t.Errorf("got rules %v and door %v, want rules %v and a door %v", d.Rules, d.Door, c.rules, c.door)
 			}
 		})
 	}
 }
 
-// manyDevices makes pseudonyms of the usual length.
+// manyDevices returns n pseudonyms of the usual length.
 func manyDevices(n int) []string {
 	all := make([]string, n)
 	for i := range all {
@@ -121,20 +121,21 @@ func manyDevices(n int) []string {
 func TestReadDocuments(t *testing.T) {
 	all, err := ReadDocuments([]byte(`{"cafe-1": {"rules": {"entry_dbm": -60}}, "cafe-2": {"door": {"key": "2"}}}`))
 	if err != nil || len(all) != 2 || all["cafe-1"].Rules.Entry != -60 || all["cafe-2"].Door.Key != "2" {
-		t.Errorf("read %+v (%v)", all, err)
+		t.Errorf("got %+v (%v), want cafe-1 with rules and cafe-2 with a door", all, err)
 	}
 	_, err = ReadDocuments([]byte(`{"cafe/1": {"door": {}}, "cafe%2D1": {"door": {}}, "ca?fe": {"door": {}}, "..": {"door": {}}, "cafe-2": {"entry": 1}, "cafe-3": 7}`))
 	for _, want := range []string{"holds a '/'", "holds a '%'", "holds a '?'", `".." is no part of a path`, `cafe-2: rules: unknown field "entry"`, "cafe-3: json: cannot"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v does not say %q", err, want)
+			t.Errorf("got error %v, want one with %q", err, want)
 		}
 	}
 	if _, err = ReadDocuments([]byte(`{}`)); err == nil {
-		t.Error("a file without businesses is taken")
+		t.Error("got no error for a file without businesses")
 	}
 }
 
-func TestDoorsThatMakeNoSense(t *testing.T) {
+// The error of an invalid door names the mistake and holds no secret.
+func TestInvalidDoors(t *testing.T) {
 	sixteen, spaced := "a secret of 16..", "ap "
 	for _, c := range []struct {
 		name string
@@ -144,7 +145,7 @@ func TestDoorsThatMakeNoSense(t *testing.T) {
 		{"an unknown kind", Door{Senders: map[string]Sender{"fax": {Secrets: []string{sixteen}}}}, "senders.fax: there is no such kind"},
 		{"no secret", Door{Senders: map[string]Sender{"mist": {}}}, "senders.mist.secrets: there are 0"},
 		{"three secrets", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen, sixteen, sixteen}}}}, "there are 3"},
-		{"a short secret", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen, sixteen[1:]}}}}, "secrets[1]: it is of 15 bytes"},
+		{"a short secret", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen, sixteen[1:]}}}}, "secrets[1]: it has 15 bytes"},
 		{"a masked secret", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}}}}.Masked(), "secrets[0]: it is masked"},
 		{"a masked validator", Door{Senders: map[string]Sender{"meraki": {Secrets: []string{sixteen}, Validator: masked}}}, "meraki.validator: it is masked"},
 		{"a router without sensor", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}, Routers: map[string]events.SensorID{"ap": ""}}}}, "routers.ap: an id is empty"},
@@ -155,23 +156,23 @@ func TestDoorsThatMakeNoSense(t *testing.T) {
 			"ap": "a", spaced: "b",
 		}}}}, `it is the same as "ap"`},
 		{"posts below none", Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}, PostsPerMinute: -1}}}, "posts_per_minute: -1"},
-		{"an id of nobody", Door{OptOut: []events.DeviceID{"a", ""}}, "opt_out[1]"},
+		{"an empty device id", Door{OptOut: []events.DeviceID{"a", ""}}, "opt_out[1]"},
 		{"a key with a line", Door{Key: "1\n"}, "key:"},
 	} {
 		err := c.door.Validate()
 		if err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), sixteen) {
-			t.Errorf("%s: error %v, want one with %q and without secrets", c.name, err, c.err)
+			t.Errorf("%s: got error %v, want one with %q and without secrets", c.name, err, c.err)
 		}
 	}
 	d := Door{Senders: map[string]Sender{"mist": {Secrets: []string{sixteen}, Routers: map[string]events.SensorID{"ap": "a", "AP": "b"}}}}
 	if d.Masked(); d.Senders["mist"].Secrets[0] != sixteen || d.Validate() != nil {
-		t.Errorf("masking has changed the door: %+v", d)
+		t.Errorf("got door %+v after Masked, want it unchanged and valid", d)
 	}
 }
 
-// A list that stays as it was is stored once, whichever revision goes.
-func TestHistoriesAreReadAsEncoded(t *testing.T) {
-	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+// A list that stays the same is stored once, and is still there after the revision
+// that had it first is dropped.
+func TestHistoryRoundTrip(t *testing.T) {
 	revision := func(day int, static, employees []events.DeviceID) Revision {
 		s := Defaults()
 		s.Static, s.Employees = static, employees
@@ -186,21 +187,21 @@ func TestHistoriesAreReadAsEncoded(t *testing.T) {
 		}
 		got, err := DecodeHistory(text)
 		if err != nil || !reflect.DeepEqual(got, h[first:]) {
-			t.Errorf("from %d on: read %+v (%v), want %+v", first, got, err, h[first:])
+			t.Errorf("revisions from %d on: got %+v (%v), want %+v", first, got, err, h[first:])
 		}
 	}
 	got, err := DecodeHistory([]byte(`[{"rules": {"entry_dbm": -60, "from_a_later_version": 1}}]`))
 	if err != nil || got[0].Entry != -60 || got[0].Hold != Defaults().Hold {
-		t.Errorf("settings of another version are %+v (%v), want the defaults where they are missing", got, err)
+		t.Errorf("got %+v (%v) of another version, want defaults for absent settings", got, err)
 	}
 	for _, text := range []string{"", "{}", `[{"rules": 7}]`} {
 		if _, err := DecodeHistory([]byte(text)); err == nil {
-			t.Errorf("%q is taken for a history", text)
+			t.Errorf("got no error for the history %q", text)
 		}
 	}
 }
 
-// A list that stays the same takes room once, however many revisions have it.
+// Revisions with the same lists share one set of devices in memory.
 func TestRevisionsShareTheirLists(t *testing.T) {
 	set := func(minute int, static, employees events.DeviceID) Revision {
 		r := Revision{Since: time.Unix(int64(60*minute), 0), Settings: Defaults()}
@@ -214,7 +215,7 @@ func TestRevisionsShareTheirLists(t *testing.T) {
 	rules[0].Rules.Excluded["mark"] = struct{}{}
 	for i, want := range []int{3, 3, 2} {
 		if got := rules[i].Rules.Excluded; len(got) != want {
-			t.Errorf("revision %d has %v", i, got)
+			t.Errorf("got devices %v in revision %d, want %d", got, i, want)
 		}
 	}
 }
@@ -225,7 +226,7 @@ func TestHistoryAt(t *testing.T) {
 	for hour, want := range map[int]int{7: 0, 8: 8, 11: 8, 12: 12, 20: 12} {
 		r, ok := h.At(at(hour))
 		if ok != (want > 0) || ok && !r.Since.Equal(at(want)) {
-			t.Errorf("at %d: since %s, %v, want %d", hour, r.Since, ok, want)
+			t.Errorf("at %d: got the revision since %s, %v, want that since %d", hour, r.Since, ok, want)
 		}
 	}
 	var sooner []time.Duration
@@ -234,6 +235,6 @@ func TestHistoryAt(t *testing.T) {
 		sooner = append(sooner, Soonest(now).Sub(now))
 	}
 	if slices.Min(sooner) != Lead || slices.Max(sooner) >= Lead+time.Minute {
-		t.Errorf("rules may begin %s to %s ahead", slices.Min(sooner), slices.Max(sooner))
+		t.Errorf("got Soonest %s to %s ahead, want %s to a minute more", slices.Min(sooner), slices.Max(sooner), Lead)
 	}
 }

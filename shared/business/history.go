@@ -10,47 +10,51 @@ import (
 	"footfall/shared/stage"
 )
 
-// Revision are settings, and the moment of event time from which on they hold:
-// the zero time for settings that always did.
+// Revision is settings and the moment of event time from which on the settings hold,
+// the zero time for always.
 type Revision struct {
 	Since time.Time
 	Settings
 }
 
-// History is what a business decides by and did before, by ascending Since.
+// History holds the present, former and future settings of a business, by ascending
+// Since.
 type History []Revision
 
 const (
-	// Lead is how far ahead of the clock settings begin that are set now. A store
-	// learns of them within half a minute, and nobody's clock may be a minute off.
+	// Lead is how far ahead of the clock new settings begin. Every environment reads
+	// new settings within half a minute, and no clock may be a minute off.
 	Lead = 2 * time.Minute
-	// kept is how long settings are remembered that others have followed: longer
-	// than topics hold what was decided by them.
+	// kept is how long a revision is kept after the next revision has begun: longer
+	// than topics hold the records decided by the revision.
 	kept = 100 * 24 * time.Hour
-	// MaxHistoryBytes bounds what is stored of one business, so that it fits a
-	// DynamoDB item of 400 KB. One revision with 12,000 devices does, by
-	// pseudonyms of 25 characters; a list that stays the same is stored once.
+	// MaxHistoryBytes bounds the JSON of a history, to fit a DynamoDB item of 400 KB.
+	// One revision with 12,000 devices fits, with pseudonyms of 25 characters. A list
+	// that stays the same in the next revision is stored once.
 	MaxHistoryBytes = 380 << 10
 )
 
-// Soonest is when settings that are set now may begin: the next whole minute that
-// is at least Lead away.
+// Soonest returns the earliest moment at which settings may begin if they are set
+// now: the next whole minute at least Lead away.
 func Soonest(now time.Time) time.Time {
 	return now.Add(Lead + time.Minute - 1).Truncate(time.Minute)
 }
 
-// With gives the history once r is set at a moment: what would have begun with it
-// or after it is replaced, and what has long been followed by others is dropped.
+// With returns the history after r was set at the moment now. Revisions that begin at
+// r.Since or later are replaced by r. Revisions are dropped if the next one began
+// more than 100 days before now.
 func (h History) With(r Revision, now time.Time) History {
+	// Replace revisions of the same moment and of later moments.
 	next := slices.DeleteFunc(slices.Clone(h), func(o Revision) bool { return !o.Since.Before(r.Since) })
 	next = append(next, r)
+	// Drop revisions that no record in a topic was decided by.
 	for len(next) > 1 && now.Sub(next[1].Since) > kept {
 		next = next[1:]
 	}
 	return next
 }
 
-// At gives the revision in force at a moment; ok is false before the first.
+// At returns the revision in force at a moment; ok is false before the first one.
 func (h History) At(moment time.Time) (r Revision, ok bool) {
 	for _, r := range slices.Backward(h) {
 		if !r.Since.After(moment) {
@@ -60,7 +64,8 @@ func (h History) At(moment time.Time) (r Revision, ok bool) {
 	return Revision{}, false
 }
 
-// Rules gives the history as the decisions take it.
+// Rules returns the history in the form in which detect decides by it, or an error if
+// settings are out of their range.
 func (h History) Rules() ([]stage.RulesSince, error) {
 	all := make([]stage.RulesSince, len(h))
 	for i := range h {
@@ -69,7 +74,9 @@ func (h History) Rules() ([]stage.RulesSince, error) {
 			return nil, fmt.Errorf("settings since %s: %w", h[i].Since.Format(time.RFC3339), err)
 		}
 		if i > 0 && slices.Equal(h[i].Static, h[i-1].Static) && slices.Equal(h[i].Employees, h[i-1].Employees) {
-			rules.Excluded = all[i-1].Rules.Excluded // an environment remembers thousands once, and not a hundred times
+			// Share the set of devices: an environment remembers thousands of devices once,
+			// and not in a hundred revisions.
+			rules.Excluded = all[i-1].Rules.Excluded
 		}
 		all[i] = stage.RulesSince{Rules: rules}
 		if !h[i].Since.IsZero() {
@@ -79,21 +86,22 @@ func (h History) Rules() ([]stage.RulesSince, error) {
 	return all, nil
 }
 
-// stored is a revision in a table.
+// stored is the JSON of a revision in a table.
 type stored struct {
-	Since int64    `json:"since,omitempty"` // milliseconds since 1970
+	Since int64    `json:"since,omitempty"` // milliseconds since 1970, 0 for the zero time
 	Rules Settings `json:"rules"`
-	// The lists are those of the revision before.
+	// If true, the list is left out, and is the list of the revision before.
 	SameStatic    bool `json:"same_static,omitempty"`
 	SameEmployees bool `json:"same_employees,omitempty"`
 }
 
-// Encode gives the text that tables hold. It is an error where that is more than
-// MaxHistoryBytes.
+// Encode returns the JSON that tables hold, or an error if the JSON is longer than
+// MaxHistoryBytes. DecodeHistory is its inverse.
 func (h History) Encode() ([]byte, error) {
 	all := make([]stored, len(h))
 	for i := range h {
 		all[i].Rules = h[i].Settings
+		// The zero time is left out, and so is a list that stays the same.
 		if !h[i].Since.IsZero() {
 			all[i].Since = h[i].Since.UnixMilli()
 		}
@@ -107,19 +115,20 @@ func (h History) Encode() ([]byte, error) {
 	data, err := json.Marshal(all)
 	if err == nil && len(data) > MaxHistoryBytes {
 		last := h[len(h)-1]
-		err = fmt.Errorf("%d revisions, the last with %d devices, take %d bytes; %d are possible", len(h),
+		err = fmt.Errorf("%d revisions, the last with %d devices, take %d bytes, at most %d fit; list fewer devices", len(h),
 			len(last.Static)+len(last.Employees), len(data), MaxHistoryBytes)
 	}
 	return data, err
 }
 
-// DecodeHistory reads what Encode gave, of this version or an earlier one, in
-// which settings may be missing.
+// DecodeHistory decodes the JSON that Encode of this version or an earlier one
+// returned. Settings that an earlier version did not have get their defaults.
 func DecodeHistory(data []byte) (History, error) {
 	var raw []json.RawMessage
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return nil, fmt.Errorf("history of settings: %w", err)
 	}
+	// Decode into the defaults, which stay if a setting is absent.
 	h := make(History, len(raw))
 	for i := range raw {
 		one := stored{Rules: Defaults()}
@@ -130,6 +139,7 @@ func DecodeHistory(data []byte) (History, error) {
 		if one.Since != 0 {
 			h[i].Since = time.UnixMilli(one.Since).UTC()
 		}
+		// A list that is left out is the list of the revision before.
 		if one.SameStatic && i > 0 {
 			h[i].Static = h[i-1].Static
 		}

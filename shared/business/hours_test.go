@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// hours writes the hours of a week that are not closed, a line a day, "#" for
-// each that is.
+// hours returns the hours of a week as text, a line for each day: "#" for a closed
+// hour, "-" for another.
 func hours(closed [7]uint32) string {
 	var b strings.Builder
 	for day, bits := range closed {
@@ -26,13 +26,13 @@ func TestClosedHours(t *testing.T) {
 		all  []OpeningHours
 		want [7]string // from Sunday on
 	}{
-		{"none given", nil, [7]string{open, open, open, open, open, open, open}},
+		{"no opening hours", nil, [7]string{open, open, open, open, open, open, open}},
 		{
 			"office hours, an hour more on both sides", []OpeningHours{{"mon-fri", "08:00", "20:00"}},
 			[7]string{closed, "#######--------------###", "#######--------------###", "#######--------------###", "#######--------------###", "#######--------------###", closed},
 		},
 		{
-			"half hours are no closed ones", []OpeningHours{{"wed", "08:30", "12:10"}},
+			"an hour that is open in part is not closed", []OpeningHours{{"wed", "08:30", "12:10"}},
 			[7]string{closed, closed, closed, "#######-------##########", closed, closed, closed},
 		},
 		{
@@ -40,7 +40,7 @@ func TestClosedHours(t *testing.T) {
 			[7]string{closed, closed, "#######-----#------#####", closed, closed, closed, closed},
 		},
 		{
-			"past midnight, and past the week", []OpeningHours{{"sat", "20:00", "02:00"}},
+			"past midnight, and past the end of the week", []OpeningHours{{"sat", "20:00", "02:00"}},
 			[7]string{"---#####################", closed, closed, closed, closed, closed, "###################-----"},
 		},
 		{
@@ -60,13 +60,13 @@ func TestClosedHours(t *testing.T) {
 				want.WriteString(weekdays[day] + " " + line + "\n")
 			}
 			if err != nil || hours(got) != want.String() {
-				t.Errorf("%v\n%s, want\n%s", err, hours(got), want.String())
+				t.Errorf("got error %v and\n%s, want\n%s", err, hours(got), want.String())
 			}
 		})
 	}
 }
 
-func TestOpeningHoursThatAreNone(t *testing.T) {
+func TestInvalidOpeningHours(t *testing.T) {
 	for _, c := range []struct {
 		h   OpeningHours
 		err string
@@ -81,7 +81,7 @@ func TestOpeningHoursThatAreNone(t *testing.T) {
 		{OpeningHours{"x", "y", "z"}, `close: "z"`},
 	} {
 		if _, err := closedHours([]OpeningHours{{"mon", "08:00", "20:00"}, c.h}); err == nil || !strings.Contains(err.Error(), c.err) {
-			t.Errorf("%+v: error %v, want one with %q", c.h, err, c.err)
+			t.Errorf("%+v: got error %v, want one with %q", c.h, err, c.err)
 		}
 	}
 }
