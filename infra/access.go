@@ -15,52 +15,56 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// may is a statement that allows actions on resources. sid says what for.
+// may returns a statement that allows actions on resources. sid names the statement
+// and its purpose.
 func may(sid string, actions []string, resources ...*string) awsiam.PolicyStatement {
 	return awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Sid: jsii.String(sid), Actions: jsii.Strings(actions...), Resources: &resources,
 	})
 }
 
+// document returns a policy document of statements.
 func document(statements ...awsiam.PolicyStatement) awsiam.PolicyDocument {
 	return awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &statements})
 }
 
-// inline is the one policy of a role, part of it, so that whoever waits for the
-// role waits for its permissions.
+// inline returns the only policy of a role, as a part of the role: a resource that
+// waits for the role then waits for its permissions too.
 func inline(statements ...awsiam.PolicyStatement) *map[string]awsiam.PolicyDocument {
 	return &map[string]awsiam.PolicyDocument{"own": document(statements...)}
 }
 
-// ofThisAccount is an AWS service acting for this account only.
+// ofThisAccount returns an AWS service as a principal, if the service acts for this
+// account.
 func ofThisAccount(stack awscdk.Stack, service string) awsiam.IPrincipal {
 	return awsiam.NewServicePrincipal(jsii.String(service), &awsiam.ServicePrincipalOpts{
 		Conditions: &map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": stack.Account()}},
 	})
 }
 
+// mayLog allows writing to a log group.
 func mayLog(group awslogs.ILogGroup) awsiam.PolicyStatement {
 	return may("Log", []string{"logs:CreateLogStream", "logs:PutLogEvents"}, group.LogGroupArn())
 }
 
-// mayTrace is for all resources: a trace is none (service authorization
-// reference, AWS X-Ray).
+// mayTrace allows writing traces. It is for all resources, since a trace is no
+// resource (service authorization reference, AWS X-Ray).
 func mayTrace() awsiam.PolicyStatement {
 	return may("Trace", []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords"}, jsii.String("*"))
 }
 
-// networkActions are what Lambda does to put a function, or the pollers of its
-// event source mapping, into a network.
+// networkActions are the actions that Lambda needs to put a function, or the pollers of
+// an event source mapping, into a network.
 var networkActions = []string{
 	"ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces",
 	"ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
 	"ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs",
 }
 
-// mayJoinNetwork is for all resources, as Lambda checks it before there is an
-// interface. It is Lambda that may, with the function's role; the function's own
-// code may not (AWS Lambda developer guide, "Giving Lambda functions access to
-// resources in an Amazon VPC").
+// mayJoinNetwork allows Lambda, with the role of a function, to put the function into a
+// network, and denies the same to the function's own code (AWS Lambda developer guide,
+// "Giving Lambda functions access to resources in an Amazon VPC"). It is for all
+// resources: Lambda checks the permission before an interface exists.
 func mayJoinNetwork(stack awscdk.Stack, functionName string) []awsiam.PolicyStatement {
 	code := may("NotFromCode", networkActions, jsii.String("*"))
 	code.SetEffect(awsiam.Effect_DENY)
@@ -68,6 +72,7 @@ func mayJoinNetwork(stack awscdk.Stack, functionName string) []awsiam.PolicyStat
 	return []awsiam.PolicyStatement{may("JoinNetwork", networkActions, jsii.String("*")), code}
 }
 
+// functionARN returns the ARN of a function, by its name.
 func functionARN(stack awscdk.Stack, name string) *string {
 	return stack.FormatArn(&awscdk.ArnComponents{
 		Service: jsii.String("lambda"), Resource: jsii.String("function"), ResourceName: jsii.String(name),
@@ -75,20 +80,21 @@ func functionARN(stack awscdk.Stack, name string) *string {
 	})
 }
 
-// mayUseKafka is what a stage and the event source mappings that feed it do with
-// the cluster (Amazon MSK developer guide, "IAM access control"; AWS Lambda
-// developer guide, "Configuring Lambda permissions for Amazon MSK event source
-// mappings").
+// mayUseKafka allows a stage, and the event source mappings that feed the stage, to use
+// the cluster (Amazon MSK developer guide, "IAM access control"; AWS Lambda developer
+// guide, "Configuring Lambda permissions for Amazon MSK event source mappings").
 func mayUseKafka(d *deployment, stack awscdk.Stack, c *cluster, spec pipeline.Stage) []awsiam.PolicyStatement {
+	// Topics to read, consumer groups, topics to write.
 	onCluster := []string{"kafka-cluster:Connect"}
 	var read, groups, write []*string
 	for _, m := range spec.Reads {
 		read = append(read, c.part(stack, "topic", m.Topic))
 		groups = append(groups, c.part(stack, "group", d.group(spec.Name, m.Topic)))
 	}
-	for _, t := range written(spec) {
+	for _, t := range writtenTopics(spec) {
 		write = append(write, c.part(stack, "topic", t))
 	}
+	// Reading is done by the event source mapping, with the function's role.
 	var all []awsiam.PolicyStatement
 	if len(read) > 0 {
 		onCluster = append(onCluster, "kafka-cluster:DescribeClusterDynamicConfiguration")
@@ -96,20 +102,20 @@ func mayUseKafka(d *deployment, stack awscdk.Stack, c *cluster, spec pipeline.St
 			may("ReadTopics", []string{"kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"}, read...),
 			may("KeepOffsets", []string{"kafka-cluster:DescribeGroup", "kafka-cluster:AlterGroup"}, groups...),
 			may("DescribeCluster", []string{"kafka:DescribeCluster", "kafka:DescribeClusterV2"}, c.arn),
-			// AWS defines it for no single resource. It only reads.
+			// AWS defines this action for no single resource. It only reads.
 			may("FindBrokers", []string{"kafka:GetBootstrapBrokers"}, jsii.String("*")))
 	}
 	if len(write) > 0 {
-		// Of an idempotent producer.
+		// The producer is idempotent, which is a permission on the cluster.
 		onCluster = append(onCluster, "kafka-cluster:WriteDataIdempotently")
 		all = append(all, may("WriteTopics", []string{"kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"}, write...))
 	}
 	return append(all, may("Connect", onCluster, c.arn))
 }
 
-// written lists the topics that a stage writes, and the dead letters of those
-// that it reads, without repetition.
-func written(spec pipeline.Stage) []string {
+// writtenTopics returns, each once, the topics that a stage writes and the dead-letter
+// topics of its inputs.
+func writtenTopics(spec pipeline.Stage) []string {
 	all := slices.Clone(spec.Writes)
 	for _, m := range spec.Reads {
 		t, _ := events.TopicByName(m.Topic)
@@ -119,7 +125,7 @@ func written(spec pipeline.Stage) []string {
 	return slices.Compact(all)
 }
 
-// mayApplyTopics is what applying the topics does.
+// mayApplyTopics allows creating and changing the topics of the deployment.
 func mayApplyTopics(d *deployment, c *clusterStack) []awsiam.PolicyStatement {
 	var topics []*string
 	for _, t := range d.topics {
@@ -134,8 +140,8 @@ func mayApplyTopics(d *deployment, c *clusterStack) []awsiam.PolicyStatement {
 	}
 }
 
-// uses says which methods of the ports of shared/stage each stage calls, by
-// table. A test reads the stages' code to hold it to that.
+// uses holds the methods of the ports of shared/stage that each stage calls, by stage
+// and table. A test fails if uses and the code of the stages differ.
 var uses = map[string]map[string][]string{
 	pipeline.Ingest: {pipeline.BusinessesTable: {"Entrance"}},
 	pipeline.Detect: {pipeline.VisitLogTable: {"Last", "Read", "Append"}, pipeline.BusinessesTable: {"Rules"}},
@@ -144,14 +150,15 @@ var uses = map[string]map[string][]string{
 		pipeline.PendingTable:    {"OfDevice", "Resolve"},
 	},
 	pipeline.Enrich: {
-		// A walk-in notes when its device was last seen.
+		// A walk-in stores when its device was last seen.
 		pipeline.IdentitiesTable: {"Devices", "PutDevice"},
 		pipeline.PendingTable:    {"PutNew", "End", "Resolve"},
 	},
 	pipeline.Count: {pipeline.CountsTable: {"Add", "Get"}},
 }
 
-// actionsOn gives the actions that a stage needs on a table.
+// actionsOn returns the actions of all methods of a table that a stage calls, each
+// once.
 func actionsOn(stageName, table string) (actions []string) {
 	for _, method := range uses[stageName][table] {
 		for _, action := range calls.ByTable[table].Methods[method] {
@@ -162,7 +169,7 @@ func actionsOn(stageName, table string) (actions []string) {
 	return slices.Compact(actions)
 }
 
-// tableActions are all actions that any stage needs on any table.
+// tableActions returns all actions that any stage needs on any table, each once.
 func tableActions() (actions []string) {
 	for stageName, tables := range uses {
 		for table := range maps.Keys(tables) {
@@ -173,9 +180,10 @@ func tableActions() (actions []string) {
 	return slices.Compact(actions)
 }
 
-// mayUseTables is a statement for each table of a stage, and what DynamoDB does
-// on the stage's behalf with the key of its tables (Amazon DynamoDB developer
-// guide, "DynamoDB encryption at rest usage notes").
+// mayUseTables allows a stage to use its tables, with a statement for each table, and
+// allows DynamoDB to use the key of the tables on behalf of the stage (Amazon DynamoDB
+// developer guide, "DynamoDB encryption at rest usage notes"). A stage without tables
+// needs neither.
 func mayUseTables(stack awscdk.Stack, s *stateStack, spec pipeline.Stage) (all []awsiam.PolicyStatement) {
 	for _, table := range spec.Tables {
 		all = append(all, may(*id("use-" + table), actionsOn(spec.Name, table), s.tables[table].TableArn()))
@@ -187,7 +195,7 @@ func mayUseTables(stack awscdk.Stack, s *stateStack, spec pipeline.Stage) (all [
 	return all
 }
 
-// mayUseKey is for a key, through one service only.
+// mayUseKey allows actions on a key, but only through one service.
 func mayUseKey(stack awscdk.Stack, key awskms.IKey, service string, actions ...string) awsiam.PolicyStatement {
 	s := may("UseKey", actions, key.KeyArn())
 	s.AddCondition(jsii.String("StringEquals"), map[string]any{
@@ -196,9 +204,9 @@ func mayUseKey(stack awscdk.Stack, key awskms.IKey, service string, actions ...s
 	return s
 }
 
-// mayMakePseudonyms is for the one secret of the pseudonyms' keys, and for the
-// key that it is encrypted with (AWS Secrets Manager user guide, "Secret
-// encryption and decryption in AWS Secrets Manager").
+// mayMakePseudonyms allows reading the secret that holds the keys of pseudonyms, and
+// using the key that the secret is encrypted with (AWS Secrets Manager user guide,
+// "Secret encryption and decryption in AWS Secrets Manager").
 func mayMakePseudonyms(stack awscdk.Stack, s *stateStack) []awsiam.PolicyStatement {
 	unlock := mayUseKey(stack, s.key, "secretsmanager", "kms:Decrypt")
 	unlock.SetSid(jsii.String("UnlockPseudonymKeys"))
@@ -208,8 +216,8 @@ func mayMakePseudonyms(stack awscdk.Stack, s *stateStack) []awsiam.PolicyStateme
 	}
 }
 
-// mayKeepFailures is for what Lambda writes with the function's role once it
-// gives up an asynchronous invocation.
+// mayKeepFailures allows Lambda, with the role of a function, to write the failed
+// invocation to the bucket once Lambda gives up an asynchronous invocation.
 func mayKeepFailures(stack awscdk.Stack, s *stateStack) []awsiam.PolicyStatement {
 	return []awsiam.PolicyStatement{
 		may("KeepFailures", []string{"s3:PutObject"}, s.bucket.ArnForObjects(jsii.String(failuresFolder+"*"))),

@@ -11,6 +11,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
+// parse reads the source of a package.
 func parse(t *testing.T, dir string) callgraph.Package {
 	t.Helper()
 	p, err := callgraph.Parse(dir)
@@ -20,15 +21,16 @@ func parse(t *testing.T, dir string) callgraph.Package {
 	return p
 }
 
-// Each stage is granted what the methods need that its code calls, no more. One
-// that an HTTP API starts is shared/ingest.
+// uses holds exactly the methods that the code of each stage calls, so that a stage is
+// granted neither less nor more. The stage behind the HTTP API is shared/ingest, detect
+// is shared/detect, and all others are in shared/stage.
 func TestUsesAreThoseOfTheStages(t *testing.T) {
-	stages, detect, door := parse(t, "../shared/stage"), parse(t, "../shared/detect"), parse(t, "../shared/ingest")
+	stages, detect, ingest := parse(t, "../shared/stage"), parse(t, "../shared/detect"), parse(t, "../shared/ingest")
 	for _, spec := range pipeline.Default().Stages {
 		in, reached := stages, map[string][]ast.Expr{}
 		switch {
 		case spec.HTTP:
-			in, reached = door, door.Reached("Handler.Invoke", helpers(door, "Handler")...)
+			in, reached = ingest, ingest.Reached("Handler.Invoke", helpers(ingest, "Handler")...)
 		case spec.Name == pipeline.Detect:
 			in = detect
 			fallthrough
@@ -45,16 +47,16 @@ func TestUsesAreThoseOfTheStages(t *testing.T) {
 			}
 			want := slices.Sorted(slices.Values(uses[spec.Name][table]))
 			if slices.Sort(got); !slices.Equal(got, want) {
-				t.Errorf("%s calls %v of %s, and access.go says %v", spec.Name, got, table, want)
+				t.Errorf("%s calls %v of table %s, want the methods in uses, %v", spec.Name, got, table, want)
 			}
 		}
 		if got, want := slices.Sorted(maps.Keys(uses[spec.Name])), slices.Sorted(slices.Values(spec.Tables)); !slices.Equal(got, want) {
-			t.Errorf("%s uses the tables %v, and the graph says %v", spec.Name, got, want)
+			t.Errorf("uses has the tables %v for %s, want those of the graph, %v", got, spec.Name, want)
 		}
 	}
 }
 
-// helpers are the types that have methods, without the stages other than one.
+// helpers returns the types that have methods, except the stages other than one.
 func helpers(p callgraph.Package, stageType string) (all []string) {
 	for _, kind := range p.Receivers() {
 		if kind == stageType || !p.Has(kind+".Handle") {

@@ -14,14 +14,15 @@ import (
 	"footfall/shared/dynamo"
 )
 
-// businessCmd is what people do with the settings of businesses.
+// businessCmd reads and changes the settings of businesses. What a change does is
+// decided in shared/business; the commands parse flags and print.
 type businessCmd struct {
-	Get    businessGetCmd    `cmd:"" help:"Print what is set, as set and import take it."`
-	Set    businessSetCmd    `cmd:"" help:"Set what one business decides by, or who may post for it."`
+	Get    businessGetCmd    `cmd:"" help:"Print the settings of businesses, in the form that set and import read."`
+	Set    businessSetCmd    `cmd:"" help:"Set the rules of one business, or the senders that may post for it."`
 	Import businessImportCmd `cmd:"" help:"Set many businesses from one file."`
 }
 
-// businesses is the table of them.
+// businesses returns the table of businesses.
 func (f tableFlags) businesses(ctx context.Context) (*dynamo.Businesses, error) {
 	client, err := f.tables(ctx)
 	if err != nil {
@@ -30,7 +31,8 @@ func (f tableFlags) businesses(ctx context.Context) (*dynamo.Businesses, error) 
 	return dynamo.NewBusinesses(client, f.TablePrefix), nil
 }
 
-// ruleHistories gives the rules of all businesses that have any of their own.
+// ruleHistories returns the rules of all businesses that do not go by the defaults,
+// nil if there are none.
 func ruleHistories(ctx context.Context, table *dynamo.Businesses) (audit.Histories, error) {
 	ids, err := table.List(ctx)
 	if err != nil || len(ids) == 0 {
@@ -40,6 +42,7 @@ func ruleHistories(ctx context.Context, table *dynamo.Businesses) (audit.Histori
 	if err != nil {
 		return nil, err
 	}
+	// A business may have a door and no rules.
 	h := make(audit.Histories, len(ids))
 	for i, id := range ids {
 		if len(all[i]) > 0 {
@@ -52,11 +55,11 @@ func ruleHistories(ctx context.Context, table *dynamo.Businesses) (audit.Histori
 // businessGetCmd prints documents.
 type businessGetCmd struct {
 	tableFlags
-	ID      events.BusinessID `arg:"" optional:"" help:"This business alone; otherwise all of them, by their ids."`
-	Secrets bool              `help:"Print the secrets of senders too."`
+	ID      events.BusinessID `arg:"" optional:"" help:"The business. Without it, all businesses are printed, by id."`
+	Secrets bool              `help:"Print the secrets of senders, which are masked otherwise."`
 }
 
-// Run prints one document, or all in one object.
+// Run prints the document of a business, or all documents as one JSON object.
 func (c *businessGetCmd) Run(ctx context.Context, s streams) error {
 	table, err := c.businesses(ctx)
 	if err != nil {
@@ -71,6 +74,7 @@ func (c *businessGetCmd) Run(ctx context.Context, s streams) error {
 		}
 		return e.Encode(d)
 	}
+	// Read all businesses first: no JSON is printed if reading one fails.
 	ids, err := table.List(ctx)
 	if err != nil {
 		return err
@@ -84,17 +88,18 @@ func (c *businessGetCmd) Run(ctx context.Context, s streams) error {
 	return e.Encode(all)
 }
 
-// document reads a business and says on notes since when its rules hold, and which
-// are still to come.
+// document returns the document of a business, with the rules in force. The moment
+// from which on the rules hold goes to notes, as do the differences of later rules.
 func (c *businessGetCmd) document(ctx context.Context, notes io.Writer, table *dynamo.Businesses, id events.BusinessID) (business.Document, error) {
 	var d business.Document
 	stored, ok, err := table.Read(ctx, id)
 	if err == nil && !ok {
-		err = fmt.Errorf("nothing is set of %s: it decides by the defaults, and nobody may post for it", id)
+		err = fmt.Errorf("nothing is set of %s: it decides by the defaults, and no sender may post for it", id)
 	}
 	if err != nil {
 		return d, err
 	}
+	// The rules in force go into the document, later ones into the notes.
 	now := time.Now()
 	if r, holds := stored.Revisions.At(now); holds {
 		d.Rules = &r.Settings
@@ -108,6 +113,7 @@ func (c *businessGetCmd) document(ctx context.Context, notes io.Writer, table *d
 			former = &r.Settings
 		}
 	}
+	// The door is a copy, so that masking leaves the stored one alone.
 	if stored.Door != nil {
 		door := *stored.Door
 		if !c.Secrets {
@@ -118,6 +124,7 @@ func (c *businessGetCmd) document(ctx context.Context, notes io.Writer, table *d
 	return d, nil
 }
 
+// sinceText returns since when rules hold, as text.
 func sinceText(since time.Time) string {
 	if since.IsZero() {
 		return "from the beginning"
@@ -129,20 +136,24 @@ func sinceText(since time.Time) string {
 type businessSetCmd struct {
 	changeFlags
 	ID   events.BusinessID `arg:"" help:"The business."`
-	File string            `required:"" placeholder:"FILE" help:"Its document, or rules alone as calibrate writes them; - for stdin."`
+	File string            `required:"" placeholder:"FILE" help:"The document, or rules alone as calibrate writes them; - for stdin."`
 }
 
-// Help says what a document is.
+// Help returns the part of the help text that describes documents.
 func (c *businessSetCmd) Help() string {
-	return `The document is JSON with "rules", "door" or both; docs/settings.md has every field. A part that is not there stays as it is;
-a field that is not there has its default. Rules alone, as calibrate writes them, change what they name and nothing else.
+	return `The document is JSON with "rules", "door" or both; docs/settings.md describes every field. A part that is absent stays as it is. A field
+that is absent from a part gets its default. In rules alone, as calibrate writes them, a field that is absent stays as it is.
 
-Rules hold from a moment of event time on, which is said. Rules that were to begin then or later are replaced.
+Rules hold from a moment of event time on, which the command prints. Rules that were to begin at that moment or later are replaced.
 
-Exit status: 0 it is set, or was so already; 1 the document is wrong, or it could not be set; 2 the command line makes no sense.`
+Exit status:
+
+  0  the document is set, or was set before
+  1  the document has mistakes, or it could not be set
+  2  the command line has mistakes`
 }
 
-// Run sets what differs.
+// Run sets the parts of the document that differ from the stored ones.
 func (c *businessSetCmd) Run(ctx context.Context, s streams) error {
 	data, err := readInput(s, c.File)
 	if err != nil {
@@ -162,7 +173,8 @@ func (c *businessSetCmd) Run(ctx context.Context, s streams) error {
 	return c.apply(ctx, s, map[events.BusinessID]business.Document{c.ID: d})
 }
 
-// former gives the settings that the new ones follow.
+// former returns the settings in force when the new settings begin. Rules alone change
+// the fields they name; the other fields stay as former has them.
 func (c *businessSetCmd) former(ctx context.Context) (business.Settings, error) {
 	start, err := c.start()
 	if err != nil {
@@ -182,19 +194,19 @@ func (c *businessSetCmd) former(ctx context.Context) (business.Settings, error) 
 	return business.Defaults(), nil
 }
 
-// businessImportCmd sets many.
+// businessImportCmd sets many businesses.
 type businessImportCmd struct {
 	changeFlags
 	File string `arg:"" help:"JSON object of documents by the id of their business, as get prints it; - for stdin."`
 }
 
-// Help says what becomes of the others.
+// Help returns the part of the help text that describes what an import leaves alone.
 func (c *businessImportCmd) Help() string {
-	return `All documents are checked before the first is set. Businesses that are not in the file stay as they are. Run again after a
-failure, it sets what is left. Exit status as that of set.`
+	return `All documents are checked before the first one is set. Businesses that are not in the file stay as they are. If the import fails on the
+way, run it again: it sets the rest. The exit status is as for set.`
 }
 
-// Run sets what differs.
+// Run sets the parts of the documents that differ from the stored ones.
 func (c *businessImportCmd) Run(ctx context.Context, s streams) error {
 	data, err := readInput(s, c.File)
 	if err != nil {
@@ -207,7 +219,7 @@ func (c *businessImportCmd) Run(ctx context.Context, s streams) error {
 	return c.apply(ctx, s, all)
 }
 
-// readInput reads a file, or stdin for "-".
+// readInput returns the content of a file, or of stdin for "-".
 func readInput(s streams, path string) ([]byte, error) {
 	if path == "-" {
 		return io.ReadAll(s.in)

@@ -10,7 +10,8 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// createTables makes the tables of the pipeline in the server at $TABLES.
+// createTables is the script command create: it creates the tables of the pipeline in
+// the server at $TABLES.
 func createTables(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: create")

@@ -15,12 +15,12 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// keysFlag lets a command take MAC addresses where it needs devices.
+// keysFlag lets a command accept MAC addresses in place of pseudonyms of devices.
 type keysFlag struct {
-	PseudonymKeys string `type:"existingfile" placeholder:"FILE" help:"The keys that pseudonyms are made with, to find devices by their MAC addresses."`
+	PseudonymKeys string `type:"existingfile" placeholder:"FILE" help:"File with the keys of pseudonyms. With it, devices can be named by their MAC addresses."`
 }
 
-// keys reads the file.
+// keys reads the file of keys.
 func (f keysFlag) keys() (pseudonym.Keys, error) {
 	document, err := os.ReadFile(f.PseudonymKeys)
 	if err != nil {
@@ -33,8 +33,9 @@ func (f keysFlag) keys() (pseudonym.Keys, error) {
 	return keys, nil
 }
 
-// maker makes what ingest makes under the key of that id, or without a file what
-// Device makes under the text.
+// maker returns the function that makes pseudonyms of MAC addresses. With a file of
+// keys, pseudonyms are those of ingest under the key id; without a file, text is the
+// key.
 func (f keysFlag) maker(id, text string) (pseudonym.Maker, error) {
 	if f.PseudonymKeys == "" {
 		return pseudonym.Under([]byte(text)), nil
@@ -46,17 +47,18 @@ func (f keysFlag) maker(id, text string) (pseudonym.Maker, error) {
 	if !slices.Contains(keys.IDs(), id) {
 		return nil, fmt.Errorf("--pseudonym-keys: no key %q, of %v", id, keys.IDs())
 	}
+	// A business has a key of its own, which is derived once.
 	known := map[events.BusinessID]*pseudonym.Key{}
 	return func(b events.BusinessID, mac net.HardwareAddr) events.DeviceID {
 		if known[b] == nil {
-			known[b], _ = keys.Business(id, b) // there is one of that id
+			known[b], _ = keys.Business(id, b) // fails only for an unknown id
 		}
 		return known[b].Device([6]byte(mac))
 	}, nil
 }
 
-// parseMAC reads a MAC address in any spelling that ingest takes; ok is false
-// for what is none.
+// parseMAC returns the MAC address in a text, in any spelling that ingest accepts; ok
+// is false if the text is none.
 func parseMAC(text string) (mac [6]byte, ok bool) {
 	b, err := net.ParseMAC(senders.RouterName(text))
 	if err != nil || len(b) != len(mac) {
@@ -65,8 +67,8 @@ func parseMAC(text string) (mac [6]byte, ok bool) {
 	return [6]byte(b), true
 }
 
-// devicePseudonyms gives the pseudonyms of an address at a business under every key: it
-// may have changed its key since the device first came.
+// devicePseudonyms returns the pseudonyms of a MAC address at a business under every
+// key: the business may have changed its key since the device was first heard.
 func devicePseudonyms(keys pseudonym.Keys, b events.BusinessID, mac [6]byte) ([]events.DeviceID, error) {
 	var found []events.DeviceID
 	for _, id := range keys.IDs() {
@@ -79,28 +81,31 @@ func devicePseudonyms(keys pseudonym.Keys, b events.BusinessID, mac [6]byte) ([]
 	return found, nil
 }
 
-// noPseudonym is what no pseudonym holds, but a MAC address that is misspelt.
-const noPseudonym = ":. \t"
+// notInPseudonym holds characters that no pseudonym has. A MAC address with a typing
+// error may have them.
+const notInPseudonym = ":. \t"
 
-// pseudonymise puts pseudonyms in the place of the MAC addresses in a list. What
-// may have been meant for an address is an error: stored as it is, it would name a
-// device and meet none. Its error does not repeat the address.
+// pseudonymise returns a list with pseudonyms in place of MAC addresses. It fails on a
+// text that may be a MAC address with a typing error: stored unchanged, such a text
+// would never match a device. Errors do not repeat the text.
 func (f keysFlag) pseudonymise(b events.BusinessID, list []events.DeviceID) ([]events.DeviceID, error) {
 	var out []events.DeviceID
 	var keys pseudonym.Keys
 	for i, device := range list {
+		// A pseudonym stays; a text that is neither a pseudonym nor an address fails.
 		mac, ok := parseMAC(string(device))
 		switch {
-		case !ok && strings.ContainsAny(string(device), noPseudonym):
+		case !ok && strings.ContainsAny(string(device), notInPseudonym):
 			return nil, fmt.Errorf("[%d] is no pseudonym, and %w", i, errNotMAC)
 		case !ok:
 			out = append(out, device)
 			continue
 		case f.PseudonymKeys == "":
-			return nil, fmt.Errorf("[%d] is a MAC address, and without --pseudonym-keys devices are listed by their pseudonyms", i)
+			return nil, fmt.Errorf("[%d] is a MAC address: give --pseudonym-keys, or list the device by its pseudonym", i)
 		}
+		// Read the keys at the first address. A file of keys has at least one.
 		var err error
-		if len(keys.IDs()) == 0 { // the file has one at least
+		if len(keys.IDs()) == 0 {
 			if keys, err = f.keys(); err != nil {
 				return nil, err
 			}
@@ -114,8 +119,8 @@ func (f keysFlag) pseudonymise(b events.BusinessID, list []events.DeviceID) ([]e
 	return out, nil
 }
 
-// pseudonymiseAll puts pseudonyms in the place of the MAC addresses in the lists of
-// documents. The tables hold pseudonyms alone.
+// pseudonymiseAll replaces the MAC addresses in the lists of documents by pseudonyms.
+// Every command that stores a document calls it, so that tables hold pseudonyms alone.
 func (f keysFlag) pseudonymiseAll(all map[events.BusinessID]business.Document) error {
 	for _, id := range slices.Sorted(maps.Keys(all)) {
 		err := all[id].ReplaceDevices(func(list []events.DeviceID) ([]events.DeviceID, error) { return f.pseudonymise(id, list) })
@@ -126,5 +131,5 @@ func (f keysFlag) pseudonymiseAll(all map[events.BusinessID]business.Document) e
 	return nil
 }
 
-// errNotMAC does not repeat what was given: it may be half of an address.
+// errNotMAC does not repeat the text, which may be half of an address.
 var errNotMAC = errors.New("not an address like 00:1b:63:84:45:e6")

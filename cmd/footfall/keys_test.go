@@ -13,8 +13,8 @@ import (
 	"footfall/shared/business"
 )
 
-// Lists hold pseudonyms alone: an address becomes one however it is written, and
-// what may be half of an address is stored by nobody.
+// Lists hold pseudonyms alone: a MAC address in any spelling becomes a pseudonym, and
+// a text that may be half of an address is an error that does not repeat the text.
 func TestListsHoldNoAddress(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
 	if err := os.WriteFile(path, []byte(`{"1": "an example of a key with 36 bytes..."}`), 0o600); err != nil {
@@ -27,8 +27,8 @@ func TestListsHoldNoAddress(t *testing.T) {
 	}
 	for _, c := range []struct {
 		text string
-		is   string // what the error says without keys; "" for a pseudonym
-		bad  bool   // with keys too
+		is   string // part of the error without keys; "" for a pseudonym
+		bad  bool   // an error with keys too
 	}{
 		{"00:1B:63:84:45:E6", "is a MAC address", false},
 		{" 00:1b:63:84:45:e6 ", "is a MAC address", false},
@@ -46,18 +46,19 @@ func TestListsHoldNoAddress(t *testing.T) {
 		got, err := keysFlag{}.pseudonymise("cafe-1", []events.DeviceID{events.DeviceID(c.text)})
 		switch {
 		case c.is == "" && (err != nil || string(got[0]) != c.text):
-			t.Errorf("%s: %q, %v", c.text, got, err)
+			t.Errorf("%s: got %q, %v, want it unchanged", c.text, got, err)
 		case c.is != "" && (err == nil || !strings.Contains(err.Error(), c.is) || strings.Contains(err.Error(), c.text)):
-			t.Errorf("%s: error %v", c.text, err)
+			t.Errorf("%s: got error %v, want one with %q and without the text", c.text, err, c.is)
 		}
 		got, err = with.pseudonymise("cafe-1", []events.DeviceID{events.DeviceID(c.text)})
 		if (err != nil) != c.bad || c.is != "" && !c.bad && got[0] != want[0] {
-			t.Errorf("%s with keys: %q, %v", c.text, got, err)
+			t.Errorf("%s with keys: got %q, %v, want an error %v", c.text, got, err, c.bad)
 		}
 	}
 }
 
-// A file that is imported at the start meets the same rule, before any table.
+// In a file that is imported before the start, addresses without keys are an error,
+// before any table is read.
 func TestImportedListsHoldNoAddress(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "businesses.json")
 	all := map[string]business.Document{"cafe-1": {Door: &business.Door{OptOut: []events.DeviceID{"00:1b:63:84:45:e6"}}}}
@@ -73,17 +74,17 @@ func TestImportedListsHoldNoAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // no table is reached
+	cancel() // no table answers
 	client, err := tableFlags{TableEndpoint: "http://127.0.0.1:1"}.tables(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, refused := range map[string]bool{"": true, keys: false} {
+	for file, fails := range map[string]bool{"": true, keys: false} {
 		var o local.Options
 		(&localCmd{Businesses: path, PseudonymKeys: file}).open(&o)
 		err := o.Prepare(ctx, client)
-		if is := err != nil && strings.Contains(err.Error(), "door.opt_out[0] is a MAC address"); is != refused {
-			t.Errorf("with keys %q: error %v", file, err)
+		if is := err != nil && strings.Contains(err.Error(), "door.opt_out[0] is a MAC address"); is != fails {
+			t.Errorf("with keys %q: got error %v, want one about the address: %v", file, err, fails)
 		}
 	}
 }
