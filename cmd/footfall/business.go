@@ -105,7 +105,7 @@ func (c *businessGetCmd) document(ctx context.Context, notes io.Writer, table *d
 		d.Rules = &r.Settings
 		fmt.Fprintf(notes, "%s: rules hold %s\n", id, sinceText(r.Since))
 	}
-	former := d.Rules
+	former := d.Rules // nil if the first rules are still to come
 	for i := range stored.Revisions {
 		if r := &stored.Revisions[i]; r.Since.After(now) {
 			fmt.Fprintf(notes, "%s: from %s on:\n", id, r.Since.Format(time.RFC3339))
@@ -162,6 +162,7 @@ func (c *businessSetCmd) Run(ctx context.Context, s streams) error {
 	if err := business.ValidID(c.ID); err != nil {
 		return err
 	}
+	// Rules alone need the settings that they follow.
 	former, err := c.former(ctx)
 	if err != nil {
 		return err
@@ -188,6 +189,7 @@ func (c *businessSetCmd) former(ctx context.Context) (business.Settings, error) 
 	if err != nil {
 		return business.Settings{}, err
 	}
+	// The first settings of a business follow the defaults.
 	if r, ok := stored.Revisions.At(start.Since); ok {
 		return r.Settings, nil
 	}

@@ -53,6 +53,7 @@ func (f *changeFlags) apply(ctx context.Context, s streams, all map[events.Busin
 	if err := f.pseudonymiseAll(all); err != nil {
 		return err
 	}
+	// All documents begin at the same moment.
 	start, err := f.start()
 	if err != nil {
 		return err
@@ -85,6 +86,7 @@ func (f *changeFlags) apply(ctx context.Context, s streams, all map[events.Busin
 // printChange prints the differences that a change makes, and when they take effect.
 func printChange(w io.Writer, c business.Change) {
 	fmt.Fprintf(w, "%s:\n", c.ID)
+	// Rules may be written without a difference, to drop later ones.
 	printDifferences(w, c.RulesDiff)
 	if c.Rules != nil {
 		fmt.Fprintln(w, "  rules hold from", c.Start.Since.Format(time.RFC3339), "on")

@@ -102,8 +102,8 @@ func (c Change) IsEmpty() bool { return c.Rules == nil && c.Door == nil }
 // rules are stored; the next Plan of the same document holds only the door.
 func (c Change) Apply(ctx context.Context, store Store) (Change, error) {
 	if c.Rules != nil {
-		// A rewrite begins at exactly Start.Since. Other rules begin at a moment that
-		// every environment knows them by.
+		// A rewrite begins at exactly Start.Since. Other rules begin once every
+		// environment knows them.
 		var err error
 		if c.Start.Rewrite {
 			err = store.PutRules(ctx, c.ID, Revision{Since: c.Start.Since, Settings: *c.Rules})

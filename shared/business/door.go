@@ -68,7 +68,7 @@ const (
 // Validate returns one error that joins all mistakes in the door, nil for none. The
 // error never holds a secret.
 func (d Door) Validate() error {
-	// The names from the document are cut to 64 bytes in errors.
+	// Errors cut names from the document to 64 characters.
 	var errs []error
 	for _, kind := range slices.Sorted(maps.Keys(d.Senders)) {
 		if !slices.Contains(Kinds(), kind) {

@@ -9,13 +9,13 @@ import (
 )
 
 // Names of attributes are short because DynamoDB bills the bytes of an item with the
-// names. Times are in milliseconds since 1970, expiries in seconds, as
-// TTL requires. An attribute that would be empty, false or the zero time is left
-// out. The items of each table, with S for a string, N for a number, B for bytes,
-// L for a list, M for a map and SS for a set of strings:
+// names. Times are in milliseconds since 1970, expiries in seconds, as TTL requires.
+// An attribute that would be empty, false or the zero time is left out. The items of
+// each table, with S for a string, N for a number, B for bytes, L for a list, M for a
+// map and SS for a set of strings:
 //
 //	visit-log   chain S, seq N                       d data B, expires N
-//	identities  pk "d#business/device"               v version N, b bindings (L of M with c, f, u, o), r randomised, l last seen N
+//	identities  pk "d#business/device"               v version N, b bindings (L of M: c contact, f from, u until, o merged from), r randomised, l last seen N
 //	            pk "c#business/contact"              v version N, ds devices (L of S), x deleted, c merged into, f merged at, g forgotten at, expires N
 //	pending     pk "business/device", sk "start#id"  t confirmed at N, a anonymous, c contact S, f bound at N, l last seen N, expires N
 //	businesses  pk "business"                        v version N, d history of settings S (JSON)

@@ -2,20 +2,19 @@
 // shared/dynamo makes. infra grants each stage the actions of the methods that
 // the stage calls; start reading at ByTable.
 //
-// The lists do not stand in shared/dynamo itself, beside the methods, because
-// infra is a module of its own. With shared/dynamo it would take in the AWS SDK's
-// DynamoDB client: five more modules in its go.mod, and 20 s of processor time in
-// each cold build. Therefore this package imports the names of tables and nothing
-// else. A test reads the code of shared/dynamo and fails if a list names more or
-// less than a method does.
+// The lists are not in shared/dynamo itself, next to the methods, because infra is a
+// module of its own. An import of shared/dynamo would add the DynamoDB client of the
+// AWS SDK to infra: five more modules in go.mod, and 20 s of processor time in each
+// cold build. Therefore this package imports the names of tables and nothing else. A
+// test reads the code of shared/dynamo and fails if a list names more or fewer actions
+// than the method makes.
 package calls
 
 import "footfall/shared/pipeline"
 
 // Store is one store of shared/dynamo.
 type Store struct {
-	// Type is the name of the store's type in shared/dynamo, and of its port in
-	// shared/stage, which are the same.
+	// Type is the name of the store in shared/dynamo and of its port in shared/stage.
 	Type string
 	// Methods holds the DynamoDB actions, like "PutItem", by the name of the
 	// method. Methods that no stage calls are left out.
@@ -36,8 +35,8 @@ var ByTable = map[string]Store{
 		"Contact":    {"GetItem"},
 		"PutContact": {"PutItem"},
 	}},
-	// GetItem reads the item that a condition did not hold for, if the server does
-	// not return it with the error.
+	// GetItem reads the item that a condition failed on, if the server does not return
+	// the item with the error.
 	pipeline.PendingTable: {"Pending", map[string][]string{
 		"PutNew":   {"PutItem", "GetItem"},
 		"End":      {"UpdateItem", "GetItem"},

@@ -3,9 +3,9 @@
 // actions of each method of a store (shared/dynamo/calls), and the methods of the
 // stores that each stage calls (infra). Start reading at Package.Reached.
 //
-// It goes by names, without types: a method that is called on a value of unknown
-// type is taken for each method of that name. So it finds more than is called
-// rather than less.
+// It works by names, without type checking: a call on a value of unknown type counts
+// as a call of each method with the name. So the result may hold too much, but nothing
+// is missing.
 package callgraph
 
 import (
@@ -23,13 +23,13 @@ type Package struct {
 	// funcs holds functions by name and methods by receiver and name: "each",
 	// "Counts.Add".
 	funcs map[string]*ast.FuncDecl
-	// fields holds the types of the fields of all structs by the fields' names; ""
-	// stands for a type of another package, or one without a name.
+	// fields holds the types of the fields of all structs, by field name; "" stands
+	// for a type of another package and for a type without a name.
 	fields map[string][]string
 }
 
-// Parse reads the Go files in a directory. It fails if there are none or if one
-// does not parse.
+// Parse reads the Go files in a directory, without tests. A directory without Go files
+// is an error.
 func Parse(dir string) (Package, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err == nil && len(files) == 0 {
@@ -40,7 +40,7 @@ func Parse(dir string) (Package, error) {
 	}
 	p := Package{map[string]*ast.FuncDecl{}, map[string][]string{}}
 	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
+		if strings.HasSuffix(file, "_test.go") { // a test may call anything
 			continue
 		}
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -52,8 +52,9 @@ func Parse(dir string) (Package, error) {
 	return p, nil
 }
 
-// add takes in the functions and struct fields of a file.
+// add adds the functions and struct fields of a file.
 func (p Package) add(f *ast.File) {
+	// Functions and methods are declared at the top level, structs anywhere.
 	for _, d := range f.Decls {
 		if fn, ok := d.(*ast.FuncDecl); ok {
 			p.funcs[receiver(fn)+fn.Name.Name] = fn
@@ -73,8 +74,8 @@ func (p Package) add(f *ast.File) {
 	})
 }
 
-// typeName returns the name of a type of the package, or of a pointer to one, and
-// "" for any other type.
+// typeName returns the name of a type of the package, also for a pointer to the type,
+// and "" for any other type.
 func typeName(e ast.Expr) string {
 	if star, ok := e.(*ast.StarExpr); ok {
 		e = star.X
@@ -109,23 +110,25 @@ func (p Package) Receivers() []string {
 	return slices.Compact(all)
 }
 
-// MayBe reports whether an expression that a method is called on may be of a type
-// named kind. It may not if it is a field, and all fields of that name are of
-// other types of the package.
+// MayBe reports whether an expression that a method is called on may be of the type
+// kind. It returns false only for a field, if all fields of the same name are of other
+// types of the package.
 func (p Package) MayBe(on ast.Expr, kind string) bool {
 	field, ok := on.(*ast.SelectorExpr)
 	if !ok {
 		return true
 	}
+	// No types: a field of another package's struct.
 	types := p.fields[field.Sel.Name]
 	return len(types) == 0 || slices.Contains(types, kind) || slices.Contains(types, "")
 }
 
-// Reached returns the methods, and functions of other packages, that the function
-// or method from calls directly or by way of others of the package: for each name
-// the expressions that it is called on. Calls of methods are followed into the
-// types named by receivers that they may be called on.
+// Reached returns the names of the methods, and of the functions of other packages, that
+// the function or method from calls, directly or through functions of the package. Each
+// name has the expressions that the calls are made on. Calls of methods are followed
+// into the types that receivers names.
 func (p Package) Reached(from string, receivers ...string) map[string][]ast.Expr {
+	// Visit each function once: functions may call each other.
 	reached := map[string][]ast.Expr{}
 	seen := map[string]bool{}
 	var follow func(name string)
