@@ -13,15 +13,15 @@ import (
 
 // print prints a report and, where something was found, what stays.
 func (c *forgetCmd) print(w io.Writer, r *forget.Report, now time.Time) error {
-	var left []forget.Left
+	var left []forget.Remainder
 	if r.Found() {
-		left = forget.LeftBehind(r.Contact != "", now)
+		left = forget.Remainders(r.Contact != "", now)
 	}
 	if c.JSON {
 		return json.NewEncoder(w).Encode(struct {
 			*forget.Report
-			Found bool          `json:"found"`
-			Left  []forget.Left `json:"left,omitempty"`
+			Found bool               `json:"found"`
+			Left  []forget.Remainder `json:"left,omitempty"`
 		}{r, r.Found(), left})
 	}
 	what := "contact " + string(r.Contact)
@@ -78,7 +78,7 @@ func printRemoved(w io.Writer, r *forget.Report) {
 	}
 }
 
-func printLeft(w io.Writer, left []forget.Left) {
+func printLeft(w io.Writer, left []forget.Remainder) {
 	fmt.Fprintln(w, "\nkept for now, and gone by")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, l := range left {

@@ -148,7 +148,7 @@ func (w *work) tell(ctx context.Context, devices []events.DeviceID) error {
 		var out []stage.Record
 		var left []stage.IdentityKey
 		for i := range keys {
-			r, err := stage.OwnerRecord(keys[i], histories[i])
+			r, err := stage.DeviceContactRecord(keys[i], histories[i])
 			if err != nil {
 				return err
 			}

@@ -44,8 +44,8 @@ func (r *Report) addDevice(d events.DeviceID) {
 	}
 }
 
-// Left is something that no command removes, and when it is gone by itself.
-type Left struct {
+// Remainder is something that no command removes, and when it is gone by itself.
+type Remainder struct {
 	Where string    `json:"where"`
 	What  string    `json:"what"`
 	Until time.Time `json:"until,omitzero"` // zero where it depends on something else, as What says
@@ -67,28 +67,28 @@ const (
 	markerKept = 100 * days
 )
 
-// LeftBehind lists what is still kept of somebody who is forgotten at at, and was
+// Remainders lists what is still kept of somebody who is forgotten at at, and was
 // seen until then, each with the time by which it is gone.
-func LeftBehind(contact bool, at time.Time) []Left {
-	var left []Left
+func Remainders(contact bool, at time.Time) []Remainder {
+	var left []Remainder
 	for _, t := range events.Topics() {
 		if t.DeadLetters == "" {
 			continue
 		}
 		what := "records, and those among its dead letters"
 		if t.Compacted {
-			left = append(left, Left{t.Name, "records from before the null, until the cluster compacts the topic", time.Time{}})
+			left = append(left, Remainder{t.Name, "records from before the null, until the cluster compacts the topic", time.Time{}})
 			continue
 		}
-		left = append(left, Left{t.Name, what, at.Add(t.Retention)})
+		left = append(left, Remainder{t.Name, what, at.Add(t.Retention)})
 	}
 	left = append(left,
-		Left{"visit-log", "visits of the last two weeks, by the hash of a device", at.Add(logKept + ttlLate)},
-		Left{"detect", "hours in which a device was inside, by the hash of a device", at.Add(habitKept + logKept + ttlLate)},
-		Left{"backups", "the tables as they were, where point-in-time recovery is on", at.Add(backupKept)},
+		Remainder{"visit-log", "visits of the last two weeks, by the hash of a device", at.Add(logKept + ttlLate)},
+		Remainder{"detect", "hours in which a device was inside, by the hash of a device", at.Add(habitKept + logKept + ttlLate)},
+		Remainder{"backups", "the tables as they were, where point-in-time recovery is on", at.Add(backupKept)},
 	)
 	if contact {
-		left = append(left, Left{"identities", "the marker, which keeps a late login from bringing it all back", at.Add(markerKept + ttlLate)})
+		left = append(left, Remainder{"identities", "the marker, which keeps a late login from bringing it all back", at.Add(markerKept + ttlLate)})
 	}
 	return left
 }

@@ -80,7 +80,7 @@ func (h *identify) tell(ctx context.Context, out []Record) error {
 		}
 		out = nil
 		for i := range histories {
-			r, err := OwnerRecord(keys[i], histories[i])
+			r, err := DeviceContactRecord(keys[i], histories[i])
 			if err != nil {
 				return err
 			}
@@ -119,7 +119,7 @@ func (h *identify) login(ctx context.Context, l *events.PortalLogin, live bool) 
 	if err != nil {
 		return nil, err
 	}
-	owner, err := OwnerRecord(key, history)
+	owner, err := DeviceContactRecord(key, history)
 	if err != nil {
 		return nil, err
 	}
@@ -292,7 +292,7 @@ func (h *identify) eachDevice(ctx context.Context, b events.BusinessID, c events
 		if err != nil {
 			return nil, err
 		}
-		r, err := OwnerRecord(IdentityKey{b, device}, history)
+		r, err := DeviceContactRecord(IdentityKey{b, device}, history)
 		if err != nil {
 			return nil, err
 		}
@@ -336,9 +336,9 @@ func (h *identify) changeContact(ctx context.Context, b events.BusinessID, c eve
 	}
 }
 
-// OwnerRecord tells whose a device is after its latest binding, or that it is
+// DeviceContactRecord tells whose a device is after its latest binding, or that it is
 // nobody's.
-func OwnerRecord(key IdentityKey, h presence.History) (Record, error) {
+func DeviceContactRecord(key IdentityKey, h presence.History) (Record, error) {
 	r := Record{Topic: events.DeviceContacts, Partition: AnyPartition, Key: events.DeviceKey(key.Business, key.Device)}
 	held := h.Held()
 	if len(held) == 0 || !held[len(held)-1].Until.IsZero() {
