@@ -13,68 +13,73 @@ import (
 	"footfall/shared/presence"
 )
 
-// CountDeps is what count works with.
+// CountDeps are the ports that count uses.
 type CountDeps struct {
 	Counts Counts
 	Out    Producer
 }
 
-// NewCount makes the stage that counts how often a contact has come.
+// NewCount returns the stage that counts the visits of each contact.
 //
-// The table keeps facts of visits, and what they come to is read off them all:
-// so it does not matter in which order they are learnt, and one that comes again
-// adds nothing. The count is produced all the same, since the try that added it
-// may have died before it could.
+// The table stores facts about visits, and a count is computed from all facts of a
+// contact. So the order in which facts arrive does not matter, and a redelivered
+// fact adds nothing. The count is produced even if a batch adds nothing: an earlier
+// attempt may have added the facts and failed before it could produce the count.
 func NewCount(deps CountDeps) Handler { return &count{deps} }
 
 type count struct{ deps CountDeps }
 
-// group is the walk-ins of one contact in one batch; none where a base was set.
-type group struct {
+// contactGroup holds the walk-ins of one contact in one batch. For a new base, only
+// the key is set.
+type contactGroup struct {
 	key    CountKey
-	latest events.EnrichedWalkIn
-	months map[string][]presence.Fact
-	stored []MonthCount // what the table had when it was last read
+	latest events.EnrichedWalkIn      // the walk-in with the latest start
+	months map[string][]presence.Fact // facts of the visits, by month
+	stored []MonthCount               // the parts of the count when the table was last read
 }
 
 // Handle counts a batch of enriched walk-ins.
 func (c *count) Handle(ctx context.Context, b Batch) error {
-	walkIns, out, err := decodeAll(pipeline.Count, b, events.DecodeEnrichedWalkIn)
+	walkIns, dead, err := decodeBatch(pipeline.Count, b, events.DecodeEnrichedWalkIn)
 	if err != nil {
 		return err
 	}
-	if err := c.countAll(ctx, groupByContact(walkIns), out); err != nil {
+	if err := c.countAll(ctx, groupByContact(walkIns), dead); err != nil {
 		return fmt.Errorf("count %s/%d: %w", b.Topic, b.Partition, err)
 	}
 	return nil
 }
 
-// SetBase sets what a contact had been counted before the first month that the
-// table keeps, and tells the count that follows. It may be called again, and
-// while walk-ins are counted: the last base stays. base is 0 or more.
+// SetBase sets how many visits of a contact were counted before the first stored
+// month, and produces the contact's count. base is 0 or more. SetBase may be
+// repeated, and may run while walk-ins are counted; the base set last stays.
 func SetBase(ctx context.Context, deps CountDeps, key CountKey, base int64) error {
 	if base < 0 {
-		return fmt.Errorf("base count of %s/%s: %d is below 0", key.Business, key.Contact, base)
+		return fmt.Errorf("set base count of contact %s/%s: %d is below 0", key.Business, key.Contact, base)
 	}
+	// Produce the count even if the base is stored already: an earlier attempt may
+	// have failed between the two.
 	c := &count{deps}
 	err := c.setBase(ctx, key, base)
 	if err == nil {
-		err = c.countAll(ctx, []*group{{key: key}}, nil)
+		err = c.countAll(ctx, []*contactGroup{{key: key}}, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("base count of %s/%s: %w", key.Business, key.Contact, err)
+		return fmt.Errorf("set base count of contact %s/%s: %w", key.Business, key.Contact, err)
 	}
 	return nil
 }
 
-// setBase reads again where somebody else, or an earlier try of ours, was first.
+// setBase stores a base, unless the same base is stored already. After a conflict,
+// setBase reads the stored base again: another caller set a base, or the table
+// applied an earlier attempt whose answer was lost.
 func (c *count) setBase(ctx context.Context, key CountKey, base int64) error {
 	for {
 		parts, err := c.deps.Counts.Get(ctx, key)
 		if err != nil {
 			return err
 		}
-		var former MonthCount
+		var former MonthCount // version 0 if no base is stored
 		if len(parts) > 0 && parts[0].Month == "" {
 			former = parts[0]
 		}
@@ -88,25 +93,27 @@ func (c *count) setBase(ctx context.Context, key CountKey, base int64) error {
 	}
 }
 
-// groupByContact folds a batch, so that a contact costs one round of calls and
-// one record however often it is in it.
-func groupByContact(walkIns []events.EnrichedWalkIn) []*group {
-	var groups []*group
-	byKey := map[CountKey]*group{}
+// groupByContact groups the walk-ins of a batch by contact. A contact then costs
+// one round of calls and one record, whatever the number of its walk-ins.
+func groupByContact(walkIns []events.EnrichedWalkIn) []*contactGroup {
+	var groups []*contactGroup
+	byKey := map[CountKey]*contactGroup{}
 	for i := range walkIns {
 		w := walkIns[i]
 		key := CountKey{w.Business, w.Contact}
+		// Groups keep the order in which their contacts first occur in the batch.
 		g := byKey[key]
 		if g == nil {
-			g = &group{key: key, months: map[string][]presence.Fact{}}
+			g = &contactGroup{key: key, months: map[string][]presence.Fact{}}
 			byKey[key] = g
 			groups = append(groups, g)
 		}
 		if !w.StartedAt.Before(g.latest.StartedAt) {
 			g.latest = w
 		}
+		// A walk-in may be in the batch several times; Counts.Add takes each fact once.
 		month := presence.MonthOf(w.StartedAt)
-		for _, f := range factsOf(&w) {
+		for _, f := range visitFacts(&w) {
 			if !slices.Contains(g.months[month], f) {
 				g.months[month] = append(g.months[month], f)
 			}
@@ -115,26 +122,36 @@ func groupByContact(walkIns []events.EnrichedWalkIn) []*group {
 	return groups
 }
 
-// factsOf is what an enriched walk-in tells of its visit. That it began comes
-// first, for an end alone counts nothing.
-func factsOf(w *events.EnrichedWalkIn) []presence.Fact {
+// visitFacts returns the facts that an enriched walk-in states about its visit.
+// The start comes first: if Add stores only the first facts, an end alone counts
+// nothing.
+func visitFacts(w *events.EnrichedWalkIn) []presence.Fact {
 	facts := []presence.Fact{presence.Began(string(w.ID), string(w.Device), w.StartedAt)}
 	if w.Ended {
-		last := w.StartedAt.Add(time.Duration(w.DwellMillis) * time.Millisecond)
-		facts = append(facts, presence.LastSeen(string(w.ID), last))
+		lastSeen := w.StartedAt.Add(time.Duration(w.DwellMillis) * time.Millisecond)
+		facts = append(facts, presence.LastSeen(string(w.ID), lastSeen))
 	}
 	return facts
 }
 
-// countAll counts what is new in the groups and tells their counts, with out
-// before them. A count is told again until the last one told is the one stored:
-// two pollers may add in one order and produce in the other, and the last record
-// is what compaction keeps.
-func (c *count) countAll(ctx context.Context, groups []*group, out []Record) error {
-	err := each(ctx, len(groups), func(ctx context.Context, i int) error { return c.add(ctx, groups[i]) })
+// countAll stores the facts of the groups, and produces the dead letters of the
+// batch with the groups' counts. A count is produced again until the count produced
+// last equals the stored count.
+//
+// Two pollers of one partition may add facts in one order and produce the counts in
+// the other order. Compaction keeps the last record, so the last record must hold
+// the stored count:
+//
+//  1. Poller A adds a fact and reads version 1.
+//  2. Poller B adds a fact, reads version 2 and produces version 2.
+//  3. A produces version 1, which compaction would keep. A reads version 2, and
+//     produces version 2.
+func (c *count) countAll(ctx context.Context, groups []*contactGroup, dead []Record) error {
+	err := concurrently(ctx, len(groups), func(ctx context.Context, i int) error { return c.addFacts(ctx, groups[i]) })
 	if err == nil {
-		err = c.read(ctx, groups)
+		err = c.readCounts(ctx, groups)
 	}
+	out := dead
 	for err == nil && len(groups)+len(out) > 0 {
 		for _, g := range groups {
 			r, err := g.record()
@@ -146,14 +163,16 @@ func (c *count) countAll(ctx context.Context, groups []*group, out []Record) err
 		if err := c.deps.Out.Produce(ctx, out); err != nil {
 			return err
 		}
-		told := make([]int64, len(groups))
+		// Read the counts again. If a version has changed, another poller may have
+		// produced a newer count before the count that was just produced.
+		produced := make([]int64, len(groups))
 		for i, g := range groups {
-			told[i] = g.version()
+			produced[i] = g.version()
 		}
-		err = c.read(ctx, groups)
-		var changed []*group
+		err = c.readCounts(ctx, groups)
+		var changed []*contactGroup
 		for i, g := range groups {
-			if g.version() != told[i] {
+			if g.version() != produced[i] {
 				changed = append(changed, g)
 			}
 		}
@@ -162,7 +181,8 @@ func (c *count) countAll(ctx context.Context, groups []*group, out []Record) err
 	return err
 }
 
-func (c *count) add(ctx context.Context, g *group) error {
+// addFacts stores the facts of a group, month by month.
+func (c *count) addFacts(ctx context.Context, g *contactGroup) error {
 	for _, month := range slices.Sorted(maps.Keys(g.months)) {
 		if err := c.deps.Counts.Add(ctx, g.key, month, g.months[month]); err != nil {
 			return err
@@ -171,19 +191,22 @@ func (c *count) add(ctx context.Context, g *group) error {
 	return nil
 }
 
-// read takes in what the table has of the groups.
-func (c *count) read(ctx context.Context, groups []*group) error {
-	return each(ctx, len(groups), func(ctx context.Context, i int) (err error) {
+// readCounts reads the stored counts of the groups.
+func (c *count) readCounts(ctx context.Context, groups []*contactGroup) error {
+	return concurrently(ctx, len(groups), func(ctx context.Context, i int) (err error) {
 		groups[i].stored, err = c.deps.Counts.Get(ctx, groups[i].key)
 		return err
 	})
 }
 
-// version grows with every change of the counts, since that of each part does.
-// What is stored was read part by part, so other parts may be older in it than
-// in what somebody else has read; but only who has read all of them as they are
-// in the end has the highest version, and who changed one last reads after it.
-func (g *group) version() int64 {
+// version returns the version of the contact's count when the table was last read:
+// the sum of the versions of all parts. The version of a part only grows.
+//
+// The parts are read one by one, so each of two readers may have a newer state of
+// some part than the other reader. But the highest sum belongs to a reader with the
+// final state of every part, and the poller with the last change reads all parts
+// after its change. So the record with the highest version holds the final count.
+func (g *contactGroup) version() int64 {
 	sum := int64(0)
 	for _, p := range g.stored {
 		sum += p.Version
@@ -191,15 +214,19 @@ func (g *group) version() int64 {
 	return sum
 }
 
-// record tells a contact's count.
-func (g *group) record() (Record, error) {
+// record returns the record of the contact's count when the table was last read.
+// If the batch holds walk-ins of the contact, the record names the latest walk-in
+// and its month.
+func (g *contactGroup) record() (Record, error) {
 	n := events.WalkInCount{
 		Business: g.key.Business, Contact: g.key.Contact, WalkInAt: events.NoWalkIn, Version: g.version(),
 	}
+	// The latest walk-in, or none if a new base is produced.
 	if g.latest.ID != "" {
-		at := g.latest.StartedAt
-		n.WalkIn, n.WalkInAt, n.Month = g.latest.ID, at.UTC().Truncate(time.Millisecond), presence.MonthOf(at)
+		start := g.latest.StartedAt
+		n.WalkIn, n.WalkInAt, n.Month = g.latest.ID, start.UTC().Truncate(time.Millisecond), presence.MonthOf(start)
 	}
+	// The total is the sum of the base and of all months.
 	for _, p := range g.stored {
 		n.Total += p.Total
 		switch p.Month {
@@ -211,7 +238,7 @@ func (g *group) record() (Record, error) {
 	}
 	r, err := EncodeRecord(events.WalkInCounts, events.ContactKey(n.Business, n.Contact), &n)
 	if err != nil {
-		return Record{}, fmt.Errorf("count of %s/%s: %w", n.Business, n.Contact, err)
+		return Record{}, fmt.Errorf("encode count of contact %s/%s: %w", n.Business, n.Contact, err)
 	}
 	return r, nil
 }

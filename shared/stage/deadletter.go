@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -9,32 +8,34 @@ import (
 	"footfall/events"
 )
 
-// Headers that a dead letter carries beside those it came with.
+// Headers that a dead letter carries in addition to the headers of its record.
 const (
 	HeaderReason    = "footfall-reason"    // an events.Reason, or ReasonRetriesExhausted
-	HeaderError     = "footfall-error"     // what was found, for people
-	HeaderTopic     = "footfall-topic"     // where the record was
+	HeaderError     = "footfall-error"     // the text of the error, up to maxErrorBytes
+	HeaderTopic     = "footfall-topic"     // topic that the record was consumed from
 	HeaderPartition = "footfall-partition" // decimal
 	HeaderOffset    = "footfall-offset"    // decimal
-	HeaderStage     = "footfall-stage"     // who could not process it
+	HeaderStage     = "footfall-stage"     // name of the stage that could not process the record
 )
 
 // ReasonRetriesExhausted is the reason of records that an event source mapping
-// gave up.
+// stopped redelivering.
 const ReasonRetriesExhausted events.Reason = "retries-exhausted"
 
-// maxErrorBytes keeps a header small whatever a record made an error say.
+// maxErrorBytes bounds the error header, since an error may quote text of any length
+// from the record.
 const maxErrorBytes = 1 << 10
 
-// DeadLetter is r as it goes to its topic's dead letters: key, value, headers
-// and timestamp as they came, and where it came from.
+// DeadLetter returns the dead letter of a record: the record's key, value, headers
+// and timestamp unchanged, and the headers above, for the dead-letter topic of the
+// record's topic. It does not change r.
 func DeadLetter(stage string, r *Record, reason events.Reason, cause error) Record {
 	t, _ := events.TopicByName(r.Topic)
 	return Record{
 		Topic: t.DeadLetters, Partition: AnyPartition, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value,
 		Headers: append(slices.Clone(r.Headers),
 			Header{HeaderReason, []byte(reason)},
-			Header{HeaderError, []byte(shorten(cause.Error(), maxErrorBytes))},
+			Header{HeaderError, []byte(truncate(cause.Error(), maxErrorBytes))},
 			Header{HeaderTopic, []byte(r.Topic)},
 			Header{HeaderPartition, strconv.AppendInt(nil, int64(r.Partition), 10)},
 			Header{HeaderOffset, strconv.AppendInt(nil, r.Offset, 10)},
@@ -43,8 +44,8 @@ func DeadLetter(stage string, r *Record, reason events.Reason, cause error) Reco
 	}
 }
 
-// shorten cuts text to n bytes, not within a character.
-func shorten(text string, n int) string {
+// truncate returns the first n bytes of text, or fewer if n cuts a UTF-8 character.
+func truncate(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}
@@ -52,32 +53,4 @@ func shorten(text string, n int) string {
 		n--
 	}
 	return text[:n]
-}
-
-// decodeAll decodes the records of a batch. What can never be decoded becomes a
-// dead letter, which must be produced before the batch is done.
-func decodeAll[T any](stage string, b Batch, decode func(key, value []byte) (T, error)) (good []T, dead []Record, err error) {
-	good = make([]T, 0, len(b.Records))
-	for i := range b.Records {
-		r := &b.Records[i]
-		v, err := decode(r.Key, r.Value)
-		if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
-			dead = append(dead, DeadLetter(stage, r, bad.Reason, bad.Err))
-			continue
-		}
-		if err != nil {
-			return nil, nil, &Failure{Offset: r.Offset, Err: err}
-		}
-		good = append(good, v)
-	}
-	return good, dead, nil
-}
-
-// EncodeRecord makes the record of an event.
-func EncodeRecord(topic string, key []byte, event any) (Record, error) {
-	value, err := events.Encode(nil, event)
-	if err != nil {
-		return Record{}, err
-	}
-	return Record{Topic: topic, Partition: AnyPartition, Key: key, Value: value}, nil
 }

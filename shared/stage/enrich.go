@@ -3,67 +3,65 @@ package stage
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"footfall/events"
 	"footfall/shared/pipeline"
+	"footfall/shared/presence"
 )
 
-// EnrichDeps is what enrich works with.
+// EnrichDeps are the ports that enrich uses.
 type EnrichDeps struct {
 	Identities Identities
 	Pending    Pending
 	Out        Producer
 }
 
-// NewEnrich makes the stage that finds whose walk-in it is, and tells it again
-// when its visit is over.
+// NewEnrich returns the stage for topics walk-ins and visits-ended. Enrich
+// attributes walk-ins to contacts and produces an enriched walk-in: when the
+// walk-in is attributed, and again, with the dwell time, when the visit has ended.
 //
-// A walk-in is stored first, with its contact if that is known, else as
-// pending, and then the identities are looked at again. Identify writes a
-// binding first and looks for pending walk-ins then. So of a login and a
-// walk-in that meet, at least one sees the other. What is stored decides: a
-// walk-in that has a contact keeps it, through retries and replays, whatever
-// was learnt since. Nothing that is stored keeps a walk-in from being produced
-// again.
+// Enrich stores a walk-in, with a contact if a binding exists and else as pending,
+// and looks for bindings again after the write. Identify writes a binding, and
+// looks for pending walk-ins after the write. So if a login and a walk-in are
+// processed at the same time, at least one of the two stages sees the other's
+// write.
 //
-// The end of a visit is stored with its walk-in, which it may be read before.
-// Whoever writes a contact gets the end that is stored then, and whoever writes
-// the end gets the contact: of the two the second one knows both and tells them,
-// and where it dies before it can, its retry finds them stored.
+// The stored attribution decides. A walk-in keeps its contact through retries and
+// replays, even if later events would lead to another contact. A stored walk-in is
+// produced on every delivery: the attempt at storing the walk-in may have failed
+// before it could produce the record.
+//
+// The end of a visit is stored with the walk-in, and may be read before the
+// walk-in. A write of the contact returns the stored end, and a write of the end
+// returns the stored contact. So the later of the two writers has both the contact
+// and the end, and produces them. If the later writer fails before it produces, its
+// retry finds both stored.
 func NewEnrich(deps EnrichDeps) Handler { return &enrich{deps} }
 
 type enrich struct{ deps EnrichDeps }
 
-const (
-	// attributionRetention keeps what a walk-in was attributed to for longer than
-	// history can be replayed.
-	attributionRetention = 100 * 24 * time.Hour
-	// writers is how many writes of one batch are under way at once.
-	writers = 16
-)
-
-// Handle attributes a batch of walk-ins, or takes in a batch of ends.
+// Handle stores a batch of walk-ins or, on topic visits-ended, a batch of ends,
+// and produces the enriched walk-ins and the dead letters.
 func (e *enrich) Handle(ctx context.Context, b Batch) error {
+	// Store first: out holds the dead letters of the batch so far.
 	var stored []Attribution
 	var out []Record
 	var err error
 	if b.Topic == events.VisitsEnded {
-		stored, out, err = e.ends(ctx, b)
+		stored, out, err = e.storeEnds(ctx, b)
 	} else {
-		stored, out, err = e.walkIns(ctx, b)
+		stored, out, err = e.storeWalkIns(ctx, b)
 	}
 	if err != nil {
 		return fmt.Errorf("enrich %s/%d: %w", b.Topic, b.Partition, err)
 	}
+	// Produce what is stored, whether or not this attempt stored it.
 	for i := range stored {
 		if stored[i].Contact == "" {
-			continue
+			continue // pending: identify produces the record if a login claims the walk-in
 		}
-		r, err := enriched(&stored[i])
+		r, err := enrichedRecord(&stored[i])
 		if err != nil {
 			return err
 		}
@@ -75,49 +73,53 @@ func (e *enrich) Handle(ctx context.Context, b Batch) error {
 	return nil
 }
 
-// walkIns gives what is stored of a batch of walk-ins, and the dead letters.
-func (e *enrich) walkIns(ctx context.Context, b Batch) ([]Attribution, []Record, error) {
-	walkIns, dead, err := decodeAll(pipeline.Enrich, b, events.DecodeWalkIn)
+// storeWalkIns stores a batch of walk-ins. It returns the stored attributions and
+// the dead letters of the batch.
+func (e *enrich) storeWalkIns(ctx context.Context, b Batch) ([]Attribution, []Record, error) {
+	walkIns, dead, err := decodeBatch(pipeline.Enrich, b, events.DecodeWalkIn)
 	if err != nil {
 		return nil, nil, err
 	}
-	stored, err := e.attribute(ctx, walkIns, expiresAfter(b))
+	stored, err := e.attribute(ctx, walkIns, attributionExpiry(b))
 	return stored, dead, err
 }
 
-// ends is walkIns for a batch of ends. Those of anonymous visits count too: a
-// randomised address may be somebody's although it did not associate this time.
-func (e *enrich) ends(ctx context.Context, b Batch) ([]Attribution, []Record, error) {
-	ended, dead, err := decodeAll(pipeline.Enrich, b, events.DecodeVisitEnded)
+// storeEnds stores a batch of ends of visits. It returns the stored attributions
+// and the dead letters of the batch. The ends of anonymous visits are stored too: a
+// randomised address may be bound to a contact although the device did not
+// associate in this visit.
+func (e *enrich) storeEnds(ctx context.Context, b Batch) ([]Attribution, []Record, error) {
+	ended, dead, err := decodeBatch(pipeline.Enrich, b, events.DecodeVisitEnded)
 	if err != nil {
 		return nil, nil, err
 	}
-	all, expires := latestEnds(ended), expiresAfter(b)
-	err = each(ctx, len(all), func(ctx context.Context, i int) (err error) {
+	all, expires := latestEnds(ended), attributionExpiry(b)
+	err = concurrently(ctx, len(all), func(ctx context.Context, i int) (err error) {
 		all[i], err = e.deps.Pending.End(ctx, all[i], expires)
 		return err
 	})
 	return all, dead, err
 }
 
-// latestEnds folds ends, of each visit the latest. Those of no customer's device
-// have no walk-in.
+// latestEnds returns the latest end of each visit, without the visits of resident
+// devices, which have no walk-in.
 func latestEnds(ended []events.VisitEnded) []Attribution {
 	var all []Attribution
-	at := map[events.WalkInID]int{}
+	index := map[events.WalkInID]int{} // into all
 	for i := range ended {
 		v := &ended[i]
 		if v.Resident {
 			continue
 		}
-		n, ok := at[v.ID]
+		n, ok := index[v.ID]
 		if !ok {
 			n = len(all)
-			at[v.ID] = n
+			index[v.ID] = n
 			all = append(all, Attribution{WalkIn: events.WalkIn{
 				ID: v.ID, Business: v.Business, Device: v.Device, StartedAt: v.StartedAt,
 			}})
 		}
+		// A visit may end several times: a late sighting extends an ended visit.
 		if v.LastSeenAt.After(all[n].LastSeen) {
 			all[n].LastSeen = v.LastSeenAt
 		}
@@ -125,23 +127,27 @@ func latestEnds(ended []events.VisitEnded) []Attribution {
 	return all
 }
 
+// attribute stores walk-ins with their contacts, or as pending, and returns the
+// stored attributions.
 func (e *enrich) attribute(ctx context.Context, walkIns []events.WalkIn, expires time.Time) ([]Attribution, error) {
-	all := distinct(walkIns)
-	if err := e.look(ctx, all); err != nil {
+	all := distinctWalkIns(walkIns)
+	if err := e.lookUpContacts(ctx, all); err != nil {
 		return nil, err
 	}
-	err := each(ctx, len(all), func(ctx context.Context, i int) (err error) {
+	// PutNew returns the stored attribution: on a redelivery, the earlier decision.
+	err := concurrently(ctx, len(all), func(ctx context.Context, i int) (err error) {
 		all[i], err = e.deps.Pending.PutNew(ctx, all[i], expires)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return all, e.lookAgain(ctx, all)
+	return all, e.resolvePending(ctx, all)
 }
 
-// distinct folds walk-ins that were told more than once.
-func distinct(walkIns []events.WalkIn) []Attribution {
+// distinctWalkIns returns one attribution without contact per walk-in: a batch may
+// hold a walk-in several times.
+func distinctWalkIns(walkIns []events.WalkIn) []Attribution {
 	all := make([]Attribution, 0, len(walkIns))
 	known := make(map[events.WalkInID]bool, len(walkIns))
 	for i := range walkIns {
@@ -153,9 +159,9 @@ func distinct(walkIns []events.WalkIn) []Attribution {
 	return all
 }
 
-// look fills in the contacts that the identities tell, and notes that the
-// devices were seen.
-func (e *enrich) look(ctx context.Context, all []Attribution) error {
+// lookUpContacts sets the contact of each walk-in from the stored history of its
+// device, and stores in the histories when the devices were seen.
+func (e *enrich) lookUpContacts(ctx context.Context, all []Attribution) error {
 	keys := make([]IdentityKey, len(all))
 	for i := range all {
 		keys[i] = IdentityKey{all[i].WalkIn.Business, all[i].WalkIn.Device}
@@ -164,98 +170,67 @@ func (e *enrich) look(ctx context.Context, all []Attribution) error {
 	if err != nil {
 		return err
 	}
+	// The binding at the start of the walk-in decides, or a login soon after.
 	for i := range all {
-		start := all[i].WalkIn.StartedAt
-		if b, ok := histories[i].Attribute(start); ok {
+		if b, ok := histories[i].Attribute(all[i].WalkIn.StartedAt); ok {
 			all[i].Contact, all[i].BoundAt = events.ContactID(b.Contact), b.From
 		}
 	}
-	last := map[IdentityKey]time.Time{}
-	var moved []IdentityKey // the keys of last, as they came
+	return e.recordDevicesSeen(ctx, all, keys, histories)
+}
+
+// recordDevicesSeen stores when the devices of attributed walk-ins were last seen:
+// one write per device, and none if the history would not change. keys and
+// histories belong to the walk-ins, in the order of all.
+func (e *enrich) recordDevicesSeen(ctx context.Context, all []Attribution, keys []IdentityKey, histories []presence.History) error {
+	// A batch may hold several walk-ins of a device; the latest start is stored.
+	latest := map[IdentityKey]time.Time{}
+	var changed []IdentityKey // the keys of latest, in the order of the batch
 	for i, key := range keys {
-		at := all[i].WalkIn.StartedAt
-		if _, moves := histories[i].Seen(at); !moves || all[i].Contact == "" {
+		start := all[i].WalkIn.StartedAt
+		if _, changes := histories[i].Seen(start); !changes || all[i].Contact == "" {
 			continue
 		}
-		if _, ok := last[key]; !ok {
-			moved = append(moved, key)
+		if _, ok := latest[key]; !ok {
+			changed = append(changed, key)
 		}
-		if at.After(last[key]) {
-			last[key] = at
+		if start.After(latest[key]) {
+			latest[key] = start
 		}
 	}
-	return each(ctx, len(moved), func(ctx context.Context, i int) error {
-		return seen(ctx, e.deps.Identities, moved[i], last[moved[i]])
+	return concurrently(ctx, len(changed), func(ctx context.Context, i int) error {
+		return recordSeen(ctx, e.deps.Identities, changed[i], latest[changed[i]])
 	})
 }
 
-// lookAgain looks for the contacts of what was stored as pending.
-func (e *enrich) lookAgain(ctx context.Context, all []Attribution) error {
+// resolvePending looks up the contacts of pending walk-ins after they were stored,
+// and stores the contacts. This second look-up is needed if a login is processed at
+// the same time:
+//
+//  1. Enrich looks up the contact of a walk-in: the device has no binding.
+//  2. Identify writes the binding and looks for pending walk-ins: none is stored.
+//  3. Enrich stores the walk-in as pending. No later event would attribute the
+//     walk-in.
+func (e *enrich) resolvePending(ctx context.Context, all []Attribution) error {
 	var pending []Attribution
-	var at []int
+	var index []int // of each pending walk-in in all
 	for i := range all {
 		if all[i].Contact == "" {
-			pending, at = append(pending, all[i]), append(at, i)
+			pending, index = append(pending, all[i]), append(index, i)
 		}
 	}
 	if len(pending) == 0 {
 		return nil
 	}
-	if err := e.look(ctx, pending); err != nil {
+	if err := e.lookUpContacts(ctx, pending); err != nil {
 		return err
 	}
-	return each(ctx, len(pending), func(ctx context.Context, i int) (err error) {
+	// Identify may store a contact at the same time. Resolve keeps and returns the
+	// contact stored first.
+	return concurrently(ctx, len(pending), func(ctx context.Context, i int) (err error) {
 		if pending[i].Contact != "" {
-			all[at[i]], err = e.deps.Pending.Resolve(ctx, pending[i])
+			all[index[i]], err = e.deps.Pending.Resolve(ctx, pending[i])
 		}
 		return err
 	})
-}
-
-// expiresAfter is when what a batch left may go.
-func expiresAfter(b Batch) time.Time {
-	return b.Records[len(b.Records)-1].Timestamp.Add(attributionRetention)
-}
-
-// enriched makes the record of a walk-in that has a contact.
-func enriched(a *Attribution) (Record, error) {
-	w := &a.WalkIn
-	told := events.EnrichedWalkIn{
-		ID: w.ID, Business: w.Business, Device: w.Device, Contact: a.Contact,
-		StartedAt: w.StartedAt, BoundAt: a.BoundAt, Late: a.BoundAt.After(w.StartedAt),
-	}
-	if !a.LastSeen.IsZero() {
-		told.Ended, told.DwellMillis = true, max(0, a.LastSeen.Sub(w.StartedAt).Milliseconds())
-	}
-	r, err := EncodeRecord(events.EnrichedWalkIns, events.ContactKey(w.Business, a.Contact), &told)
-	if err != nil {
-		return Record{}, fmt.Errorf("enriched walk-in %s: %w", w.ID, err)
-	}
-	return r, nil
-}
-
-// each calls do for 0 to n-1, some at once, and gives the first error. A panic
-// is an error too: in a goroutine nobody else could catch it, and it would take
-// the other partitions of the invocation with it.
-func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(writers)
-	for i := range n {
-		g.Go(func() (err error) {
-			defer func() {
-				if p := recover(); p != nil {
-					err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-				}
-			}()
-			return do(ctx, i)
-		})
-	}
-	return g.Wait()
-}
-
-func produce(ctx context.Context, out Producer, records []Record) error {
-	if len(records) == 0 {
-		return nil
-	}
-	return out.Produce(ctx, records)
 }

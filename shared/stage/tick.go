@@ -8,42 +8,47 @@ import (
 	"footfall/events"
 )
 
-// TickDeps is what tick works with.
+// TickDeps are the ports that tick uses.
 type TickDeps struct {
 	Topics TopicInfos
 	Out    Producer
 }
 
-// NewTick makes the stage that tells the partitions of sightings the time.
+// NewTick returns the stage that produces a tick on every partition of sightings.
 func NewTick(deps TickDeps) *Ticker { return &Ticker{deps} }
 
-// Ticker is the tick stage.
+// Ticker is the tick stage. A schedule calls Tick, since no topic triggers it.
 type Ticker struct{ deps TickDeps }
 
-// Tick puts one tick on every partition of sightings. Ticks may come twice and
-// out of order: a partition's clock is the latest.
-func (t *Ticker) Tick(ctx context.Context, at time.Time) error {
-	info, err := t.deps.Topics.Info(ctx, events.Sightings, time.Minute)
+// maxTopicInfoAge bounds the age of the number of partitions that Tick uses.
+const maxTopicInfoAge = time.Minute
+
+// Tick produces one tick with time now on every partition of sightings. Ticks may
+// be produced twice and out of order: the watermark of a partition is its latest
+// tick.
+func (t *Ticker) Tick(ctx context.Context, now time.Time) error {
+	info, err := t.deps.Topics.Info(ctx, events.Sightings, maxTopicInfoAge)
 	if err != nil {
-		return fmt.Errorf("partitions of %s: %w", events.Sightings, err)
+		return fmt.Errorf("tick: number of partitions of %s: %w", events.Sightings, err)
 	}
-	records, err := TickRecords(at, info.Partitions)
+	records, err := TickRecords(now, info.Partitions)
 	if err != nil {
 		return err
 	}
 	if err := t.deps.Out.Produce(ctx, records); err != nil {
-		return fmt.Errorf("tick of %v: %w", at, err)
+		return fmt.Errorf("tick of %v: %w", now, err)
 	}
 	return nil
 }
 
-// TickRecords makes a tick for each partition. Where at is over a day ahead of the
-// producer's clock, as in a simulation of days to come, the records need a
-// Timestamp that is not: detect takes no other.
-func TickRecords(at time.Time, partitions int32) ([]Record, error) {
-	value, err := events.Encode(nil, &events.Tick{At: at})
+// TickRecords returns a tick with time watermark for each partition from 0 to
+// partitions-1. Detect rejects a tick more than a day ahead of the record's
+// timestamp. So if watermark is more than a day ahead of the producer's clock, as in
+// a simulation of future days, the caller must set the timestamps of the records.
+func TickRecords(watermark time.Time, partitions int32) ([]Record, error) {
+	value, err := events.Encode(nil, &events.Tick{At: watermark})
 	if err != nil {
-		return nil, fmt.Errorf("tick of %v: %w", at, err)
+		return nil, fmt.Errorf("encode tick of %v: %w", watermark, err)
 	}
 	records := make([]Record, partitions)
 	for p := range records {
@@ -52,5 +57,6 @@ func TickRecords(at time.Time, partitions int32) ([]Record, error) {
 	return records, nil
 }
 
-// tickKey is no device's key, for it has no '/'.
+// tickKey is the key of every tick. A device's key has a '/', so no device has this
+// key.
 var tickKey = []byte("tick")
