@@ -17,7 +17,8 @@ import (
 	"footfall/shared/stage/stagetest"
 )
 
-func enrichedLog(t rapid.TB, contact string, starts ...time.Time) *stagetest.Partition {
+// enrichedWalkIns returns a partition with the walk-ins of one contact, by start.
+func enrichedWalkIns(t rapid.TB, contact string, starts ...time.Time) *stagetest.Partition {
 	t.Helper()
 	l := &stagetest.Partition{Topic: events.EnrichedWalkIns}
 	for _, at := range starts {
@@ -34,11 +35,13 @@ func counts(t rapid.TB, out *stagetest.Sink) []events.WalkInCount {
 	return stagetest.Decode(t, out.On(events.WalkInCounts), events.DecodeWalkInCount)
 }
 
-func TestCountTellsTheMonthAndTheTotal(t *testing.T) {
+// The count of a batch has the total, and the total of the month of the latest
+// walk-in.
+func TestCountHasMonthAndTotal(t *testing.T) {
 	out := &stagetest.Sink{}
 	h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: out})
 	march, april := noon, noon.AddDate(0, 1, 0)
-	l := enrichedLog(t, "ann", march, march.Add(24*time.Hour), april)
+	l := enrichedWalkIns(t, "ann", march, march.Add(24*time.Hour), april)
 	if err := h.Handle(t.Context(), l.All()); err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +54,8 @@ func TestCountTellsTheMonthAndTheTotal(t *testing.T) {
 	}
 }
 
-// Cut and repeated in any way, with any call failing before or after it took
-// effect, every walk-in is counted once and the last count told is the highest.
+// Every walk-in is counted once, for any batches, any redelivery, and any failure of
+// a produce before or after the broker wrote the records.
 func TestEveryWalkInIsCountedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 20).Draw(t, "walkIns")
@@ -60,9 +63,9 @@ func TestEveryWalkInIsCountedOnce(t *testing.T) {
 		for i := range starts {
 			starts[i] = noon.Add(time.Duration(i*40) * time.Hour)
 		}
-		l, out, table := enrichedLog(t, "ann", starts...), &stagetest.Sink{}, memory.NewCounts()
+		l, out, table := enrichedWalkIns(t, "ann", starts...), &stagetest.Sink{}, memory.NewCounts()
 		for done := 0; done < n; {
-			from := max(0, done-rapid.IntRange(0, 4).Draw(t, "givenAgain"))
+			from := max(0, done-rapid.IntRange(0, 4).Draw(t, "redelivered"))
 			to := min(n, done+rapid.IntRange(1, 5).Draw(t, "size"))
 			out.Fail = nil
 			if rapid.IntRange(0, 3).Draw(t, "fault") == 0 {
@@ -78,17 +81,18 @@ func TestEveryWalkInIsCountedOnce(t *testing.T) {
 			highest = max(highest, c.Total)
 		}
 		if highest != int64(n) {
-			t.Fatalf("counted %d of %d", highest, n)
+			t.Fatalf("got a highest total of %d, want %d", highest, n)
 		}
 	})
 }
 
-// A phone and a tablet of ann's in the store at once are one visit, in whatever
-// order that is learnt; what an end takes back is told with a higher version.
-func TestTwoDevicesAtOnceAreOneVisit(t *testing.T) {
+// Two devices of one contact that are in the store at the same time count as one
+// visit, in any order of events. If an event lowers the total, the count has a
+// higher version all the same.
+func TestOverlappingDevicesCountAsOneVisit(t *testing.T) {
 	out := &stagetest.Sink{}
 	h := stage.NewCount(stage.CountDeps{Counts: memory.NewCounts(), Out: out})
-	tell := func(device events.DeviceID, from, to int) {
+	handle := func(device events.DeviceID, from, to int) {
 		t.Helper()
 		at := noon.Add(time.Duration(from) * time.Minute)
 		e := &events.EnrichedWalkIn{
@@ -103,42 +107,44 @@ func TestTwoDevicesAtOnceAreOneVisit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tell("tablet", 50, 0)  // counts
-	tell("phone", 0, 0)    // was there before: the tablet comes with it
-	tell("phone", 0, 40)   // but had left
-	tell("phone", 0, 40)   // which is told again
-	tell("phone", 0, 52)   // no, it had not
-	tell("phone", 100, 0)  // nobody knows yet that the tablet has left
-	tell("tablet", 50, 90) // it has
+	handle("tablet", 50, 0)  // counts
+	handle("phone", 0, 0)    // open since before the tablet: the tablet is a companion
+	handle("phone", 0, 40)   // ended before the tablet came: both count
+	handle("phone", 0, 40)   // redelivered
+	handle("phone", 0, 52)   // a later end: the tablet is a companion again
+	handle("phone", 100, 0)  // the tablet's visit is still open, so the phone is a companion
+	handle("tablet", 50, 90) // ended before the phone came back: both count
 	var got []string
 	for _, c := range counts(t, out) {
 		got = append(got, fmt.Sprintf("v%d: %d", c.Version, c.Total))
 	}
 	want := []string{"v1: 1", "v2: 1", "v3: 2", "v3: 2", "v4: 1", "v5: 1", "v6: 2"}
 	if !slices.Equal(got, want) {
-		t.Errorf("told %q\nwant %q", got, want)
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 
-// broken is a table that panics.
-type broken struct{ stage.Counts }
+// panicking is a table whose Add panics.
+type panicking struct{ stage.Counts }
 
-func (broken) Add(context.Context, stage.CountKey, string, []presence.Fact) error {
+func (panicking) Add(context.Context, stage.CountKey, string, []presence.Fact) error {
 	panic("table is broken")
 }
 
-func TestAPanicFailsTheBatchAlone(t *testing.T) {
-	h := stage.NewCount(stage.CountDeps{Counts: broken{}, Out: &stagetest.Sink{}})
-	err := h.Handle(t.Context(), enrichedLog(t, "ann", noon).All())
+// A panic in a goroutine of the stage becomes the error of the batch, so that the
+// other partitions of the invocation go on.
+func TestAPanicBecomesTheErrorOfTheBatch(t *testing.T) {
+	h := stage.NewCount(stage.CountDeps{Counts: panicking{}, Out: &stagetest.Sink{}})
+	err := h.Handle(t.Context(), enrichedWalkIns(t, "ann", noon).All())
 	if err == nil || !strings.Contains(err.Error(), "table is broken") {
-		t.Errorf("error %v, want the panic", err)
+		t.Errorf("got error %v, want the panic", err)
 	}
 }
 
 func BenchmarkCount(b *testing.B) {
 	l := &stagetest.Partition{Topic: events.EnrichedWalkIns}
 	for i := range 500 {
-		l.Records = append(l.Records, enrichedLog(b, fmt.Sprint("contact-", i), noon).Records...)
+		l.Records = append(l.Records, enrichedWalkIns(b, fmt.Sprint("contact-", i), noon).Records...)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -149,21 +155,21 @@ func BenchmarkCount(b *testing.B) {
 	}
 }
 
-// A base count is set, raised and lowered while walk-ins are counted: each
-// change is told, with a higher version than the one before.
-func TestABaseCountIsToldLikeAnyChange(t *testing.T) {
+// A base is set, raised and lowered between walk-ins: each change produces a count
+// with a higher version.
+func TestABaseIsProducedLikeAnyChange(t *testing.T) {
 	out := &stagetest.Sink{}
 	deps := stage.CountDeps{Counts: memory.NewCounts(), Out: out}
 	key := stage.CountKey{Business: cafe, Contact: "ann"}
-	if err := stage.NewCount(deps).Handle(t.Context(), enrichedLog(t, "ann", noon).All()); err != nil {
+	if err := stage.NewCount(deps).Handle(t.Context(), enrichedWalkIns(t, "ann", noon).All()); err != nil {
 		t.Fatal(err)
 	}
-	for _, base := range []int64{40, 40, 7} { // a backfill may run again
+	for _, base := range []int64{40, 40, 7} { // the second is a repeated backfill
 		if err := stage.SetBase(t.Context(), deps, key, base); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := stage.NewCount(deps).Handle(t.Context(), enrichedLog(t, "ann", noon.Add(time.Hour)).All()); err != nil {
+	if err := stage.NewCount(deps).Handle(t.Context(), enrichedWalkIns(t, "ann", noon.Add(time.Hour)).All()); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -175,43 +181,45 @@ func TestABaseCountIsToldLikeAnyChange(t *testing.T) {
 		`v3: 8, 7 of them base, 0 in ""`, `v4: 9, 7 of them base, 2 in "2026-03"`,
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("told %q\nwant %q", got, want)
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	if err := stage.SetBase(t.Context(), deps, key, -1); err == nil {
-		t.Error("a base below 0 is taken")
+		t.Error("SetBase accepts a base below 0")
 	}
 }
 
-// overtaken is a table where another poller counts a walk-in between our reading
-// and our telling.
-type overtaken struct {
+// overtakenCounts is a table in which another poller counts a walk-in after the
+// first read and before the caller produces the count that it read.
+type overtakenCounts struct {
 	stage.Counts
-	others func()
+	otherPoller func()
 }
 
-func (o *overtaken) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
+func (o *overtakenCounts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
 	months, err := o.Counts.Get(ctx, key)
-	if o.others != nil {
-		o.others()
-		o.others = nil
+	if o.otherPoller != nil {
+		o.otherPoller()
+		o.otherPoller = nil
 	}
 	return months, err
 }
 
-func TestTheLastCountToldIsTheOneStored(t *testing.T) {
+// The poller that was overtaken produces the stored count again, so that the last
+// record holds the stored count.
+func TestTheLastCountProducedIsTheStoredOne(t *testing.T) {
 	out, table := &stagetest.Sink{}, memory.NewCounts()
 	other := stage.NewCount(stage.CountDeps{Counts: table, Out: out})
-	slow := &overtaken{table, func() {
-		if err := other.Handle(t.Context(), enrichedLog(t, "ann", noon.Add(time.Hour)).All()); err != nil {
+	slow := &overtakenCounts{table, func() {
+		if err := other.Handle(t.Context(), enrichedWalkIns(t, "ann", noon.Add(time.Hour)).All()); err != nil {
 			t.Fatal(err)
 		}
 	}}
 	h := stage.NewCount(stage.CountDeps{Counts: slow, Out: out})
-	if err := h.Handle(t.Context(), enrichedLog(t, "ann", noon).All()); err != nil {
+	if err := h.Handle(t.Context(), enrichedWalkIns(t, "ann", noon).All()); err != nil {
 		t.Fatal(err)
 	}
 	all := counts(t, out)
 	if last := all[len(all)-1]; last.Total != 2 || last.Version != 2 {
-		t.Errorf("the last one told says %d, version %d, want 2 and 2", last.Total, last.Version)
+		t.Errorf("got last count %d with version %d, want 2 and 2", last.Total, last.Version)
 	}
 }
