@@ -1,6 +1,6 @@
-// Package stagetest holds the doubles that the tests of several stages use: a
-// producer that keeps its records, a topic with a fixed description, and one
-// partition of a topic that is handed out in batches.
+// Package stagetest holds doubles for the tests of stages: a producer that keeps
+// its records (Sink), topics with a fixed description (Topics), and a partition
+// handed out in batches (Partition).
 package stagetest
 
 import (
@@ -16,7 +16,7 @@ import (
 	"footfall/shared/stage"
 )
 
-// TB is the part of testing.TB that the helpers use. A *rapid.T has it too.
+// TB is the part of testing.TB that the helpers use. A *rapid.T implements TB too.
 type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -25,15 +25,15 @@ type TB interface {
 // ErrInjected is the error of a fault that a test injects.
 var ErrInjected = errors.New("injected fault")
 
-// Sink is a Producer that keeps all records that it is given.
+// Sink is a Producer that keeps the records of all calls.
 type Sink struct {
-	// Fail returns the error of a call, which is counted from 1. It is nil if no
-	// call fails.
+	// Fail returns the error of the nth call, from 1 on. If Fail is nil, no call
+	// fails.
 	Fail func(call int) error
-	// KeepFailed keeps the records of a failing call too: the broker wrote them,
-	// but its answer was lost.
+	// KeepFailed keeps the records of a failing call too: the broker wrote the
+	// records, but the answer was lost.
 	KeepFailed bool
-	Records    []stage.Record
+	Records    []stage.Record // of all topics, in the order in which they were produced
 
 	mu    sync.Mutex
 	calls int
@@ -43,6 +43,7 @@ type Sink struct {
 func (s *Sink) Produce(_ context.Context, records []stage.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// A failing call keeps its records only if KeepFailed is set.
 	s.calls++
 	var err error
 	if s.Fail != nil {
@@ -75,7 +76,7 @@ func (t *Topics) Info(context.Context, string, time.Duration) (stage.TopicInfo, 
 	return t.Description, nil
 }
 
-// Partition is one partition of a topic, which is handed out in batches.
+// Partition is one partition of a topic. Batch and All hand its records out.
 type Partition struct {
 	Topic   string
 	Number  int32
@@ -95,7 +96,8 @@ func (p *Partition) Put(t TB, key []byte, event any) {
 	p.PutRaw(key, value)
 }
 
-// PutRaw appends a record with a value that need not decode.
+// PutRaw appends a record with any key and value, such as a value that cannot be
+// decoded.
 func (p *Partition) PutRaw(key, value []byte) {
 	p.Records = append(p.Records, stage.Record{
 		Topic: p.Topic, Partition: p.Number, Offset: int64(len(p.Records)), Timestamp: RecordTime, Key: key, Value: value,
@@ -133,8 +135,8 @@ func Distinct[T any](values []T) []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// Header returns the value of a record's header, or "" if the record has none
-// with that key.
+// Header returns the value of a record's header, or "" if there is no header with
+// the key.
 func Header(r stage.Record, key string) string {
 	for _, h := range r.Headers {
 		if h.Key == key {
