@@ -17,20 +17,20 @@ import (
 
 var _ stage.Businesses = (*Businesses)(nil)
 
-// Businesses is a stage.Businesses, with what ingest goes by. What is put is seen
-// at once.
+// Businesses is a stage.Businesses in memory, for tests. It also stores the settings
+// that ingest uses. A read includes every write that returned before.
 type Businesses struct {
 	mu        sync.RWMutex
-	histories map[events.BusinessID][]byte
+	histories map[events.BusinessID][]byte // encoded, as in DynamoDB
 	doors     map[events.BusinessID]business.Door
 }
 
-// NewBusinesses makes a store that knows no business.
+// NewBusinesses returns an empty store.
 func NewBusinesses() *Businesses {
 	return &Businesses{histories: map[events.BusinessID][]byte{}, doors: map[events.BusinessID]business.Door{}}
 }
 
-// Rules gives the rules of each business, in the order of ids.
+// Rules returns the revisions of each business's rules, in the order of ids.
 func (b *Businesses) Rules(ctx context.Context, ids []events.BusinessID) ([][]stage.RulesSince, error) {
 	all := make([][]stage.RulesSince, len(ids))
 	for i, id := range ids {
@@ -45,13 +45,14 @@ func (b *Businesses) Rules(ctx context.Context, ids []events.BusinessID) ([][]st
 	return all, nil
 }
 
-// Entrance gives what ingest goes by for a business now; ok is false for one that
-// nothing is stored of.
+// Entrance returns the settings that ingest uses for a business now. ok is false if
+// nothing is stored for the business.
 func (b *Businesses) Entrance(ctx context.Context, id events.BusinessID) (e business.Entrance, ok bool, err error) {
 	s, ok, err := b.Read(ctx, id)
 	if err != nil || !ok {
 		return e, false, err
 	}
+	// Without a revision in force the default rules apply, without a door an empty door.
 	inForce := presence.DefaultRules()
 	if r, has := s.Revisions.At(time.Now()); has {
 		if inForce, err = r.Rules(); err != nil {
@@ -64,8 +65,10 @@ func (b *Businesses) Entrance(ctx context.Context, id events.BusinessID) (e busi
 	return business.NewEntrance(*s.Door, &inForce), true, nil
 }
 
-// PutRules stores settings that hold from a moment on, the zero time for ever.
+// PutRules stores a revision of a business's settings. It applies from r.Since on; a
+// zero Since replaces all revisions.
 func (b *Businesses) PutRules(ctx context.Context, id events.BusinessID, r business.Revision) error {
+	// Reject settings that Rules could not turn into rules later.
 	_, err := r.Rules()
 	if err == nil {
 		err = cmp.Or(ctx.Err(), business.ValidID(id))
@@ -73,6 +76,7 @@ func (b *Businesses) PutRules(ctx context.Context, id events.BusinessID, r busin
 	if err != nil {
 		return fmt.Errorf("memory: put rules of %s: %w", id, err)
 	}
+	// Add the revision to the stored history, under the lock.
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var h business.History
@@ -89,7 +93,7 @@ func (b *Businesses) PutRules(ctx context.Context, id events.BusinessID, r busin
 	return nil
 }
 
-// PutDoor stores what ingest goes by for a business.
+// PutDoor stores the settings of a business that ingest uses.
 func (b *Businesses) PutDoor(ctx context.Context, id events.BusinessID, d business.Door) error {
 	if err := cmp.Or(ctx.Err(), business.ValidID(id), d.Validate()); err != nil {
 		return fmt.Errorf("memory: put door of %s: %w", id, err)
@@ -100,7 +104,7 @@ func (b *Businesses) PutDoor(ctx context.Context, id events.BusinessID, d busine
 	return nil
 }
 
-// Read gives all that is stored of a business; ok is false where that is nothing.
+// Read returns everything stored for a business. ok is false if nothing is stored.
 func (b *Businesses) Read(ctx context.Context, id events.BusinessID) (s business.Stored, ok bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return s, false, fmt.Errorf("memory: read %s: %w", id, err)
@@ -113,6 +117,7 @@ func (b *Businesses) Read(ctx context.Context, id events.BusinessID) (s business
 			return s, false, fmt.Errorf("memory: read %s: %w", id, err)
 		}
 	}
+	// A business may have rules without a door, and a door without rules.
 	door, hasDoor := b.doors[id]
 	if hasDoor {
 		door = copyDoor(door)
@@ -121,19 +126,20 @@ func (b *Businesses) Read(ctx context.Context, id events.BusinessID) (s business
 	return s, hasRules || hasDoor, nil
 }
 
-// List gives all businesses of which anything is stored, in order.
+// List returns the ids of all businesses with rules or a door, in ascending order.
 func (b *Businesses) List(ctx context.Context) ([]events.BusinessID, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("memory: list businesses: %w", err)
 	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	// A business may be in both maps.
 	ids := slices.AppendSeq(slices.Collect(maps.Keys(b.histories)), maps.Keys(b.doors))
 	slices.Sort(ids)
 	return slices.Compact(ids), nil
 }
 
-// copyDoor gives a door that shares nothing with d.
+// copyDoor returns a copy of d that shares no memory with d.
 func copyDoor(d business.Door) business.Door {
 	d.OptOut, d.Senders = slices.Clone(d.OptOut), maps.Clone(d.Senders)
 	for kind, s := range d.Senders {

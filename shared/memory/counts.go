@@ -13,38 +13,40 @@ import (
 
 var _ stage.Counts = (*Counts)(nil)
 
-// Counts is a stage.Counts. Unlike the one in DynamoDB it takes any text as an
-// id, which keeps the tests of stages readable.
+// Counts is a stage.Counts in memory, for tests. Unlike the table in DynamoDB it
+// accepts any text as a walk-in id, which keeps the tests of stages readable.
 type Counts struct {
 	mu       sync.RWMutex
 	contacts map[stage.CountKey]*contactCount
 }
 
-// contactCount is what one contact has: a base where one was set, and the facts
-// of each month. A total is what they come to and is kept nowhere else, so the
-// two cannot differ.
+// contactCount is the stored state of one contact: the base, if one was set, and the
+// facts of each month. Totals are computed from the facts and not stored, so totals
+// and facts cannot differ.
 type contactCount struct {
-	base   stage.MonthCount // Version 0 for none
+	base   stage.MonthCount // Version is 0 if no base was set
 	months map[string]map[presence.Fact]struct{}
 }
 
-// NewCounts makes a store where nobody has come.
+// NewCounts returns an empty store.
 func NewCounts() *Counts { return &Counts{contacts: map[stage.CountKey]*contactCount{}} }
 
-// Add adds facts to those of month.
+// Add adds facts to a month.
 func (c *Counts) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("memory: count of %s/%s: %w", key.Business, key.Contact, err)
+		return fmt.Errorf("memory: add facts of %s/%s: %w", key.Business, key.Contact, err)
 	}
 	if err := checkMonth(month); err != nil {
-		return fmt.Errorf("memory: count of %s/%s: %w", key.Business, key.Contact, err)
+		return fmt.Errorf("memory: add facts of %s/%s: %w", key.Business, key.Contact, err)
 	}
+	// Without facts, do not create a contact or a month.
 	if len(facts) == 0 {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	months := c.of(key).months
+	// A month is a set, so a fact that was added before changes nothing.
+	months := c.contact(key).months
 	if months[month] == nil {
 		months[month] = map[presence.Fact]struct{}{}
 	}
@@ -54,35 +56,37 @@ func (c *Counts) Add(ctx context.Context, key stage.CountKey, month string, fact
 	return nil
 }
 
-// SetBase sets the base count if its version is still version.
+// SetBase sets the base count if the version of the stored base equals version.
 func (c *Counts) SetBase(ctx context.Context, key stage.CountKey, base, version int64) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("memory: base count of %s/%s: %w", key.Business, key.Contact, err)
+		return fmt.Errorf("memory: set base count of %s/%s: %w", key.Business, key.Contact, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	contact := c.of(key)
+	// Compare and write under one lock: of two writers with one version, one succeeds.
+	contact := c.contact(key)
 	if contact.base.Version != version {
-		return fmt.Errorf("memory: base count of %s/%s: version %d is not the stored one: %w",
-			key.Business, key.Contact, version, stage.ErrConflict)
+		return fmt.Errorf("memory: set base count of %s/%s: version %d, stored %d: %w",
+			key.Business, key.Contact, version, contact.base.Version, stage.ErrConflict)
 	}
 	contact.base = stage.MonthCount{Total: base, Version: version + 1}
 	return nil
 }
 
-// of gives the entry of key and makes it where there is none; the caller holds
-// the lock.
-func (c *Counts) of(key stage.CountKey) *contactCount {
+// contact returns the state of a contact, which it creates if the contact has none.
+// The caller holds the lock.
+func (c *Counts) contact(key stage.CountKey) *contactCount {
 	if c.contacts[key] == nil {
 		c.contacts[key] = &contactCount{months: map[string]map[presence.Fact]struct{}{}}
 	}
 	return c.contacts[key]
 }
 
-// Get gives the base count, where one was set, and then the months.
+// Get returns the base count, if one was set, and then the months in ascending
+// order.
 func (c *Counts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("memory: counts of %s/%s: %w", key.Business, key.Contact, err)
+		return nil, fmt.Errorf("memory: read counts of %s/%s: %w", key.Business, key.Contact, err)
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -90,6 +94,7 @@ func (c *Counts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCoun
 	if contact == nil {
 		return nil, nil
 	}
+	// The base comes first, since its month is "".
 	var counts []stage.MonthCount
 	if contact.base.Version > 0 {
 		counts = append(counts, contact.base)
@@ -97,6 +102,7 @@ func (c *Counts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCoun
 	for _, month := range slices.Sorted(maps.Keys(contact.months)) {
 		counts = append(counts, stage.MonthCount{Month: month, Facts: slices.Collect(maps.Keys(contact.months[month]))})
 	}
+	// Compute the totals from the facts of all months together.
 	stage.SetTotals(counts)
 	return counts, nil
 }

@@ -7,12 +7,13 @@ import (
 	"footfall/shared/stage"
 )
 
-// Each gives what Get gives of every contact, in no order. What each returns ends
-// it.
-func (c *Counts) Each(ctx context.Context, each func(key stage.CountKey, parts []stage.MonthCount) error) error {
+// Each calls handle with the parts that Get returns for every contact, in no order.
+// It stops at the first error of handle and returns it.
+func (c *Counts) Each(ctx context.Context, handle func(key stage.CountKey, parts []stage.MonthCount) error) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("memory: all counts: %w", err)
+		return fmt.Errorf("memory: read all counts: %w", err)
 	}
+	// Do not hold the lock during the calls: handle may use the store.
 	c.mu.RLock()
 	var keys []stage.CountKey
 	for key := range c.contacts {
@@ -22,7 +23,7 @@ func (c *Counts) Each(ctx context.Context, each func(key stage.CountKey, parts [
 	for _, key := range keys {
 		parts, err := c.Get(ctx, key)
 		if err == nil {
-			err = each(key, parts)
+			err = handle(key, parts)
 		}
 		if err != nil {
 			return err

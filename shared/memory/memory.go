@@ -1,7 +1,9 @@
-// Package memory keeps the state of the stages in maps: for tests, and as the
-// shortest description of what a store has to do. Every store is safe for
-// concurrent use and shares no memory with its callers. What a store was given
-// it gives back as DynamoDB would: times in UTC, cut to milliseconds.
+// Package memory implements the tables of shared/stage in memory, for tests. It is
+// also the shortest description of a table: each file has one table.
+//
+// Every store is safe for concurrent use and shares no memory with its callers. A
+// store returns times as DynamoDB's does: in UTC, truncated to milliseconds. Every
+// call fails if its context is done.
 package memory
 
 import (
@@ -11,7 +13,8 @@ import (
 	"footfall/shared/presence"
 )
 
-// millis cuts t to the precision that a store keeps. The zero time stays zero.
+// millis truncates t to milliseconds, the precision of a store. The zero time stays
+// zero.
 func millis(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
@@ -19,7 +22,7 @@ func millis(t time.Time) time.Time {
 	return time.UnixMilli(t.UnixMilli()).UTC()
 }
 
-// copyHistory gives a history that shares nothing with h.
+// copyHistory returns a copy of h with truncated times.
 func copyHistory(h presence.History) presence.History {
 	c := presence.History{Randomised: h.Randomised, LastSeen: millis(h.LastSeen)}
 	for _, b := range h.Bindings {
@@ -30,8 +33,8 @@ func copyHistory(h presence.History) presence.History {
 	return c
 }
 
-// checkMonth refuses a month that is not like "2026-11", so that no typing
-// error opens a count of its own.
+// checkMonth returns an error unless month is written like "2026-11". Otherwise a
+// typing error would start a count of its own.
 func checkMonth(month string) error {
 	if _, err := time.Parse("2006-01", month); err != nil {
 		return fmt.Errorf("month %q is not like 2026-11", month)
