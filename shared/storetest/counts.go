@@ -11,38 +11,41 @@ import (
 	"footfall/shared/stage"
 )
 
-// Counts tests an implementation of stage.Counts. open gives an empty one.
+// Counts tests an implementation of stage.Counts. open returns an empty store.
 func Counts(t *testing.T, open func(*testing.T) stage.Counts) {
 	for name, test := range map[string]func(*testing.T, stage.Counts){
-		"a contact who never came":                countsNone,
-		"facts are kept once":                     countsOnce,
-		"no facts change nothing":                 countsNoFacts,
-		"facts come back exactly":                 countsRoundTrip,
-		"two devices at once are one visit":       countsCompanions,
-		"months are apart and in order":           countsMonths,
-		"more facts than an item holds":           countsMany,
-		"contacts do not mix":                     countsNames,
-		"racing adds of the same facts":           countsRaceSame,
-		"racing adds of overlapping facts":        countsRaceOverlap,
-		"an add that was cut short is repeated":   countsCutShort,
-		"a month that is none is refused":         countsBadMonth,
-		"a context that is done stops every call": countsContext,
+		"an unknown contact has no counts":                     countsNone,
+		"a fact counts once, however often it is added":        countsOnce,
+		"Add without facts changes nothing":                    countsNoFacts,
+		"facts are read exactly as written":                    countsRoundTrip,
+		"overlapping visits count once across months":          countsCompanions,
+		"months are separate and in ascending order":           countsMonths,
+		"a month holds more facts than one item":               countsMany,
+		"contacts with similar names are separate":             countsNames,
+		"concurrent Adds of the same facts count once":         countsRaceSame,
+		"concurrent Adds of overlapping facts count each once": countsRaceOverlap,
+		"an Add that was cut off can be repeated":              countsCutShort,
+		"Add fails for a malformed month":                      countsBadMonth,
+		"every call fails if the context is done":              countsContext,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
 }
 
-// BaseCount tests the base count of s, an empty implementation of stage.Counts.
+// BaseCount tests the base count of s, an empty implementation of stage.Counts:
+// SetBase needs the stored version, and leaves the months as they are.
 func BaseCount(t *testing.T, s stage.Counts) {
 	setBase := func(base, version int64) error { return s.SetBase(t.Context(), anna, base, version) }
+	// A base without months, and then months beside the base.
 	noError(t, setBase(40, 0))
 	wantCounts(t, s, anna, stage.MonthCount{Total: 40, Version: 1})
 	add(t, s, anna, "2026-11", 1, 2)
 	add(t, s, anna, "2025-12", 3)
 	months := []stage.MonthCount{{Month: "2025-12", Total: 1}, {Month: "2026-11", Total: 2}}
 	wantCounts(t, s, anna, append([]stage.MonthCount{{Total: 40, Version: 1}}, months...)...)
+	// A repeated backfill sets other figures. A stale version is a conflict.
 	version := int64(1)
-	for _, base := range []int64{40, 0, 41} { // a backfill runs again, with better figures
+	for _, base := range []int64{40, 0, 41} {
 		for _, stale := range []int64{version - 1, version + 1} {
 			wantConflict(t, setBase(7, stale))
 		}
@@ -50,19 +53,22 @@ func BaseCount(t *testing.T, s stage.Counts) {
 		version++
 		wantCounts(t, s, anna, append([]stage.MonthCount{{Total: base, Version: version}}, months...)...)
 	}
+	// Another contact has no base. Of concurrent writers one succeeds.
 	wantCounts(t, s, stage.CountKey{Business: "shop", Contact: "ben"})
-	oneWins(t, race(func(n int) error { return setBase(int64(n), version) }))
+	wantOneWinner(t, race(func(n int) error { return setBase(int64(n), version) }))
 	wantCanceled(t, s.SetBase(canceled(), anna, 1, 1))
 }
 
+// anna is the contact of most cases.
 var anna = stage.CountKey{Business: "shop", Contact: "anna"}
 
-// began is the fact of the nth visit, all of one device, so that each counts.
+// began returns the start of the nth visit. All visits have the same device, so
+// each of them counts.
 func began(n int) presence.Fact {
 	return presence.Began(string(walkInID(n)), "phone", noon)
 }
 
-// visits gives the facts from (inclusive) to to (exclusive).
+// visits returns the starts of the visits in [from, to).
 func visits(from, to int) []presence.Fact {
 	var facts []presence.Fact
 	for n := from; n < to; n++ {
@@ -71,6 +77,7 @@ func visits(from, to int) []presence.Fact {
 	return facts
 }
 
+// add adds the starts of some visits to a month.
 func add(t *testing.T, s stage.Counts, key stage.CountKey, month string, ns ...int) {
 	t.Helper()
 	var facts []presence.Fact
@@ -80,8 +87,8 @@ func add(t *testing.T, s stage.Counts, key stage.CountKey, month string, ns ...i
 	noError(t, s.Add(t.Context(), key, month, facts))
 }
 
-// wantCounts takes the version of a month from its total, which is the number of
-// its facts where none is of an end.
+// wantCounts checks the counts of a contact. It expects the version of a month, the
+// number of its facts, to equal the total: the facts must all be starts.
 func wantCounts(t *testing.T, s stage.Counts, key stage.CountKey, want ...stage.MonthCount) {
 	t.Helper()
 	want = slices.Clone(want)
@@ -127,11 +134,11 @@ func countsNoFacts(t *testing.T, s stage.Counts) {
 	wantCounts(t, s, anna)
 }
 
-// Every form of a fact, one that tells only of an end among them, is what it was.
+// The forms of a fact: an id alone, a start, and an end.
 func countsRoundTrip(t *testing.T, s stage.Counts) {
 	id := string(walkInID(1))
 	want := []presence.Fact{
-		{Visit: string(walkInID(0))}, // of the time when a count knew ids alone
+		{Visit: string(walkInID(0))}, // an id alone, from before there were facts
 		presence.Began(id, "phone", noon), presence.Began(string(walkInID(2)), "店/#", time.Date(2099, 12, 31, 23, 59, 0, 0, time.UTC)),
 		presence.LastSeen(id, later(90)), presence.LastSeen(id, later(30)),
 	}
@@ -139,8 +146,9 @@ func countsRoundTrip(t *testing.T, s stage.Counts) {
 	got, err := s.Get(t.Context(), anna)
 	noError(t, err)
 	if len(got) != 1 || len(got[0].Facts) != len(want) || got[0].Version != int64(len(want)) {
-		t.Fatalf("got %+v, want %+v", got, want)
+		t.Fatalf("got %+v, want one month with %+v", got, want)
 	}
+	// In any order.
 	for _, f := range want {
 		if !slices.Contains(got[0].Facts, f) {
 			t.Errorf("%+v is missing from %+v", f, got[0].Facts)
@@ -148,12 +156,14 @@ func countsRoundTrip(t *testing.T, s stage.Counts) {
 	}
 }
 
-// What a month comes to depends on the facts of others.
+// The total of a month depends on the facts of other months. A phone comes an hour
+// before midnight, a tablet a minute after midnight, in the next month.
 func countsCompanions(t *testing.T, s stage.Counts) {
 	midnight := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	tablet := presence.Began(string(walkInID(2)), "tablet", midnight.Add(time.Minute))
 	noError(t, s.Add(t.Context(), anna, "2026-12", []presence.Fact{tablet}))
 	wantCounts(t, s, anna, stage.MonthCount{Month: "2026-12", Total: 1})
+	// While the phone's visit is open, the tablet is a companion and does not count.
 	noError(t, s.Add(t.Context(), anna, "2026-11", []presence.Fact{presence.Began(string(walkInID(1)), "phone", midnight.Add(-time.Hour))}))
 	check := func(wanted ...stage.MonthCount) {
 		t.Helper()
@@ -166,12 +176,13 @@ func countsCompanions(t *testing.T, s stage.Counts) {
 		}
 	}
 	check(stage.MonthCount{Month: "2026-11", Total: 1, Version: 1}, stage.MonthCount{Month: "2026-12", Total: 0, Version: 1})
+	// The phone left before the tablet came: both count.
 	noError(t, s.Add(t.Context(), anna, "2026-11", []presence.Fact{presence.LastSeen(string(walkInID(1)), midnight.Add(-5*time.Minute))}))
 	check(stage.MonthCount{Month: "2026-11", Total: 1, Version: 2}, stage.MonthCount{Month: "2026-12", Total: 1, Version: 1})
 }
 
-// A fact belongs to the month of its walk-in. One in two months is the caller's
-// mistake: a visit counts in the first of them.
+// A fact belongs to the month of its walk-in. Months are read in ascending order,
+// whatever the order of Adds.
 func countsMonths(t *testing.T, s stage.Counts) {
 	add(t, s, anna, "2026-11", 1, 2)
 	add(t, s, anna, "2026-02", 3)
@@ -184,8 +195,8 @@ func countsMonths(t *testing.T, s stage.Counts) {
 		stage.MonthCount{Month: "2026-12", Total: 1})
 }
 
-// More facts than one update or one item takes, and then known ones among new
-// ones, which end up in two items.
+// More facts than one update or one item of DynamoDB holds. The second Add has known
+// facts among new facts, and the store keeps them in several items.
 func countsMany(t *testing.T, s stage.Counts) {
 	noError(t, s.Add(t.Context(), anna, "2026-11", visits(0, 9000)))
 	wantCounts(t, s, anna, stage.MonthCount{Month: "2026-11", Total: 9000})
@@ -198,7 +209,8 @@ func countsNames(t *testing.T, s stage.Counts) {
 		{Business: "shop", Contact: "a"}, {Business: "shop", Contact: "a/b"}, {Business: "shop", Contact: "ab"},
 		{Business: "sho", Contact: "a"}, {Business: "店", Contact: "caf\u00e9"}, {Business: "店", Contact: "cafe\u0301"},
 	}
-	for n, key := range keys { // the same visits everywhere
+	// The same visits, in different numbers.
+	for n, key := range keys {
 		noError(t, s.Add(t.Context(), key, "2026-11", visits(0, n+1)))
 	}
 	for n, key := range keys {
@@ -206,7 +218,7 @@ func countsNames(t *testing.T, s stage.Counts) {
 	}
 }
 
-// Two pollers on one partition count the same walk-in at the same moment.
+// Two pollers of one partition add the same fact at the same time.
 func countsRaceSame(t *testing.T, s stage.Counts) {
 	for n := range 5 {
 		for _, err := range race(func(int) error {
@@ -218,8 +230,8 @@ func countsRaceSame(t *testing.T, s stage.Counts) {
 	}
 }
 
-// countsRaceOverlap has each writer add a run of facts that others add as
-// well. Together they are the visits 0 to 69+10*(writers-1).
+// Each writer adds 70 facts, most of which other writers add too. Together the facts
+// are those of the visits 0 to 69+10*(writers-1).
 func countsRaceOverlap(t *testing.T, s stage.Counts) {
 	for _, err := range race(func(w int) error {
 		return s.Add(t.Context(), anna, "2026-11", visits(w*10, w*10+70))
@@ -229,8 +241,8 @@ func countsRaceOverlap(t *testing.T, s stage.Counts) {
 	wantCounts(t, s, anna, stage.MonthCount{Month: "2026-11", Total: 70 + 10*(writers-1)})
 }
 
-// countsCutShort ends the same add ever later, so that it stops before, within
-// and after its updates, with the answers of some of them lost.
+// The same Add is cut off by its context, later each time: before, within and after
+// its updates, with the answers of some updates lost. The facts count once.
 func countsCutShort(t *testing.T, s stage.Counts) {
 	for patience := 500 * time.Microsecond; ; patience = patience * 3 / 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -246,11 +258,12 @@ func countsCutShort(t *testing.T, s stage.Counts) {
 	wantCounts(t, s, anna, stage.MonthCount{Month: "2026-11", Total: 200})
 }
 
-// The base count stands beside the months; no month may be mistaken for it.
+// Base and months are parts of one count. A malformed month must not be taken for
+// the base.
 func countsBadMonth(t *testing.T, s stage.Counts) {
 	for _, month := range []string{"", "base", "2026", "2026-13", "2026-11-20", "26-11"} {
 		if err := s.Add(t.Context(), anna, month, visits(0, 1)); err == nil {
-			t.Errorf("month %q is taken", month)
+			t.Errorf("Add accepts month %q", month)
 		}
 	}
 	wantCounts(t, s, anna)

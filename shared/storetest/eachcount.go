@@ -12,25 +12,27 @@ import (
 	"footfall/shared/stage"
 )
 
-// AllCounts is a stage.Counts that can give all that it holds.
+// AllCounts is a stage.Counts that can read the counts of all contacts.
 type AllCounts interface {
 	stage.Counts
-	Each(ctx context.Context, each func(key stage.CountKey, parts []stage.MonthCount) error) error
+	Each(ctx context.Context, handle func(key stage.CountKey, parts []stage.MonthCount) error) error
 }
 
-// EachCount tests Each of s, which is empty.
+// EachCount tests Each of s, which is empty: it reads the same parts as Get for
+// every contact, and stops at the first error.
 func EachCount(t *testing.T, s AllCounts) {
-	each := func() string {
+	// readAll returns a sorted line per contact.
+	readAll := func() string {
 		var all []string
 		noError(t, s.Each(t.Context(), func(key stage.CountKey, parts []stage.MonthCount) error {
 			line := []string{fmt.Sprintf("%s/%s", key.Business, key.Contact)}
 			for _, p := range parts {
-				var told []string
+				var facts []string
 				for _, f := range p.Facts {
-					told = append(told, fmt.Sprint(f))
+					facts = append(facts, fmt.Sprint(f))
 				}
-				slices.Sort(told)
-				line = append(line, fmt.Sprintf("%s: %d, v%d %v", p.Month, p.Total, p.Version, told))
+				slices.Sort(facts)
+				line = append(line, fmt.Sprintf("%s: %d, v%d %v", p.Month, p.Total, p.Version, facts))
 			}
 			all = append(all, strings.Join(line, " "))
 			return nil
@@ -38,9 +40,10 @@ func EachCount(t *testing.T, s AllCounts) {
 		slices.Sort(all)
 		return strings.Join(all, "\n")
 	}
-	if got := each(); got != "" {
-		t.Errorf("an empty store gives %s", got)
+	if got := readAll(); got != "" {
+		t.Errorf("got %s from an empty store, want no contacts", got)
 	}
+	// One contact with a base and two months, one with a month.
 	one, two := began(1), presence.LastSeen(string(walkInID(1)), noon)
 	contact, other := stage.CountKey{Business: "shop", Contact: "with/slash"}, stage.CountKey{Business: "shop", Contact: "x"}
 	noError(t, s.Add(t.Context(), contact, "2026-11", []presence.Fact{one, two}))
@@ -50,18 +53,19 @@ func EachCount(t *testing.T, s AllCounts) {
 	both := []string{fmt.Sprint(one), fmt.Sprint(two)}
 	slices.Sort(both)
 	want := fmt.Sprintf("shop/with/slash : 40, v1 [] 2026-11: 1, v2 %v 2026-12: 1, v1 [%v]\nshop/x 2026-12: 1, v1 [%v]", both, began(2), one)
-	if got := each(); got != want {
-		t.Errorf("all is\n%s\nwant\n%s", got, want)
+	if got := readAll(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	// The first error of the callback, and a canceled context, end the call.
 	failure := errors.New("enough")
-	given := 0
-	err := s.Each(t.Context(), func(stage.CountKey, []stage.MonthCount) error { given++; return failure })
-	if !errors.Is(err, failure) || given != 1 {
-		t.Errorf("after %d: %v, want an end with the first error", given, err)
+	calls := 0
+	err := s.Each(t.Context(), func(stage.CountKey, []stage.MonthCount) error { calls++; return failure })
+	if !errors.Is(err, failure) || calls != 1 {
+		t.Errorf("got error %v after %d calls, want %v after 1", err, calls, failure)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Each(ctx, func(stage.CountKey, []stage.MonthCount) error { return nil }); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want %v", err, context.Canceled)
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 }

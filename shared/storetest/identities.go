@@ -12,31 +12,32 @@ import (
 	"footfall/shared/stage"
 )
 
-// Identities tests an implementation of stage.Identities. open gives an empty
-// one.
+// Identities tests an implementation of stage.Identities. open returns an empty
+// store.
 func Identities(t *testing.T, open func(*testing.T) stage.Identities) {
 	for name, test := range map[string]func(*testing.T, stage.Identities){
-		"nobody is known at first":                   idsUnknown,
-		"a history comes back exactly":               idsHistory,
-		"the devices of a contact come back exactly": idsContact,
-		"many keys, some twice, some unknown":        idsManyKeys,
-		"histories of many MB":                       idsManyBytes,
-		"a device needs the stored version":          idsDeviceVersion,
-		"a contact needs the stored version":         idsContactVersion,
-		"of racing writers exactly one wins":         idsRace,
-		"no update is lost under contention":         idsContention,
-		"devices and contacts do not mix":            idsNames,
-		"times are kept to the millisecond":          idsTimes,
-		"callers and the store share no memory":      idsCopies,
-		"a context that is done stops every call":    idsContext,
+		"unknown devices and contacts have version 0":            idsUnknown,
+		"a history is read exactly as written":                   idsHistory,
+		"the devices of a contact are read exactly as written":   idsContact,
+		"Devices takes many keys, repeated and unknown keys":     idsManyKeys,
+		"Devices returns many MB":                                idsManyBytes,
+		"PutDevice needs the stored version":                     idsDeviceVersion,
+		"PutContact needs the stored version":                    idsContactVersion,
+		"of concurrent Puts of one version exactly one succeeds": idsRace,
+		"no update is lost under contention":                     idsContention,
+		"devices and contacts with similar names are separate":   idsNames,
+		"times are truncated to milliseconds in UTC":             idsTimes,
+		"callers and the store share no memory":                  idsCopies,
+		"every call fails if the context is done":                idsContext,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
 }
 
+// shopDevice is the device of most cases.
 var shopDevice = stage.IdentityKey{Business: "shop", Device: "device"}
 
-// bound is a history with one binding.
+// bound returns a history with one binding, to contact from noon on.
 func bound(contact string) presence.History {
 	return presence.History{Bindings: []presence.Binding{{Contact: contact, From: noon}}}
 }
@@ -45,6 +46,7 @@ func sameHistory(a, b presence.History) bool {
 	return a.Randomised == b.Randomised && a.LastSeen == b.LastSeen && slices.Equal(a.Bindings, b.Bindings)
 }
 
+// wantDevice checks the stored history of a device and its version.
 func wantDevice(t *testing.T, s stage.Identities, key stage.IdentityKey, want presence.History, version int64) {
 	t.Helper()
 	h, v, err := s.Devices(t.Context(), []stage.IdentityKey{key})
@@ -54,6 +56,7 @@ func wantDevice(t *testing.T, s stage.Identities, key stage.IdentityKey, want pr
 	}
 }
 
+// wantContact checks the stored devices of a contact and their version.
 func wantContact(t *testing.T, s stage.Identities, b events.BusinessID, c events.ContactID, want []events.DeviceID, version int64) {
 	t.Helper()
 	got, v, err := s.Contact(t.Context(), b, c)
@@ -68,13 +71,13 @@ func idsUnknown(t *testing.T, s stage.Identities) {
 	wantContact(t, s, "shop", "contact", nil, 0)
 	h, v, err := s.Devices(t.Context(), nil)
 	if err != nil || len(h) != 0 || len(v) != 0 {
-		t.Errorf("no keys: %v, %v, %v", h, v, err)
+		t.Errorf("without keys: got %v, %v, %v, want nothing", h, v, err)
 	}
 }
 
 func idsHistory(t *testing.T, s stage.Identities) {
 	for n, h := range []presence.History{
-		{}, // somebody logged in and was deleted
+		{}, // after the only binding was removed
 		{LastSeen: later(5)},
 		{Randomised: true},
 		{Bindings: []presence.Binding{{Contact: "anna", From: noon, Until: later(3)}}},
@@ -96,8 +99,7 @@ func idsHistory(t *testing.T, s stage.Identities) {
 	}
 }
 
-// The order is the one that was put: the last device of the list may be the one
-// that a caller means.
+// Devices keep the order of the Put, and may repeat.
 func idsContact(t *testing.T, s stage.Identities) {
 	for version, devices := range [][]events.DeviceID{
 		{"only"}, {"b", "a", "c"}, {"b", "b"}, {}, {"café", "東京"}, nil,
@@ -107,8 +109,8 @@ func idsContact(t *testing.T, s stage.Identities) {
 	}
 }
 
-// DynamoDB refuses a request for more than a hundred keys, or for one twice, and
-// answers in any order.
+// DynamoDB refuses a request with more than a hundred keys or with a repeated key,
+// and returns items in any order.
 func idsManyKeys(t *testing.T, s stage.Identities) {
 	var keys []stage.IdentityKey
 	for n := range 230 {
@@ -118,13 +120,15 @@ func idsManyKeys(t *testing.T, s stage.Identities) {
 		}
 		keys = append(keys, key)
 	}
-	keys = append(keys, keys[100:230]...) // twice, and in another request of 100
+	// Repeat keys across requests of 100 and within a request.
+	keys = append(keys, keys[100:230]...)
 	keys = append(keys, keys[0], keys[0])
 	histories, versions, err := s.Devices(t.Context(), keys)
 	noError(t, err)
 	if len(histories) != len(keys) || len(versions) != len(keys) {
-		t.Fatalf("%d histories and %d versions for %d keys", len(histories), len(versions), len(keys))
+		t.Fatalf("got %d histories and %d versions for %d keys", len(histories), len(versions), len(keys))
 	}
+	// Only the devices with an even number are stored.
 	for n, key := range keys {
 		known := int(key.Device[len(key.Device)-1]-'0')%2 == 0
 		want, version := presence.History{}, int64(0)
@@ -138,8 +142,8 @@ func idsManyKeys(t *testing.T, s stage.Identities) {
 	}
 }
 
-// idsManyBytes asks for more than a server answers at once, which then leaves
-// keys for the next request.
+// More data than DynamoDB returns per request: it then leaves keys for the next
+// request.
 func idsManyBytes(t *testing.T, s stage.Identities) {
 	var keys []stage.IdentityKey
 	var want []presence.History
@@ -153,13 +157,13 @@ func idsManyBytes(t *testing.T, s stage.Identities) {
 	noError(t, err)
 	for n := range keys {
 		if !sameHistory(histories[n], want[n]) || versions[n] != 1 {
-			t.Errorf("history %d is not the one that was put", n)
+			t.Errorf("history %d differs from the one written", n)
 		}
 	}
 }
 
-// A stale version is a conflict in both directions: also where the item is not
-// there although the caller has seen it.
+// A version below or above the stored version is a conflict, also if the item does
+// not exist.
 func idsDeviceVersion(t *testing.T, s stage.Identities) {
 	put := func(h presence.History, version int64) error {
 		return s.PutDevice(t.Context(), shopDevice, h, version)
@@ -193,20 +197,21 @@ func idsContactVersion(t *testing.T, s stage.Identities) {
 }
 
 func idsRace(t *testing.T, s stage.Identities) {
-	for version := range int64(4) { // 0: the item does not exist yet
-		winner := oneWins(t, race(func(w int) error {
+	// From version 0, when the item does not exist yet.
+	for version := range int64(4) {
+		winner := wantOneWinner(t, race(func(w int) error {
 			return s.PutDevice(t.Context(), shopDevice, bound(fmt.Sprint(w)), version)
 		}))
 		wantDevice(t, s, shopDevice, bound(fmt.Sprint(winner)), version+1)
-		winner = oneWins(t, race(func(w int) error {
+		winner = wantOneWinner(t, race(func(w int) error {
 			return s.PutContact(t.Context(), "shop", "contact", stage.ContactRecord{Devices: []events.DeviceID{events.DeviceID(fmt.Sprint(w))}}, version)
 		}))
 		wantContact(t, s, "shop", "contact", []events.DeviceID{events.DeviceID(fmt.Sprint(winner))}, version+1)
 	}
 }
 
-// idsContention has every writer add a device of its own to one contact, as
-// identify does: read, decide, put, and again on a conflict.
+// Every writer adds a device of its own to one contact as identify does: read,
+// decide, put, and start again after a conflict. No device may be missing.
 func idsContention(t *testing.T, s stage.Identities) {
 	for _, err := range race(func(w int) error {
 		for {
@@ -226,13 +231,14 @@ func idsContention(t *testing.T, s stage.Identities) {
 	noError(t, err)
 	slices.Sort(r.Devices)
 	if len(slices.Compact(r.Devices)) != writers || version != writers {
-		t.Errorf("%d writers left %q, version %d", writers, r.Devices, version)
+		t.Errorf("got devices %q, version %d, want %d of each", r.Devices, version, writers)
 	}
 }
 
-// Every pair of these names must be told apart, in a business and across them,
-// also those of which the parts joined give the same text.
+// All pairs of business and name are different items, also if joining the parts of
+// two pairs results in the same text.
 func idsNames(t *testing.T, s stage.Identities) {
+	// Write all items before reading any.
 	names := []string{"x", "x/y", "x#y", "d#x", "X", "\u00e9", "e\u0301"}
 	for n, name := range names {
 		for _, b := range []events.BusinessID{"shop", "shop2", "d#shop", "店"} {
@@ -251,8 +257,8 @@ func idsNames(t *testing.T, s stage.Identities) {
 	}
 }
 
-// What a stage has just written it decides on by what it reads back, so all
-// stores cut alike. Whoever compares times must not meet another zone.
+// A stage decides by what it reads, so all stores truncate alike. Times are in UTC,
+// so that callers can compare them with ==.
 func idsTimes(t *testing.T, s stage.Identities) {
 	tokyo := time.FixedZone("Tokyo", 9*60*60)
 	precise := noon.Add(1999 * time.Microsecond)
@@ -264,7 +270,7 @@ func idsTimes(t *testing.T, s stage.Identities) {
 	noError(t, s.PutContact(t.Context(), "shop", "contact", gone, 0))
 	cut := noon.Add(time.Millisecond)
 	if r, _, err := s.Contact(t.Context(), "shop", "contact"); err != nil || r.DeletedAt != cut || r.MergedInto != "other" || r.MergedAt != cut {
-		t.Errorf("contact %+v (%v), want it deleted and merged into other at %v", r, err, cut)
+		t.Errorf("got contact %+v, error %v, want it deleted and merged into other at %v", r, err, cut)
 	}
 	wantDevice(t, s, shopDevice, presence.History{
 		Bindings: []presence.Binding{{Contact: "c", From: cut, Until: cut}},
@@ -281,7 +287,7 @@ func idsCopies(t *testing.T, s stage.Identities) {
 	noError(t, err)
 	histories[0].Bindings[0].Contact = "changed"
 	if histories[1].Bindings[0].Contact != "anna" {
-		t.Error("two histories of one answer share memory")
+		t.Error("two histories of one call share memory")
 	}
 	got, _, err := s.Contact(t.Context(), "shop", "contact")
 	noError(t, err)

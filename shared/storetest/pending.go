@@ -11,35 +11,36 @@ import (
 	"footfall/shared/stage"
 )
 
-// Pending tests an implementation of stage.Pending. open gives an empty one.
+// Pending tests an implementation of stage.Pending. open returns an empty store.
 func Pending(t *testing.T, open func(*testing.T) stage.Pending) {
 	for name, test := range map[string]func(*testing.T, stage.Pending){
-		"a device without walk-ins":                  pendingNone,
-		"an attribution comes back exactly":          pendingRoundTrip,
-		"the first put stays":                        pendingPutTwice,
-		"the first contact stays":                    pendingResolveTwice,
-		"a contact given with the put stays":         pendingPutResolved,
-		"only a stored walk-in can be resolved":      pendingResolveUnknown,
-		"a resolve needs a contact":                  pendingResolveNobody,
-		"walk-ins of a device by start":              pendingOfDevice,
-		"two walk-ins with one start":                pendingSameStart,
-		"a device's walk-ins of more than 1 MB":      pendingPaging,
-		"devices do not mix":                         pendingNames,
-		"times are kept to the millisecond":          pendingTimes,
-		"the end of a walk-in is kept with it":       pendingEnd,
-		"an end may come before its walk-in":         pendingEndFirst,
-		"the latest end stays":                       pendingEndTwice,
-		"of an end and a contact one sees the other": pendingRaceEnd,
-		"racing puts agree":                          pendingRacePut,
-		"racing resolves agree":                      pendingRaceResolve,
-		"an expired walk-in is still there for days": pendingExpired,
-		"a context that is done stops every call":    pendingContext,
+		"an unknown device has no walk-ins":                          pendingNone,
+		"an attribution is read exactly as written":                  pendingRoundTrip,
+		"a second PutNew changes nothing":                            pendingPutTwice,
+		"a second Resolve changes nothing":                           pendingResolveTwice,
+		"Resolve does not change the contact of PutNew":              pendingPutResolved,
+		"Resolve fails if the walk-in is not stored":                 pendingResolveUnknown,
+		"Resolve fails without a contact":                            pendingResolveNoContact,
+		"OfDevice returns walk-ins from a start on, in order":        pendingOfDevice,
+		"two walk-ins of a device may have the same start":           pendingSameStart,
+		"OfDevice returns more than 1 MB":                            pendingPaging,
+		"devices with similar names are separate":                    pendingNames,
+		"times are truncated to milliseconds":                        pendingTimes,
+		"End is stored with the walk-in and leaves its contact":      pendingEnd,
+		"End stores a walk-in that is not stored":                    pendingEndFirst,
+		"the latest End stays":                                       pendingEndTwice,
+		"of a concurrent End and Resolve the later one returns both": pendingRaceEnd,
+		"concurrent PutNews return the same attribution":             pendingRacePut,
+		"concurrent Resolves return the same attribution":            pendingRaceResolve,
+		"an expired walk-in is read until the store drops it":        pendingExpired,
+		"every call fails if the context is done":                    pendingContext,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
 }
 
-// walkIn is the nth walk-in of shopDevice; it starts n minutes after noon.
+// walkIn returns the nth walk-in of shopDevice, pending. It starts n minutes after
+// noon.
 func walkIn(n int) stage.Attribution {
 	return stage.Attribution{WalkIn: events.WalkIn{
 		ID: walkInID(n), Business: shopDevice.Business, Device: shopDevice.Device,
@@ -47,40 +48,43 @@ func walkIn(n int) stage.Attribution {
 	}}
 }
 
-// of gives a with a contact.
-func of(a stage.Attribution, contact events.ContactID) stage.Attribution {
+// attributed returns a with a contact.
+func attributed(a stage.Attribution, contact events.ContactID) stage.Attribution {
 	a.Contact, a.BoundAt = contact, a.WalkIn.StartedAt.Add(time.Hour)
 	return a
 }
 
+// putNew calls PutNew and checks the attribution that it returns.
 func putNew(t *testing.T, s stage.Pending, a, want stage.Attribution) {
 	t.Helper()
 	got, err := s.PutNew(t.Context(), a, later(60*24))
 	noError(t, err)
 	if got != want {
-		t.Errorf("PutNew gives\n%+v, want\n%+v", got, want)
+		t.Errorf("PutNew: got\n%+v, want\n%+v", got, want)
 	}
 }
 
+// resolve calls Resolve and checks the attribution that it returns.
 func resolve(t *testing.T, s stage.Pending, a, want stage.Attribution) {
 	t.Helper()
 	got, err := s.Resolve(t.Context(), a)
 	noError(t, err)
 	if got != want {
-		t.Errorf("Resolve gives\n%+v, want\n%+v", got, want)
+		t.Errorf("Resolve: got\n%+v, want\n%+v", got, want)
 	}
 }
 
+// wantWalkIns checks the walk-ins of a device that started at from or later.
 func wantWalkIns(t *testing.T, s stage.Pending, key stage.IdentityKey, from time.Time, want ...stage.Attribution) {
 	t.Helper()
 	got, err := s.OfDevice(t.Context(), key, from)
 	noError(t, err)
 	if len(got) != len(want) {
-		t.Fatalf("from %v: %d walk-ins, want %d: %+v", from, len(got), len(want), got)
+		t.Fatalf("from %v: got %d walk-ins, want %d: %+v", from, len(got), len(want), got)
 	}
 	for n := range got {
 		if got[n] != want[n] {
-			t.Errorf("from %v: walk-in %d is\n%+v, want\n%+v", from, n, got[n], want[n])
+			t.Errorf("from %v: walk-in %d: got\n%+v, want\n%+v", from, n, got[n], want[n])
 		}
 	}
 }
@@ -94,73 +98,73 @@ func pendingRoundTrip(t *testing.T, s stage.Pending) {
 	anonymous.WalkIn.Anonymous = true
 	unconfirmed := walkIn(2)
 	unconfirmed.WalkIn.ConfirmedAt = time.Time{}
-	unbound := of(walkIn(4), "東京/Ž#1")
+	unbound := attributed(walkIn(4), "東京/Ž#1")
 	unbound.BoundAt = time.Time{}
-	all := []stage.Attribution{walkIn(0), anonymous, unconfirmed, of(walkIn(3), "anna"), unbound}
+	all := []stage.Attribution{walkIn(0), anonymous, unconfirmed, attributed(walkIn(3), "anna"), unbound}
 	for _, a := range all {
 		putNew(t, s, a, a)
 	}
 	wantWalkIns(t, s, shopDevice, noon, all...)
 }
 
-// A walk-in that is delivered again, perhaps by a version that decides otherwise,
-// finds the first decision.
+// A redelivered walk-in finds the first decision, even if the stage would decide
+// differently by now.
 func pendingPutTwice(t *testing.T, s stage.Pending) {
 	first := walkIn(0)
 	putNew(t, s, first, first)
-	again := of(first, "anna") // a retry that knows more
+	again := attributed(first, "anna") // a retry after a login
 	again.WalkIn.ConfirmedAt = later(9)
 	putNew(t, s, again, first)
-	resolve(t, s, of(first, "ben"), of(first, "ben"))
-	putNew(t, s, again, of(first, "ben"))
-	wantWalkIns(t, s, shopDevice, noon, of(first, "ben"))
+	resolve(t, s, attributed(first, "ben"), attributed(first, "ben"))
+	putNew(t, s, again, attributed(first, "ben"))
+	wantWalkIns(t, s, shopDevice, noon, attributed(first, "ben"))
 }
 
-// Two logins during one visit, or the retry of the first one with another time:
-// what was decided first was emitted, and must stay.
+// The first decision was emitted and must stay: there may be a second login during
+// the visit, or a retry of the first login with another time.
 func pendingResolveTwice(t *testing.T, s stage.Pending) {
 	a := walkIn(0)
 	putNew(t, s, a, a)
 	putNew(t, s, walkIn(1), walkIn(1))
-	resolve(t, s, of(a, "anna"), of(a, "anna"))
-	resolve(t, s, of(a, "ben"), of(a, "anna"))
-	earlier := of(a, "anna")
+	resolve(t, s, attributed(a, "anna"), attributed(a, "anna"))
+	resolve(t, s, attributed(a, "ben"), attributed(a, "anna"))
+	earlier := attributed(a, "anna")
 	earlier.BoundAt = later(-7)
-	resolve(t, s, earlier, of(a, "anna"))
-	wantWalkIns(t, s, shopDevice, noon, of(a, "anna"), walkIn(1))
+	resolve(t, s, earlier, attributed(a, "anna"))
+	wantWalkIns(t, s, shopDevice, noon, attributed(a, "anna"), walkIn(1))
 }
 
-// Enrich knows the contact at once in most cases; a login afterwards is for the
-// next visit.
+// In most cases enrich stores a walk-in with its contact. A later login applies to
+// the next visit.
 func pendingPutResolved(t *testing.T, s stage.Pending) {
-	a := of(walkIn(0), "anna")
+	a := attributed(walkIn(0), "anna")
 	putNew(t, s, a, a)
-	resolve(t, s, of(walkIn(0), "ben"), a)
+	resolve(t, s, attributed(walkIn(0), "ben"), a)
 	wantWalkIns(t, s, shopDevice, noon, a)
 }
 
-// An update that makes what it does not find would leave a contact without a
-// walk-in.
+// An update that creates missing items would store a contact without a walk-in.
 func pendingResolveUnknown(t *testing.T, s stage.Pending) {
 	putNew(t, s, walkIn(1), walkIn(1))
-	if got, err := s.Resolve(t.Context(), of(walkIn(0), "anna")); err == nil || conflicts(err) {
-		t.Errorf("Resolve gives %+v, %v, want an error that is no conflict", got, err)
+	if got, err := s.Resolve(t.Context(), attributed(walkIn(0), "anna")); err == nil || conflicts(err) {
+		t.Errorf("Resolve: got %+v, error %v, want an error other than a conflict", got, err)
 	}
 	wantWalkIns(t, s, shopDevice, noon, walkIn(1))
 }
 
-func pendingResolveNobody(t *testing.T, s stage.Pending) {
+func pendingResolveNoContact(t *testing.T, s stage.Pending) {
 	putNew(t, s, walkIn(0), walkIn(0))
 	if got, err := s.Resolve(t.Context(), walkIn(0)); err == nil {
-		t.Errorf("Resolve gives %+v", got)
+		t.Errorf("Resolve: got %+v, want an error", got)
 	}
-	resolve(t, s, of(walkIn(0), "anna"), of(walkIn(0), "anna"))
+	resolve(t, s, attributed(walkIn(0), "anna"), attributed(walkIn(0), "anna"))
 }
 
-// A login asks for the walk-ins since some moment, and that moment is often the
-// very start of one.
+// Identify reads the walk-ins from some time on, which may be exactly the start of a
+// walk-in.
 func pendingOfDevice(t *testing.T, s stage.Pending) {
-	for _, n := range []int{10, 2, 0, 100, 9, -3} { // neither in order nor as text
+	// Neither in numeric order nor in the order of text.
+	for _, n := range []int{10, 2, 0, 100, 9, -3} {
 		putNew(t, s, walkIn(n+3), walkIn(n+3))
 	}
 	all := []stage.Attribution{walkIn(0), walkIn(3), walkIn(5), walkIn(12), walkIn(13), walkIn(103)}
@@ -186,14 +190,14 @@ func pendingSameStart(t *testing.T, s stage.Pending) {
 	b.WalkIn.ID = walkInID(7)
 	putNew(t, s, b, b)
 	putNew(t, s, a, a)
-	resolve(t, s, of(b, "anna"), of(b, "anna"))
-	wantWalkIns(t, s, shopDevice, noon, a, of(b, "anna"))
+	resolve(t, s, attributed(b, "anna"), attributed(b, "anna"))
+	wantWalkIns(t, s, shopDevice, noon, a, attributed(b, "anna"))
 }
 
 func pendingPaging(t *testing.T, s stage.Pending) {
 	var all []stage.Attribution
 	for n := range 10 { // 3 MB
-		a := of(walkIn(n), events.ContactID(strings.Repeat(fmt.Sprint(n), 300<<10)))
+		a := attributed(walkIn(n), events.ContactID(strings.Repeat(fmt.Sprint(n), 300<<10)))
 		putNew(t, s, a, a)
 		all = append(all, a)
 	}
@@ -218,7 +222,7 @@ func pendingNames(t *testing.T, s stage.Pending) {
 }
 
 func pendingTimes(t *testing.T, s stage.Pending) {
-	precise := of(walkIn(0), "anna")
+	precise := attributed(walkIn(0), "anna")
 	precise.WalkIn.StartedAt = noon.Add(1999 * time.Microsecond).In(time.FixedZone("", 60*60))
 	precise.WalkIn.ConfirmedAt, precise.BoundAt = precise.WalkIn.StartedAt, precise.WalkIn.StartedAt
 	cut := precise
@@ -226,50 +230,52 @@ func pendingTimes(t *testing.T, s stage.Pending) {
 	cut.WalkIn.ConfirmedAt, cut.BoundAt = cut.WalkIn.StartedAt, cut.WalkIn.StartedAt
 	putNew(t, s, precise, cut)
 	resolve(t, s, precise, cut)
-	// What starts within a millisecond is found from there on.
+	// from is truncated too: a walk-in that starts within its millisecond is found.
 	wantWalkIns(t, s, shopDevice, precise.WalkIn.StartedAt, cut)
 }
 
-// ended gives a with an end, n minutes after noon.
+// ended returns a with an end n minutes after noon.
 func ended(a stage.Attribution, n int) stage.Attribution {
 	a.LastSeen = later(n)
 	return a
 }
 
+// end calls End and checks the attribution that it returns.
 func end(t *testing.T, s stage.Pending, a, want stage.Attribution) {
 	t.Helper()
 	got, err := s.End(t.Context(), a, later(60*24))
 	noError(t, err)
 	if got != want {
-		t.Errorf("End gives\n%+v, want\n%+v", got, want)
+		t.Errorf("End: got\n%+v, want\n%+v", got, want)
 	}
 }
 
 func pendingEnd(t *testing.T, s stage.Pending) {
 	putNew(t, s, walkIn(0), walkIn(0))
 	bare := walkIn(0)
-	bare.WalkIn.ConfirmedAt = time.Time{} // an end does not know of it
+	bare.WalkIn.ConfirmedAt = time.Time{} // the end of a visit does not contain it
 	end(t, s, ended(bare, 40), ended(walkIn(0), 40))
-	resolve(t, s, of(walkIn(0), "anna"), ended(of(walkIn(0), "anna"), 40))
-	putNew(t, s, walkIn(0), ended(of(walkIn(0), "anna"), 40))
-	putNew(t, s, of(walkIn(1), "ben"), of(walkIn(1), "ben"))
-	end(t, s, ended(of(walkIn(1), "carl"), 50), ended(of(walkIn(1), "ben"), 50)) // whose it is an end does not say
-	wantWalkIns(t, s, shopDevice, noon, ended(of(walkIn(0), "anna"), 40), ended(of(walkIn(1), "ben"), 50))
+	resolve(t, s, attributed(walkIn(0), "anna"), ended(attributed(walkIn(0), "anna"), 40))
+	putNew(t, s, walkIn(0), ended(attributed(walkIn(0), "anna"), 40))
+	putNew(t, s, attributed(walkIn(1), "ben"), attributed(walkIn(1), "ben"))
+	// End ignores the contact of its argument.
+	end(t, s, ended(attributed(walkIn(1), "carl"), 50), ended(attributed(walkIn(1), "ben"), 50))
+	wantWalkIns(t, s, shopDevice, noon, ended(attributed(walkIn(0), "anna"), 40), ended(attributed(walkIn(1), "ben"), 50))
 }
 
-// Ends and walk-ins are on two topics. What the end made is a walk-in that has no
-// contact, which a login may give it.
+// Ends and walk-ins are on two topics. The walk-in that End stores is pending, and
+// can be resolved like any other.
 func pendingEndFirst(t *testing.T, s stage.Pending) {
 	bare := walkIn(0)
 	bare.WalkIn.ConfirmedAt = time.Time{}
-	end(t, s, ended(of(bare, "carl"), 40), ended(bare, 40))
+	end(t, s, ended(attributed(bare, "carl"), 40), ended(bare, 40))
 	wantWalkIns(t, s, shopDevice, noon, ended(bare, 40))
-	putNew(t, s, of(walkIn(0), "anna"), ended(bare, 40))
-	resolve(t, s, of(walkIn(0), "anna"), ended(of(bare, "anna"), 40))
+	putNew(t, s, attributed(walkIn(0), "anna"), ended(bare, 40))
+	resolve(t, s, attributed(walkIn(0), "anna"), ended(attributed(bare, "anna"), 40))
 	if got, err := s.End(canceled(), ended(walkIn(3), 9), later(60)); err == nil {
-		t.Errorf("an end whose context is done gives %+v", got)
+		t.Errorf("End with a canceled context: got %+v, want an error", got)
 	}
-	wantWalkIns(t, s, shopDevice, noon, ended(of(bare, "anna"), 40))
+	wantWalkIns(t, s, shopDevice, noon, ended(attributed(bare, "anna"), 40))
 }
 
 func pendingEndTwice(t *testing.T, s stage.Pending) {
@@ -279,13 +285,14 @@ func pendingEndTwice(t *testing.T, s stage.Pending) {
 	}
 }
 
-// Enrich stores an end while identify finds the contact: whoever is second has
-// both, and tells them.
+// Enrich stores an end while identify stores the contact. The later write returns
+// both, so its stage emits both.
 func pendingRaceEnd(t *testing.T, s stage.Pending) {
 	for n := range 10 {
 		got := make([]stage.Attribution, writers)
 		for _, err := range race(func(w int) (err error) {
-			a := ended(of(walkIn(n), "anna"), n+40)
+			// Every other writer stores the end, the others the contact.
+			a := ended(attributed(walkIn(n), "anna"), n+40)
 			switch w % 2 {
 			case 0:
 				got[w], err = s.End(t.Context(), a, later(60*24))
@@ -299,18 +306,19 @@ func pendingRaceEnd(t *testing.T, s stage.Pending) {
 			noError(t, err)
 		}
 		if !slices.ContainsFunc(got, func(a stage.Attribution) bool { return a.Contact == "anna" && a.LastSeen.Equal(later(n+40)) }) {
-			t.Errorf("nobody saw both: %+v", got)
+			t.Errorf("no call returned both the end and the contact: %+v", got)
 		}
 	}
 }
 
-// Two deliveries of one walk-in, of which one already knows the contact.
+// A walk-in is delivered several times at once. Only the first delivery finds no
+// contact.
 func pendingRacePut(t *testing.T, s stage.Pending) {
 	got := make([]stage.Attribution, writers)
 	for _, err := range race(func(w int) (err error) {
 		a := walkIn(0)
-		if w > 0 { // one of them puts it as pending
-			a = of(a, events.ContactID(fmt.Sprint(w)))
+		if w > 0 { // the first writer stores it as pending
+			a = attributed(a, events.ContactID(fmt.Sprint(w)))
 		}
 		got[w], err = s.PutNew(t.Context(), a, later(60))
 		return err
@@ -322,20 +330,20 @@ func pendingRacePut(t *testing.T, s stage.Pending) {
 	}
 }
 
-// Enrich and identify both find the contact at the same time: both must emit the
-// same one.
+// Enrich and identify store a contact at the same time. Both must emit the same
+// contact.
 func pendingRaceResolve(t *testing.T, s stage.Pending) {
 	putNew(t, s, walkIn(0), walkIn(0))
 	got := make([]stage.Attribution, writers)
 	for _, err := range race(func(w int) (err error) {
-		got[w], err = s.Resolve(t.Context(), of(walkIn(0), events.ContactID(fmt.Sprint(w))))
+		got[w], err = s.Resolve(t.Context(), attributed(walkIn(0), events.ContactID(fmt.Sprint(w))))
 		return err
 	}) {
 		noError(t, err)
 	}
 	for _, a := range got {
 		if a.Contact == "" {
-			t.Error("a resolve gives a walk-in without contact")
+			t.Error("Resolve returned a walk-in without a contact")
 		}
 		wantWalkIns(t, s, shopDevice, noon, a)
 	}
@@ -344,7 +352,7 @@ func pendingRaceResolve(t *testing.T, s stage.Pending) {
 func pendingExpired(t *testing.T, s stage.Pending) {
 	_, err := s.PutNew(t.Context(), walkIn(0), later(-60))
 	noError(t, err)
-	putNew(t, s, of(walkIn(0), "anna"), walkIn(0))
+	putNew(t, s, attributed(walkIn(0), "anna"), walkIn(0))
 	wantWalkIns(t, s, shopDevice, noon, walkIn(0))
 }
 
@@ -354,7 +362,7 @@ func pendingContext(t *testing.T, s stage.Pending) {
 	_, err = s.OfDevice(canceled(), shopDevice, noon)
 	wantCanceled(t, err)
 	putNew(t, s, walkIn(1), walkIn(1))
-	_, err = s.Resolve(canceled(), of(walkIn(1), "anna"))
+	_, err = s.Resolve(canceled(), attributed(walkIn(1), "anna"))
 	wantCanceled(t, err)
 	wantWalkIns(t, s, shopDevice, noon, walkIn(1))
 }
