@@ -10,104 +10,113 @@ import (
 	"footfall/shared/stage"
 )
 
-// Contact removes what is kept of a contact and of those that were merged into
-// it, for they are the same person, up to at, which is now, or the latest moment
-// that the CRM has told of them. Whoever logs in later begins anew. Where do is
-// false it only says what there is.
+// Contact removes the stored data of a contact, and of the contacts that were merged
+// into the contact, since all of them are the same person. Data up to now is removed,
+// or up to the latest time of a CRM event of the contact if that is later; a login
+// after that time starts from nothing. If remove is false, Contact only reports the
+// number of items.
 //
-// What stays is a marker, the contact's name with at, or a login that is told
-// again would bring it all back: a retry, a replay, a backfill. It expires.
+// A marker stays until it expires: the contact's id with the time up to which the
+// contact was forgotten. Without the marker, an older login would bring the data back
+// when the login is redelivered, replayed or backfilled.
 //
-// In this order:
+// The steps, in this order:
 //
-//   - The contact is marked: identify binds nothing to it any more.
-//   - Its bindings are taken out of the histories, owners are told anew, its
-//     walk-ins are deleted.
-//   - What the stages had decided before is waited for, and what that wrote is
-//     taken out the same way.
-//   - Its count is nulled on walk-in-counts, then deleted, since a count that is
-//     gone would not be looked for again.
-//   - Empty histories are deleted, and what is known of the contact is reduced
-//     to the marker, for its list of devices leads to all the others.
-func Contact(ctx context.Context, deps Deps, key stage.CountKey, at time.Time, do bool) (*Report, error) {
-	f := &forgetting{
-		work:    work{Deps: deps, business: key.Business, at: at, report: &Report{Business: key.Business, Contact: key.Contact}},
+//  1. Mark the contact: identify binds nothing to a marked contact.
+//  2. Remove the contact's bindings from the histories, produce the devices'
+//     contacts, delete the contact's walk-ins.
+//  3. Wait for the stages to process the records that were waiting, and repeat step 2
+//     for the bindings and walk-ins that the stages wrote in the meantime.
+//  4. Produce a null on walk-in-counts, then delete the count. If the run ends in
+//     between, the next run finds the count and produces the null again.
+//  5. Delete empty histories. Then reduce the contact's record to the marker. The
+//     record comes last because its list of devices leads to everything else: if the
+//     run ends before this step, the next run finds the rest by the list.
+func Contact(ctx context.Context, deps Deps, key stage.CountKey, now time.Time, remove bool) (*Report, error) {
+	j := &contactJob{
+		job:     job{Deps: deps, business: key.Business, until: now, report: &Report{Business: key.Business, Contact: key.Contact}},
 		contact: key.Contact,
 	}
-	err := f.find(ctx)
+	// Count first, with remove still false.
+	err := j.findMerged(ctx)
 	if err == nil {
-		err = f.ahead(ctx)
+		err = j.raiseUntil(ctx)
 	}
 	if err == nil {
-		err = f.count(ctx)
+		err = j.tally(ctx)
 	}
-	if err == nil && do && f.report.Found() {
-		f.do, f.report.Removed = true, Removed{}
-		err = f.remove(ctx)
+	// Nothing is marked if nothing was found: the marker of a mistyped id would stay.
+	if err == nil && remove && j.report.Found() {
+		j.remove, j.report.Removed = true, Removed{}
+		err = j.removeAll(ctx)
 	}
-	return f.finished("a contact", err)
+	return j.finish("contact "+string(key.Contact), err)
 }
 
-// forgetting is the work on one contact.
-type forgetting struct {
-	work
+// contactJob forgets one contact.
+type contactJob struct {
+	job
 	contact events.ContactID
-	people  []events.ContactID // that are one person; the contact itself is the last
+	// contacts holds every contact that was merged into the contact, directly or by way
+	// of others, and last the contact itself.
+	contacts []events.ContactID
 }
 
-// find finds the people. A merge is kept with the one that it ended, so it takes
-// a look at every contact of the business to know who ended in this one.
-func (f *forgetting) find(ctx context.Context) error {
-	from := map[events.ContactID][]events.ContactID{}
-	err := f.Identities.EachContact(ctx, f.business, func(c events.ContactID, r stage.ContactRecord) error {
+// findMerged sets contacts. A merge is stored in the record of the contact that it
+// ended. So finding the contacts that were merged into a contact takes a read of all
+// contacts of the business.
+func (j *contactJob) findMerged(ctx context.Context) error {
+	mergedInto := map[events.ContactID][]events.ContactID{}
+	err := j.Identities.EachContact(ctx, j.business, func(c events.ContactID, r stage.ContactRecord) error {
 		if r.MergedInto != "" {
-			from[r.MergedInto] = append(from[r.MergedInto], c)
+			mergedInto[r.MergedInto] = append(mergedInto[r.MergedInto], c)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	f.people = []events.ContactID{f.contact}
-	for i := 0; i < len(f.people); i++ { // it grows
-		for _, c := range from[f.people[i]] {
-			if !slices.Contains(f.people, c) {
-				f.people = append(f.people, c)
+	// Follow merges from the contact on; contacts grows in the loop. The CRM may merge
+	// in a circle.
+	j.contacts = []events.ContactID{j.contact}
+	for i := 0; i < len(j.contacts); i++ {
+		for _, c := range mergedInto[j.contacts[i]] {
+			if !slices.Contains(j.contacts, c) {
+				j.contacts = append(j.contacts, c)
 			}
 		}
 	}
-	f.report.Merged = slices.Sorted(slices.Values(f.people[1:]))
-	slices.Reverse(f.people)
+	j.report.Merged = slices.Sorted(slices.Values(j.contacts[1:]))
+	slices.Reverse(j.contacts)
 	return nil
 }
 
-// ahead moves the moment to what the CRM has dated later than now: clocks differ.
-func (f *forgetting) ahead(ctx context.Context) error {
-	later := func(all ...time.Time) {
-		for _, t := range all {
-			if t.After(f.at) {
-				f.at = t
+// raiseUntil raises until to the latest time of a CRM event of the contacts. The
+// clock of the CRM may be ahead of ours.
+func (j *contactJob) raiseUntil(ctx context.Context) error {
+	raise := func(times ...time.Time) {
+		for _, t := range times {
+			if t.After(j.until) {
+				j.until = t
 			}
 		}
 	}
-	for _, c := range f.people {
-		r, _, err := f.Identities.Contact(ctx, f.business, c)
+	for _, c := range j.contacts {
+		// Deletions and merges.
+		r, _, err := j.Identities.Contact(ctx, j.business, c)
 		if err != nil {
 			return err
 		}
-		later(r.DeletedAt, r.MergedAt)
-		keys := make([]stage.IdentityKey, len(r.Devices))
-		for i, d := range r.Devices {
-			keys[i] = f.key(d)
-		}
-		histories, _, err := f.Identities.Devices(ctx, keys)
+		raise(r.DeletedAt, r.MergedAt)
+		// Bindings, including those that a merge took from the contact.
+		histories, _, err := j.Identities.Devices(ctx, j.deviceKeys(r.Devices))
 		if err != nil {
 			return err
 		}
 		for _, h := range histories {
 			for _, b := range h.Bindings {
 				if b.Contact == string(c) || b.Of == string(c) {
-					later(b.From)
+					raise(b.From)
 				}
 			}
 		}
@@ -115,76 +124,85 @@ func (f *forgetting) ahead(ctx context.Context) error {
 	return nil
 }
 
-// count tallies what there is.
-func (f *forgetting) count(ctx context.Context) error {
-	for _, c := range f.people {
-		r, _, err := f.Identities.Contact(ctx, f.business, c)
+// tally counts the items to remove, in the report.
+func (j *contactJob) tally(ctx context.Context) error {
+	for _, c := range j.contacts {
+		r, _, err := j.Identities.Contact(ctx, j.business, c)
 		if err != nil {
 			return err
 		}
-		if c == f.contact {
-			f.report.ForgottenAt = r.ForgottenAt
-			if !slices.Contains(f.people, r.MergedInto) {
-				f.report.MergedInto = r.MergedInto
+		if c == j.contact {
+			j.report.ForgottenAt = r.ForgottenAt
+			// In a circle of merges, the contact was merged into a contact that is
+			// forgotten too.
+			if !slices.Contains(j.contacts, r.MergedInto) {
+				j.report.MergedInto = r.MergedInto
 			}
 		}
-		if known(&r) {
-			f.report.Contacts++
+		if hasState(&r) {
+			j.report.Contacts++
 		}
 	}
-	if _, err := f.sweep(ctx); err != nil {
+	// While remove is false, both calls only count.
+	if _, err := j.sweep(ctx); err != nil {
 		return err
 	}
-	return f.counts(ctx)
+	return j.removeCounts(ctx)
 }
 
-// known says whether anything is known of a contact but that it was forgotten, or
-// deleted since.
-func known(r *stage.ContactRecord) bool {
+// hasState reports whether a record holds more than a marker. A deletion after the
+// contact was forgotten does not count.
+func hasState(r *stage.ContactRecord) bool {
 	return len(r.Devices) > 0 || r.MergedInto != "" || r.ForgottenAt.IsZero() && !r.DeletedAt.IsZero()
 }
 
-// remove does what Contact says, in that order.
-func (f *forgetting) remove(ctx context.Context) error {
-	// Nobody is marked of whom nothing was found: a mistyped name would stay.
-	for _, c := range f.people {
-		err := f.work.contact(ctx, c, func(r *stage.ContactRecord) bool {
-			marks := f.at.After(r.ForgottenAt)
-			r.ForgottenAt = f.at
-			return marks
+// removeAll takes the steps that Contact lists.
+func (j *contactJob) removeAll(ctx context.Context) error {
+	// 1. Mark.
+	for _, c := range j.contacts {
+		err := j.updateContact(ctx, c, func(r *stage.ContactRecord) bool {
+			changed := j.until.After(r.ForgottenAt)
+			r.ForgottenAt = j.until
+			return changed
 		})
 		if err != nil {
 			return err
 		}
 	}
-	if _, err := f.sweep(ctx); err != nil {
+	// 2. Remove bindings and walk-ins.
+	if _, err := j.sweep(ctx); err != nil {
 		return err
 	}
-	if err := f.settle(ctx); err != nil {
+	// 3. Wait for the stages, and remove what they wrote in the meantime.
+	if err := j.settle(ctx); err != nil {
 		return err
 	}
-	devices, err := f.sweep(ctx)
+	devices, err := j.sweep(ctx)
 	if err != nil {
 		return err
 	}
-	if err := f.counts(ctx); err != nil {
+	// 4. Counts.
+	if err := j.removeCounts(ctx); err != nil {
 		return err
 	}
-	if err := f.drop(ctx, devices); err != nil {
+	// 5. Histories, then contacts.
+	if err := j.deleteEmptyHistories(ctx, devices); err != nil {
 		return err
 	}
-	return f.reduce(ctx)
+	return j.reduceToMarkers(ctx)
 }
 
-// sweep takes the people out of the histories and the walk-ins of all devices
-// that they ever had, and gives those. Their lists are read anew each time, and
-// hold whatever a binding or a walk-in of theirs can be of: identify writes them
-// first. Histories come before walk-ins, so that from then on no walk-in is given
-// to the people that was not under way.
-func (f *forgetting) sweep(ctx context.Context) ([]events.DeviceID, error) {
+// sweep removes the contacts from the histories and the walk-ins of all devices that
+// they ever had, and returns the devices.
+//
+// The contacts' lists of devices are read on each call. A list includes the device of
+// every binding and every walk-in, since identify writes the list first. Histories
+// are changed before walk-ins: after the change, only a stage that read the history
+// earlier can still attribute a walk-in to the contacts.
+func (j *contactJob) sweep(ctx context.Context) ([]events.DeviceID, error) {
 	var devices []events.DeviceID
-	for _, c := range f.people {
-		r, _, err := f.Identities.Contact(ctx, f.business, c)
+	for _, c := range j.contacts {
+		r, _, err := j.Identities.Contact(ctx, j.business, c)
 		if err != nil {
 			return nil, err
 		}
@@ -192,10 +210,11 @@ func (f *forgetting) sweep(ctx context.Context) ([]events.DeviceID, error) {
 	}
 	slices.Sort(devices)
 	devices = slices.Compact(devices)
+	// Histories.
 	for _, d := range devices {
-		err := f.history(ctx, d, func(h presence.History) presence.History {
-			for _, c := range f.people {
-				h = h.Forget(string(c), f.at)
+		err := j.updateHistory(ctx, d, func(h presence.History) presence.History {
+			for _, c := range j.contacts {
+				h = h.Forget(string(c), j.until)
 			}
 			return h
 		})
@@ -203,14 +222,15 @@ func (f *forgetting) sweep(ctx context.Context) ([]events.DeviceID, error) {
 			return nil, err
 		}
 	}
-	if f.do {
-		if err := f.tell(ctx, devices); err != nil {
+	if j.remove {
+		if err := j.produceContacts(ctx, devices); err != nil {
 			return nil, err
 		}
 	}
+	// Walk-ins, except those of bindings after until.
 	for _, d := range devices {
-		err := f.walkIns(ctx, d, func(a *stage.Attribution) bool {
-			return slices.Contains(f.people, a.Contact) && !a.BoundAt.After(f.at)
+		err := j.deleteWalkIns(ctx, d, func(a *stage.Attribution) bool {
+			return slices.Contains(j.contacts, a.Contact) && !a.BoundAt.After(j.until)
 		})
 		if err != nil {
 			return nil, err
@@ -219,68 +239,74 @@ func (f *forgetting) sweep(ctx context.Context) ([]events.DeviceID, error) {
 	return devices, nil
 }
 
-// counts removes the counts of the people. The null comes first, for a run that
-// ends in between finds the count and tells it again; and once more, for a
-// walk-in may have been told in between.
-func (f *forgetting) counts(ctx context.Context) error {
-	for _, c := range f.people {
-		key := stage.CountKey{Business: f.business, Contact: c}
-		parts, err := f.Counts.Get(ctx, key)
+// removeCounts removes the counts of the contacts and adds them to the report.
+func (j *contactJob) removeCounts(ctx context.Context) error {
+	for _, c := range j.contacts {
+		key := stage.CountKey{Business: j.business, Contact: c}
+		parts, err := j.Counts.Get(ctx, key)
 		if err != nil {
 			return err
 		}
-		if f.do {
-			if err := f.uncount(ctx, key); err != nil {
+		if j.remove {
+			if err := j.removeCount(ctx, key); err != nil {
 				return err
 			}
 		}
-		f.report.Counts += len(parts)
+		j.report.Counts += len(parts)
 		for _, p := range parts {
-			f.report.Counted += p.Total
+			j.report.Counted += p.Total
 		}
 	}
 	return nil
 }
 
-func (f *forgetting) uncount(ctx context.Context, key stage.CountKey) error {
+// removeCount produces a null for a contact's count, deletes the count, and produces
+// the null again.
+//
+// The first null comes before the deletion: if the run ends between the two, the
+// next run finds the count and produces the null again. The second null is for a
+// count that stage count produced between the first null and the deletion.
+func (j *contactJob) removeCount(ctx context.Context, key stage.CountKey) error {
 	null := []stage.Record{{
 		Topic: events.WalkInCounts, Partition: stage.AnyPartition, Key: events.ContactKey(key.Business, key.Contact),
 	}}
-	if err := f.Out.Produce(ctx, null); err != nil {
+	if err := j.Out.Produce(ctx, null); err != nil {
 		return err
 	}
-	if err := f.Counts.Delete(ctx, key); err != nil {
+	if err := j.Counts.Delete(ctx, key); err != nil {
 		return err
 	}
-	parts, err := f.Counts.Get(ctx, key)
-	if err != nil || len(parts) > 0 { // whoever came back since is counted
+	// If a count exists again, the contact has come back: leave the new count.
+	parts, err := j.Counts.Get(ctx, key)
+	if err != nil || len(parts) > 0 {
 		return err
 	}
-	return f.Out.Produce(ctx, null)
+	return j.Out.Produce(ctx, null)
 }
 
-// reduce leaves of what is known of the people a marker, and the devices that
-// became theirs since.
-func (f *forgetting) reduce(ctx context.Context) error {
-	for _, c := range f.people {
-		var failed error
+// reduceToMarkers reduces the contacts' records to the marker and the devices of
+// logins since.
+func (j *contactJob) reduceToMarkers(ctx context.Context) error {
+	for _, c := range j.contacts {
+		var readErr error
 		reduced := 0
-		err := f.work.contact(ctx, c, func(r *stage.ContactRecord) bool {
+		err := j.updateContact(ctx, c, func(r *stage.ContactRecord) bool {
+			// The function runs again after a conflict, so it starts from 0.
 			if reduced = 0; len(r.Devices) == 0 && r.MergedInto == "" && r.DeletedAt.IsZero() {
 				return false
 			}
-			var back []events.DeviceID
-			back, failed = f.owns(ctx, c, r.Devices)
-			*r, reduced = stage.ContactRecord{Devices: back, ForgottenAt: r.ForgottenAt}, 1
-			return failed == nil
+			var devices []events.DeviceID
+			devices, readErr = j.boundDevices(ctx, c, r.Devices)
+			*r, reduced = stage.ContactRecord{Devices: devices, ForgottenAt: r.ForgottenAt}, 1
+			return readErr == nil
 		})
 		if err == nil {
-			err = failed
+			err = readErr
 		}
 		if err != nil {
 			return err
 		}
-		f.report.Contacts += reduced
+		j.report.Contacts += reduced
 	}
 	return nil
 }

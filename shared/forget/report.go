@@ -7,88 +7,95 @@ import (
 	"footfall/events"
 )
 
-// Report says what was removed or, where Done is false, what would be.
+// Report describes what a run removed or, if Done is false, would remove. Either
+// Contact or Device is set.
 type Report struct {
 	Business events.BusinessID  `json:"business"`
-	Contact  events.ContactID   `json:"contact,omitempty"` // one of the two
+	Contact  events.ContactID   `json:"contact,omitempty"`
 	Device   events.DeviceID    `json:"device,omitempty"`
-	Merged   []events.ContactID `json:"merged,omitempty"` // into the contact, and forgotten with it
-	// MergedInto is the contact that lives on for this one, which is not forgotten.
+	Merged   []events.ContactID `json:"merged,omitempty"` // contacts that were merged into Contact, forgotten as well
+	// MergedInto is the contact that Contact was merged into, which is not forgotten.
 	MergedInto  events.ContactID `json:"merged_into,omitempty"`
-	ForgottenAt time.Time        `json:"forgotten_at,omitzero"` // by an earlier run
+	ForgottenAt time.Time        `json:"forgotten_at,omitzero"` // marker of an earlier run; zero if there is none
 	Done        bool             `json:"done"`
 	Removed     `json:"removed"`
-	Devices     []events.DeviceID `json:"devices,omitempty"` // whose history was about it
-	// Unsettled says that the stages did not come to the end of what was before
-	// them: what they had decided may bring something back.
+	Devices     []events.DeviceID `json:"devices,omitempty"` // devices whose history held bindings to the contact
+	// Unsettled is true if the stages did not process all waiting records in time: a
+	// stage may still write a binding or a walk-in. Run forget again.
 	Unsettled bool `json:"unsettled,omitempty"`
 }
 
-// Removed is how many there were of what is kept.
+// Removed counts items by kind.
 type Removed struct {
-	Contacts  int   `json:"contacts"`         // what is known of a contact: its devices, deletion and merge
-	Lists     int   `json:"lists"`            // of a contact's devices that a device was on
-	Bindings  int   `json:"bindings"`         // in the histories of devices
-	Histories int   `json:"histories"`        // with nothing left in them
-	WalkIns   int   `json:"walk_ins"`         // in the table pending
-	Counts    int   `json:"counts"`           // months and bases
-	Counted   int64 `json:"walk_ins_counted"` // what those came to
+	Contacts  int   `json:"contacts"`         // records of contacts: devices, deletion and merge
+	Lists     int   `json:"lists"`            // device lists of contacts that a device was on
+	Bindings  int   `json:"bindings"`         // bindings in the histories of devices
+	Histories int   `json:"histories"`        // histories without any other binding
+	WalkIns   int   `json:"walk_ins"`         // walk-ins in the table pending
+	Counts    int   `json:"counts"`           // parts of counts: months and bases
+	Counted   int64 `json:"walk_ins_counted"` // sum of the totals of these parts
 }
 
-// Found says whether there was anything.
+// Found reports whether any item was found.
 func (r *Report) Found() bool { return r.Removed != Removed{} }
 
+// addDevice adds a device to Devices, which stays sorted and without repetition.
 func (r *Report) addDevice(d events.DeviceID) {
 	if i, found := slices.BinarySearch(r.Devices, d); !found {
 		r.Devices = slices.Insert(r.Devices, i, d)
 	}
 }
 
-// Remainder is something that no command removes, and when it is gone by itself.
+// Remainder is a place from which forgetting removes nothing, and the time when its
+// data expires.
 type Remainder struct {
 	Where string    `json:"where"`
 	What  string    `json:"what"`
-	Until time.Time `json:"until,omitzero"` // zero where it depends on something else, as What says
+	Until time.Time `json:"until,omitzero"` // zero if the time depends on something else, which What names
 }
 
-// How long what no command reaches is kept.
+// How long the data lives that forgetting does not remove.
 const (
 	days = 24 * time.Hour
-	// logKept is how long items of the table visit-log live, and ttlLate how late
-	// DynamoDB may delete what has expired ("within a few days", developer guide,
-	// "Time to Live").
-	logKept, ttlLate = 14 * days, 3 * days
-	// habitKept is how long detect remembers when a device was inside, by the rule
-	// that finds residents.
-	habitKept = 30 * days
-	// backupKept is how far back point-in-time recovery goes.
-	backupKept = 35 * days
-	// markerKept is what dynamo keeps the marker of a contact for.
-	markerKept = 100 * days
+	// visitLogRetention is how long items of the table visit-log live. ttlDelay is how
+	// long DynamoDB may take to delete an expired item ("within a few days", developer
+	// guide, "Time to Live").
+	visitLogRetention, ttlDelay = 14 * days, 3 * days
+	// habitRetention is how long detect keeps the hours in which a device was inside,
+	// from which it learns resident devices.
+	habitRetention = 30 * days
+	// backupRetention is how far back point-in-time recovery goes.
+	backupRetention = 35 * days
+	// markerRetention is how long the marker of a contact is kept; see
+	// stage.ContactRecord.Expires.
+	markerRetention = 100 * days
 )
 
-// Remainders lists what is still kept of somebody who is forgotten at at, and was
-// seen until then, each with the time by which it is gone.
-func Remainders(contact bool, at time.Time) []Remainder {
-	var left []Remainder
+// Remainders returns the places that still hold data of a contact (or, if contact is
+// false, of a device) after forgetting at forgottenAt, each with the time when the
+// data expires at the latest.
+func Remainders(contact bool, forgottenAt time.Time) []Remainder {
+	var all []Remainder
+	// Topics. The line of a topic includes its dead letters.
 	for _, t := range events.Topics() {
 		if t.DeadLetters == "" {
 			continue
 		}
 		what := "records, and those among its dead letters"
 		if t.Compacted {
-			left = append(left, Remainder{t.Name, "records from before the null, until the cluster compacts the topic", time.Time{}})
+			all = append(all, Remainder{t.Name, "records from before the null, until the cluster compacts the topic", time.Time{}})
 			continue
 		}
-		left = append(left, Remainder{t.Name, what, at.Add(t.Retention)})
+		all = append(all, Remainder{t.Name, what, forgottenAt.Add(t.Retention)})
 	}
-	left = append(left,
-		Remainder{"visit-log", "visits of the last two weeks, by the hash of a device", at.Add(logKept + ttlLate)},
-		Remainder{"detect", "hours in which a device was inside, by the hash of a device", at.Add(habitKept + logKept + ttlLate)},
-		Remainder{"backups", "the tables as they were, where point-in-time recovery is on", at.Add(backupKept)},
+	// Tables and backups.
+	all = append(all,
+		Remainder{"visit-log", "visits of the last two weeks, by the hash of a device", forgottenAt.Add(visitLogRetention + ttlDelay)},
+		Remainder{"detect", "hours in which a device was inside, by the hash of a device", forgottenAt.Add(habitRetention + visitLogRetention + ttlDelay)},
+		Remainder{"backups", "earlier states of the tables, if point-in-time recovery is on", forgottenAt.Add(backupRetention)},
 	)
 	if contact {
-		left = append(left, Remainder{"identities", "the marker, which keeps a late login from bringing it all back", at.Add(markerKept + ttlLate)})
+		all = append(all, Remainder{"identities", "the marker, so that a late login does not bring the data back", forgottenAt.Add(markerRetention + ttlDelay)})
 	}
-	return left
+	return all
 }
