@@ -18,17 +18,19 @@ import (
 	"footfall/shared/stage"
 )
 
-// faults ends a run at one call, before that is done or after, as kill -9 would.
+// faults ends a run at one call of a port, before the call takes effect or after, as
+// kill -9 would.
 type faults struct {
-	left int // calls until then
-	late bool
+	left  int  // calls until the fault, including the failing call
+	after bool // the failing call takes effect
 }
 
 var errFault = errors.New("killed")
 
+// call makes a call of a port, unless the run has ended.
 func (f *faults) call(do func() error) error {
 	f.left--
-	if f.left > 0 || f.left == 0 && f.late {
+	if f.left > 0 || f.left == 0 && f.after {
 		if err := do(); err != nil || f.left > 0 {
 			return err
 		}
@@ -36,10 +38,11 @@ func (f *faults) call(do func() error) error {
 	return errFault
 }
 
-func (f *faults) deps(w *world) forget.Deps {
+// deps returns the ports of s with faults. Settle counts as a call too.
+func (f *faults) deps(s *system) forget.Deps {
 	return forget.Deps{
-		Identities: faultyIdentities{w.identities, f}, Pending: faultyPending{w.pending, f},
-		Counts: faultyCounts{w.counts, f}, Out: faultyOut{w, f},
+		Identities: faultyIdentities{s.identities, f}, Pending: faultyPending{s.pending, f},
+		Counts: faultyCounts{s.counts, f}, Out: faultyOut{s, f},
 		Settle: func(context.Context) (bool, error) { return true, f.call(func() error { return nil }) },
 	}
 }
@@ -90,8 +93,8 @@ func (f faultyPending) OfDevice(ctx context.Context, key stage.IdentityKey, from
 	return all, err
 }
 
-func (f faultyPending) Delete(ctx context.Context, w events.WalkIn) error {
-	return f.call(func() error { return f.Pending.Delete(ctx, w) })
+func (f faultyPending) Delete(ctx context.Context, walkIn events.WalkIn) error {
+	return f.call(func() error { return f.Pending.Delete(ctx, walkIn) })
 }
 
 func (f faultyCounts) Get(ctx context.Context, key stage.CountKey) (parts []stage.MonthCount, err error) {
@@ -107,9 +110,9 @@ func (f faultyOut) Produce(ctx context.Context, records []stage.Record) error {
 	return f.call(func() error { return f.Producer.Produce(ctx, records) })
 }
 
-// Ended at any call, a run that comes after it finishes the work, and leaves
-// what one run would have.
-func TestARunThatIsEndedAnywhereCanBeFinished(t *testing.T) {
+// A run ends at any call, before or after the call takes effect. The next run then
+// leaves exactly the state that one undisturbed run leaves.
+func TestASecondRunFinishesAnInterruptedRun(t *testing.T) {
 	contact := func(deps forget.Deps) error {
 		_, err := forget.Contact(t.Context(), deps, stage.CountKey{Business: shop, Contact: "ann"}, at(1000), true)
 		return err
@@ -119,14 +122,14 @@ func TestARunThatIsEndedAnywhereCanBeFinished(t *testing.T) {
 		return err
 	}
 	for name, c := range map[string]struct {
-		open func(tb) *world
+		open func(tb) *system
 		run  func(forget.Deps) error
 	}{
-		"a contact":              {town, contact},
-		"a chain of merges":      {chain, contact},
-		"nothing but a base":     {base, contact},
-		"a device":               {town, device},
-		"a device of one person": {chain, device},
+		"a contact":                   {town, contact},
+		"a chain of merges":           {chain, contact},
+		"only a base count":           {base, contact},
+		"a device":                    {town, device},
+		"a device of merged contacts": {chain, device},
 	} {
 		t.Run(name, func(t *testing.T) {
 			undisturbed := c.open(t)
@@ -134,19 +137,20 @@ func TestARunThatIsEndedAnywhereCanBeFinished(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := undisturbed.state()
-			for _, late := range []bool{false, true} {
+			// End the run at call 1, 2, … until a run has fewer calls.
+			for _, after := range []bool{false, true} {
 				for n, ended := 1, false; !ended; n++ {
-					w := c.open(t)
-					f := &faults{left: n, late: late}
-					err := c.run(f.deps(w))
+					s := c.open(t)
+					f := &faults{left: n, after: after}
+					err := c.run(f.deps(s))
 					if ended = err == nil; !ended && !errors.Is(err, errFault) || n > 1000 {
 						t.Fatalf("after %d calls: %v", n, err)
 					}
-					if err := c.run(w.deps()); err != nil {
+					if err := c.run(s.deps()); err != nil {
 						t.Fatal(err)
 					}
-					if d := differences(want, w.state()); d != "" {
-						t.Fatalf("ended at call %d (late %t):\n%s", n, late, d)
+					if d := differences(want, s.state()); d != "" {
+						t.Fatalf("ended at call %d (after its effect: %t):\n%s", n, after, d)
 					}
 				}
 			}
@@ -154,78 +158,81 @@ func TestARunThatIsEndedAnywhereCanBeFinished(t *testing.T) {
 	}
 }
 
-// chain is one person who was three.
-func chain(t tb) *world {
-	w := newWorld(t)
-	w.login("dora", "phone", 1)
-	w.visit("phone", 2)
-	w.merge("dora", "carl", 3)
-	w.login("carl", "tablet", 4)
-	w.merge("carl", "ann", 5)
-	return w
+// chain returns a system in which dora was merged into carl, and carl into ann.
+func chain(t tb) *system {
+	s := newSystem(t)
+	s.login("dora", "phone", 1)
+	s.visit("phone", 2)
+	s.merge("dora", "carl", 3)
+	s.login("carl", "tablet", 4)
+	s.merge("carl", "ann", 5)
+	return s
 }
 
-// base is a contact of which nothing is known but how often it came before.
-func base(t tb) *world {
-	w := newWorld(t)
+// base returns a system in which ann has a base count and nothing else.
+func base(t tb) *system {
+	s := newSystem(t)
 	key := stage.CountKey{Business: shop, Contact: "ann"}
-	if err := stage.SetBase(context.Background(), stage.CountDeps{Counts: w.counts, Out: w}, key, 7); err != nil {
+	if err := stage.SetBase(context.Background(), stage.CountDeps{Counts: s.counts, Out: s}, key, 7); err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return s
 }
 
-// In any world, forgetting one contact leaves exactly the others, also when
-// everything is told again.
-func TestForgettingLeavesExactlyTheOthers(t *testing.T) {
+// After any events, forgetting a contact removes everything about it and leaves
+// everything about the other contacts, also after all CRM events are redelivered.
+func TestForgettingLeavesExactlyTheOtherContacts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
-		who, what := rapid.SampledFrom(contacts), rapid.SampledFrom(devices)
-		var crm []func()
+		s := newSystem(t)
+		anyContact, anyDevice := rapid.SampledFrom(contacts), rapid.SampledFrom(devices)
+		var crm []func() // the CRM events, to be processed in this order
 		for n := range rapid.IntRange(1, 25).Draw(t, "events") {
-			c, d := who.Draw(t, "contact"), what.Draw(t, "device")
-			hour := n + 25*rapid.IntRange(0, 11).Draw(t, "time") // no two at once
-			tell := func() { w.login(c, d, hour) }
-			switch rapid.IntRange(0, 6).Draw(t, "what") {
+			c, d := anyContact.Draw(t, "contact"), anyDevice.Draw(t, "device")
+			hour := n + 25*rapid.IntRange(0, 11).Draw(t, "time") // different for each event
+			event := func() { s.login(c, d, hour) }
+			switch rapid.IntRange(0, 6).Draw(t, "kind") {
 			case 0:
-				into := who.Draw(t, "into")
-				tell = func() { w.merge(c, into, hour) }
+				into := anyContact.Draw(t, "into")
+				event = func() { s.merge(c, into, hour) }
 			case 1:
-				tell = func() { w.crm(&events.ContactDeleted{Business: shop, Contact: c, At: at(hour)}) }
+				event = func() { s.crm(&events.ContactDeleted{Business: shop, Contact: c, At: at(hour)}) }
 			case 2, 3, 4:
-				w.visit(d, hour)
+				s.visit(d, hour)
 				continue
 			}
-			tell()
-			crm = append(crm, tell)
+			event()
+			crm = append(crm, event)
 		}
 		replay := func() {
-			for _, tell := range crm {
-				tell()
+			for _, event := range crm {
+				event()
 			}
 		}
-		replay() // a list of devices may grow by what is told again, and only once
+		// A replay may add devices to a contact's list, a second replay adds nothing.
 		replay()
-		before, owners := w.state(), ownersOf(w)
-		report := w.forget("ann", true)
+		replay()
+		before, bindings := s.state(), contactsByHour(s)
+		report := s.forget("ann", true)
 		gone := append([]events.ContactID{"ann"}, report.Merged...)
-		checkGone(t, w, gone)
-		checkOthers(t, before, w.state(), gone)
-		checkOwners(t, owners, ownersOf(w), gone)
-		if again := w.forget("ann", true); again.Found() {
+		checkGone(t, s, gone)
+		checkOthers(t, before, s.state(), gone)
+		checkBindings(t, bindings, contactsByHour(s), gone)
+		if again := s.forget("ann", true); again.Found() {
 			t.Fatalf("a second run finds %+v", again)
 		}
-		left, owners := w.state(), ownersOf(w)
+		// After another replay all is the same, except the walk-in that a count names.
+		left, bindings := s.state(), contactsByHour(s)
 		replay()
-		checkGone(t, w, gone)
-		maps.DeleteFunc(left, func(name, _ string) bool { // which walk-in a count tells of may be another one
+		checkGone(t, s, gone)
+		maps.DeleteFunc(left, func(name, _ string) bool {
 			return strings.HasPrefix(name, "topic "+events.WalkInCounts)
 		})
-		checkOthers(t, left, w.state(), gone)
-		checkOwners(t, owners, ownersOf(w), gone)
+		checkOthers(t, left, s.state(), gone)
+		checkBindings(t, bindings, contactsByHour(s), gone)
 	})
 }
 
+// mentions reports whether text contains the id of a forgotten contact.
 func mentions(text string, gone []events.ContactID) bool {
 	for _, c := range gone {
 		if strings.Contains(text, string(c)) {
@@ -235,21 +242,21 @@ func mentions(text string, gone []events.ContactID) bool {
 	return false
 }
 
-// checkGone looks for those who are forgotten in all that is kept.
-func checkGone(t tb, w *world, gone []events.ContactID) {
+// checkGone checks that nothing but the markers mentions the forgotten contacts.
+func checkGone(t tb, s *system, gone []events.ContactID) {
 	t.Helper()
-	for name, value := range w.state() {
+	for name, value := range s.state() {
 		if mentions(name, gone) && !strings.HasPrefix(name, "contact ") || mentions(value, gone) {
-			t.Fatalf("of %v there is %s: %s", gone, name, value)
+			t.Fatalf("forgotten %v, but got %s: %s", gone, name, value)
 		}
 		if strings.HasPrefix(name, "contact ") && mentions(name, gone) && !strings.Contains(value, "Devices:[] DeletedAt:0001") {
-			t.Fatalf("more than a marker of %v: %s", gone, value)
+			t.Fatalf("forgotten %v, but got more than a marker: %s", gone, value)
 		}
 	}
 }
 
-// checkOthers holds what is kept of the others to what was; histories, and what
-// is told of them, may have changed where they were shared.
+// checkOthers checks that everything that does not mention the forgotten contacts is
+// unchanged. Histories are left out: a device may have had several contacts.
 func checkOthers(t tb, before, after map[string]string, gone []events.ContactID) {
 	t.Helper()
 	for name, value := range before {
@@ -257,16 +264,16 @@ func checkOthers(t tb, before, after map[string]string, gone []events.ContactID)
 			continue
 		}
 		if after[name] != value {
-			t.Fatalf("%s is %q, was %q, without %v", name, after[name], value, gone)
+			t.Fatalf("%s: got %q, want %q, after forgetting %v", name, after[name], value, gone)
 		}
 	}
 }
 
-// ownersOf tells whose each device is, hour by hour.
-func ownersOf(w *world) map[string]string {
+// contactsByHour returns the contact that each device is bound to, hour by hour.
+func contactsByHour(s *system) map[string]string {
 	all := map[string]string{}
 	for _, d := range devices {
-		h := w.history(d)
+		h := s.history(d)
 		for hour := -1; hour < 320; hour++ {
 			if b, ok := h.Owner(at(hour)); ok {
 				all[fmt.Sprint(d, " ", hour)] = b.Contact
@@ -276,7 +283,8 @@ func ownersOf(w *world) map[string]string {
 	return all
 }
 
-func checkOwners(t tb, before, after map[string]string, gone []events.ContactID) {
+// checkBindings checks that the bindings to the other contacts are unchanged.
+func checkBindings(t tb, before, after map[string]string, gone []events.ContactID) {
 	t.Helper()
 	for name, c := range before {
 		if mentions(c, gone) {
@@ -284,27 +292,27 @@ func checkOwners(t tb, before, after map[string]string, gone []events.ContactID)
 		}
 	}
 	if d := differences(before, after); d != "" {
-		t.Fatalf("whose devices are changed:\n%s", d)
+		t.Fatalf("bindings to other contacts changed:\n%s", d)
 	}
 }
 
-// Logins and walk-ins that are processed at the same time bring nothing back:
-// whatever they decided on, before or after, is gone once they are done.
-func TestWhatIsUnderWayBringsNothingBack(t *testing.T) {
+// Logins and walk-ins that are processed while a contact is forgotten bring nothing
+// back. Settle waits for them, and the steps after it remove what they wrote.
+func TestConcurrentStagesBringNothingBack(t *testing.T) {
 	for round := range 50 {
-		w := town(t)
+		s := town(t)
 		var stages sync.WaitGroup
 		for n := range 4 {
-			stages.Go(func() { w.login("ann", devices[(round+n)%len(devices)], 70+n) })
-			stages.Go(func() { w.visit("phone", 70+n) })
+			stages.Go(func() { s.login("ann", devices[(round+n)%len(devices)], 70+n) })
+			stages.Go(func() { s.visit("phone", 70+n) })
 		}
-		deps := w.deps()
+		deps := s.deps()
 		deps.Settle = func(context.Context) (bool, error) { stages.Wait(); return true, nil }
 		key := stage.CountKey{Business: shop, Contact: "ann"}
 		if _, err := forget.Contact(t.Context(), deps, key, at(1000), true); err != nil {
 			t.Fatal(err)
 		}
-		w.count()
-		checkGone(t, w, []events.ContactID{"ann", "carl"})
+		s.count()
+		checkGone(t, s, []events.ContactID{"ann", "carl"})
 	}
 }

@@ -12,39 +12,43 @@ import (
 	"footfall/shared/stage"
 )
 
-// town has a phone that went from ann to bob, a tablet that came to ann from
-// carl by a merge, and a laptop of dora's.
-func town(t tb) *world {
-	w := newWorld(t)
-	w.visit("phone", 1)
-	w.login("ann", "phone", 2)
-	w.visit("phone", 20)
-	w.login("carl", "tablet", 21)
-	w.visit("tablet", 22)
-	w.merge("carl", "ann", 30)
-	w.visit("tablet", 46)
-	w.login("bob", "phone", 50)
-	w.visit("phone", 60)
-	w.visit("laptop", 61)
-	w.login("dora", "laptop", 62)
-	return w
+// town returns a system with a phone of ann and later of bob, a tablet of carl, who
+// was merged into ann, and a laptop of dora.
+func town(t tb) *system {
+	s := newSystem(t)
+	s.visit("phone", 1)
+	s.login("ann", "phone", 2)
+	s.visit("phone", 20)
+	s.login("carl", "tablet", 21)
+	s.visit("tablet", 22)
+	s.merge("carl", "ann", 30)
+	s.visit("tablet", 46)
+	s.login("bob", "phone", 50)
+	s.visit("phone", 60)
+	s.visit("laptop", 61)
+	s.login("dora", "laptop", 62)
+	return s
 }
 
+// A dry run reports what a run removes and changes nothing. The run leaves exactly
+// the data of the others and the markers. A second run finds nothing.
 func TestAContactIsForgotten(t *testing.T) {
-	w := town(t)
-	before := w.state()
-	r := w.forget("ann", false)
+	s := town(t)
+	before := s.state()
+	r := s.forget("ann", false)
 	want := forget.Removed{Contacts: 2, Bindings: 3, Histories: 1, WalkIns: 4, Counts: 3, Counted: 4}
 	if r.Removed != want || r.Done || !slices.Equal(r.Merged, []events.ContactID{"carl"}) ||
 		!slices.Equal(r.Devices, []events.DeviceID{"phone", "tablet"}) {
-		t.Errorf("a dry run tells %+v", r)
+		t.Errorf("got report %+v of a dry run, want %+v", r, want)
 	}
-	same(t, "a dry run changes", before, w.state())
+	wantSame(t, "a dry run changed the state", before, s.state())
 
-	if r := w.forget("ann", true); r.Removed != want || !r.Done {
-		t.Errorf("removed %+v, want %+v", r, want)
+	if r := s.forget("ann", true); r.Removed != want || !r.Done {
+		t.Errorf("got report %+v, want %+v", r, want)
 	}
-	left := w.state()
+	// The others: all that does not mention ann or carl, the phone's history without
+	// ann, and two markers.
+	left := s.state()
 	others := maps.Clone(before)
 	maps.DeleteFunc(others, func(name, value string) bool {
 		return strings.Contains(name+value, "ann") || strings.Contains(name+value, "carl")
@@ -52,123 +56,134 @@ func TestAContactIsForgotten(t *testing.T) {
 	others["history phone"] = strings.Replace(before["history phone"], "{Contact:ann From:2026-03-31 14:00:00 +0000 UTC Until:0001-01-01 00:00:00 +0000 UTC Of:} ", "", 1)
 	marker := fmt.Sprintf("%+v", stage.ContactRecord{ForgottenAt: at(1000)})
 	others["contact ann"], others["contact carl"] = marker, marker
-	same(t, "what is left is not exactly the others", others, left)
+	wantSame(t, "the run left something else than the others", others, left)
 
-	r = w.forget("ann", true)
+	r = s.forget("ann", true)
 	if r.Found() || r.ForgottenAt != at(1000) {
-		t.Errorf("a second run finds %+v", r)
+		t.Errorf("got report %+v of a second run, want nothing found", r)
 	}
-	same(t, "a second run changes", left, w.state())
+	wantSame(t, "a second run changed the state", left, s.state())
 }
 
-func TestAContactThatWasMergedIsForgottenAlone(t *testing.T) {
-	w := town(t)
-	r := w.forget("carl", true)
+// If the contact was merged into another contact, the other contact stays, with the
+// devices that the merge handed over.
+func TestAMergedContactIsForgottenAlone(t *testing.T) {
+	s := town(t)
+	r := s.forget("carl", true)
 	if r.MergedInto != "ann" || len(r.Merged) > 0 {
-		t.Errorf("the report does not name who lives on: %+v", r)
+		t.Errorf("got report %+v, want it to name the contact that stays", r)
 	}
-	for name, value := range w.state() {
+	for name, value := range s.state() {
 		if strings.Contains(name+value, "carl") && name != "contact carl" {
-			t.Errorf("%s: %s", name, value)
+			t.Errorf("carl is still in %s: %s", name, value)
 		}
 	}
-	if b, _ := w.history("tablet").Owner(at(41)); b.Contact != "ann" {
-		t.Errorf("the tablet that was merged to ann is %q's", b.Contact)
+	if b, _ := s.history("tablet").Owner(at(41)); b.Contact != "ann" {
+		t.Errorf("the tablet is bound to %q after the merge, want ann", b.Contact)
 	}
 }
 
+// The device disappears from all tables and topics; everything else stays, except
+// contacts' lists of devices.
 func TestADeviceIsForgotten(t *testing.T) {
-	w := town(t)
-	before := w.state()
+	s := town(t)
+	before := s.state()
 	want := forget.Removed{Lists: 2, Bindings: 2, Histories: 1, WalkIns: 3}
-	if r := w.forgetDevice("phone", false); r.Removed != want {
-		t.Errorf("a dry run tells %+v, want %+v", r.Removed, want)
+	if r := s.forgetDevice("phone", false); r.Removed != want {
+		t.Errorf("got %+v of a dry run, want %+v", r.Removed, want)
 	}
-	same(t, "a dry run changes", before, w.state())
-	if r := w.forgetDevice("phone", true); r.Removed != want || !r.Done {
-		t.Errorf("removed %+v, want %+v", r, want)
+	wantSame(t, "a dry run changed the state", before, s.state())
+	if r := s.forgetDevice("phone", true); r.Removed != want || !r.Done {
+		t.Errorf("got report %+v, want %+v", r, want)
 	}
-	for name, value := range w.state() {
+	for name, value := range s.state() {
 		switch {
 		case strings.Contains(name+value, "phone"):
-			t.Errorf("%s: %s", name, value)
+			t.Errorf("the phone is still in %s: %s", name, value)
 		case !strings.HasPrefix(name, "contact") && value != before[name]:
 			t.Errorf("%s changed to %s", name, value)
 		}
 	}
-	if r := w.forgetDevice("phone", true); r.Found() {
-		t.Errorf("a second run finds %+v", r)
+	if r := s.forgetDevice("phone", true); r.Found() {
+		t.Errorf("got report %+v of a second run, want nothing found", r)
 	}
-	w.login("ann", "phone", 1001) // it is an ordinary device again
-	w.visit("phone", 1002)
-	if r := w.forgetDevice("phone", false); r.WalkIns != 1 || r.Lists != 1 {
-		t.Errorf("after it came back: %+v", r)
+	// A later login and walk-in are stored like those of any device.
+	s.login("ann", "phone", 1001)
+	s.visit("phone", 1002)
+	if r := s.forgetDevice("phone", false); r.WalkIns != 1 || r.Lists != 1 {
+		t.Errorf("got report %+v after a new login, want a walk-in and a list", r)
 	}
 }
 
-func TestNobodyIsFound(t *testing.T) {
-	w := town(t)
-	before := w.state()
-	if r := w.forget("eve", true); r.Found() {
-		t.Errorf("%+v", r)
+// An unknown contact and an unknown device are not found, and nothing is stored: no
+// marker either.
+func TestAnUnknownIDIsNotFound(t *testing.T) {
+	s := town(t)
+	before := s.state()
+	if r := s.forget("eve", true); r.Found() {
+		t.Errorf("got report %+v of an unknown contact", r)
 	}
-	if r := w.forgetDevice("watch", true); r.Found() {
-		t.Errorf("%+v", r)
+	if r := s.forgetDevice("watch", true); r.Found() {
+		t.Errorf("got report %+v of an unknown device", r)
 	}
-	same(t, "looking for nobody changes", before, w.state())
+	wantSame(t, "an unknown id changed the state", before, s.state())
 }
 
-// A contact with a count alone is forgotten too, and one that comes back begins
-// anew.
+// A contact with only a base count is found. After forgetting, a new login and
+// walk-in of the contact count from zero.
 func TestAContactComesBack(t *testing.T) {
-	w := town(t)
+	s := town(t)
 	eve := stage.CountKey{Business: shop, Contact: "eve"}
-	if err := w.counts.SetBase(t.Context(), eve, 7, 0); err != nil {
+	if err := s.counts.SetBase(t.Context(), eve, 7, 0); err != nil {
 		t.Fatal(err)
 	}
-	if r := w.forget("eve", true); r.Counts != 1 || r.Counted != 7 {
-		t.Errorf("of a base alone: %+v", r)
+	if r := s.forget("eve", true); r.Counts != 1 || r.Counted != 7 {
+		t.Errorf("got report %+v of a base alone, want one count of 7", r)
 	}
-	w.login("eve", "laptop", 1001)
-	w.visit("laptop", 1002)
-	if parts, err := w.counts.Get(t.Context(), eve); err != nil || len(parts) != 1 || parts[0].Total != 1 {
-		t.Errorf("counted %+v (%v) after coming back", parts, err)
-	}
-}
-
-// What the CRM has dated ahead of our clock is forgotten, and kept away, as well.
-func TestAContactOfAClockThatIsAhead(t *testing.T) {
-	w := town(t)
-	w.login("dora", "tablet", 2000)
-	w.visit("tablet", 2001)
-	w.forget("dora", true)
-	w.login("dora", "tablet", 2000)
-	checkGone(t, w, []events.ContactID{"dora"})
-	if r := w.forget("dora", true); r.Found() || r.ForgottenAt != at(2000) {
-		t.Errorf("a second run finds %+v", r)
+	s.login("eve", "laptop", 1001)
+	s.visit("laptop", 1002)
+	if parts, err := s.counts.Get(t.Context(), eve); err != nil || len(parts) != 1 || parts[0].Total != 1 {
+		t.Errorf("got %+v, error %v, after a new walk-in, want a total of 1", parts, err)
 	}
 }
 
-// Everything that was told of a contact before comes again: a replay, a backfill.
+// CRM events with a time ahead of our clock are forgotten too, and a redelivery of
+// them binds nothing.
+func TestEventsAheadOfTheClockAreForgotten(t *testing.T) {
+	s := town(t)
+	s.login("dora", "tablet", 2000)
+	s.visit("tablet", 2001)
+	s.forget("dora", true)
+	s.login("dora", "tablet", 2000)
+	checkGone(t, s, []events.ContactID{"dora"})
+	if r := s.forget("dora", true); r.Found() || r.ForgottenAt != at(2000) {
+		t.Errorf("got report %+v of a second run, want a marker of hour 2000 alone", r)
+	}
+}
+
+// After a replay or a backfill of CRM events and walk-ins from before the contact was
+// forgotten, there is only the marker.
 func TestAForgottenContactStaysForgotten(t *testing.T) {
-	known, w := town(t), town(t)
-	known.login("ann", "laptop", 999) // which ends that it is dora's
-	known.forget("ann", true)
-	w.forget("ann", true)
-	w.login("ann", "phone", 2)
-	w.login("carl", "tablet", 21)
-	w.merge("carl", "ann", 30)
-	w.login("ann", "laptop", 999)
-	w.crm(&events.ContactDeleted{Business: shop, Contact: "ann", At: at(999)})
-	same(t, "told late, or again, the CRM's events leave something else than told in time", known.state(), w.state())
-	w.visit("phone", 20)
-	w.visit("tablet", 22)
-	for name := range w.state() {
+	// In one system the last login is processed in time, in the other after forgetting.
+	// That login ends dora's binding of the laptop in both.
+	inTime, s := town(t), town(t)
+	inTime.login("ann", "laptop", 999)
+	inTime.forget("ann", true)
+	s.forget("ann", true)
+	s.login("ann", "phone", 2)
+	s.login("carl", "tablet", 21)
+	s.merge("carl", "ann", 30)
+	s.login("ann", "laptop", 999)
+	s.crm(&events.ContactDeleted{Business: shop, Contact: "ann", At: at(999)})
+	wantSame(t, "late and redelivered CRM events left something else than events in time", inTime.state(), s.state())
+	s.visit("phone", 20)
+	s.visit("tablet", 22)
+	for name := range s.state() {
 		if strings.HasSuffix(name, "of ann") || strings.HasPrefix(name, "count ann") || strings.HasSuffix(name, "of carl") {
-			t.Errorf("there is again: %s", name)
+			t.Errorf("a replay brought back %s", name)
 		}
 	}
-	if r := w.forget("ann", true); r.Found() {
-		t.Errorf("%+v is found", r.Removed)
+	if r := s.forget("ann", true); r.Found() {
+		t.Errorf("got %+v after a replay, want nothing found", r.Removed)
 	}
 }
