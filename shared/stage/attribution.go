@@ -43,6 +43,7 @@ func enrichedRecord(a *Attribution) (Record, error) {
 // has ended or the device has no binding.
 func DeviceContactRecord(key IdentityKey, h presence.History) (Record, error) {
 	r := Record{Topic: events.DeviceContacts, Partition: AnyPartition, Key: events.DeviceKey(key.Business, key.Device)}
+	// A null if there is no binding, or a deletion has ended the latest binding.
 	held := h.Held()
 	if len(held) == 0 || !held[len(held)-1].Until.IsZero() {
 		return r, nil
@@ -66,6 +67,7 @@ func updateHistory(ctx context.Context, ids Identities, key IdentityKey, f func(
 		if err != nil {
 			return presence.History{}, err
 		}
+		// Without a change, such as for a redelivered event, nothing is written.
 		next := f(histories[0])
 		if next.Equal(histories[0]) {
 			return next, nil

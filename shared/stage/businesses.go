@@ -47,6 +47,7 @@ func Excluded(r *presence.Rules, s *events.Sighting) bool {
 			return true
 		}
 	}
+	// Without a list of sensors, all sensors are in the store.
 	if r.Sensors == nil || s.Sensor == portalSensor {
 		return false
 	}

@@ -49,7 +49,7 @@ func (h *identify) bind(ctx context.Context, key IdentityKey, contact events.Con
 		if err != nil {
 			break
 		}
-		// Step 3 above: has a contact changed since it was read?
+		// If a contact has changed since the read (step 2 above), repeat the update.
 		before := changes
 		if changes, err = h.listDevice(ctx, key, contact, bindingAt); err == nil && slices.Equal(changes, before) {
 			return history, nil
@@ -151,6 +151,7 @@ func (h *identify) updateDevices(ctx context.Context, b events.BusinessID, c eve
 func (h *identify) updateContact(ctx context.Context, b events.BusinessID, c events.ContactID, f func(*ContactRecord) bool) (ContactRecord, error) {
 	for {
 		r, version, err := h.deps.Identities.Contact(ctx, b, c)
+		// Without a change, such as for a redelivered event, nothing is written.
 		if err != nil || !f(&r) {
 			return r, err
 		}
