@@ -39,7 +39,7 @@ func (b *Businesses) Rules(ctx context.Context, ids []events.BusinessID) ([][]st
 			all[i], err = s.Revisions.Rules()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("memory: rules of %s: %w", id, err)
+			return nil, fmt.Errorf("memory: read rules of %s: %w", id, err)
 		}
 	}
 	return all, nil
