@@ -57,8 +57,8 @@ func (f *letterFlags) Validate() error {
 	return err
 }
 
-func (f *letterFlags) filter() kafka.LetterFilter {
-	filter := kafka.LetterFilter{
+func (f *letterFlags) filter() kafka.DeadLetterFilter {
+	filter := kafka.DeadLetterFilter{
 		Reasons: f.Reason, Stages: f.Stage, Partitions: f.Partition,
 		Since: f.Since.Time, Until: f.Until.Time,
 	}
@@ -73,7 +73,7 @@ type letterBox struct {
 	client   *kgo.Client
 	redriver *kafka.Redriver // knows which were put back
 	spans    []kafka.Span    // of the partitions that are meant, with something in them
-	filter   kafka.LetterFilter
+	filter   kafka.DeadLetterFilter
 	seen     int // letters that were read, with those that are not meant
 }
 
@@ -99,10 +99,10 @@ func (f *letterFlags) open(ctx context.Context, client *kgo.Client) (*letterBox,
 
 // each gives the letters of a span that are meant, and says on w which offsets
 // cannot be read.
-func (b *letterBox) each(ctx context.Context, w io.Writer, s kafka.Span, do func(*kafka.Letter) error) error {
+func (b *letterBox) each(ctx context.Context, w io.Writer, s kafka.Span, do func(*kafka.DeadLetter) error) error {
 	return kafka.ReadAround(ctx, b.client, s, func(r *kgo.Record) error {
 		b.seen++
-		l := kafka.ReadLetter(r)
+		l := kafka.ParseDeadLetter(r)
 		if !b.filter.Match(&l) {
 			return nil
 		}

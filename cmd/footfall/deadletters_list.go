@@ -50,8 +50,8 @@ func (c *letterListCmd) Run(ctx context.Context, s streams) error {
 	out := letterPrinter(s.out, c.JSON)
 	tallies := map[events.Reason]*letterTally{}
 	for _, span := range box.spans {
-		err := box.each(ctx, s.err, span, func(l *kafka.Letter) error {
-			back := box.redriver.Done(l.Place)
+		err := box.each(ctx, s.err, span, func(l *kafka.DeadLetter) error {
+			back := box.redriver.Done(l.Position)
 			if back && c.Open {
 				return nil
 			}
@@ -130,7 +130,7 @@ type letterLine struct {
 	PutBack  bool `json:"put_back"`
 }
 
-func lineOf(l *kafka.Letter, back bool) letterLine {
+func lineOf(l *kafka.DeadLetter, back bool) letterLine {
 	line := letterLine{
 		Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Time: l.Time.UTC(),
 		Reason: l.Reason, Error: l.Error, Stage: l.Stage, Bytes: l.Size(), Redrives: l.Redrives, PutBack: back,
@@ -151,7 +151,7 @@ func lineOf(l *kafka.Letter, back bool) letterLine {
 
 // letterOutput prints letters one after the other.
 type letterOutput struct {
-	print func(l *kafka.Letter, back bool) error
+	print func(l *kafka.DeadLetter, back bool) error
 	flush func() error
 }
 
@@ -163,14 +163,14 @@ func letterPrinter(w io.Writer, asJSON bool) letterOutput {
 	if asJSON {
 		enc := json.NewEncoder(w)
 		return letterOutput{
-			print: func(l *kafka.Letter, back bool) error { return enc.Encode(lineOf(l, back)) },
+			print: func(l *kafka.DeadLetter, back bool) error { return enc.Encode(lineOf(l, back)) },
 			flush: func() error { return nil },
 		}
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	lines := 0
 	return letterOutput{
-		print: func(l *kafka.Letter, back bool) error {
+		print: func(l *kafka.DeadLetter, back bool) error {
 			if lines == 0 {
 				fmt.Fprintln(t, "TOPIC\tPARTITION\tOFFSET\tTIME\tREASON\tSTAGE\tORIGIN\tBYTES\tBACK")
 			}

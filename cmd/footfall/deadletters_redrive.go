@@ -99,9 +99,9 @@ func (c *letterRedriveCmd) plan(ctx context.Context, s streams, box *letterBox) 
 	var plan redrivePlan
 	out := letterPrinter(s.out, false)
 	for _, span := range box.spans {
-		err := box.each(ctx, s.err, span, func(l *kafka.Letter) error {
+		err := box.each(ctx, s.err, span, func(l *kafka.DeadLetter) error {
 			switch {
-			case box.redriver.Done(l.Place):
+			case box.redriver.Done(l.Position):
 				return nil
 			case !l.Fits():
 				plan.tooLarge++
@@ -123,7 +123,7 @@ func (c *letterRedriveCmd) plan(ctx context.Context, s streams, box *letterBox) 
 	return plan, out.flush()
 }
 
-func (c *letterRedriveCmd) refuses(l *kafka.Letter) bool {
+func (c *letterRedriveCmd) refuses(l *kafka.DeadLetter) bool {
 	return !c.Force && l.Redrives >= c.MaxRedrives
 }
 
@@ -157,14 +157,14 @@ func (w *redriveWork) partition(ctx context.Context, span kafka.Span) error {
 	if w.Rate > 0 {
 		size = max(min(int(w.Rate), maxRound), 1)
 	}
-	round := make([]kafka.Letter, 0, size)
+	round := make([]kafka.DeadLetter, 0, size)
 	send := func() error {
 		err := w.round(ctx, span, round)
 		round = round[:0]
 		return err
 	}
-	err := w.box.each(ctx, io.Discard, span, func(l *kafka.Letter) error {
-		if w.box.redriver.Done(l.Place) || !l.Fits() || w.refuses(l) {
+	err := w.box.each(ctx, io.Discard, span, func(l *kafka.DeadLetter) error {
+		if w.box.redriver.Done(l.Position) || !l.Fits() || w.refuses(l) {
 			return nil
 		}
 		round = append(round, *l)
@@ -180,7 +180,7 @@ func (w *redriveWork) partition(ctx context.Context, span kafka.Span) error {
 }
 
 // round puts letters back when the rate allows it.
-func (w *redriveWork) round(ctx context.Context, span kafka.Span, letters []kafka.Letter) error {
+func (w *redriveWork) round(ctx context.Context, span kafka.Span, letters []kafka.DeadLetter) error {
 	if err := waitUntil(ctx, w.free); err != nil {
 		return err
 	}

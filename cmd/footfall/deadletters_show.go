@@ -29,7 +29,7 @@ type letterShowCmd struct {
 
 // Validate refuses what names no letter.
 func (c *letterShowCmd) Validate() error {
-	at, err := kafka.ParsePlace(c.Letter)
+	at, err := kafka.ParsePosition(c.Letter)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (c *letterShowCmd) Validate() error {
 
 // Run reads that one record.
 func (c *letterShowCmd) Run(ctx context.Context, s streams) error {
-	at, err := kafka.ParsePlace(c.Letter)
+	at, err := kafka.ParsePosition(c.Letter)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (c *letterShowCmd) Run(ctx context.Context, s streams) error {
 // errNoLetter is about a place where nothing is, or nothing any more.
 var errNoLetter = errors.New("there is no such record")
 
-func findLetter(ctx context.Context, client *kgo.Client, at kafka.Place) (*kafka.Letter, error) {
+func findLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*kafka.DeadLetter, error) {
 	spans, err := kafka.Spans(ctx, client, at.Topic)
 	if err != nil {
 		return nil, err
@@ -78,9 +78,9 @@ func findLetter(ctx context.Context, client *kgo.Client, at kafka.Place) (*kafka
 		return nil, fmt.Errorf("%s: %w: the partition holds the offsets from %d to %d", at, errNoLetter, s.From, s.To-1)
 	}
 	s.From, s.To = at.Offset, at.Offset+1
-	var found *kafka.Letter
+	var found *kafka.DeadLetter
 	err = kafka.Read(ctx, client, []kafka.Span{s}, func(r *kgo.Record) error {
-		l := kafka.ReadLetter(r)
+		l := kafka.ParseDeadLetter(r)
 		found = &l
 		return nil
 	})
@@ -90,10 +90,10 @@ func findLetter(ctx context.Context, client *kgo.Client, at kafka.Place) (*kafka
 	return found, err
 }
 
-func showLetter(w io.Writer, l *kafka.Letter, back bool) {
+func showLetter(w io.Writer, l *kafka.DeadLetter, back bool) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
-	row("dead letter", l.Place.String())
+	row("dead letter", l.Position.String())
 	row("origin", l.Origin.String())
 	row("reason", printable([]byte(l.Reason)))
 	row("error", printable([]byte(cmp.Or(l.Error, "-"))))
@@ -118,7 +118,7 @@ const maxDump = 4 << 10
 
 // showValue shows a value as its topic's records are read, and as bytes where
 // that cannot be done. Values hold no MAC addresses: ingest has replaced them.
-func showValue(w io.Writer, l *kafka.Letter) {
+func showValue(w io.Writer, l *kafka.DeadLetter) {
 	if l.Value == nil {
 		fmt.Fprintln(w, "value        null")
 		return

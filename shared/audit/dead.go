@@ -14,7 +14,7 @@ import (
 // that nothing is to be expected of them until they are put back.
 type Dead struct {
 	records map[deadRecord]bool
-	walkIns map[events.WalkInID]kafka.Place // whose record is a dead letter
+	walkIns map[events.WalkInID]kafka.Position // whose record is a dead letter
 	unknown int                             // letters that do not tell where they were
 }
 
@@ -27,7 +27,7 @@ var deadTopics = []string{
 // whose record was put back is one all the same: what counts is the record that
 // it was put back as.
 func ReadDead(ctx context.Context, in Input) (*Dead, error) {
-	d := &Dead{records: map[deadRecord]bool{}, walkIns: map[events.WalkInID]kafka.Place{}}
+	d := &Dead{records: map[deadRecord]bool{}, walkIns: map[events.WalkInID]kafka.Position{}}
 	for _, name := range deadTopics {
 		t, _ := events.TopicByName(name)
 		spans, err := kafka.Spans(ctx, in.Client, t.DeadLetters)
@@ -44,16 +44,16 @@ func ReadDead(ctx context.Context, in Input) (*Dead, error) {
 }
 
 func (d *Dead) add(r *kgo.Record) {
-	l := kafka.ReadLetter(r)
+	l := kafka.ParseDeadLetter(r)
 	switch l.Origin.Topic {
 	case events.WalkIns:
 		if w, err := events.DecodeWalkIn(l.Key, l.Value); err == nil {
-			d.walkIns[w.ID] = l.Place
+			d.walkIns[w.ID] = l.Position
 		}
 		return
 	case events.EnrichedWalkIns:
 		if w, err := events.DecodeEnrichedWalkIn(l.Key, l.Value); err == nil {
-			d.walkIns[w.ID] = l.Place
+			d.walkIns[w.ID] = l.Position
 		}
 		return
 	}
@@ -67,7 +67,7 @@ func (d *Dead) add(r *kgo.Record) {
 // deadRecord is a record by where it was and what was in it: a topic that was
 // made anew has other records at the offsets that older letters tell.
 type deadRecord struct {
-	kafka.Place
+	kafka.Position
 	content uint64
 }
 
@@ -87,5 +87,5 @@ func content(key, value []byte) uint64 {
 // has says whether a record is among the dead letters. A nil Dead has none.
 func (d *Dead) has(r *kgo.Record) bool {
 	return d != nil && len(d.records) > 0 &&
-		d.records[deadRecord{kafka.Place{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, content(r.Key, r.Value)}]
+		d.records[deadRecord{kafka.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, content(r.Key, r.Value)}]
 }

@@ -27,8 +27,8 @@ const ownHeaders = "footfall-"
 // unknownPlace is the partition or the offset of an origin that is not told.
 const unknownPlace = -1
 
-// Place is where a record lies, or lay.
-type Place struct {
+// Position is where a record lies, or lay.
+type Position struct {
 	Topic     string
 	Partition int32 // -1 where that is not known
 	Offset    int64 // -1 where that is not known
@@ -36,7 +36,7 @@ type Place struct {
 
 // String gives "topic/partition/offset", which ParsePlace reads, with a ? for
 // what is not known.
-func (p Place) String() string {
+func (p Position) String() string {
 	number := func(n int64) string {
 		if n == unknownPlace {
 			return "?"
@@ -46,34 +46,34 @@ func (p Place) String() string {
 	return p.Topic + "/" + number(int64(p.Partition)) + "/" + number(p.Offset)
 }
 
-// ParsePlace reads "topic/partition/offset".
-func ParsePlace(text string) (Place, error) {
+// ParsePosition reads "topic/partition/offset".
+func ParsePosition(text string) (Position, error) {
 	parts := strings.Split(text, "/")
 	if len(parts) == 3 && parts[0] != "" {
 		partition, err := strconv.ParseUint(parts[1], 10, 31)
 		offset, err2 := strconv.ParseUint(parts[2], 10, 63)
 		if err == nil && err2 == nil {
-			return Place{parts[0], int32(partition), int64(offset)}, nil
+			return Position{parts[0], int32(partition), int64(offset)}, nil
 		}
 	}
-	return Place{}, fmt.Errorf("%q is not TOPIC/PARTITION/OFFSET", text)
+	return Position{}, fmt.Errorf("%q is not TOPIC/PARTITION/OFFSET", text)
 }
 
-// Letter is a dead letter.
-type Letter struct {
-	Place                // where it lies
+// DeadLetter is a dead letter.
+type DeadLetter struct {
+	Position             // where it lies
 	Time       time.Time // of the record that it is of
 	Key, Value []byte    // nil for a null
 	Headers    []stage.Header
 	Reason     events.Reason
-	Error      string // what was found, "" where nobody wrote that down
-	Stage      string // who could not process it, "" where nobody wrote that down
-	Origin     Place  // where the record was
-	Redrives   int    // how often it has been put back before
+	Error      string   // what was found, "" where nobody wrote that down
+	Stage      string   // who could not process it, "" where nobody wrote that down
+	Origin     Position // where the record was
+	Redrives   int      // how often it has been put back before
 }
 
 // Size is how many bytes key, value and headers have.
-func (l *Letter) Size() int {
+func (l *DeadLetter) Size() int {
 	n := len(l.Key) + len(l.Value)
 	for _, h := range l.Headers {
 		n += len(h.Key) + len(h.Value)
@@ -102,17 +102,17 @@ func originOf(deadLetters string) string {
 	return all[i].Name
 }
 
-// ReadLetter takes a record of a dead-letter topic for what it is. Every header
+// ParseDeadLetter takes a record of a dead-letter topic for what it is. Every header
 // may be missing: an older version wrote fewer, and a record that Lambda itself
 // delivered to a failure destination has none. What Lambda delivers has used up
 // its retries, so that is the reason where none is told. The topic that a record
 // came from is always the one whose dead letters these are, whatever a header
 // says: a letter must not choose where it is put back to.
-func ReadLetter(r *kgo.Record) Letter {
-	l := Letter{
-		Place: Place{r.Topic, r.Partition, r.Offset}, Time: r.Timestamp, Key: r.Key, Value: r.Value,
+func ParseDeadLetter(r *kgo.Record) DeadLetter {
+	l := DeadLetter{
+		Position: Position{r.Topic, r.Partition, r.Offset}, Time: r.Timestamp, Key: r.Key, Value: r.Value,
 		Reason: stage.ReasonRetriesExhausted,
-		Origin: Place{originOf(r.Topic), unknownPlace, unknownPlace},
+		Origin: Position{originOf(r.Topic), unknownPlace, unknownPlace},
 	}
 	for _, h := range r.Headers {
 		l.Headers = append(l.Headers, stage.Header(h))
@@ -143,12 +143,12 @@ func readNumber(text []byte, bits int) int64 {
 	return int64(n)
 }
 
-// Redrive is the record as it goes back: to the topic it came from, with its
+// RedrivenRecord is the record as it goes back: to the topic it came from, with its
 // key, its value and its own headers, and with where it comes from and how often
 // that was. Its partition is that of its key, as for any producer; a tick, whose
 // key says nothing, goes to the partition it was for. Its timestamp is that of
 // the moment: state written with it must not expire before its time.
-func (l *Letter) Redrive() stage.Record {
+func (l *DeadLetter) RedrivenRecord() stage.Record {
 	r := stage.Record{Topic: l.Origin.Topic, Partition: stage.AnyPartition, Key: l.Key, Value: l.Value}
 	if l.isTick() && l.Origin.Partition >= 0 {
 		r.Partition = l.Origin.Partition
@@ -159,7 +159,7 @@ func (l *Letter) Redrive() stage.Record {
 		}
 	}
 	r.Headers = append(r.Headers,
-		stage.Header{Key: HeaderRedrivenFrom, Value: []byte(l.Place.String())},
+		stage.Header{Key: HeaderRedrivenFrom, Value: []byte(l.Position.String())},
 		stage.Header{Key: HeaderRedrives, Value: strconv.AppendInt(nil, int64(l.Redrives)+1, 10)})
 	return r
 }
@@ -175,9 +175,9 @@ const (
 // Fits says whether the topic takes the record as Redrive makes it. One that
 // was as large as its topic allows is larger by two headers then. Little is lost
 // by that: no stage takes a value of more than events.MaxValueBytes.
-func (l *Letter) Fits() bool {
+func (l *DeadLetter) Fits() bool {
 	topic, known := events.TopicByName(l.Origin.Topic)
-	r := l.Redrive()
+	r := l.RedrivenRecord()
 	size := recordOverhead + len(r.Key) + len(r.Value)
 	for _, h := range r.Headers {
 		size += headerOverhead + len(h.Key) + len(h.Value)
@@ -185,7 +185,7 @@ func (l *Letter) Fits() bool {
 	return !known || size <= int(topic.MaxMessage)
 }
 
-func (l *Letter) isTick() bool {
+func (l *DeadLetter) isTick() bool {
 	if l.Origin.Topic != events.Sightings {
 		return false
 	}
@@ -193,9 +193,9 @@ func (l *Letter) isTick() bool {
 	return events.DecodeSightings(l.Key, l.Value, &r) == nil && r.IsTick
 }
 
-// LetterFilter says which dead letters are meant. What is left at its zero value
+// DeadLetterFilter says which dead letters are meant. What is left at its zero value
 // leaves nothing out.
-type LetterFilter struct {
+type DeadLetterFilter struct {
 	Reasons []events.Reason
 	Stages  []string
 	// Partitions of the dead-letter topic.
@@ -205,7 +205,7 @@ type LetterFilter struct {
 }
 
 // Match says whether a letter is meant.
-func (f *LetterFilter) Match(l *Letter) bool {
+func (f *DeadLetterFilter) Match(l *DeadLetter) bool {
 	return (len(f.Reasons) == 0 || slices.Contains(f.Reasons, l.Reason)) &&
 		(len(f.Stages) == 0 || slices.Contains(f.Stages, l.Stage)) &&
 		(len(f.Partitions) == 0 || slices.Contains(f.Partitions, l.Partition)) &&

@@ -51,12 +51,12 @@ func TestReadLetter(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			l := ReadLetter(&kgo.Record{Topic: c.topic, Partition: 1, Offset: 2, Timestamp: noon, Key: []byte("k"), Headers: c.hs})
+			l := ParseDeadLetter(&kgo.Record{Topic: c.topic, Partition: 1, Offset: 2, Timestamp: noon, Key: []byte("k"), Headers: c.hs})
 			if got := fmt.Sprintf("%s %s %s %d", l.Reason, l.Stage, l.Origin, l.Redrives); got != c.want {
 				t.Errorf("is %q, want %q", got, c.want)
 			}
-			if l.Error != c.errors || l.Place != (Place{c.topic, 1, 2}) || !l.Time.Equal(noon) {
-				t.Errorf("error %q at %s, %v", l.Error, l.Place, l.Time)
+			if l.Error != c.errors || l.Position != (Position{c.topic, 1, 2}) || !l.Time.Equal(noon) {
+				t.Errorf("error %q at %s, %v", l.Error, l.Position, l.Time)
 			}
 		})
 	}
@@ -72,7 +72,7 @@ func TestRedriveOfALetter(t *testing.T) {
 	}
 	sighting := encode(&events.Sighting{Business: "cafe", Sensor: "door", Device: "phone", RSSI: -60, SeenAt: noon})
 	came := headers("trace", "1", "footfall-redriven-from", "old", "footfall-redrives", "1", "empty", "")
-	dead := func(value []byte, partition int32, hs []kgo.RecordHeader) Letter {
+	dead := func(value []byte, partition int32, hs []kgo.RecordHeader) DeadLetter {
 		r := stage.Record{Topic: events.Sightings, Partition: partition, Offset: 9, Timestamp: noon, Key: []byte("cafe/phone"), Value: value}
 		for _, h := range hs {
 			r.Headers = append(r.Headers, stage.Header(h))
@@ -82,10 +82,10 @@ func TestRedriveOfALetter(t *testing.T) {
 		for _, h := range d.Headers {
 			k.Headers = append(k.Headers, kgo.RecordHeader(h))
 		}
-		return ReadLetter(&k)
+		return ParseDeadLetter(&k)
 	}
 	l := dead(sighting, 7, came)
-	r := l.Redrive()
+	r := l.RedrivenRecord()
 	var hs []string
 	for _, h := range r.Headers {
 		hs = append(hs, h.Key+"="+string(h.Value))
@@ -97,15 +97,15 @@ func TestRedriveOfALetter(t *testing.T) {
 		t.Errorf("redriven as %+v", r)
 	}
 	null := dead(nil, 7, nil)
-	if null.Redrive().Value != nil {
+	if null.RedrivenRecord().Value != nil {
 		t.Error("a null came back as a value")
 	}
 	tick := dead(encode(&events.Tick{At: noon}), 7, nil)
-	if p := tick.Redrive().Partition; p != 7 {
+	if p := tick.RedrivenRecord().Partition; p != 7 {
 		t.Errorf("a tick goes back to partition %d, want 7", p)
 	}
 	tick.Origin.Partition = -1
-	if p := tick.Redrive().Partition; p != stage.AnyPartition {
+	if p := tick.RedrivenRecord().Partition; p != stage.AnyPartition {
 		t.Errorf("a tick of nobody knows where goes back to partition %d", p)
 	}
 }
@@ -138,26 +138,26 @@ func TestLettersThatDoNotFitAreNotPutBack(t *testing.T) {
 }
 
 func TestLetterFilter(t *testing.T) {
-	l := Letter{Place: Place{"sightings-dead-letters", 3, 0}, Time: noon, Key: []byte("cafe/phone"), Reason: events.TooLarge, Stage: "detect"}
+	l := DeadLetter{Position: Position{"sightings-dead-letters", 3, 0}, Time: noon, Key: []byte("cafe/phone"), Reason: events.TooLarge, Stage: "detect"}
 	for _, c := range []struct {
 		name string
-		f    LetterFilter
+		f    DeadLetterFilter
 		want bool
 	}{
-		{"no wishes", LetterFilter{}, true},
-		{"one of the reasons", LetterFilter{Reasons: []events.Reason{"x", events.TooLarge}}, true},
-		{"another reason", LetterFilter{Reasons: []events.Reason{"x"}}, false},
-		{"its stage", LetterFilter{Stages: []string{"detect"}}, true},
-		{"another stage", LetterFilter{Stages: []string{"count"}}, false},
-		{"its partition", LetterFilter{Partitions: []int32{0, 3}}, true},
-		{"another partition", LetterFilter{Partitions: []int32{0}}, false},
-		{"since that very moment", LetterFilter{Since: noon}, true},
-		{"since later", LetterFilter{Since: noon.Add(1)}, false},
-		{"until that very moment", LetterFilter{Until: noon}, false},
-		{"until later", LetterFilter{Until: noon.Add(1)}, true},
-		{"its key", LetterFilter{Key: []byte("cafe/phone")}, true},
-		{"another key", LetterFilter{Key: []byte("cafe")}, false},
-		{"all but one", LetterFilter{Stages: []string{"detect"}, Key: []byte("")}, false},
+		{"no wishes", DeadLetterFilter{}, true},
+		{"one of the reasons", DeadLetterFilter{Reasons: []events.Reason{"x", events.TooLarge}}, true},
+		{"another reason", DeadLetterFilter{Reasons: []events.Reason{"x"}}, false},
+		{"its stage", DeadLetterFilter{Stages: []string{"detect"}}, true},
+		{"another stage", DeadLetterFilter{Stages: []string{"count"}}, false},
+		{"its partition", DeadLetterFilter{Partitions: []int32{0, 3}}, true},
+		{"another partition", DeadLetterFilter{Partitions: []int32{0}}, false},
+		{"since that very moment", DeadLetterFilter{Since: noon}, true},
+		{"since later", DeadLetterFilter{Since: noon.Add(1)}, false},
+		{"until that very moment", DeadLetterFilter{Until: noon}, false},
+		{"until later", DeadLetterFilter{Until: noon.Add(1)}, true},
+		{"its key", DeadLetterFilter{Key: []byte("cafe/phone")}, true},
+		{"another key", DeadLetterFilter{Key: []byte("cafe")}, false},
+		{"all but one", DeadLetterFilter{Stages: []string{"detect"}, Key: []byte("")}, false},
 	} {
 		if got := c.f.Match(&l); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
@@ -166,17 +166,17 @@ func TestLetterFilter(t *testing.T) {
 }
 
 func TestParsePlace(t *testing.T) {
-	for text, want := range map[string]Place{
+	for text, want := range map[string]Position{
 		"sightings-dead-letters/3/4711": {"sightings-dead-letters", 3, 4711},
 		"a/0/0":                         {"a", 0, 0},
 	} {
-		got, err := ParsePlace(text)
+		got, err := ParsePosition(text)
 		if err != nil || got != want || got.String() != text {
 			t.Errorf("%s: %+v (%v)", text, got, err)
 		}
 	}
 	for _, text := range []string{"", "a", "a/1", "/1/2", "a/1/2/3", "a/-1/2", "a/1/-2", "a/1/x", "a/4294967296/1", "a/1/9999999999999999999", "a/?/?"} {
-		if got, err := ParsePlace(text); err == nil {
+		if got, err := ParsePosition(text); err == nil {
 			t.Errorf("%q is taken for %+v", text, got)
 		}
 	}

@@ -25,11 +25,11 @@ func FuzzReadLetter(f *testing.F) {
 			Topic: topic + "-dead-letters", Partition: 1, Offset: 7, Key: key, Value: value,
 			Headers: []kgo.RecordHeader{{Key: name1, Value: value1}, {Key: name2, Value: value2}},
 		}
-		l := ReadLetter(r)
+		l := ParseDeadLetter(r)
 		if l.Origin.Topic != topic || l.Origin.Partition < unknownPlace || l.Origin.Offset < unknownPlace || l.Redrives < 0 {
 			t.Fatalf("%+v", l)
 		}
-		back := l.Redrive()
+		back := l.RedrivenRecord()
 		if back.Topic != topic || !same(back.Key, key) || !same(back.Value, value) {
 			t.Fatalf("goes back as %+v", back)
 		}
@@ -46,7 +46,7 @@ func FuzzReadLetter(f *testing.F) {
 		for _, h := range back.Headers {
 			r.Headers = append(r.Headers, kgo.RecordHeader(h))
 		}
-		if again := ReadLetter(r); l.Redrives < math.MaxInt32 && again.Redrives != l.Redrives+1 {
+		if again := ParseDeadLetter(r); l.Redrives < math.MaxInt32 && again.Redrives != l.Redrives+1 {
 			t.Errorf("redriven %d times, then %d", l.Redrives, again.Redrives)
 		}
 	})
@@ -58,11 +58,11 @@ func FuzzParsePlace(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := ParsePlace(text)
+		p, err := ParsePosition(text)
 		if err != nil {
 			return
 		}
-		if again, err := ParsePlace(p.String()); err != nil || again != p {
+		if again, err := ParsePosition(p.String()); err != nil || again != p {
 			t.Fatalf("%q is read as %+v, and that as %+v, %v", text, p, again, err)
 		}
 	})

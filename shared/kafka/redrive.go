@@ -75,7 +75,7 @@ func NewRedriver(ctx context.Context, client *kgo.Client) (*Redriver, error) {
 }
 
 // Done says whether a letter was put back.
-func (r *Redriver) Done(p Place) bool {
+func (r *Redriver) Done(p Position) bool {
 	set := r.done[p.Topic][p.Partition]
 	return set != nil && set.has(p.Offset)
 }
@@ -84,7 +84,7 @@ func (r *Redriver) Done(p Place) bool {
 // partition holds now, and notes that it did. It gives how many it put back:
 // those that were put back before are left out. One that does not fit its topic
 // any more is an error, and then none is put back: see Letter.Fits.
-func (r *Redriver) Redrive(ctx context.Context, of Span, letters []Letter) (int, error) {
+func (r *Redriver) Redrive(ctx context.Context, of Span, letters []DeadLetter) (int, error) {
 	fail := func(err error) (int, error) {
 		return 0, fmt.Errorf("redrive %d letters of %s: %w", len(letters), of, err)
 	}
@@ -98,15 +98,15 @@ func (r *Redriver) Redrive(ctx context.Context, of Span, letters []Letter) (int,
 		l := &letters[i]
 		switch {
 		case l.Topic != of.Topic || l.Partition != of.Partition:
-			return fail(fmt.Errorf("%s is none of them", l.Place))
+			return fail(fmt.Errorf("%s is none of them", l.Position))
 		case l.Origin.Topic == "":
 			return fail(fmt.Errorf("%s is no topic for dead letters", l.Topic))
 		case !l.Fits():
 			// Before anything is written: those that were would not be noted, and
 			// each try would write them again.
-			return fail(fmt.Errorf("%s: %w", l.Place, ErrTooLarge))
-		case !r.Done(l.Place):
-			records = append(records, l.Redrive())
+			return fail(fmt.Errorf("%s: %w", l.Position, ErrTooLarge))
+		case !r.Done(l.Position):
+			records = append(records, l.RedrivenRecord())
 			next.add(l.Offset)
 		}
 	}

@@ -45,15 +45,15 @@ func post(t *testing.T, n int) (*kfake.Cluster, *kgo.Client) {
 }
 
 // letters reads those of one partition.
-func letters(t testing.TB, cl *kgo.Client, partition int32) (Span, []Letter) {
+func letters(t testing.TB, cl *kgo.Client, partition int32) (Span, []DeadLetter) {
 	t.Helper()
 	spans, err := Spans(t.Context(), cl, dead)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []Letter
+	var all []DeadLetter
 	err = Read(t.Context(), cl, spans[partition:partition+1], func(r *kgo.Record) error {
-		all = append(all, ReadLetter(r))
+		all = append(all, ParseDeadLetter(r))
 		return nil
 	})
 	if err != nil {
@@ -96,13 +96,13 @@ func TestRedrivePutsEachLetterBackOnce(t *testing.T) {
 	span, all := letters(t, cl, 0)
 	// What a filter leaves out stays open, and a second redrive knows.
 	for _, round := range []struct {
-		letters []Letter
+		letters []DeadLetter
 		want    int
 		back    string
 		at      string // committed offset and metadata
 	}{
-		{[]Letter{all[1], all[3]}, 2, "0/1 0/3", "0 1:1,1"},
-		{[]Letter{all[1], all[2], all[3]}, 1, "0/1 0/2 0/3", "0 1:1.3"},
+		{[]DeadLetter{all[1], all[3]}, 2, "0/1 0/3", "0 1:1,1"},
+		{[]DeadLetter{all[1], all[2], all[3]}, 1, "0/1 0/2 0/3", "0 1:1.3"},
 		{all[:4], 1, "0/0 0/1 0/2 0/3", "4 "},
 		{all, 1, "0/0 0/1 0/2 0/3 0/4", "5 "},
 		{all, 0, "0/0 0/1 0/2 0/3 0/4", "5 "},
@@ -124,12 +124,12 @@ func TestRedrivePutsEachLetterBackOnce(t *testing.T) {
 			t.Errorf("noted %q, want %q", got, round.at)
 		}
 		for _, l := range round.letters {
-			if !r.Done(l.Place) || !redriver(t, cl).Done(l.Place) {
-				t.Errorf("%s is not known to be back", l.Place)
+			if !r.Done(l.Position) || !redriver(t, cl).Done(l.Position) {
+				t.Errorf("%s is not known to be back", l.Position)
 			}
 		}
 	}
-	if r := redriver(t, cl); r.Done(Place{dead, 1, 0}) || r.Done(Place{dead, 0, 5}) {
+	if r := redriver(t, cl); r.Done(Position{dead, 1, 0}) || r.Done(Position{dead, 0, 5}) {
 		t.Error("letters count as put back that were not")
 	}
 }
@@ -308,7 +308,7 @@ func TestRedrivesThatEndInTheMiddle(t *testing.T) {
 		span, all := letters(t, cl, 0)
 		want := map[string]int{}
 		for range 6 {
-			var drawn []Letter
+			var drawn []DeadLetter
 			for _, l := range all {
 				if dice.IntN(2) == 0 {
 					drawn = append(drawn, l)
@@ -317,10 +317,10 @@ func TestRedrivesThatEndInTheMiddle(t *testing.T) {
 			r := redriver(t, cl)
 			ends := dice.IntN(3) == 0
 			for i := range drawn {
-				if p := drawn[i].Place; !r.Done(p) {
+				if p := drawn[i].Position; !r.Done(p) {
 					want[strings.TrimPrefix(p.String(), dead+"/")]++
 					if ends {
-						produce(t, r.out.(*Producer), drawn[i].Redrive())
+						produce(t, r.out.(*Producer), drawn[i].RedrivenRecord())
 					}
 				}
 			}
@@ -333,8 +333,8 @@ func TestRedrivesThatEndInTheMiddle(t *testing.T) {
 		}
 		r := redriver(t, cl)
 		for _, l := range all {
-			if !r.Done(l.Place) {
-				want[strings.TrimPrefix(l.Place.String(), dead+"/")]++
+			if !r.Done(l.Position) {
+				want[strings.TrimPrefix(l.Position.String(), dead+"/")]++
 			}
 		}
 		if _, err := r.Redrive(t.Context(), span, all); err != nil {
