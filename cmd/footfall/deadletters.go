@@ -71,8 +71,8 @@ func (f *letterFlags) filter() kafka.DeadLetterFilter {
 // letterBox is where the dead letters that are meant lie.
 type letterBox struct {
 	client   *kgo.Client
-	redriver *kafka.Redriver // knows which were put back
-	spans    []kafka.Span    // of the partitions that are meant, with something in them
+	redriver *kafka.Redriver     // knows which were put back
+	spans    []kafka.OffsetRange // of the partitions that are meant, with something in them
 	filter   kafka.DeadLetterFilter
 	seen     int // letters that were read, with those that are not meant
 }
@@ -87,11 +87,11 @@ func (f *letterFlags) open(ctx context.Context, client *kgo.Client) (*letterBox,
 	if err != nil {
 		return nil, err
 	}
-	spans, err := kafka.Spans(ctx, client, topics...)
+	spans, err := kafka.ListOffsetRanges(ctx, client, topics...)
 	if err != nil {
 		return nil, err
 	}
-	spans = slices.DeleteFunc(spans, func(s kafka.Span) bool {
+	spans = slices.DeleteFunc(spans, func(s kafka.OffsetRange) bool {
 		return s.Len() == 0 || len(f.Partition) > 0 && !slices.Contains(f.Partition, s.Partition)
 	})
 	return &letterBox{client: client, redriver: redriver, spans: spans, filter: f.filter()}, nil
@@ -99,7 +99,7 @@ func (f *letterFlags) open(ctx context.Context, client *kgo.Client) (*letterBox,
 
 // each gives the letters of a span that are meant, and says on w which offsets
 // cannot be read.
-func (b *letterBox) each(ctx context.Context, w io.Writer, s kafka.Span, do func(*kafka.DeadLetter) error) error {
+func (b *letterBox) each(ctx context.Context, w io.Writer, s kafka.OffsetRange, do func(*kafka.DeadLetter) error) error {
 	return kafka.ReadAround(ctx, b.client, s, func(r *kgo.Record) error {
 		b.seen++
 		l := kafka.ParseDeadLetter(r)
@@ -107,7 +107,7 @@ func (b *letterBox) each(ctx context.Context, w io.Writer, s kafka.Span, do func
 			return nil
 		}
 		return do(&l)
-	}, func(left kafka.Span, err error) {
+	}, func(left kafka.OffsetRange, err error) {
 		fmt.Fprintf(w, "note: %s: offsets %d to %d cannot be read: %v\n", left, left.From, left.To-1, err)
 	})
 }

@@ -152,7 +152,7 @@ func (w *redriveWork) all(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (w *redriveWork) partition(ctx context.Context, span kafka.Span) error {
+func (w *redriveWork) partition(ctx context.Context, span kafka.OffsetRange) error {
 	size := maxRound
 	if w.Rate > 0 {
 		size = max(min(int(w.Rate), maxRound), 1)
@@ -180,7 +180,7 @@ func (w *redriveWork) partition(ctx context.Context, span kafka.Span) error {
 }
 
 // round puts letters back when the rate allows it.
-func (w *redriveWork) round(ctx context.Context, span kafka.Span, letters []kafka.DeadLetter) error {
+func (w *redriveWork) round(ctx context.Context, span kafka.OffsetRange, letters []kafka.DeadLetter) error {
 	if err := waitUntil(ctx, w.free); err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (c *letterShowCmd) Run(ctx context.Context, s streams) error {
 var errNoLetter = errors.New("there is no such record")
 
 func findLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*kafka.DeadLetter, error) {
-	spans, err := kafka.Spans(ctx, client, at.Topic)
+	spans, err := kafka.ListOffsetRanges(ctx, client, at.Topic)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func findLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*ka
 	}
 	s.From, s.To = at.Offset, at.Offset+1
 	var found *kafka.DeadLetter
-	err = kafka.Read(ctx, client, []kafka.Span{s}, func(r *kgo.Record) error {
+	err = kafka.Read(ctx, client, []kafka.OffsetRange{s}, func(r *kgo.Record) error {
 		l := kafka.ParseDeadLetter(r)
 		found = &l
 		return nil

@@ -164,7 +164,7 @@ func (c *offsetsShiftCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	if shift.At.NotThere() {
+	if shift.Current.GroupMissing() {
 		// A mistyped name would make a group that nobody reads with, while what it
 		// was meant for stands still.
 		if !slices.ContainsFunc(stageGroups(), func(g groupTopics) bool { return g.group == c.Group }) {
@@ -188,14 +188,14 @@ func (c *offsetsShiftCmd) Run(ctx context.Context, s streams) error {
 }
 
 func printShift(w io.Writer, shift kafka.Shift) {
-	from, to := shift.At.Next(), shift.Target
+	from, to := shift.Current.Next(), shift.Target
 	switch {
 	case to > from:
-		fmt.Fprintf(w, "%s: would go from offset %d to %d and pass over %d offsets\n", shift.At.Span, from, to, to-from)
+		fmt.Fprintf(w, "%s: would go from offset %d to %d and pass over %d offsets\n", shift.Current.OffsetRange, from, to, to-from)
 	case to < from:
-		fmt.Fprintf(w, "%s: would go back from offset %d to %d and give %d offsets again\n", shift.At.Span, from, to, from-to)
+		fmt.Fprintf(w, "%s: would go back from offset %d to %d and give %d offsets again\n", shift.Current.OffsetRange, from, to, from-to)
 	default:
-		fmt.Fprintf(w, "%s: is at offset %d of %d\n", shift.At.Span, from, shift.At.To)
+		fmt.Fprintf(w, "%s: is at offset %d of %d\n", shift.Current.OffsetRange, from, shift.Current.To)
 	}
 	if len(shift.Batches) == 0 {
 		fmt.Fprintln(w, "nothing lies there")

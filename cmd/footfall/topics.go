@@ -39,7 +39,7 @@ func (c *topicsApplyCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer client.Close()
-	plan, err := kafka.PlanTopics(ctx, client, kafka.Wanted{
+	plan, err := kafka.PlanTopics(ctx, client, kafka.DesiredTopics{
 		Topics: events.Topics(), Partitions: c.Partitions, AddPartitions: c.AddPartitions,
 	})
 	if err != nil {
@@ -62,12 +62,12 @@ func printPlan(w io.Writer, plan *kafka.TopicPlan) {
 	fmt.Fprintln(t, "TOPIC\tWHAT\tIS\tWANTED\tACTION")
 	left := 0
 	for _, c := range plan.Changes {
-		what, have, action := c.What, c.Have, "set"
+		what, have, action := c.Setting, c.Have, "set"
 		switch {
-		case c.Left != "":
-			action = "left: " + c.Left
+		case c.SkipReason != "":
+			action = "left: " + c.SkipReason
 			left++
-		case c.What == "":
+		case c.Setting == "":
 			what, have, action = "topic", "-", "create"
 		}
 		if have == "" {

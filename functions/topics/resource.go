@@ -80,7 +80,7 @@ func (r resource) apply(ctx context.Context, properties map[string]any) error {
 		return err
 	}
 	defer client.Close()
-	wanted := kafka.Wanted{Topics: events.Topics(), Partitions: partitions}
+	wanted := kafka.DesiredTopics{Topics: events.Topics(), Partitions: partitions}
 	for {
 		// The first attempts may fail because the cluster is still starting.
 		err := r.try(ctx, client, wanted)
@@ -98,7 +98,7 @@ func (r resource) apply(ctx context.Context, properties map[string]any) error {
 
 // try compares the topics with wanted, applies the changes, and logs each of them.
 // A difference that may not be applied is a warning and not an error.
-func (r resource) try(ctx context.Context, client *kgo.Client, wanted kafka.Wanted) error {
+func (r resource) try(ctx context.Context, client *kgo.Client, wanted kafka.DesiredTopics) error {
 	plan, err := kafka.PlanTopics(ctx, client, wanted)
 	if err != nil {
 		return err
@@ -107,9 +107,9 @@ func (r resource) try(ctx context.Context, client *kgo.Client, wanted kafka.Want
 		return err
 	}
 	for _, c := range plan.Changes {
-		log := r.log.With("topic", c.Topic, "config", c.What, "have", c.Have, "want", c.Want)
-		if c.Left != "" {
-			log.WarnContext(ctx, "topic differs", "left", c.Left)
+		log := r.log.With("topic", c.Topic, "config", c.Setting, "have", c.Have, "want", c.Want)
+		if c.SkipReason != "" {
+			log.WarnContext(ctx, "topic differs", "left", c.SkipReason)
 			continue
 		}
 		log.InfoContext(ctx, "topic changed")

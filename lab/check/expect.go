@@ -31,7 +31,7 @@ func expect(ctx context.Context, in audit.Input) (want *expected, err error) {
 	if want.crm, err = audit.ReadCRM(ctx, in); err != nil {
 		return want, err
 	}
-	spans, err := kafka.Spans(ctx, in.Client, events.Sightings)
+	spans, err := kafka.ListOffsetRanges(ctx, in.Client, events.Sightings)
 	if err != nil {
 		return want, err
 	}

@@ -100,13 +100,13 @@ func (w *world) work(ctx context.Context) error {
 
 // readFrom gives what a partition holds from an offset on.
 func (w *world) readFrom(ctx context.Context, topic string, p int32, from int64, each func(*kgo.Record)) error {
-	spans, err := kafka.Spans(ctx, w.client, topic)
+	spans, err := kafka.ListOffsetRanges(ctx, w.client, topic)
 	if err != nil {
 		return err
 	}
 	s := spans[p]
 	s.From = max(s.From, from)
-	return kafka.Read(ctx, w.client, []kafka.Span{s}, func(r *kgo.Record) error {
+	return kafka.Read(ctx, w.client, []kafka.OffsetRange{s}, func(r *kgo.Record) error {
 		each(r)
 		return nil
 	})

@@ -11,7 +11,7 @@ import (
 
 // readAll decodes every record that a topic holds now.
 func readAll[T any](ctx context.Context, client *kgo.Client, topic string, decode func(key, value []byte) (T, error), each func(T)) error {
-	spans, err := kafka.Spans(ctx, client, topic)
+	spans, err := kafka.ListOffsetRanges(ctx, client, topic)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type Input struct {
 	Dead   *Dead
 	Read   func(*kgo.Record) // is told every record; nil for nobody
 	// Damaged is told which offsets no client can read; nil for nobody.
-	Damaged    func(left kafka.Span, err error)
+	Damaged    func(left kafka.OffsetRange, err error)
 	Businesses Histories
 }
 
@@ -37,8 +37,8 @@ func (in *Input) progress(r *kgo.Record) {
 
 // read reads a span around damaged batches. A stage is moved past those by hand,
 // so they count for nothing there either.
-func (in *Input) read(ctx context.Context, s kafka.Span, each func(*kgo.Record) error) error {
-	return kafka.ReadAround(ctx, in.Client, s, each, func(left kafka.Span, err error) {
+func (in *Input) read(ctx context.Context, s kafka.OffsetRange, each func(*kgo.Record) error) error {
+	return kafka.ReadAround(ctx, in.Client, s, each, func(left kafka.OffsetRange, err error) {
 		if in.Damaged != nil {
 			in.Damaged(left, err)
 		}
@@ -71,7 +71,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	in.Read = progress
 	a := &audit{report: &Report{From: o.From, To: o.To}, whole: o.From.IsZero() && o.To.IsZero()}
-	in.Damaged = func(left kafka.Span, err error) {
+	in.Damaged = func(left kafka.OffsetRange, err error) {
 		a.report.note("%s: offsets %d to %d cannot be read and are left out: %v", left, left.From, left.To-1, err)
 	}
 	a.in = in
@@ -91,7 +91,7 @@ func (o *Options) progress(ctx context.Context) (func(*kgo.Record), error) {
 	if o.Progress == nil {
 		return nil, nil
 	}
-	spans, err := kafka.Spans(ctx, o.Client, events.Sightings, events.EnrichedWalkIns, events.WalkInCounts)
+	spans, err := kafka.ListOffsetRanges(ctx, o.Client, events.Sightings, events.EnrichedWalkIns, events.WalkInCounts)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func (a *audit) bound(o Options) {
 
 // recount finds the walk-ins that must have been counted.
 func (a *audit) recount(ctx context.Context) error {
-	spans, err := kafka.Spans(ctx, a.in.Client, events.Sightings)
+	spans, err := kafka.ListOffsetRanges(ctx, a.in.Client, events.Sightings)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func ReadCRM(ctx context.Context, in Input) (*CRM, error) {
 	}
 	// At the same moment what was told live wins.
 	for _, topic := range []string{events.CRMEventsBackfill, events.CRMEvents} {
-		spans, err := kafka.Spans(ctx, in.Client, topic)
+		spans, err := kafka.ListOffsetRanges(ctx, in.Client, topic)
 		if err != nil {
 			return nil, err
 		}

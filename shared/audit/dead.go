@@ -30,7 +30,7 @@ func ReadDead(ctx context.Context, in Input) (*Dead, error) {
 	d := &Dead{records: map[deadRecord]bool{}, walkIns: map[events.WalkInID]kafka.Position{}}
 	for _, name := range deadTopics {
 		t, _ := events.TopicByName(name)
-		spans, err := kafka.Spans(ctx, in.Client, t.DeadLetters)
+		spans, err := kafka.ListOffsetRanges(ctx, in.Client, t.DeadLetters)
 		if err != nil {
 			return nil, err
 		}

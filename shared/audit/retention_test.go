@@ -189,7 +189,7 @@ func TestAuditAroundADamagedBatch(t *testing.T) {
 }
 
 // offsetsOf is the one partition of a topic that holds anything.
-func (w *world) offsetsOf(topic string) kafka.Span {
+func (w *world) offsetsOf(topic string) kafka.OffsetRange {
 	w.t.Helper()
 	for p := range int32(partitions) {
 		if s := w.span(topic, p); s.Len() > 0 {
@@ -197,7 +197,7 @@ func (w *world) offsetsOf(topic string) kafka.Span {
 		}
 	}
 	w.t.Fatalf("%s holds nothing", topic)
-	return kafka.Span{}
+	return kafka.OffsetRange{}
 }
 
 // tableWith lets something happen around the reading of the table.
@@ -217,9 +217,9 @@ func (t *tableWith) Each(ctx context.Context, each func(stage.CountKey, []stage.
 	return err
 }
 
-func (w *world) span(topic string, p int32) kafka.Span {
+func (w *world) span(topic string, p int32) kafka.OffsetRange {
 	w.t.Helper()
-	spans, err := kafka.Spans(w.t.Context(), w.client, topic)
+	spans, err := kafka.ListOffsetRanges(w.t.Context(), w.client, topic)
 	if err != nil {
 		w.t.Fatal(err)
 	}

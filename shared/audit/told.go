@@ -35,7 +35,7 @@ type told struct {
 	// since is from when on all walk-ins are there: the zero time unless retention
 	// has dropped the beginning.
 	since time.Time
-	read  []kafka.Span
+	read  []kafka.OffsetRange
 }
 
 // months are those that a range touches.
@@ -56,7 +56,7 @@ func (m months) in(start time.Time) bool {
 // readTold reads what the topic holds now.
 func readTold(ctx context.Context, in Input, m months) (*told, error) {
 	t := &told{months: m, byID: map[events.WalkInID]*toldWalkIn{}, byDevice: map[string][]*toldWalkIn{}}
-	spans, err := kafka.Spans(ctx, in.Client, events.EnrichedWalkIns)
+	spans, err := kafka.ListOffsetRanges(ctx, in.Client, events.EnrichedWalkIns)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func readTold(ctx context.Context, in Input, m months) (*told, error) {
 
 // readOn reads what was told since readTold.
 func (t *told) readOn(ctx context.Context, in Input) error {
-	spans, err := kafka.Spans(ctx, in.Client, events.EnrichedWalkIns)
+	spans, err := kafka.ListOffsetRanges(ctx, in.Client, events.EnrichedWalkIns)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (t *told) find(device string, start time.Time) *toldWalkIn {
 
 // readResidents reads of visits-ended when visits of residents began, by device.
 func readResidents(ctx context.Context, in Input, m months) (map[string][]time.Time, error) {
-	spans, err := kafka.Spans(ctx, in.Client, events.VisitsEnded)
+	spans, err := kafka.ListOffsetRanges(ctx, in.Client, events.VisitsEnded)
 	if err != nil {
 		return nil, err
 	}
@@ -171,12 +171,12 @@ func readResidents(ctx context.Context, in Input, m months) (map[string][]time.T
 // totals are the latest counts on topic walk-in-counts, by contact.
 type totals struct {
 	latest map[stage.CountKey]events.WalkInCount
-	read   []kafka.Span
+	read   []kafka.OffsetRange
 }
 
 // readOn takes in what the topic holds now and was not read before.
 func (t *totals) readOn(ctx context.Context, in Input) error {
-	spans, err := kafka.Spans(ctx, in.Client, events.WalkInCounts)
+	spans, err := kafka.ListOffsetRanges(ctx, in.Client, events.WalkInCounts)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func settling(r presence.Rules) time.Duration {
 // enough, so that its memory holds what is heard in an hour or so. It says which
 // of them it knows for certain: not those around where reading began, unless that
 // is where the topic did, nor those at the end that may not be told yet.
-func Recount(ctx context.Context, in Input, s kafka.Span, from, to time.Time, each func(Visit)) (known Known, err error) {
+func Recount(ctx context.Context, in Input, s kafka.OffsetRange, from, to time.Time, each func(Visit)) (known Known, err error) {
 	begin := s
 	if !from.IsZero() && s.Len() > 0 {
 		if begin.From, err = offsetAt(ctx, in.Client, s, from.Add(-leadIn(in.widest()))); err != nil {
@@ -113,7 +113,7 @@ func (c *recount) known() (k Known) {
 }
 
 // offsetAt gives the first offset whose record has a timestamp of at or later.
-func offsetAt(ctx context.Context, client *kgo.Client, s kafka.Span, at time.Time) (int64, error) {
+func offsetAt(ctx context.Context, client *kgo.Client, s kafka.OffsetRange, at time.Time) (int64, error) {
 	listed, err := kadm.NewClient(client).ListOffsetsAfterMilli(ctx, at.UnixMilli(), s.Topic)
 	if err != nil {
 		return 0, fmt.Errorf("offset of %s at %s: %w", s, at.UTC().Format(time.RFC3339), err)
@@ -154,7 +154,7 @@ type heard struct {
 	last  presence.Instant // the latest sighting
 }
 
-func (c *recount) read(ctx context.Context, s kafka.Span, chosen bool) error {
+func (c *recount) read(ctx context.Context, s kafka.OffsetRange, chosen bool) error {
 	c.begin(s.From > 0, chosen)
 	if err := c.in.read(ctx, s, c.take); err != nil {
 		return err
@@ -207,7 +207,7 @@ func (c *recount) tick(at presence.Instant) error {
 	}
 	c.clock = max(c.clock, at)
 	if !c.to.IsZero() && c.clock.Time().After(c.to.Add(leadOut(c.widest))) {
-		return kafka.ErrEnough
+		return kafka.ErrStopPartition
 	}
 	if c.clock.Time().Sub(c.swept.Time()) >= sweepEvery {
 		c.sweep(false)

@@ -16,8 +16,8 @@ import (
 	"footfall/events"
 )
 
-// Wanted says what the topics of a cluster are to be.
-type Wanted struct {
+// DesiredTopics says what the topics of a cluster are to be.
+type DesiredTopics struct {
 	Topics []events.Topic
 	// Partitions replaces the number that each topic defines, unless it is 0.
 	Partitions int32
@@ -33,12 +33,12 @@ const TopicPartitions = "partitions"
 // TopicChange is one way in which a topic is not what it is to be.
 type TopicChange struct {
 	Topic string
-	// What differs: TopicPartitions, the name of a config, or "" for a topic that
+	// Setting differs: TopicPartitions, the name of a config, or "" for a topic that
 	// does not exist.
-	What       string
+	Setting    string
 	Have, Want string
-	// Left says why it is left as it is; "" for what Apply changes.
-	Left string
+	// SkipReason says why it is left as it is; "" for what Apply changes.
+	SkipReason string
 
 	topic events.Topic
 }
@@ -61,7 +61,7 @@ const (
 // PlanTopics compares the topics of a cluster with what they are to be, and
 // changes nothing. Configs that TopicConfigs does not name are nobody's business
 // here, and neither are other topics. The client is one of NewClient.
-func PlanTopics(ctx context.Context, client *kgo.Client, w Wanted) (*TopicPlan, error) {
+func PlanTopics(ctx context.Context, client *kgo.Client, w DesiredTopics) (*TopicPlan, error) {
 	wanted := slices.Clone(w.Topics)
 	for i := range wanted {
 		if w.Partitions > 0 {
@@ -97,16 +97,16 @@ func (p *TopicPlan) add(c TopicChange) { p.Changes = append(p.Changes, c) }
 
 func (p *TopicPlan) comparePartitions(t events.Topic, have int32, grow bool) {
 	c := TopicChange{
-		Topic: t.Name, What: TopicPartitions, topic: t,
+		Topic: t.Name, Setting: TopicPartitions, topic: t,
 		Have: strconv.Itoa(int(have)), Want: strconv.Itoa(int(t.Partitions)),
 	}
 	switch {
 	case have == t.Partitions:
 		return
 	case have > t.Partitions:
-		c.Left = leftRemove
+		c.SkipReason = leftRemove
 	case !grow:
-		c.Left = leftAdding
+		c.SkipReason = leftAdding
 	}
 	p.add(c)
 }
@@ -121,10 +121,10 @@ func (p *TopicPlan) compareConfigs(t events.Topic, current kadm.ResourceConfig) 
 		if have[name] == wanted[name] {
 			continue
 		}
-		c := TopicChange{Topic: t.Name, What: name, Have: have[name], Want: wanted[name], topic: t}
+		c := TopicChange{Topic: t.Name, Setting: name, Have: have[name], Want: wanted[name], topic: t}
 		// MSK Serverless would refuse it anyway; see serverlessConfigs.
 		if name == "cleanup.policy" {
-			c.Left = leftCleanup
+			c.SkipReason = leftCleanup
 		}
 		p.add(c)
 	}
@@ -170,13 +170,13 @@ func (p *TopicPlan) Apply(ctx context.Context) error {
 	alter := map[string][]kadm.AlterConfig{}
 	for _, c := range p.Changes {
 		switch {
-		case c.Left != "":
-		case c.What == "":
+		case c.SkipReason != "":
+		case c.Setting == "":
 			missing = append(missing, c.topic)
-		case c.What == TopicPartitions:
+		case c.Setting == TopicPartitions:
 			errs = append(errs, of(grow(ctx, admin, c.topic), "add partitions to", c.Topic))
 		default:
-			alter[c.Topic] = append(alter[c.Topic], kadm.AlterConfig{Op: kadm.SetConfig, Name: c.What, Value: &c.Want})
+			alter[c.Topic] = append(alter[c.Topic], kadm.AlterConfig{Op: kadm.SetConfig, Name: c.Setting, Value: &c.Want})
 		}
 	}
 	for _, topic := range slices.Sorted(maps.Keys(alter)) {

@@ -35,7 +35,7 @@ func asKept(change ...string) map[string]string {
 	return configs
 }
 
-func planned(t *testing.T, cl *kgo.Client, w Wanted) *TopicPlan {
+func planned(t *testing.T, cl *kgo.Client, w DesiredTopics) *TopicPlan {
 	t.Helper()
 	p, err := PlanTopics(within(t, 30*time.Second), cl, w)
 	if err != nil {
@@ -48,9 +48,9 @@ func planned(t *testing.T, cl *kgo.Client, w Wanted) *TopicPlan {
 func shown(p *TopicPlan) []string {
 	var all []string
 	for _, c := range p.Changes {
-		line := strings.Join([]string{c.Topic, c.What, c.Have, c.Want}, "|")
-		if c.Left != "" {
-			line += "|left: " + c.Left
+		line := strings.Join([]string{c.Topic, c.Setting, c.Have, c.Want}, "|")
+		if c.SkipReason != "" {
+			line += "|left: " + c.SkipReason
 		}
 		all = append(all, line)
 	}
@@ -108,7 +108,7 @@ func TestPlanAndApply(t *testing.T) {
 				}
 			}
 			cl := client(t, cluster.ListenAddrs())
-			w := Wanted{Topics: []events.Topic{c.want}, Partitions: c.all, AddPartitions: c.grow}
+			w := DesiredTopics{Topics: []events.Topic{c.want}, Partitions: c.all, AddPartitions: c.grow}
 			before := cluster.TopicInfo("t")
 			p := planned(t, cl, w)
 			wantPlan(t, p, c.plan...)
@@ -133,7 +133,7 @@ func TestPlanAndApply(t *testing.T) {
 func TestApplyMakesEveryTopicOnceAndKeepsTheOthers(t *testing.T) {
 	c := cluster(t, "somebody-elses")
 	cl := client(t, c.ListenAddrs())
-	w := Wanted{Topics: events.Topics()}
+	w := DesiredTopics{Topics: events.Topics()}
 	if err := planned(t, cl, w).Apply(within(t, 30*time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestApplyGoesOnAndNamesWhatFailed(t *testing.T) {
 		}
 	}
 	cl := client(t, c.ListenAddrs())
-	w := Wanted{AddPartitions: true, Topics: []events.Topic{
+	w := DesiredTopics{AddPartitions: true, Topics: []events.Topic{
 		kept("bad-config", 4), kept("bad-growth", 4), kept("bad-new", 4), kept("good", 4), kept("good-new", 4),
 	}}
 	c.Fault(
@@ -200,7 +200,7 @@ func TestPlanFailsWithWhatIsNotKnown(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			c := cluster(t, "t")
 			c.Fault(f.fault)
-			_, err := PlanTopics(within(t, 30*time.Second), client(t, c.ListenAddrs()), Wanted{Topics: []events.Topic{kept("t", 1)}})
+			_, err := PlanTopics(within(t, 30*time.Second), client(t, c.ListenAddrs()), DesiredTopics{Topics: []events.Topic{kept("t", 1)}})
 			if err == nil || !strings.Contains(err.Error(), f.want) {
 				t.Errorf("error %v, want %q", err, f.want)
 			}
@@ -262,12 +262,12 @@ func TestServerlessGetsNoConfigThatItRefuses(t *testing.T) {
 				return new(net.Dialer).DialContext(ctx, network, addr)
 			}
 			cl := client(t, []string{host + ":9098"}, kgo.Dialer(dialled))
-			p := planned(t, cl, Wanted{Topics: events.Topics(), Partitions: 2})
+			p := planned(t, cl, DesiredTopics{Topics: events.Topics(), Partitions: 2})
 			if err := p.Apply(within(t, 30*time.Second)); (err == nil) != serverless {
 				t.Errorf("applied with %v", err)
 			}
 			if serverless {
-				wantPlan(t, planned(t, cl, Wanted{Topics: events.Topics(), Partitions: 2}),
+				wantPlan(t, planned(t, cl, DesiredTopics{Topics: events.Topics(), Partitions: 2}),
 					events.WalkInCounts+"|cleanup.policy|delete|compact|left: "+leftCleanup)
 			}
 		})

@@ -36,7 +36,7 @@ const storedBytes = 1 << 20
 // which may begin before it. It asks the broker for bytes and looks at each
 // batch by itself, so it goes on behind one that no consumer gets past. Where a
 // batch does not even tell its length it is the last one given.
-func StoredBatches(ctx context.Context, client *kgo.Client, s Span) ([]StoredBatch, error) {
+func StoredBatches(ctx context.Context, client *kgo.Client, s OffsetRange) ([]StoredBatch, error) {
 	var batches []StoredBatch
 	for next := s.From; next < s.To; {
 		raw, err := fetchRaw(ctx, client, s, next)
@@ -67,7 +67,7 @@ var errNoBatch = errors.New("no whole record batch lies there")
 
 // storedBatch looks at the first batch in raw and gives its size, 0 where it is
 // not whole.
-func storedBatch(s Span, raw []byte) (StoredBatch, int) {
+func storedBatch(s OffsetRange, raw []byte) (StoredBatch, int) {
 	if len(raw) < batchHeaderBytes {
 		return StoredBatch{}, 0
 	}
@@ -89,7 +89,7 @@ func storedBatch(s Span, raw []byte) (StoredBatch, int) {
 }
 
 // fetchRaw asks the leader of a partition for what it holds from an offset on.
-func fetchRaw(ctx context.Context, client *kgo.Client, s Span, from int64) ([]byte, error) {
+func fetchRaw(ctx context.Context, client *kgo.Client, s OffsetRange, from int64) ([]byte, error) {
 	leader, id, err := leaderOf(ctx, client, s)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func fetchRaw(ctx context.Context, client *kgo.Client, s Span, from int64) ([]by
 	return got.RecordBatches, kerr.ErrorForCode(got.ErrorCode)
 }
 
-func leaderOf(ctx context.Context, client *kgo.Client, s Span) (leader int32, id [16]byte, err error) {
+func leaderOf(ctx context.Context, client *kgo.Client, s OffsetRange) (leader int32, id [16]byte, err error) {
 	one := kmsg.NewMetadataRequestTopic()
 	one.Topic = &s.Topic
 	req := kmsg.NewPtrMetadataRequest()

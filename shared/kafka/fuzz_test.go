@@ -105,7 +105,7 @@ func FuzzStoredBatch(f *testing.F) {
 	f.Add(header)
 	f.Add(bytes.Repeat([]byte{255}, 100))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		b, size := storedBatch(Span{Topic: topic}, raw)
+		b, size := storedBatch(OffsetRange{Topic: topic}, raw)
 		if size < 0 || size > len(raw) || size > 0 && b.Bytes != size {
 			t.Fatalf("a batch of %d bytes in %d: %+v", size, len(raw), b)
 		}

@@ -12,10 +12,10 @@ import (
 
 // GroupOffset is how far a consumer group is in one partition.
 type GroupOffset struct {
-	Group     string
-	State     string // of the group, as Kafka names it: Empty, Dead, Stable and others
-	Span             // what the partition holds
-	Committed int64  // -1 where the group has committed nothing
+	Group       string
+	State       string // of the group, as Kafka names it: Empty, Dead, Stable and others
+	OffsetRange        // what the partition holds
+	Committed   int64  // -1 where the group has committed nothing
 }
 
 // Next is the offset that the group goes on with: where it has committed
@@ -29,7 +29,7 @@ func (o GroupOffset) Lag() int64 { return max(o.To-o.Next(), 0) }
 // GroupOffsets gives how far a group is in every partition of the topics, in
 // their order.
 func GroupOffsets(ctx context.Context, client *kgo.Client, group string, topics ...string) ([]GroupOffset, error) {
-	spans, err := Spans(ctx, client, topics...)
+	spans, err := ListOffsetRanges(ctx, client, topics...)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func GroupOffsets(ctx context.Context, client *kgo.Client, group string, topics 
 	}
 	offsets := make([]GroupOffset, len(spans))
 	for i, s := range spans {
-		offsets[i] = GroupOffset{Group: group, State: state, Span: s, Committed: -1}
+		offsets[i] = GroupOffset{Group: group, State: state, OffsetRange: s, Committed: -1}
 		if o, ok := committed.Lookup(s.Topic, s.Partition); ok {
 			offsets[i].Committed = o.At
 		}
@@ -96,6 +96,6 @@ func groupState(ctx context.Context, client *kgo.Client, group string) (string, 
 	return state, nil
 }
 
-// ErrActive is the error of a shift for a group that has members: they would
+// ErrGroupActive is the error of a shift for a group that has members: they would
 // commit over it, or go on with what they hold.
-var ErrActive = errors.New("the group is active")
+var ErrGroupActive = errors.New("the group is active")

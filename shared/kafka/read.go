@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// ErrEnough from the function given to Read ends the reading of the span that
+// ErrStopPartition from the function given to Read ends the reading of the span that
 // its record is of.
-var ErrEnough = errors.New("enough of this partition")
+var ErrStopPartition = errors.New("enough of this partition")
 
 // readWait is how long a broker may wait where a partition has nothing.
 const readWait = 250 * time.Millisecond
@@ -38,13 +38,13 @@ func ReadOptions() []kgo.Opt {
 // UnreadableError is the error of Read for what a client cannot read, or a broker
 // does not give.
 type UnreadableError struct {
-	At  Span // from the offset that could not be read on
-	Err error
+	Unread OffsetRange // from the offset that could not be read on
+	Err    error
 }
 
 // Error names the partition and the offset.
 func (e *UnreadableError) Error() string {
-	return fmt.Sprintf("kafka: read %s from offset %d: %v", e.At, e.At.From, e.Err)
+	return fmt.Sprintf("kafka: read %s from offset %d: %v", e.Unread, e.Unread.From, e.Err)
 }
 
 // Unwrap gives the cause.
@@ -52,20 +52,20 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 
 // ReadAround is Read for one span that goes on behind a damaged batch. damaged is
 // told what was left out and why.
-func ReadAround(ctx context.Context, client *kgo.Client, s Span, each func(*kgo.Record) error, damaged func(Span, error)) error {
+func ReadAround(ctx context.Context, client *kgo.Client, s OffsetRange, each func(*kgo.Record) error, damaged func(OffsetRange, error)) error {
 	for {
-		err := Read(ctx, client, []Span{s}, each)
+		err := Read(ctx, client, []OffsetRange{s}, each)
 		unreadable, ok := errors.AsType[*UnreadableError](err)
 		if !ok {
 			return err
 		}
-		at := unreadable.At
-		batches, look := StoredBatches(ctx, client, Span{at.Topic, at.Partition, at.From, at.From + 1})
+		at := unreadable.Unread
+		batches, look := StoredBatches(ctx, client, OffsetRange{at.Topic, at.Partition, at.From, at.From + 1})
 		if look != nil || len(batches) == 0 || batches[0].Err == nil || errors.Is(batches[0].Err, errNoBatch) {
 			return err // it is something else
 		}
 		s.From = batches[0].Last + 1
-		damaged(Span{at.Topic, at.Partition, at.From, s.From}, unreadable.Err)
+		damaged(OffsetRange{at.Topic, at.Partition, at.From, s.From}, unreadable.Err)
 	}
 }
 
@@ -74,15 +74,15 @@ func ReadAround(ctx context.Context, client *kgo.Client, s Span, each func(*kgo.
 // out. The client has ReadOptions, and nobody else consumes with it meanwhile. Its
 // error is an *UnreadableError, what each returned, or that the brokers are gone
 // for longer than the client tries a request again.
-func Read(ctx context.Context, client *kgo.Client, spans []Span, each func(*kgo.Record) error) error {
-	r := reading{client: client, left: map[string]map[int32]*Span{}, each: each}
+func Read(ctx context.Context, client *kgo.Client, spans []OffsetRange, each func(*kgo.Record) error) error {
+	r := reading{client: client, left: map[string]map[int32]*OffsetRange{}, each: each}
 	begin := map[string]map[int32]kgo.Offset{}
 	for _, s := range spans {
 		if s.Len() == 0 {
 			continue
 		}
 		if r.left[s.Topic] == nil {
-			r.left[s.Topic], begin[s.Topic] = map[int32]*Span{}, map[int32]kgo.Offset{}
+			r.left[s.Topic], begin[s.Topic] = map[int32]*OffsetRange{}, map[int32]kgo.Offset{}
 		}
 		r.left[s.Topic][s.Partition] = &s
 		begin[s.Topic][s.Partition] = kgo.NewOffset().At(s.From)
@@ -112,7 +112,7 @@ func Read(ctx context.Context, client *kgo.Client, spans []Span, each func(*kgo.
 // reading is the state of one Read.
 type reading struct {
 	client *kgo.Client
-	left   map[string]map[int32]*Span // From is the next offset
+	left   map[string]map[int32]*OffsetRange // From is the next offset
 	each   func(*kgo.Record) error
 }
 
@@ -130,7 +130,7 @@ func (r *reading) poll(ctx context.Context) (kgo.Fetches, error) {
 
 // bound ends the spans of which nothing is left in the log.
 func (r *reading) bound(ctx context.Context) error {
-	now, err := Spans(ctx, r.client, slices.Collect(maps.Keys(r.left))...)
+	now, err := ListOffsetRanges(ctx, r.client, slices.Collect(maps.Keys(r.left))...)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (r *reading) take(f kgo.FetchTopicPartition) error {
 		if record.Attrs.IsControl() {
 			continue
 		}
-		if err := r.each(record); errors.Is(err, ErrEnough) {
+		if err := r.each(record); errors.Is(err, ErrStopPartition) {
 			s.From = s.To
 			break
 		} else if err != nil {
@@ -189,7 +189,7 @@ func (r *reading) take(f kgo.FetchTopicPartition) error {
 	return nil
 }
 
-func (r *reading) end(s *Span) {
+func (r *reading) end(s *OffsetRange) {
 	delete(r.left[s.Topic], s.Partition)
 	if len(r.left[s.Topic]) == 0 {
 		delete(r.left, s.Topic)

@@ -29,7 +29,7 @@ func put(t testing.TB, p *Producer, partition int32, values ...string) {
 }
 
 // read gives the values of spans by partition.
-func read(t testing.TB, cl *kgo.Client, spans []Span) (map[int32][]string, error) {
+func read(t testing.TB, cl *kgo.Client, spans []OffsetRange) (map[int32][]string, error) {
 	t.Helper()
 	got := map[int32][]string{}
 	err := Read(within(t, 30*time.Second), cl, spans, func(r *kgo.Record) error {
@@ -45,7 +45,7 @@ func TestReadGivesWhatWasThere(t *testing.T) {
 	p := NewProducer(cl)
 	put(t, p, 0, "a", "b", "c")
 	put(t, p, 1, "d")
-	spans, err := Spans(t.Context(), cl, topic)
+	spans, err := ListOffsetRanges(t.Context(), cl, topic)
 	if err != nil || len(spans) != partitions {
 		t.Fatalf("%d spans (%v), want %d", len(spans), err, partitions)
 	}
@@ -71,7 +71,7 @@ func TestReadEndsWhenToldTo(t *testing.T) {
 	p := NewProducer(cl)
 	put(t, p, 0, "a", "b", "c")
 	put(t, p, 1, "d", "e")
-	spans, err := Spans(t.Context(), cl, topic)
+	spans, err := ListOffsetRanges(t.Context(), cl, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestReadEndsWhenToldTo(t *testing.T) {
 	err = Read(t.Context(), cl, spans, func(r *kgo.Record) error {
 		got = append(got, string(r.Value))
 		if string(r.Value) == "b" {
-			return ErrEnough
+			return ErrStopPartition
 		}
 		return nil
 	})
@@ -116,7 +116,7 @@ func TestReadPassesTheMarksOfTransactions(t *testing.T) {
 	if err := writer.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 		t.Fatal(err)
 	}
-	spans, err := Spans(t.Context(), cl, topic)
+	spans, err := ListOffsetRanges(t.Context(), cl, topic)
 	if err != nil || spans[0].To != 2 {
 		t.Fatalf("spans %v (%v), want a mark behind the record", spans, err)
 	}
@@ -128,7 +128,7 @@ func TestReadPassesTheMarksOfTransactions(t *testing.T) {
 func TestSpansNamesATopicThatIsNotThere(t *testing.T) {
 	c := cluster(t, topic)
 	cl := client(t, c.ListenAddrs())
-	if _, err := Spans(t.Context(), cl, topic, "nowhere"); !errors.Is(err, kerr.UnknownTopicOrPartition) || !strings.Contains(err.Error(), "nowhere") {
+	if _, err := ListOffsetRanges(t.Context(), cl, topic, "nowhere"); !errors.Is(err, kerr.UnknownTopicOrPartition) || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -156,7 +156,7 @@ func damaged(t *testing.T) (*kgo.Client, *Producer) {
 
 func TestADamagedBatchIsNamed(t *testing.T) {
 	cl, _ := damaged(t)
-	spans, err := Spans(t.Context(), cl, topic)
+	spans, err := ListOffsetRanges(t.Context(), cl, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,13 +183,13 @@ func TestADamagedBatchIsNamed(t *testing.T) {
 func TestReadAroundADamagedBatch(t *testing.T) {
 	cl, p := damaged(t)
 	put(t, p, 0, "g")
-	spans, err := Spans(t.Context(), cl, topic)
+	spans, err := ListOffsetRanges(t.Context(), cl, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got, left string
 	each := func(r *kgo.Record) error { got += string(r.Value); return nil }
-	err = ReadAround(within(t, 30*time.Second), cl, spans[0], each, func(s Span, err error) {
+	err = ReadAround(within(t, 30*time.Second), cl, spans[0], each, func(s OffsetRange, err error) {
 		left += fmt.Sprintf("%s %d-%d: %v", s, s.From, s.To-1, err)
 	})
 	if err != nil || got != "abefg" || !strings.HasPrefix(left, topic+"/0 2-3: encoded crc") {
@@ -197,7 +197,7 @@ func TestReadAroundADamagedBatch(t *testing.T) {
 	}
 	// What each returns is not about the bytes.
 	failure := errors.New("no more")
-	err = ReadAround(t.Context(), cl, spans[0], func(*kgo.Record) error { return failure }, func(Span, error) { t.Error("left something out") })
+	err = ReadAround(t.Context(), cl, spans[0], func(*kgo.Record) error { return failure }, func(OffsetRange, error) { t.Error("left something out") })
 	if !errors.Is(err, failure) {
 		t.Errorf("error %v, want %v", err, failure)
 	}
@@ -207,11 +207,11 @@ func TestReadAroundADamagedBatch(t *testing.T) {
 // the span is not.
 func TestStoredBatchesOfPartOfALog(t *testing.T) {
 	cl, _ := damaged(t)
-	batches, err := StoredBatches(t.Context(), cl, Span{topic, 0, 3, 4})
+	batches, err := StoredBatches(t.Context(), cl, OffsetRange{topic, 0, 3, 4})
 	if err != nil || len(batches) != 1 || batches[0].First != 2 || batches[0].Err == nil {
 		t.Errorf("batches %+v (%v), want the damaged one", batches, err)
 	}
-	if _, err := StoredBatches(t.Context(), cl, Span{topic, 7, 0, 1}); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+	if _, err := StoredBatches(t.Context(), cl, OffsetRange{topic, 7, 0, 1}); !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		t.Errorf("partition 7: %v", err)
 	}
 }
@@ -319,11 +319,11 @@ func TestShiftIsRefusedWhileTheGroupIsActive(t *testing.T) {
 			if f := member.PollFetches(within(t, 30*time.Second)); f.NumRecords() == 0 {
 				t.Fatal(f.Err())
 			}
-			if _, err := PlanShift(t.Context(), cl, group, topic, 0, 2); !errors.Is(err, ErrActive) {
-				t.Errorf("plan: %v, want %v", err, ErrActive)
+			if _, err := PlanShift(t.Context(), cl, group, topic, 0, 2); !errors.Is(err, ErrGroupActive) {
+				t.Errorf("plan: %v, want %v", err, ErrGroupActive)
 			}
-			if err := before.Apply(t.Context(), cl); !errors.Is(err, ErrActive) {
-				t.Errorf("apply: %v, want %v", err, ErrActive)
+			if err := before.Apply(t.Context(), cl); !errors.Is(err, ErrGroupActive) {
+				t.Errorf("apply: %v, want %v", err, ErrGroupActive)
 			}
 			if _, err := PlanShift(t.Context(), cl, group, topic, 0, 0); err != nil {
 				t.Errorf("a look: %v", err)
@@ -341,7 +341,7 @@ func TestReadEndsWhereRetentionHasDroppedTheRest(t *testing.T) {
 		for _, v := range []string{"a", "b", "c"} {
 			put(t, p, 0, v)
 		}
-		spans, err := Spans(t.Context(), cl, topic)
+		spans, err := ListOffsetRanges(t.Context(), cl, topic)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,8 +362,8 @@ func TestReadEndsWhenTheBrokersAreGone(t *testing.T) {
 	c := cluster(t, topic)
 	cl := client(t, c.ListenAddrs(), append(ReadOptions(), kgo.RetryTimeout(time.Second))...)
 	put(t, NewProducer(cl), 0, "a")
-	span := Span{Topic: topic, From: 0, To: 2} // more than there is
-	err := Read(within(t, 30*time.Second), cl, []Span{span}, func(*kgo.Record) error {
+	span := OffsetRange{Topic: topic, From: 0, To: 2} // more than there is
+	err := Read(within(t, 30*time.Second), cl, []OffsetRange{span}, func(*kgo.Record) error {
 		c.Close()
 		return nil
 	})

@@ -30,13 +30,13 @@ const maxCommitTries = 5
 // it a call waits for ever for brokers that are gone.
 const redrivePatience = time.Minute
 
-// ErrOtherRedrive is the error of a redrive that finds that another one has put
+// ErrConcurrentRedrive is the error of a redrive that finds that another one has put
 // letters of the same partition back meanwhile.
-var ErrOtherRedrive = errors.New("another redrive is at work on the same partition")
+var ErrConcurrentRedrive = errors.New("another redrive is at work on the same partition")
 
-// ErrTooScattered is the error of a redrive whose filter leaves more gaps than
+// ErrTooManyGaps is the error of a redrive whose filter leaves more gaps than
 // can be noted.
-var ErrTooScattered = errors.New("too many gaps between the letters put back to note them all: put back those in between first")
+var ErrTooManyGaps = errors.New("too many gaps between the letters put back to note them all: put back those in between first")
 
 // Redriver puts dead letters back.
 //
@@ -84,7 +84,7 @@ func (r *Redriver) Done(p Position) bool {
 // partition holds now, and notes that it did. It gives how many it put back:
 // those that were put back before are left out. One that does not fit its topic
 // any more is an error, and then none is put back: see Letter.Fits.
-func (r *Redriver) Redrive(ctx context.Context, of Span, letters []DeadLetter) (int, error) {
+func (r *Redriver) Redrive(ctx context.Context, of OffsetRange, letters []DeadLetter) (int, error) {
 	fail := func(err error) (int, error) {
 		return 0, fmt.Errorf("redrive %d letters of %s: %w", len(letters), of, err)
 	}
@@ -114,7 +114,7 @@ func (r *Redriver) Redrive(ctx context.Context, of Span, letters []DeadLetter) (
 		return 0, nil
 	}
 	if len(next.encodeRuns()) > maxMetadata {
-		return fail(ErrTooScattered)
+		return fail(ErrTooManyGaps)
 	}
 	if err := r.unchanged(ctx, of); err != nil {
 		return fail(err)
@@ -133,7 +133,7 @@ func (r *Redriver) Redrive(ctx context.Context, of Span, letters []DeadLetter) (
 // unchanged looks whether what is noted is what this Redriver knows. Two that
 // run at the same time on one partition would put letters back twice, and each
 // note would wipe out the other's.
-func (r *Redriver) unchanged(ctx context.Context, of Span) error {
+func (r *Redriver) unchanged(ctx context.Context, of OffsetRange) error {
 	committed, err := committedOffsets(ctx, r.client, RedriveGroup)
 	if err != nil {
 		return err
@@ -144,14 +144,14 @@ func (r *Redriver) unchanged(ctx context.Context, of Span) error {
 	case !ok && known == nil:
 		return nil
 	case !ok || known == nil || stored.At != known.floor || stored.Metadata != known.encodeRuns():
-		return ErrOtherRedrive
+		return ErrConcurrentRedrive
 	}
 	return nil
 }
 
 // note commits what is done, also when the redrive is interrupted at that
 // moment: the records are written.
-func (r *Redriver) note(ctx context.Context, of Span, next offsetSet) error {
+func (r *Redriver) note(ctx context.Context, of OffsetRange, next offsetSet) error {
 	ctx = context.WithoutCancel(ctx)
 	var offsets kadm.Offsets
 	offsets.Add(kadm.Offset{Topic: of.Topic, Partition: of.Partition, At: next.floor, LeaderEpoch: -1, Metadata: next.encodeRuns()})

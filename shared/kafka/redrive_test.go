@@ -45,9 +45,9 @@ func post(t *testing.T, n int) (*kfake.Cluster, *kgo.Client) {
 }
 
 // letters reads those of one partition.
-func letters(t testing.TB, cl *kgo.Client, partition int32) (Span, []DeadLetter) {
+func letters(t testing.TB, cl *kgo.Client, partition int32) (OffsetRange, []DeadLetter) {
 	t.Helper()
-	spans, err := Spans(t.Context(), cl, dead)
+	spans, err := ListOffsetRanges(t.Context(), cl, dead)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,8 +240,8 @@ func TestRedriveMeetsAnother(t *testing.T) {
 	if _, err := first.Redrive(t.Context(), span, all[:1]); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := second.Redrive(t.Context(), span, all); n != 0 || !errors.Is(err, ErrOtherRedrive) {
-		t.Errorf("%d put back, error %v, want %v", n, err, ErrOtherRedrive)
+	if n, err := second.Redrive(t.Context(), span, all); n != 0 || !errors.Is(err, ErrConcurrentRedrive) {
+		t.Errorf("%d put back, error %v, want %v", n, err, ErrConcurrentRedrive)
 	}
 	if _, err := first.Redrive(t.Context(), span, all); err != nil {
 		t.Error(err)
@@ -270,8 +270,8 @@ func TestRedriveRefuses(t *testing.T) {
 	}
 	r.done = map[string]map[int32]*offsetSet{dead: {0: &scattered}}
 	all[0].Origin.Topic, all[0].Offset = topic, 1500*2000+5
-	if _, err := r.Redrive(t.Context(), span, all); !errors.Is(err, ErrTooScattered) {
-		t.Errorf("error %v, want %v", err, ErrTooScattered)
+	if _, err := r.Redrive(t.Context(), span, all); !errors.Is(err, ErrTooManyGaps) {
+		t.Errorf("error %v, want %v", err, ErrTooManyGaps)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 
 // Shift moves a group in one partition.
 type Shift struct {
-	At     GroupOffset
-	Target int64 // the offset that the group will go on with
+	Current GroupOffset
+	Target  int64 // the offset that the group will go on with
 	// Batches hold what is passed over or, on the way back, given again, and the
 	// one that the group then goes on with.
 	Batches []StoredBatch
@@ -41,15 +41,15 @@ func PlanShift(ctx context.Context, client *kgo.Client, group, topic string, par
 		return fail(fmt.Errorf("the topic has the partitions 0 to %d: %w", len(all)-1, kerr.UnknownTopicOrPartition))
 	}
 	at := all[partition]
-	s := Shift{At: at, Target: at.Next() + by}
+	s := Shift{Current: at, Target: at.Next() + by}
 	if s.Target < at.From || s.Target > at.To {
 		return fail(fmt.Errorf("offset %d is beyond the log, which goes from %d to %d: between %d and %d are possible",
 			s.Target, at.From, at.To, at.From-at.Next(), at.To-at.Next()))
 	}
 	if by != 0 && !at.inactive() {
-		return fail(fmt.Errorf("%w, its state is %s: disable what reads for it first", ErrActive, at.State))
+		return fail(fmt.Errorf("%w, its state is %s: disable what reads for it first", ErrGroupActive, at.State))
 	}
-	show := at.Span
+	show := at.OffsetRange
 	show.From, show.To = min(at.Next(), s.Target), min(max(at.Next(), s.Target)+1, at.To)
 	if by == 0 {
 		show.To = min(at.Next()+lookAhead, at.To)
@@ -60,8 +60,8 @@ func PlanShift(ctx context.Context, client *kgo.Client, group, topic string, par
 	return s, nil
 }
 
-// NotThere says that the brokers know no such group. Its name may be a mistake.
-func (o GroupOffset) NotThere() bool { return o.State == stateDead && o.Committed < 0 }
+// GroupMissing says that the brokers know no such group. Its name may be a mistake.
+func (o GroupOffset) GroupMissing() bool { return o.State == stateDead && o.Committed < 0 }
 
 func (o GroupOffset) inactive() bool { return o.State == stateEmpty || o.State == stateDead }
 
@@ -70,24 +70,24 @@ func (o GroupOffset) inactive() bool { return o.State == stateEmpty || o.State =
 // between the look and the commit is safe.
 func (s Shift) Apply(ctx context.Context, client *kgo.Client) error {
 	fail := func(err error) error {
-		return fmt.Errorf("shift group %s on %s to offset %d: %w", s.At.Group, s.At.Span, s.Target, err)
+		return fmt.Errorf("shift group %s on %s to offset %d: %w", s.Current.Group, s.Current.OffsetRange, s.Target, err)
 	}
-	now, err := GroupOffsets(ctx, client, s.At.Group, s.At.Topic)
+	now, err := GroupOffsets(ctx, client, s.Current.Group, s.Current.Topic)
 	if err != nil {
 		return fail(err)
 	}
-	at := now[s.At.Partition]
+	at := now[s.Current.Partition]
 	switch {
 	case !at.inactive():
-		return fail(fmt.Errorf("%w, its state is %s", ErrActive, at.State))
-	case at.Committed != s.At.Committed:
-		return fail(fmt.Errorf("it has moved from %d to %d meanwhile", s.At.Committed, at.Committed))
+		return fail(fmt.Errorf("%w, its state is %s", ErrGroupActive, at.State))
+	case at.Committed != s.Current.Committed:
+		return fail(fmt.Errorf("it has moved from %d to %d meanwhile", s.Current.Committed, at.Committed))
 	case s.Target < at.From:
 		return fail(errors.New("retention has dropped that offset meanwhile"))
 	}
 	var offsets kadm.Offsets
-	offsets.Add(kadm.Offset{Topic: s.At.Topic, Partition: s.At.Partition, At: s.Target, LeaderEpoch: -1})
-	if err := kadm.NewClient(client).CommitAllOffsets(ctx, s.At.Group, offsets); err != nil {
+	offsets.Add(kadm.Offset{Topic: s.Current.Topic, Partition: s.Current.Partition, At: s.Target, LeaderEpoch: -1})
+	if err := kadm.NewClient(client).CommitAllOffsets(ctx, s.Current.Group, offsets); err != nil {
 		return fail(err)
 	}
 	return nil

@@ -8,22 +8,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Span is a run of offsets of one partition.
-type Span struct {
+// OffsetRange is a run of offsets of one partition.
+type OffsetRange struct {
 	Topic     string
 	Partition int32
 	From, To  int64 // the first offset, and the one behind the last
 }
 
 // Len is how many offsets a span has; compaction may have left fewer records.
-func (s Span) Len() int64 { return max(s.To-s.From, 0) }
+func (s OffsetRange) Len() int64 { return max(s.To-s.From, 0) }
 
 // String names the partition, "topic/0".
-func (s Span) String() string { return fmt.Sprintf("%s/%d", s.Topic, s.Partition) }
+func (s OffsetRange) String() string { return fmt.Sprintf("%s/%d", s.Topic, s.Partition) }
 
-// Spans gives what topics hold now, in their order and that of their
+// ListOffsetRanges gives what topics hold now, in their order and that of their
 // partitions. A topic that does not exist is an error.
-func Spans(ctx context.Context, client *kgo.Client, topics ...string) ([]Span, error) {
+func ListOffsetRanges(ctx context.Context, client *kgo.Client, topics ...string) ([]OffsetRange, error) {
 	if len(topics) == 0 {
 		return nil, nil // kadm would take it for all topics
 	}
@@ -31,7 +31,7 @@ func Spans(ctx context.Context, client *kgo.Client, topics ...string) ([]Span, e
 	if err != nil {
 		return nil, err
 	}
-	var spans []Span
+	var spans []OffsetRange
 	for _, topic := range topics {
 		for p := range int32(len(ends[topic])) {
 			from, _ := starts.Lookup(topic, p)
@@ -39,7 +39,7 @@ func Spans(ctx context.Context, client *kgo.Client, topics ...string) ([]Span, e
 			if !ok {
 				return nil, fmt.Errorf("kafka: offsets of %s: partition %d is not among its %d", topic, p, len(ends[topic]))
 			}
-			spans = append(spans, Span{topic, p, from.Offset, to.Offset})
+			spans = append(spans, OffsetRange{topic, p, from.Offset, to.Offset})
 		}
 	}
 	return spans, nil
