@@ -142,8 +142,8 @@ func (c *auditCmd) print(w io.Writer, r *audit.Report) error {
 		fmt.Fprintf(t, "recounted up to\t%s; later ones are those of %s\n", timeOr(r.Settled, ""), events.EnrichedWalkIns)
 	}
 	fmt.Fprintf(t, "visits found\t%d\tin sightings\n", r.Visits)
-	if r.Dead > 0 {
-		fmt.Fprintf(t, "left out\t%d\trecords that are dead letters, or were until they were put back\n", r.Dead)
+	if r.DeadLetters > 0 {
+		fmt.Fprintf(t, "left out\t%d\trecords that are dead letters, or were until they were put back\n", r.DeadLetters)
 	}
 	fmt.Fprintf(t, "walk-ins expected\t%d\tof contacts\n", r.Expected)
 	fmt.Fprintf(t, "walk-ins counted\t%d\tin the table\n", r.Counted)
@@ -171,7 +171,7 @@ func (c *auditCmd) printDifferences(w io.Writer, all []audit.Difference) error {
 	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "BUSINESS\tCONTACT\tMONTH\tWHERE\tEXPECTED\tFOUND")
 	for _, d := range all {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", d.Business, d.Contact, cmp.Or(d.Month, "all"), differsIn[d.What], d.Expected, d.Found)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", d.Business, d.Contact, cmp.Or(d.Month, "all"), differsIn[d.Kind], d.Expected, d.Found)
 	}
 	flush(t)
 	for i := range len(all) + 1 {
@@ -196,7 +196,7 @@ var differsIn = map[string]string{
 }
 
 // printItems lists walk-ins below their difference.
-func (c *auditCmd) printItems(w io.Writer, what string, items []audit.Item) {
+func (c *auditCmd) printItems(w io.Writer, what string, items []audit.DifferingWalkIn) {
 	shown := len(items)
 	if c.Items > 0 {
 		shown = min(shown, c.Items)

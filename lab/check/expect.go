@@ -38,9 +38,9 @@ func expect(ctx context.Context, in audit.Input) (want *expected, err error) {
 	for _, s := range spans {
 		_, err := audit.Recount(ctx, in, s, time.Time{}, time.Time{}, func(v audit.Visit) {
 			switch {
-			case v.Changed:
+			case v.RulesChanged:
 				want.changed = append(want.changed, v)
-			case v.Unlearnt:
+			case v.MaybeResident:
 				want.unlearnt = append(want.unlearnt, v)
 			default:
 				want.found(v)
@@ -60,7 +60,7 @@ func (w *expected) found(v audit.Visit) {
 // take counts a walk-in, for the contact whose the device was.
 func (w *expected) take(device string, s oracle.Stay) {
 	w.WalkIns++
-	if contact, _ := w.crm.Whose(device, s.Start); contact != "" {
+	if contact, _ := w.crm.Attribute(device, s.Start); contact != "" {
 		w.Take(contact, s)
 	}
 }

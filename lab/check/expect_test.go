@@ -53,7 +53,7 @@ func TestWhatAChangeOfRulesMadeIsTakenAsTold(t *testing.T) {
 		return audit.Visit{Device: device, Start: noon.Add(time.Duration(minutes) * time.Minute)}
 	}
 	about := found("cafe/phone", 0)
-	about.Until, about.Changed = noon.Add(time.Hour), true
+	about.Until, about.RulesChanged = noon.Add(time.Hour), true
 	r := &Report{
 		Visits:    []score.FoundVisit{told("phone", -30), told("phone", 10), told("phone", 70), told("tablet", 10), told("till", 0)},
 		residents: map[string][]time.Time{"cafe/till": {noon.Add(121 * time.Minute)}},

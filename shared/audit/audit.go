@@ -20,18 +20,18 @@ import (
 
 // Input is what a recount reads with.
 type Input struct {
-	Client *kgo.Client    // with kafka.ReadOptions
-	Rules  presence.Rules // of a business without any of its own
-	Dead   *Dead
-	Read   func(*kgo.Record) // is told every record; nil for nobody
-	// Damaged is told which offsets no client can read; nil for nobody.
-	Damaged    func(left kafka.OffsetRange, err error)
+	Client      *kgo.Client    // with kafka.ReadOptions
+	Rules       presence.Rules // of a business without any of its own
+	DeadLetters *DeadLetters
+	OnRecord    func(*kgo.Record) // is told every record; nil for nobody
+	// OnDamage is told which offsets no client can read; nil for nobody.
+	OnDamage   func(left kafka.OffsetRange, err error)
 	Businesses Histories
 }
 
 func (in *Input) progress(r *kgo.Record) {
-	if in.Read != nil {
-		in.Read(r)
+	if in.OnRecord != nil {
+		in.OnRecord(r)
 	}
 }
 
@@ -39,8 +39,8 @@ func (in *Input) progress(r *kgo.Record) {
 // so they count for nothing there either.
 func (in *Input) read(ctx context.Context, s kafka.OffsetRange, each func(*kgo.Record) error) error {
 	return kafka.ReadAround(ctx, in.Client, s, each, func(left kafka.OffsetRange, err error) {
-		if in.Damaged != nil {
-			in.Damaged(left, err)
+		if in.OnDamage != nil {
+			in.OnDamage(left, err)
 		}
 	})
 }
@@ -69,9 +69,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	in.Read = progress
+	in.OnRecord = progress
 	a := &audit{report: &Report{From: o.From, To: o.To}, whole: o.From.IsZero() && o.To.IsZero()}
-	in.Damaged = func(left kafka.OffsetRange, err error) {
+	in.OnDamage = func(left kafka.OffsetRange, err error) {
 		a.report.note("%s: offsets %d to %d cannot be read and are left out: %v", left, left.From, left.To-1, err)
 	}
 	a.in = in
@@ -125,7 +125,7 @@ type audit struct {
 	wanted  []wanted
 	changed int                // devices heard around a change of rules
 	unsure  map[string]windows // devices
-	known   []Known            // by partition of sightings
+	known   []Coverage         // by partition of sightings
 	// Walk-ins that were told, of which the recount found the visit: those of
 	// which the CRM topics do not say enough, and those that they say are nobody's.
 	open, nobodys map[*toldWalkIn]bool
@@ -142,11 +142,11 @@ type window struct{ from, to time.Time }
 
 // look reads everything, in the order that Run needs.
 func (a *audit) look(ctx context.Context, o Options) (err error) {
-	if a.in.Dead, err = ReadDead(ctx, a.in); err != nil {
+	if a.in.DeadLetters, err = ReadDeadLetters(ctx, a.in); err != nil {
 		return err
 	}
-	a.report.Dead = len(a.in.Dead.records)
-	if n := a.in.Dead.unknown; n > 0 {
+	a.report.DeadLetters = len(a.in.DeadLetters.records)
+	if n := a.in.DeadLetters.unknown; n > 0 {
 		a.report.note("%d dead letters do not tell where their records were: what those would have brought is listed as missing", n)
 	}
 	if a.told, err = readTold(ctx, a.in, months{o.From, o.To}); err != nil {
@@ -224,18 +224,18 @@ func (a *audit) recount(ctx context.Context) error {
 
 // found takes in a visit.
 func (a *audit) found(v Visit) {
-	if v.Unsure {
+	if v.Uncertain {
 		a.unsure[v.Device] = append(a.unsure[v.Device], window{v.Start, v.Until})
-		if v.Changed {
+		if v.RulesChanged {
 			a.changed++
 		}
 		return
 	}
-	if v.Unlearnt && a.resident(v) {
+	if v.MaybeResident && a.resident(v) {
 		return
 	}
 	a.report.Visits++
-	contact, sure := a.crm.Whose(v.Device, v.Start)
+	contact, sure := a.crm.Attribute(v.Device, v.Start)
 	if sure && contact != "" {
 		a.wanted = append(a.wanted, wanted{v.Device, contact, v.Start, v.Last})
 		return

@@ -16,7 +16,7 @@ import (
 type Report struct {
 	From, To    time.Time // of the walk-ins compared; zero where that side is open
 	Settled     time.Time // later walk-ins are not recounted: the clock has not gone on for long enough
-	Dead        int       // records of the topics recounted that are left out, for they are among the dead letters
+	DeadLetters int       // records of the topics recounted that are left out, for they are among the dead letters
 	Visits      int       // found in sightings, nobody's among them
 	Expected    int       // walk-ins of contacts that the table must have
 	Counted     int       // that the table has
@@ -33,15 +33,15 @@ type Difference struct {
 	Business events.BusinessID `json:"business"`
 	Contact  events.ContactID  `json:"contact"`
 	Month    string            `json:"month"` // "" where it is about the total of all months
-	What     string            `json:"what"`
+	Kind     string            `json:"what"`
 	Expected int64             `json:"expected"`
 	Found    int64             `json:"found"`
-	Missing  []Item            `json:"missing,omitempty"`  // must be counted and are not
-	TooMany  []Item            `json:"too_many,omitempty"` // are counted and must not be
+	Missing  []DifferingWalkIn `json:"missing,omitempty"`  // must be counted and are not
+	TooMany  []DifferingWalkIn `json:"too_many,omitempty"` // are counted and must not be
 }
 
-// Item is one walk-in of a difference.
-type Item struct {
+// DifferingWalkIn is one walk-in of a difference.
+type DifferingWalkIn struct {
 	ID    events.WalkInID `json:"id"`
 	Start time.Time       `json:"start,omitzero"` // zero where no topic tells
 	Why   string          `json:"why"`
@@ -101,13 +101,13 @@ func (a *audit) compare() {
 		told, sum := a.totals.latest[key].Total, a.stored.sums[key]
 		if sum < min(told, a.before[key].Total) || sum > max(told, a.before[key].Total) {
 			a.report.Differences = append(a.report.Differences, Difference{
-				Business: key.Business, Contact: key.Contact, What: OnTopic, Expected: sum, Found: told,
+				Business: key.Business, Contact: key.Contact, Kind: OnTopic, Expected: sum, Found: told,
 			})
 		}
 	}
 	slices.SortFunc(a.report.Differences, func(x, y Difference) int {
 		return cmp.Or(cmp.Compare(x.Business, y.Business), cmp.Compare(x.Contact, y.Contact),
-			cmp.Compare(x.Month, y.Month), cmp.Compare(x.What, y.What))
+			cmp.Compare(x.Month, y.Month), cmp.Compare(x.Kind, y.Kind))
 	})
 }
 
@@ -169,16 +169,16 @@ func (w window) holds(at time.Time) bool {
 }
 
 // knownOf is which visits of a device are known.
-func (a *audit) knownOf(device string) Known {
+func (a *audit) knownOf(device string) Coverage {
 	return a.known[events.Partition([]byte(device), int32(len(a.known)))]
 }
 
 // compareMonth compares the visits of a month, and says whether they are the same.
 func (a *audit) compareMonth(acc account, want expectation, have storedCount) bool {
-	d := Difference{Business: acc.Business, Contact: acc.Contact, Month: acc.month, What: InTable, Expected: int64(len(want))}
+	d := Difference{Business: acc.Business, Contact: acc.Contact, Month: acc.month, Kind: InTable, Expected: int64(len(want))}
 	for id, e := range want {
 		if _, ok := have.visits[id]; !ok {
-			d.Missing = append(d.Missing, Item{id, e.start.UTC(), a.whyMissing(id, e)})
+			d.Missing = append(d.Missing, DifferingWalkIn{id, e.start.UTC(), a.whyMissing(id, e)})
 			continue
 		}
 		d.Found++
@@ -195,7 +195,7 @@ func (a *audit) compareMonth(acc account, want expectation, have storedCount) bo
 	a.report.Counted += int(d.Found)
 	differ := len(d.Missing)+len(d.TooMany) > 0
 	if differ {
-		byStart := func(x, y Item) int { return cmp.Or(x.Start.Compare(y.Start), cmp.Compare(x.ID, y.ID)) }
+		byStart := func(x, y DifferingWalkIn) int { return cmp.Or(x.Start.Compare(y.Start), cmp.Compare(x.ID, y.ID)) }
 		slices.SortFunc(d.Missing, byStart)
 		slices.SortFunc(d.TooMany, byStart)
 		a.report.Differences = append(a.report.Differences, d)
@@ -204,7 +204,7 @@ func (a *audit) compareMonth(acc account, want expectation, have storedCount) bo
 }
 
 func (a *audit) whyMissing(id events.WalkInID, e expected) string {
-	switch place, dead := a.in.Dead.walkIns[id]; {
+	switch place, dead := a.in.DeadLetters.walkIns[id]; {
 	case dead:
 		return "it is the dead letter " + place.String()
 	case e.told:
@@ -216,16 +216,16 @@ func (a *audit) whyMissing(id events.WalkInID, e expected) string {
 
 // tooMany tells of an id that the table has and the recount has not; judged is
 // false where that is no mistake, or nobody can know.
-func (a *audit) tooMany(acc account, id events.WalkInID) (item Item, judged bool) {
+func (a *audit) tooMany(acc account, id events.WalkInID) (item DifferingWalkIn, judged bool) {
 	t := a.told.byID[id]
 	switch {
 	case t == nil && a.beforeTold(acc.month):
 		a.report.Unjudged++
-		return Item{}, false
+		return DifferingWalkIn{}, false
 	case t == nil:
-		return Item{ID: id, Why: "no topic tells of it"}, true
+		return DifferingWalkIn{ID: id, Why: "no topic tells of it"}, true
 	case t.after && t.key == acc.CountKey, !a.months.in(t.start):
-		return Item{}, false // counted while this was looked at, or not asked for
+		return DifferingWalkIn{}, false // counted while this was looked at, or not asked for
 	}
 	why := "the sightings tell of no such walk-in"
 	switch {
@@ -238,7 +238,7 @@ func (a *audit) tooMany(acc account, id events.WalkInID) (item Item, judged bool
 	case a.nobodys[t]:
 		why = "by the CRM events it is nobody's"
 	}
-	return Item{id, t.start.UTC(), why}, true
+	return DifferingWalkIn{id, t.start.UTC(), why}, true
 }
 
 // beforeTold says whether a month began before what enriched-walk-ins holds.

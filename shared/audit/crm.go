@@ -41,7 +41,7 @@ func ReadCRM(ctx context.Context, in Input) (*CRM, error) {
 		}
 		for _, s := range spans {
 			c.cut = c.cut || s.From > 0
-			if err := in.read(ctx, s, func(r *kgo.Record) error { return c.add(r, in.Dead) }); err != nil {
+			if err := in.read(ctx, s, func(r *kgo.Record) error { return c.add(r, in.DeadLetters) }); err != nil {
 				return nil, err
 			}
 		}
@@ -49,7 +49,7 @@ func ReadCRM(ctx context.Context, in Input) (*CRM, error) {
 	return c, nil
 }
 
-func (c *CRM) add(r *kgo.Record, dead *Dead) error {
+func (c *CRM) add(r *kgo.Record, dead *DeadLetters) error {
 	if dead.has(r) {
 		return nil
 	}
@@ -78,11 +78,11 @@ func (c *CRM) add(r *kgo.Record, dead *Dead) error {
 	return nil
 }
 
-// Whose gives the contact that a walk-in of a device at start is to be
+// Attribute gives the contact that a walk-in of a device at start is to be
 // attributed to, "" for none. sure is false where the topics do not tell: where
 // retention has dropped what came before, and where a binding may have expired
 // because its device was not seen.
-func (c *CRM) Whose(device string, start time.Time) (contact string, sure bool) {
+func (c *CRM) Attribute(device string, start time.Time) (contact string, sure bool) {
 	all := c.of(device)
 	contact, _ = oracle.Whose(device, start, all)
 	login := time.Time{} // the latest before the walk-in

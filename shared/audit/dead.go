@@ -10,12 +10,12 @@ import (
 	"footfall/shared/kafka"
 )
 
-// Dead is what lies among the dead letters: records that were not processed, so
+// DeadLetters is what lies among the dead letters: records that were not processed, so
 // that nothing is to be expected of them until they are put back.
-type Dead struct {
+type DeadLetters struct {
 	records map[deadRecord]bool
 	walkIns map[events.WalkInID]kafka.Position // whose record is a dead letter
-	unknown int                             // letters that do not tell where they were
+	unknown int                                // letters that do not tell where they were
 }
 
 // deadTopics are those whose dead letters an audit has to know.
@@ -23,11 +23,11 @@ var deadTopics = []string{
 	events.Sightings, events.CRMEvents, events.CRMEventsBackfill, events.WalkIns, events.EnrichedWalkIns,
 }
 
-// ReadDead reads the dead letters of the topics that counts come from. A letter
+// ReadDeadLetters reads the dead letters of the topics that counts come from. A letter
 // whose record was put back is one all the same: what counts is the record that
 // it was put back as.
-func ReadDead(ctx context.Context, in Input) (*Dead, error) {
-	d := &Dead{records: map[deadRecord]bool{}, walkIns: map[events.WalkInID]kafka.Position{}}
+func ReadDeadLetters(ctx context.Context, in Input) (*DeadLetters, error) {
+	d := &DeadLetters{records: map[deadRecord]bool{}, walkIns: map[events.WalkInID]kafka.Position{}}
 	for _, name := range deadTopics {
 		t, _ := events.TopicByName(name)
 		spans, err := kafka.ListOffsetRanges(ctx, in.Client, t.DeadLetters)
@@ -43,7 +43,7 @@ func ReadDead(ctx context.Context, in Input) (*Dead, error) {
 	return d, nil
 }
 
-func (d *Dead) add(r *kgo.Record) {
+func (d *DeadLetters) add(r *kgo.Record) {
 	l := kafka.ParseDeadLetter(r)
 	switch l.Origin.Topic {
 	case events.WalkIns:
@@ -85,7 +85,7 @@ func content(key, value []byte) uint64 {
 }
 
 // has says whether a record is among the dead letters. A nil Dead has none.
-func (d *Dead) has(r *kgo.Record) bool {
+func (d *DeadLetters) has(r *kgo.Record) bool {
 	return d != nil && len(d.records) > 0 &&
 		d.records[deadRecord{kafka.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, content(r.Key, r.Value)}]
 }

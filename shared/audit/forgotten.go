@@ -37,7 +37,7 @@ func (a *audit) forgotten(ctx context.Context, all Contacts) error {
 	}
 	a.report.Differences = slices.DeleteFunc(a.report.Differences, func(d Difference) bool {
 		left := gone[stage.CountKey{Business: d.Business, Contact: d.Contact}]
-		if left && d.What == InTable {
+		if left && d.Kind == InTable {
 			a.report.Expected -= int(d.Expected)
 			a.report.Counted -= int(d.Found)
 		}

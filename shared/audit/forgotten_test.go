@@ -31,7 +31,7 @@ func TestAuditLeavesOutWhoWasForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Forgotten != 1 || len(r.Differences) != 1 || r.Differences[0].Contact != "bob" || r.Differences[0].What != InTable {
+	if r.Forgotten != 1 || len(r.Differences) != 1 || r.Differences[0].Contact != "bob" || r.Differences[0].Kind != InTable {
 		t.Errorf("%d forgotten, differences %+v, want bob's missing walk-in alone", r.Forgotten, r.Differences)
 	}
 	if missing := len(r.Differences[0].Missing); missing == 0 || r.Expected-r.Counted != missing {

@@ -87,7 +87,7 @@ func (c *recount) tellChanged(device string, h *heard) {
 			first = min(first, one.Sighting.At)
 		}
 	}
-	c.tell(Visit{Device: device, Start: first.Time(), Unsure: true, Until: h.last.Time(), Changed: true})
+	c.tell(Visit{Device: device, Start: first.Time(), Uncertain: true, Until: h.last.Time(), RulesChanged: true})
 }
 
 // windows are several.

@@ -51,7 +51,7 @@ func TestRecountGoesByTheRulesOfTheBusiness(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
 			r := &recount{in: Input{Rules: presence.DefaultRules(), Businesses: Histories{"cafe": c.history}}, each: func(v Visit) {
-				if v.Unsure && v.Changed {
+				if v.Uncertain && v.RulesChanged {
 					got = append(got, changed)
 					return
 				}

@@ -39,7 +39,7 @@ func (a *audit) compareTotals(want map[account]expectation, differ map[stage.Cou
 		a.report.Companions += len(have.visits) - int(totals[acc])
 		if n := totals[acc]; n != have.total {
 			a.report.Differences = append(a.report.Differences, Difference{
-				Business: acc.Business, Contact: acc.Contact, Month: acc.month, What: InTotal, Expected: n, Found: have.total,
+				Business: acc.Business, Contact: acc.Contact, Month: acc.month, Kind: InTotal, Expected: n, Found: have.total,
 			})
 		}
 	}

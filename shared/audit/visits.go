@@ -21,16 +21,16 @@ type Visit struct {
 	Device string // its record key, "business/device"
 	Start  time.Time
 	Last   time.Time // when the device was last heard in it; zero where Unsure
-	// Unsure is set where reading began in the middle of what was going on: the
+	// Uncertain is set where reading began in the middle of what was going on: the
 	// device was heard from then until Until without a pause that parts visits. It
 	// may have been inside before, so what began when is not known.
-	Unsure bool
-	Until  time.Time // where Unsure
-	// Unlearnt is set where reading began, or the rules changed, so shortly before
+	Uncertain bool
+	Until     time.Time // where Unsure
+	// MaybeResident is set where reading began, or the rules changed, so shortly before
 	// that the device may be a resident's by days that are not known.
-	Unlearnt bool
-	// Changed is set where it is unsure because the rules changed meanwhile.
-	Changed bool
+	MaybeResident bool
+	// RulesChanged is set where it is unsure because the rules changed meanwhile.
+	RulesChanged bool
 }
 
 // maxAhead is how far ahead of its partition's clock a sighting still counts.
@@ -51,12 +51,12 @@ func leadOut(r presence.Rules) time.Duration {
 	return settling(r) + r.Silence + r.Lateness
 }
 
-// Known is which visits of a partition a recount knows: those that started at
+// Coverage is which visits of a partition a recount knows: those that started at
 // Since or later and before Until. A zero Until is no bound.
-type Known struct{ Since, Until time.Time }
+type Coverage struct{ Since, Until time.Time }
 
 // holds says whether the visits that started at a moment are known.
-func (k Known) holds(at time.Time) bool {
+func (k Coverage) holds(at time.Time) bool {
 	return !at.Before(k.Since) && (k.Until.IsZero() || at.Before(k.Until))
 }
 
@@ -76,11 +76,11 @@ func settling(r presence.Rules) time.Duration {
 // enough, so that its memory holds what is heard in an hour or so. It says which
 // of them it knows for certain: not those around where reading began, unless that
 // is where the topic did, nor those at the end that may not be told yet.
-func Recount(ctx context.Context, in Input, s kafka.OffsetRange, from, to time.Time, each func(Visit)) (known Known, err error) {
+func Recount(ctx context.Context, in Input, s kafka.OffsetRange, from, to time.Time, each func(Visit)) (known Coverage, err error) {
 	begin := s
 	if !from.IsZero() && s.Len() > 0 {
 		if begin.From, err = offsetAt(ctx, in.Client, s, from.Add(-leadIn(in.widest()))); err != nil {
-			return Known{}, err
+			return Coverage{}, err
 		}
 	}
 	c := &recount{in: in, from: from, to: to, each: each}
@@ -92,13 +92,13 @@ func Recount(ctx context.Context, in Input, s kafka.OffsetRange, from, to time.T
 		err = c.read(ctx, begin, false)
 	}
 	if err != nil {
-		return Known{}, fmt.Errorf("recount %s: %w", s, err)
+		return Coverage{}, fmt.Errorf("recount %s: %w", s, err)
 	}
 	return c.known(), nil
 }
 
 // known is what is known once all is read.
-func (c *recount) known() (k Known) {
+func (c *recount) known() (k Coverage) {
 	if c.clock != 0 {
 		k.Until = c.clock.Time().Add(-settling(c.widest))
 	}
@@ -174,7 +174,7 @@ func (c *recount) begin(middle, chosen bool) {
 
 func (c *recount) take(r *kgo.Record) error {
 	c.in.progress(r)
-	if c.in.Dead.has(r) {
+	if c.in.DeadLetters.has(r) {
 		return nil
 	}
 	err := events.DecodeSightings(r.Key, r.Value, &c.event)
@@ -257,7 +257,7 @@ func silence(r presence.Rules) time.Duration { return r.Silence + r.Lateness + 3
 func (c *recount) decide(device string, h *heard) {
 	known, unsure := c.knownFrom(h)
 	if unsure {
-		c.tell(Visit{Device: device, Start: c.cut.Time(), Unsure: true, Until: known.Time()})
+		c.tell(Visit{Device: device, Start: c.cut.Time(), Uncertain: true, Until: known.Time()})
 	}
 	business, _, _ := events.SplitDeviceKey(device)
 	rules := c.in.at(business, h.since)
@@ -273,7 +273,7 @@ func (c *recount) decide(device string, h *heard) {
 		judged := rules.ResidentDays > 0 && c.in.changed(business, presence.InstantOf(start.Add(-learning)), v.Start)
 		if (!v.Resident || judged) && (!unsure || v.Start > known) {
 			unlearnt := judged || c.middle && rules.ResidentDays > 0 && start.Before(c.cut.Time().Add(learning))
-			c.tell(Visit{Device: device, Start: start, Last: v.Last.Time(), Unlearnt: unlearnt})
+			c.tell(Visit{Device: device, Start: start, Last: v.Last.Time(), MaybeResident: unlearnt})
 		}
 	}
 }
@@ -284,7 +284,7 @@ const margin = 2 * presence.Grid
 
 func (c *recount) tell(v Visit) {
 	end := v.Start
-	if v.Unsure {
+	if v.Uncertain {
 		end = v.Until
 	}
 	if (c.from.IsZero() || !end.Before(c.from.Add(-margin))) && (c.to.IsZero() || v.Start.Before(c.to.Add(margin))) {

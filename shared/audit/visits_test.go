@@ -83,7 +83,7 @@ func soonLearnt() presence.Rules {
 }
 
 // recounted gives the visits that are found from a record on.
-func recounted(t *rapid.T, records []*kgo.Record, first int) (visits []Visit, known Known) {
+func recounted(t *rapid.T, records []*kgo.Record, first int) (visits []Visit, known Coverage) {
 	c := &recount{in: Input{Rules: soonLearnt()}, each: func(v Visit) { visits = append(visits, v) }}
 	c.begin(first > 0, false)
 	for _, r := range records[first:] {
@@ -146,14 +146,14 @@ func TestRecountFromTheMiddleKnowsWhatItKnows(t *testing.T) {
 		part, known := recounted(t, records, rapid.IntRange(1, len(records)-1).Draw(t, "first"))
 		unsure := map[string]Visit{}
 		for _, v := range part {
-			if v.Unsure {
+			if v.Uncertain {
 				unsure[v.Device] = v
 			}
 		}
 		var got []Visit
 		for _, v := range part {
 			told := Visit{Device: v.Device, Start: v.Start, Last: v.Last}
-			if !v.Unsure && !v.Start.Before(known.Since) && (!v.Unlearnt || slices.Contains(whole, told)) {
+			if !v.Uncertain && !v.Start.Before(known.Since) && (!v.MaybeResident || slices.Contains(whole, told)) {
 				got = append(got, told)
 			}
 		}

@@ -211,7 +211,7 @@ func (w *world) audit(from, to time.Time) (*Report, string) {
 	}
 	var lines []string
 	for _, d := range r.Differences {
-		line := fmt.Sprintf("%s %s %s %d/%d", d.Contact, d.Month, d.What, d.Expected, d.Found)
+		line := fmt.Sprintf("%s %s %s %d/%d", d.Contact, d.Month, d.Kind, d.Expected, d.Found)
 		for _, m := range d.Missing {
 			line += fmt.Sprintf(" -%s (%s)", m.ID[:4], m.Why)
 		}
