@@ -193,7 +193,7 @@ func TestReadStatic(t *testing.T) {
 	f := traceFlags{Business: "store"}
 	got := map[string]bool{}
 	into := map[events.DeviceID]bool{}
-	err := f.readStatic(strings.NewReader("# tills\n\n00:00:5e:00:53:01\n 00-00-5E-00-53-01 \nsome-pseudonym\n"), pseudonym.Under([]byte("k")), into)
+	err := f.readStatic(strings.NewReader("# tills\n\n00:00:5e:00:53:01\n 00-00-5E-00-53-01 \nsome-pseudonym\n"), pseudonym.NewMaker([]byte("k")), into)
 	for d := range into {
 		got[string(d)] = true
 	}

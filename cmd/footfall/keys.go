@@ -38,7 +38,7 @@ func (f keysFlag) keys() (pseudonym.Keys, error) {
 // key.
 func (f keysFlag) maker(id, text string) (pseudonym.Maker, error) {
 	if f.PseudonymKeys == "" {
-		return pseudonym.Under([]byte(text)), nil
+		return pseudonym.NewMaker([]byte(text)), nil
 	}
 	keys, err := f.keys()
 	if err != nil {

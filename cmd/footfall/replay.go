@@ -30,11 +30,11 @@ type replayCmd struct {
 
 // Run replays the files with the recording's own clock.
 func (c *replayCmd) Run(ctx context.Context, s streams) error {
-	truth, err := readTruth(c.Truth, c.Business, pseudonym.Under([]byte(c.Key)))
+	truth, err := readTruth(c.Truth, c.Business, pseudonym.NewMaker([]byte(c.Key)))
 	if err != nil {
 		return err
 	}
-	src, err := recording.Open(c.Files, s.in, recording.Options{Business: c.Business, Device: pseudonym.Under([]byte(c.Key))})
+	src, err := recording.Open(c.Files, s.in, recording.Options{Business: c.Business, Device: pseudonym.NewMaker([]byte(c.Key))})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "write the files in testdata anew")
 
-var options = Options{Business: "shop", Device: pseudonym.Under([]byte("a key for tests"))}
+var options = Options{Business: "shop", Device: pseudonym.NewMaker([]byte("a key for tests"))}
 
 var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 

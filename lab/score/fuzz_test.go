@@ -19,7 +19,7 @@ func FuzzReadTruthCSV(f *testing.F) {
 		f.Add([]byte(header + rows))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		visits, err := ReadTruthCSV(bytes.NewReader(content), "visits.csv", "shop", pseudonym.Under(testKey))
+		visits, err := ReadTruthCSV(bytes.NewReader(content), "visits.csv", "shop", pseudonym.NewMaker(testKey))
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "visits.csv:") {
 				t.Fatalf("error does not say where: %v", err)

@@ -26,7 +26,7 @@ func TestReadTruthCSV(t *testing.T) {
 	in := "mac,enter_ms,exit_ms\n" +
 		"02:00:00:00:00:02,1793620800000,1793621400000\n" +
 		"02:00:00:00:00:01,1793617200000,1793618100000\n"
-	got, err := ReadTruthCSV(strings.NewReader(in), "visits.csv", "shop", pseudonym.Under(testKey))
+	got, err := ReadTruthCSV(strings.NewReader(in), "visits.csv", "shop", pseudonym.NewMaker(testKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestReadTruthCSVNamesTheMistake(t *testing.T) {
 		{"left before coming", header + "02:00:00:00:00:01,2,1\n", "visits.csv:2: exit_ms: left at"},
 		{"a column short", header + good + "02:00:00:00:00:01,1\n", "visits.csv:3: wrong number of fields"},
 	} {
-		_, err := ReadTruthCSV(strings.NewReader(c.in), "visits.csv", "shop", pseudonym.Under(testKey))
+		_, err := ReadTruthCSV(strings.NewReader(c.in), "visits.csv", "shop", pseudonym.NewMaker(testKey))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: error is %v, want %s...", c.why, err, c.want)
 		}
@@ -65,7 +65,7 @@ func TestReadTruthOfARealOffice(t *testing.T) {
 		t.Skipf("the recorded office is not on this machine: %v", err)
 	}
 	defer f.Close()
-	visits, err := ReadTruthCSV(f, "office-visits.csv", "office", pseudonym.Under(testKey))
+	visits, err := ReadTruthCSV(f, "office-visits.csv", "office", pseudonym.NewMaker(testKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestReadTruthOfARealOffice(t *testing.T) {
 // A spreadsheet puts columns where its user wants them, and a mark in front.
 func TestTruthWithOtherColumns(t *testing.T) {
 	const plain = "mac,enter_ms,exit_ms\n02:00:00:00:00:01,1000,2000\n"
-	want, err := ReadTruthCSV(strings.NewReader(plain), "visits.csv", "shop", pseudonym.Under(testKey))
+	want, err := ReadTruthCSV(strings.NewReader(plain), "visits.csv", "shop", pseudonym.NewMaker(testKey))
 	if err != nil || len(want) != 1 {
 		t.Fatal(want, err)
 	}
@@ -95,7 +95,7 @@ func TestTruthWithOtherColumns(t *testing.T) {
 		"a mark":          "\ufeff" + plain,
 		"a line twice":    plain + "02:00:00:00:00:01,1000,2000\n",
 	} {
-		got, err := ReadTruthCSV(strings.NewReader(in), "visits.csv", "shop", pseudonym.Under(testKey))
+		got, err := ReadTruthCSV(strings.NewReader(in), "visits.csv", "shop", pseudonym.NewMaker(testKey))
 		if err != nil || len(got) != 1 || got[0] != want[0] {
 			t.Errorf("%s: %+v (%v), want %+v", why, got, err, want)
 		}

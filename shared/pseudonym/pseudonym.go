@@ -32,8 +32,8 @@ func Device(key []byte, business events.BusinessID, mac net.HardwareAddr) events
 // Maker gives the device that a MAC address of 6 bytes is at a business.
 type Maker func(business events.BusinessID, mac net.HardwareAddr) events.DeviceID
 
-// Under is [Device] with one key.
-func Under(key []byte) Maker {
+// NewMaker is [Device] with one key.
+func NewMaker(key []byte) Maker {
 	return func(b events.BusinessID, mac net.HardwareAddr) events.DeviceID { return Device(key, b, mac) }
 }
 
