@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestParseKeysRefuses(t *testing.T) {
+func TestParseKeysRejects(t *testing.T) {
 	const marked = "SECRET-of-exactly-40-bytes-of-some-value"
 	for _, c := range []struct{ why, document, want string }{
 		{"nothing", ``, "not one whole JSON value"},
@@ -23,7 +23,7 @@ func TestParseKeysRefuses(t *testing.T) {
 		{"an empty id", `{"": "` + marked + `"}`, "the id of key 1 of 1"},
 		{"a long id", `{"123456789": "` + marked + `"}`, "the id of key 1 of 1"},
 		{"a dash, which ends an id in a pseudonym", `{"1-2": "` + marked + `"}`, "the id of key 1 of 1"},
-		{"id and secret the wrong way round", `{"` + marked + `": "1"}`, "the id of key 1 of 1"},
+		{"id and secret exchanged", `{"` + marked + `": "1"}`, "the id of key 1 of 1"},
 		{"an id twice", `{"1": "` + marked + `", "1": "` + secret1 + `"}`, "key 1 is given twice"},
 		{"two mistakes, the first", `{"1": "` + marked[:9] + `", "2": ""}`, "key 1 has 9 bytes"},
 		{"two mistakes, the second", `{"1": "` + marked[:9] + `", "2": ""}`, "key 2 has 0 bytes"},
@@ -39,32 +39,32 @@ func TestParseKeysRefuses(t *testing.T) {
 }
 
 func TestKeysPrintNoSecret(t *testing.T) {
-	k := someKeys(t)
+	k := exampleKeys(t)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if s := fmt.Sprintf(verb, k); s != "pseudonym keys [1 b2]" {
-			t.Errorf("%s prints %s", verb, s)
+			t.Errorf("%s prints %q, want the ids alone", verb, s)
 		}
 	}
-	key := keyOf(t, "b2", "shop")
+	key := businessKey(t, "b2", "shop")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if s := fmt.Sprintf(verb, key); s != "pseudonym key b2" {
-			t.Errorf("%s prints %s", verb, s)
+			t.Errorf("%s prints %q, want the ids alone", verb, s)
 		}
 	}
 	if !slices.Equal(k.IDs(), []string{"1", "b2"}) {
-		t.Errorf("IDs = %v", k.IDs())
+		t.Errorf("IDs = %v, want [1 b2]", k.IDs())
 	}
 }
 
-func TestBusinessWithoutItsKey(t *testing.T) {
-	if _, err := someKeys(t).Business("3", "shop"); err == nil || !strings.Contains(err.Error(), `no pseudonym key "3"`) {
-		t.Errorf("error %v for a key that is not there", err)
+func TestBusinessWithAnUnknownKey(t *testing.T) {
+	if _, err := exampleKeys(t).Business("3", "shop"); err == nil || !strings.Contains(err.Error(), `no pseudonym key "3"`) {
+		t.Errorf("error %v, want one that names the unknown key", err)
 	}
 	only2, err := ParseKeys([]byte(`{"2": "` + secret2 + `"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := only2.Business("", "shop"); err == nil {
-		t.Error("a business that names no key got one, though the first is gone")
+		t.Error("Business returned a key for a business that names none, although key 1 does not exist")
 	}
 }

@@ -14,7 +14,7 @@ import (
 //	  head -c 16 | basenc --base64url
 const wantKnown = events.DeviceID("bFk_jJOR5hcOZr2RMaoSrg")
 
-func TestDeviceFollowsTheRule(t *testing.T) {
+func TestDeviceMatchesOpenSSL(t *testing.T) {
 	mac := net.HardwareAddr{0x02, 0x11, 0x22, 0x33, 0x44, 0x55}
 	if got := Device([]byte("secret"), "shop", mac); got != wantKnown {
 		t.Errorf("Device = %s, want %s", got, wantKnown)
@@ -41,7 +41,7 @@ func TestDeviceDependsOnEveryInput(t *testing.T) {
 			t.Errorf("%s: %q is not 16 bytes in 22 characters of base64url (%v)", c.why, d, err)
 		}
 		if other, ok := seen[d]; ok {
-			t.Errorf("%s gives the same device as %s", c.why, other)
+			t.Errorf("%s has the same device as %s", c.why, other)
 		}
 		seen[d] = c.why
 	}
