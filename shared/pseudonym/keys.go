@@ -114,8 +114,8 @@ func (k Keys) Business(id string, b events.BusinessID) (*Key, error) {
 		return nil, fmt.Errorf("derive the key of business %s: no pseudonym key %q among %v: add the key, or change the key in the settings of the business",
 			b, id, k.IDs())
 	}
-	// The derived key replaces the master key from here on: nothing behind this
-	// function can make pseudonyms of another business.
+	// The Key holds the derived secret only, so it cannot make the pseudonyms of
+	// another business.
 	secret := derive(master, "business", string(b))
 	return &Key{id: id, business: b, secret: secret, stable: newGenerator(id+"-", secret, b)}, nil
 }

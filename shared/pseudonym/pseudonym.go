@@ -30,8 +30,6 @@ const digestBytes = 16
 func Device(key []byte, business events.BusinessID, mac net.HardwareAddr) events.DeviceID {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte(business))
-	// The zero byte ends the business: without it, a business that ends with the
-	// first byte of an address would hash like the shorter one.
 	h.Write([]byte{0})
 	h.Write(mac)
 	var sum [sha256.Size]byte
