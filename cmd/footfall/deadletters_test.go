@@ -93,7 +93,7 @@ func TestRedriveEndsWithTheBrokers(t *testing.T) {
 		return nil, errors.New("gone"), true
 	})
 	status, out, errs := footfall(c, "dead-letters", "redrive", "--yes")
-	if status != 1 || out != "0 put back\n" || !strings.Contains(errs, "footfall: redrive 1 letters of walk-ins-dead-letters/0: ") ||
+	if status != 1 || out != "0 put back\n" || !strings.Contains(errs, "footfall: redrive 1 dead letters of walk-ins-dead-letters/0: ") ||
 		strings.Contains(errs, "walk-ins-dead-letters/1") {
 		t.Errorf("status %d, printed %q and %q", status, out, errs)
 	}

@@ -302,7 +302,7 @@ func TestADamagedBatchIsPassedByAShift(t *testing.T) {
 		t.Errorf("the log does not say %q:\n%s", want, log.String())
 	}
 	shift := "offsets shift --group footfall-count-enriched-walk-ins --topic enriched-walk-ins --partition 0 --by "
-	s.footfall(1, shift+"2 --yes", "the group is active")
+	s.footfall(1, shift+"2 --yes", "the consumer group has members")
 	stop()
 	s.footfall(0, shift+"0", "is at offset 2 of 5", "2 to 3", "CANNOT BE READ: encoded crc", "4 to 4")
 	s.footfall(0, shift+"1", "offset 3 is in the middle of it", "nothing is changed")

@@ -16,59 +16,65 @@ import (
 	"footfall/events"
 )
 
-// DesiredTopics says what the topics of a cluster are to be.
+// DesiredTopics describes the desired topics of a cluster.
 type DesiredTopics struct {
 	Topics []events.Topic
-	// Partitions replaces the number that each topic defines, unless it is 0.
+	// Partitions replaces the defined number of partitions of every topic. 0 keeps
+	// the defined numbers.
 	Partitions int32
-	// AddPartitions lets topics that exist grow to their number of partitions.
-	// Keys move to other partitions then and lose their order against what is
-	// still to be read: the topics must have been drained, with nobody producing.
+	// AddPartitions allows Apply to add partitions to existing topics. Keys move
+	// to other partitions by that, and a consumer may read a new record of a key
+	// before an older, unread record in the former partition. So the topics must
+	// be drained first, and no producer may run meanwhile.
 	AddPartitions bool
 }
 
-// TopicPartitions is the What of a TopicChange of the number of partitions.
+// TopicPartitions is the Setting of a TopicChange of the number of partitions.
 const TopicPartitions = "partitions"
 
-// TopicChange is one way in which a topic is not what it is to be.
+// TopicChange is one difference between a topic of the cluster and its
+// definition.
 type TopicChange struct {
 	Topic string
-	// Setting differs: TopicPartitions, the name of a config, or "" for a topic that
-	// does not exist.
+	// Setting is TopicPartitions, the name of a config, or "" for a missing topic.
 	Setting    string
 	Have, Want string
-	// SkipReason says why it is left as it is; "" for what Apply changes.
+	// SkipReason is the reason why Apply skips the change, or "" if Apply makes the
+	// change.
 	SkipReason string
 
 	topic events.Topic
 }
 
-// TopicPlan is what it takes to bring topics to what they are to be.
+// TopicPlan holds the changes from existing topics to their definitions.
 type TopicPlan struct {
-	// Changes in the order of Wanted.Topics; none where all is as wanted.
+	// Changes are in the order of DesiredTopics.Topics. The list is empty if every
+	// topic matches its definition.
 	Changes []TopicChange
 
 	client *kgo.Client
 }
 
-// Why a difference is left as it is.
+// The values of TopicChange.SkipReason.
 const (
-	leftAdding  = "more partitions move keys and lose their order: drain first, then ask for it"
-	leftRemove  = "Kafka cannot remove partitions"
-	leftCleanup = "another cleanup policy deletes what the present one keeps"
+	skipAdding  = "more partitions move keys, and a key loses its order: drain first, then allow added partitions"
+	skipRemove  = "Kafka cannot remove partitions"
+	skipCleanup = "another cleanup policy deletes records that the present one keeps"
 )
 
-// PlanTopics compares the topics of a cluster with what they are to be, and
-// changes nothing. Configs that TopicConfigs does not name are nobody's business
-// here, and neither are other topics. The client is one of NewClient.
+// PlanTopics compares the topics of a cluster with their definitions and returns
+// the differences. It changes nothing, and ignores other topics of the cluster
+// and configs outside TopicConfigs. The client is one of NewClient.
 func PlanTopics(ctx context.Context, client *kgo.Client, w DesiredTopics) (*TopicPlan, error) {
-	wanted := slices.Clone(w.Topics)
-	for i := range wanted {
+	desired := slices.Clone(w.Topics)
+	for i := range desired {
 		if w.Partitions > 0 {
-			wanted[i].Partitions = w.Partitions
+			desired[i].Partitions = w.Partitions
 		}
 	}
-	counts, err := countPartitions(ctx, client, wanted)
+
+	// Look up the existing topics and their configs.
+	counts, err := countPartitions(ctx, client, desired)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: look up topics: %w", err)
 	}
@@ -76,8 +82,10 @@ func PlanTopics(ctx context.Context, client *kgo.Client, w DesiredTopics) (*Topi
 	if err != nil {
 		return nil, fmt.Errorf("kafka: look up the configs of topics: %w", err)
 	}
+
+	// Compare topic by topic.
 	plan := &TopicPlan{client: client}
-	for _, t := range wanted {
+	for _, t := range desired {
 		have, exists := counts[t.Name]
 		if !exists {
 			plan.add(TopicChange{Topic: t.Name, Want: strconv.Itoa(int(t.Partitions)) + " partitions", topic: t})
@@ -95,7 +103,10 @@ func PlanTopics(ctx context.Context, client *kgo.Client, w DesiredTopics) (*Topi
 
 func (p *TopicPlan) add(c TopicChange) { p.Changes = append(p.Changes, c) }
 
-func (p *TopicPlan) comparePartitions(t events.Topic, have int32, grow bool) {
+// comparePartitions adds a change if the number of partitions differs from the
+// definition. Apply makes the change only if partitions are missing and mayAdd is
+// set.
+func (p *TopicPlan) comparePartitions(t events.Topic, have int32, mayAdd bool) {
 	c := TopicChange{
 		Topic: t.Name, Setting: TopicPartitions, topic: t,
 		Have: strconv.Itoa(int(have)), Want: strconv.Itoa(int(t.Partitions)),
@@ -104,39 +115,41 @@ func (p *TopicPlan) comparePartitions(t events.Topic, have int32, grow bool) {
 	case have == t.Partitions:
 		return
 	case have > t.Partitions:
-		c.SkipReason = leftRemove
-	case !grow:
-		c.SkipReason = leftAdding
+		c.SkipReason = skipRemove
+	case !mayAdd:
+		c.SkipReason = skipAdding
 	}
 	p.add(c)
 }
 
+// compareConfigs adds a change for each config of TopicConfigs with another value
+// on the cluster.
 func (p *TopicPlan) compareConfigs(t events.Topic, current kadm.ResourceConfig) {
 	have := map[string]string{}
 	for _, c := range current.Configs {
 		have[c.Key] = c.MaybeValue()
 	}
-	wanted := configsFor(p.client, t)
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		if have[name] == wanted[name] {
+	want := configsFor(p.client, t)
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if have[name] == want[name] {
 			continue
 		}
-		c := TopicChange{Topic: t.Name, Setting: name, Have: have[name], Want: wanted[name], topic: t}
-		// MSK Serverless would refuse it anyway; see serverlessConfigs.
+		c := TopicChange{Topic: t.Name, Setting: name, Have: have[name], Want: want[name], topic: t}
+		// MSK Serverless would not accept this change either; see serverlessConfigs.
 		if name == "cleanup.policy" {
-			c.SkipReason = leftCleanup
+			c.SkipReason = skipCleanup
 		}
 		p.add(c)
 	}
 }
 
-// countPartitions asks the brokers for the topics and gives the number of
-// partitions of those that exist. The metadata calls of kadm would answer from
-// a cache, which may not know yet what was created a moment ago.
+// countPartitions returns the number of partitions of each existing topic, as a
+// broker reports it. The metadata calls of kadm may answer from a cache, in which
+// a topic created a moment ago may be missing.
 func countPartitions(ctx context.Context, client *kgo.Client, topics []events.Topic) (map[string]int32, error) {
 	counts := map[string]int32{}
 	if len(topics) == 0 {
-		return counts, nil
+		return counts, nil // a request without topics would ask for all topics
 	}
 	req := kmsg.NewPtrMetadataRequest()
 	for _, t := range topics {
@@ -148,6 +161,7 @@ func countPartitions(ctx context.Context, client *kgo.Client, topics []events.To
 	if err != nil {
 		return nil, err
 	}
+	// A missing topic is left out; any other error fails the call.
 	for _, t := range resp.Topics {
 		switch err := kerr.ErrorForCode(t.ErrorCode); {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
@@ -160,27 +174,31 @@ func countPartitions(ctx context.Context, client *kgo.Client, topics []events.To
 	return counts, nil
 }
 
-// Apply makes the changes of a plan but those that are to be left. It goes on
-// after a failure, and its error names every topic that one concerns. What was
-// changed stays changed: plan anew and apply that. It deletes nothing.
+// Apply makes the changes without a SkipReason and deletes nothing. After a
+// failure it continues with the other topics; the error names every topic with a
+// failure. Successful changes stay. To try again, make and apply a new plan.
 func (p *TopicPlan) Apply(ctx context.Context) error {
 	admin := kadm.NewClient(p.client)
 	var missing []events.Topic
 	var errs []error
 	alter := map[string][]kadm.AlterConfig{}
+
+	// Add partitions at once; collect the new topics and, by topic, the configs.
 	for _, c := range p.Changes {
 		switch {
 		case c.SkipReason != "":
 		case c.Setting == "":
 			missing = append(missing, c.topic)
 		case c.Setting == TopicPartitions:
-			errs = append(errs, of(grow(ctx, admin, c.topic), "add partitions to", c.Topic))
+			errs = append(errs, wrapf(addPartitions(ctx, admin, c.topic), "add partitions to topic %s", c.Topic))
 		default:
 			alter[c.Topic] = append(alter[c.Topic], kadm.AlterConfig{Op: kadm.SetConfig, Name: c.Setting, Value: &c.Want})
 		}
 	}
+
+	// One request per topic sets the configs; one request creates all new topics.
 	for _, topic := range slices.Sorted(maps.Keys(alter)) {
-		errs = append(errs, of(set(ctx, admin, topic, alter[topic]), "alter the configs of", topic))
+		errs = append(errs, wrapf(setConfigs(ctx, admin, topic, alter[topic]), "alter the configs of topic %s", topic))
 	}
 	if len(missing) > 0 {
 		errs = append(errs, CreateTopics(ctx, p.client, missing, 0, -1))
@@ -188,34 +206,37 @@ func (p *TopicPlan) Apply(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func grow(ctx context.Context, admin *kadm.Client, t events.Topic) error {
+// addPartitions brings a topic to the number of partitions of its definition.
+func addPartitions(ctx context.Context, admin *kadm.Client, t events.Topic) error {
 	all, err := admin.UpdatePartitions(ctx, int(t.Partitions), t.Name)
 	if err != nil {
 		return err
 	}
 	one, err := all.On(t.Name, nil)
-	return errors.Join(err, told(one.Err, one.ErrMessage))
+	return errors.Join(err, withBrokerMessage(one.Err, one.ErrMessage))
 }
 
-func set(ctx context.Context, admin *kadm.Client, topic string, configs []kadm.AlterConfig) error {
+func setConfigs(ctx context.Context, admin *kadm.Client, topic string, configs []kadm.AlterConfig) error {
 	all, err := admin.AlterTopicConfigs(ctx, configs, topic)
 	if err != nil {
 		return err
 	}
 	one, err := all.On(topic, nil)
-	return errors.Join(err, told(one.Err, one.ErrMessage))
+	return errors.Join(err, withBrokerMessage(one.Err, one.ErrMessage))
 }
 
-// of says what was being done with which topic.
-func of(err error, doing, topic string) error {
+// wrapf puts "kafka: " and a formatted text before an error. If err is nil, wrapf
+// returns nil.
+func wrapf(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("kafka: %s topic %s: %w", doing, topic, err)
+	return fmt.Errorf("kafka: %s: %w", fmt.Sprintf(format, args...), err)
 }
 
-// told adds what the broker has to say of an error.
-func told(err error, message string) error {
+// withBrokerMessage appends the message of the broker to the error of an error
+// code.
+func withBrokerMessage(err error, message string) error {
 	if err == nil || message == "" {
 		return err
 	}

@@ -11,9 +11,9 @@ import (
 	"footfall/shared/stage"
 )
 
-// BenchmarkProduce sends walk-ins a thousand at a time, one call after the
-// other, to three brokers in the same process. It tells how many records a
-// second that is, and how many requests a call takes: one per broker is best.
+// BenchmarkProduce sends walk-ins in calls of a thousand, one call after the other,
+// to three brokers in the same process. It reports the records per second and the
+// requests per call; one request per broker is the best possible value.
 func BenchmarkProduce(b *testing.B) {
 	c := cluster(b, topic)
 	p := NewProducer(client(b, c.ListenAddrs()))

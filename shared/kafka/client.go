@@ -1,8 +1,3 @@
-// Package kafka connects Footfall to Kafka. Stages produce with it and look
-// topics up (Producer, TopicInfos). People and the audit bring topics to what they
-// should be (PlanTopics), read them (Spans, Read), put dead letters back (Letter,
-// Redriver), and look at the offsets of consumer groups and move them
-// (GroupOffsets, PlanShift). All of it works on a client of NewClient.
 package kafka
 
 import (
@@ -27,56 +22,62 @@ const (
 	AuthIAM  = "iam"  // TLS and AWS_MSK_IAM
 )
 
-// Config says which brokers to talk to and how.
+// Config holds the brokers of a client and how it authenticates to them.
 type Config struct {
 	Brokers []string // bootstrap addresses, host:port, at least one
 	Auth    string   // AuthNone or AuthIAM; "" is AuthNone
-	// Credentials sign the IAM authentication of every new connection; AuthIAM
-	// needs them. The region is read off the broker's host name.
+	// Credentials sign the IAM authentication of every new connection. AuthIAM
+	// requires them. The region is part of the broker's host name.
 	Credentials aws.CredentialsProvider
-	ClientID    string // what brokers log; "" is "footfall"
-	// Logger gets what goes wrong inside of the client, such as connections
-	// that cannot be made: Produce retries those until its deadline and can then
-	// tell no more than that. nil drops it.
+	ClientID    string // the name in the log of the brokers; "" is "footfall"
+	// Logger receives the warnings and errors inside the client, such as failed
+	// connections. Produce retries a failed connection until its deadline, and
+	// its error then names only the deadline, so the cause is in this log alone.
+	// nil drops the log.
 	Logger *slog.Logger
 }
 
-// Connections and patience. Between two invocations Lambda freezes the process,
-// for seconds or for hours: timers stand still, and sockets die unseen.
+// Timeouts of connections and requests. Lambda freezes the process between two
+// invocations, for seconds or for hours. Meanwhile timers stand still, and the
+// broker closes sockets without the client noticing.
 const (
-	// connIdle: an older connection is replaced before it is used, by the wall
-	// clock, so frozen time counts. A new one costs some 10 ms with TLS and IAM;
-	// a request into a dead one costs requestTimeout.
+	// connIdle is the idle time after which a connection is replaced before its
+	// next use. The client measures idle time by the wall clock, so frozen time
+	// counts. A new connection costs some 10 ms with TLS and IAM; a request into
+	// a dead connection costs requestTimeout.
 	connIdle = 30 * time.Second
-	// dialTimeout is short because there are other brokers to ask.
+	// dialTimeout is short because other brokers can be asked instead.
 	dialTimeout = 3 * time.Second
 	// A produce request may take brokerTimeout on the broker, which waits for
-	// its replicas, and requestTimeout more before its connection counts as
-	// dead. Both leave time for another try within one invocation.
+	// its replicas, and requestTimeout more before the client regards the
+	// connection as dead. Both leave time for another attempt within one
+	// invocation.
 	brokerTimeout  = 5 * time.Second
 	requestTimeout = 5 * time.Second
-	// metadataMinAge is how soon the client may ask again who leads a partition
-	// after it was told wrong, as it is after a long freeze. The client's default
-	// of 5 s would hold a batch up for as long.
+	// metadataMinAge is the least time between two requests for the leaders of
+	// partitions. After a long freeze the leaders that the client remembers are
+	// often wrong, and the client's default of 5 s would delay a batch by 5 s.
 	metadataMinAge = 250 * time.Millisecond
-	// Retries start soon and then spare a broker that is in trouble.
+	// The first retry follows soon; later ones leave more and more time to a
+	// broker that is in trouble.
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
 )
 
-// linger is how long a record may wait for others of its partition. Produce
-// ends the wait as soon as all records of its call are buffered, so that a call
-// goes out as one request per broker; only the first records to a topic, whose
-// partitions the client does not know yet, wait it out.
+// linger is the longest time that a record waits for other records of its
+// partition. Produce ends the wait as soon as all records of its call are
+// buffered, so a call goes out as one request per broker. Only the first records
+// to a topic wait for the whole linger, because the client does not know the
+// partitions of the topic yet.
 const linger = 5 * time.Millisecond
 
 // zstdFastest is the fastest level of zstd (of klauspost/compress).
 const zstdFastest = 1
 
-// NewClient makes a client for all that this package does. It connects when it is
-// first used. opts come after the package's own options and can replace them. The
-// caller closes it; nothing is buffered in it once Produce has returned without
-// an error.
+// NewClient returns a client for all functions of this package. The client
+// connects on its first request. opts follow the package's own options and can
+// override them. The caller closes the client; after Produce has returned without
+// an error, the client buffers no records. The error names a mistake in cfg.
 func NewClient(cfg Config, opts ...kgo.Opt) (*kgo.Client, error) {
 	auth, err := cfg.auth()
 	if err != nil {
@@ -98,7 +99,7 @@ func (c Config) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(id),
-		kgo.DisableClientMetrics(), // a frozen process has none to push
+		kgo.DisableClientMetrics(), // a frozen process cannot push metrics
 
 		kgo.ConnIdleTimeout(connIdle),
 		kgo.DialTimeout(dialTimeout),
@@ -106,23 +107,25 @@ func (c Config) options() []kgo.Opt {
 		kgo.RequestTimeoutOverhead(requestTimeout),
 		kgo.MetadataMinAge(metadataMinAge),
 		kgo.RetryBackoffFn(backoff),
-		// A broker that restarts ends new connections at once. The client would
-		// take that for a mistake in its settings and fail the records.
+		// A broker that is restarting accepts connections and closes them at once.
+		// Without this option the client takes the closed connection for a mistake
+		// in its settings and fails the records.
 		kgo.AlwaysRetryEOF(),
 
-		// Idempotent, in order and acknowledged by all in-sync replicas, which
-		// is the client's default, but not beyond the deadline of a call: an
-		// invocation that waits longer is killed and reports nothing. What such a
-		// call wrote is written again by the next try; ids made of data make that
-		// harmless.
+		// Writes are idempotent, in order and acknowledged by all in-sync
+		// replicas, which is the client's default. Unlike the default, a call ends
+		// at its deadline, because Lambda kills an invocation that waits longer,
+		// and a killed invocation reports nothing. Records that a cancelled call
+		// has written are written again by the next attempt. This is harmless:
+		// their ids are hashes of data, so consumers recognise them.
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.AllowIdempotentProduceCancellation(),
 		kgo.ProducerLinger(linger),
 		kgo.RecordPartitioner(partitioner()),
 		kgo.ProducerBatchMaxBytesFn(maxBatchBytes),
-		// Walk-ins shrink to 37 % with zstd at its fastest and to 62 % with
-		// snappy, for 0.6 µs a record more. Storage for 90 days and traffic
-		// between zones cost more than that.
+		// zstd at its fastest level shrinks walk-ins to 37 %, snappy to 62 %. zstd
+		// takes 0.6 µs a record more, which costs less than storing the
+		// difference for 90 days and sending it between zones.
 		kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(zstdFastest), kgo.NoCompression()),
 	}
 	if c.Logger != nil {
@@ -131,10 +134,11 @@ func (c Config) options() []kgo.Opt {
 	return opts
 }
 
-// auth checks what the configuration says and turns it into options.
+// auth checks the brokers and the authentication of the configuration, and
+// returns the options for the authentication.
 func (c Config) auth() ([]kgo.Opt, error) {
 	if len(c.Brokers) == 0 {
-		return nil, errors.New("no brokers given")
+		return nil, errors.New("no brokers: name at least one as host:port")
 	}
 	switch c.Auth {
 	case "", AuthNone:
@@ -151,20 +155,21 @@ func (c Config) auth() ([]kgo.Opt, error) {
 	return nil, fmt.Errorf("authentication %q is neither %s nor %s", c.Auth, AuthNone, AuthIAM)
 }
 
-// iam authenticates each connection with the credentials of that moment; those
-// of a function last some hours.
+// iam returns the AWS_MSK_IAM mechanism. It asks for credentials anew for each
+// connection, since the credentials of a function expire after some hours.
 func iam(credentials aws.CredentialsProvider) sasl.Mechanism {
 	return mskiam.ManagedStreamingIAM(func(ctx context.Context) (mskiam.Auth, error) {
 		c, err := credentials.Retrieve(ctx)
 		if err != nil {
-			return mskiam.Auth{}, fmt.Errorf("AWS credentials: %w", err)
+			return mskiam.Auth{}, fmt.Errorf("retrieve AWS credentials: %w", err)
 		}
 		return mskiam.Auth{AccessKey: c.AccessKeyID, SecretKey: c.SecretAccessKey, SessionToken: c.SessionToken}, nil
 	})
 }
 
-// maxBatchBytes is how large a record batch may grow before compression. The
-// broker's limit holds after it, so a batch that gets out is one it takes.
+// maxBatchBytes returns the greatest size of a record batch before compression.
+// The broker applies the same limit to the compressed batch, so it accepts every
+// batch that the client sends.
 func maxBatchBytes(topic string) int32 {
 	if t, ok := events.TopicByName(topic); ok {
 		return t.MaxMessage
@@ -172,10 +177,11 @@ func maxBatchBytes(topic string) int32 {
 	return 1 << 20 // Kafka's default
 }
 
-// partitioner keeps the partition that a record names and leaves the others to
-// their key. Records without a key share the partition of the empty key. The
-// partition is the right one even while it cannot be written to: order goes
-// before availability.
+// partitioner returns a partitioner that keeps the partition of a record that
+// names one, and otherwise takes the partition of the record's key. Records
+// without a key go to the partition of the empty key. The partitioner is
+// consistent: a record waits for its partition while the partition cannot be
+// written to, because order goes before availability.
 func partitioner() kgo.Partitioner {
 	return kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
 		return func(r *kgo.Record, n int) int {

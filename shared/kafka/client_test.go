@@ -17,19 +17,19 @@ import (
 )
 
 func TestConfigMistakes(t *testing.T) {
-	someone := credentials.NewStaticCredentialsProvider("AKID", "secret", "")
+	static := credentials.NewStaticCredentialsProvider("AKID", "secret", "")
 	for _, c := range []struct {
 		name   string
 		config Config
-		want   string // "" where it is fine
+		want   string // part of the error, "" for none
 	}{
-		{"nothing but brokers", Config{Brokers: []string{"127.0.0.1:9092"}}, ""},
-		{"no authentication, said aloud", Config{Brokers: []string{"127.0.0.1:9092"}, Auth: "none"}, ""},
-		{"iam", Config{Brokers: []string{"b-1.x.kafka.eu-central-1.amazonaws.com:9098"}, Auth: "iam", Credentials: someone}, ""},
+		{"brokers alone", Config{Brokers: []string{"127.0.0.1:9092"}}, ""},
+		{"authentication none, written out", Config{Brokers: []string{"127.0.0.1:9092"}, Auth: "none"}, ""},
+		{"iam", Config{Brokers: []string{"b-1.x.kafka.eu-central-1.amazonaws.com:9098"}, Auth: "iam", Credentials: static}, ""},
 		{"no brokers", Config{}, "no brokers"},
 		{"iam without credentials", Config{Brokers: []string{"b:9098"}, Auth: "iam"}, "needs AWS credentials"},
 		{"another authentication", Config{Brokers: []string{"b:9098"}, Auth: "IAM"}, `"IAM" is neither none nor iam`},
-		{"a broker that is no address", Config{Brokers: []string{"b:port"}}, "client"},
+		{"a broker without a port number", Config{Brokers: []string{"b:port"}}, "client"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl, err := NewClient(c.config)
@@ -43,13 +43,13 @@ func TestConfigMistakes(t *testing.T) {
 	}
 }
 
-// The challenge is what MSK checks: signed by the credentials of the moment,
-// for the region in the broker's name.
-func TestIAMSignsWithTheCredentialsOfTheMoment(t *testing.T) {
+// MSK checks the challenge. It is signed with the credentials that are valid when
+// the connection is made, for the region in the name of the broker.
+func TestIAMSignsWithCurrentCredentials(t *testing.T) {
 	now := aws.Credentials{AccessKeyID: "AKID1", SecretAccessKey: "secret", SessionToken: "token1"}
 	mechanism := iam(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return now, nil }))
 	if mechanism.Name() != "AWS_MSK_IAM" {
-		t.Errorf("mechanism %s", mechanism.Name())
+		t.Errorf("mechanism %s, want AWS_MSK_IAM", mechanism.Name())
 	}
 	for _, want := range []string{"1", "2"} {
 		_, challenge, err := mechanism.Authenticate(t.Context(), "b-1.x.kafka.eu-central-1.amazonaws.com:9098")
@@ -63,24 +63,24 @@ func TestIAMSignsWithTheCredentialsOfTheMoment(t *testing.T) {
 		if !strings.HasPrefix(fields["x-amz-credential"], "AKID"+want+"/") ||
 			!strings.Contains(fields["x-amz-credential"], "/eu-central-1/kafka-cluster/") ||
 			fields["x-amz-security-token"] != "token"+want {
-			t.Errorf("challenge %v", fields)
+			t.Errorf("challenge %v, want access key AKID%s and token%s for eu-central-1", fields, want, want)
 		}
 		now.AccessKeyID, now.SessionToken = "AKID2", "token2"
 	}
 }
 
-func TestIAMWithoutCredentialsSaysSo(t *testing.T) {
+func TestIAMWithoutCredentialsFails(t *testing.T) {
 	mechanism := iam(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, errors.New("none found")
 	}))
 	_, _, err := mechanism.Authenticate(t.Context(), "b-1.x.kafka.eu-central-1.amazonaws.com:9098")
 	if err == nil || !strings.Contains(err.Error(), "AWS credentials: none found") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want the cause \"none found\"", err)
 	}
 }
 
-// Credentials must never go out in plain text: with iam the first bytes on a
-// connection are those of a TLS handshake.
+// Credentials must never be sent in plain text: with iam a connection begins with a
+// TLS handshake.
 func TestIAMSpeaksTLS(t *testing.T) {
 	for auth, want := range map[string]byte{AuthIAM: 0x16, AuthNone: 0x00} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -110,13 +110,14 @@ func TestIAMSpeaksTLS(t *testing.T) {
 		cancel()
 		conn.Close()
 		if err := <-pinged; err == nil {
-			t.Errorf("%s: a broker that says nothing passes for one", auth)
+			t.Errorf("%s: Ping succeeds although the broker never answers", auth)
 		}
 	}
 }
 
-// Produce can only tell that its time was up; why is in the log.
-func TestLoggerGetsWhatGoesWrong(t *testing.T) {
+// The error of Produce names only the deadline. The cause, a refused connection, is
+// in the log.
+func TestLoggerReceivesConnectionErrors(t *testing.T) {
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -131,16 +132,16 @@ func TestLoggerGetsWhatGoesWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := NewProducer(cl).Produce(within(t, 500*time.Millisecond), keyed(0, 1)); err == nil {
-		t.Error("nobody listens, and it succeeds")
+		t.Error("Produce succeeds although no broker listens")
 	}
 	cl.Close()
 	for _, part := range []string{"level=WARN", "kafka client: ", gone.Addr().String(), "connection refused"} {
 		if !strings.Contains(log.String(), part) {
-			t.Errorf("the log does not say %q:\n%s", part, log.String())
+			t.Errorf("the log lacks %q:\n%s", part, log.String())
 		}
 	}
 	if strings.Contains(log.String(), "level=INFO") {
-		t.Errorf("the client's chatter is in the log:\n%s", log.String())
+		t.Errorf("the log holds the client's info messages:\n%s", log.String())
 	}
 }
 

@@ -14,31 +14,31 @@ import (
 	"footfall/shared/stage"
 )
 
-// Headers of a record that was put back from the dead letters. Where it fails
-// again its next dead letter carries them along.
+// Headers of a record after a redrive. If the record fails again, its next dead
+// letter has the same headers.
 const (
 	HeaderRedrivenFrom = "footfall-redriven-from" // the dead letter, "topic/partition/offset"
-	HeaderRedrives     = "footfall-redrives"      // how often its record was put back, decimal
+	HeaderRedrives     = "footfall-redrives"      // how many times the record was put back, decimal
 )
 
-// ownHeaders is what all headers begin with that Footfall adds to records.
+// ownHeaders is the prefix of all headers of Footfall.
 const ownHeaders = "footfall-"
 
-// unknownPlace is the partition or the offset of an origin that is not told.
-const unknownPlace = -1
+// unknownNumber is an unknown partition or offset of a Position.
+const unknownNumber = -1
 
-// Position is where a record lies, or lay.
+// Position is the position of a record in a topic.
 type Position struct {
 	Topic     string
-	Partition int32 // -1 where that is not known
-	Offset    int64 // -1 where that is not known
+	Partition int32 // -1 if not known
+	Offset    int64 // -1 if not known
 }
 
-// String gives "topic/partition/offset", which ParsePlace reads, with a ? for
-// what is not known.
+// String returns "topic/partition/offset", the format of ParsePosition, with "?"
+// for an unknown number. ParsePosition does not accept "?".
 func (p Position) String() string {
 	number := func(n int64) string {
-		if n == unknownPlace {
+		if n == unknownNumber {
 			return "?"
 		}
 		return strconv.FormatInt(n, 10)
@@ -59,20 +59,21 @@ func ParsePosition(text string) (Position, error) {
 	return Position{}, fmt.Errorf("%q is not TOPIC/PARTITION/OFFSET", text)
 }
 
-// DeadLetter is a dead letter.
+// DeadLetter is a record of a dead-letter topic: a record that a stage could not
+// process, with the reason.
 type DeadLetter struct {
-	Position             // where it lies
-	Time       time.Time // of the record that it is of
+	Position             // of the dead letter
+	Time       time.Time // the timestamp of the dead letter; stages copy it from the failed record
 	Key, Value []byte    // nil for a null
 	Headers    []stage.Header
 	Reason     events.Reason
-	Error      string   // what was found, "" where nobody wrote that down
-	Stage      string   // who could not process it, "" where nobody wrote that down
-	Origin     Position // where the record was
-	Redrives   int      // how often it has been put back before
+	Error      string   // the error of the stage, "" if no header holds it
+	Stage      string   // the stage that failed, "" if no header names it
+	Origin     Position // of the failed record
+	Redrives   int      // how many times the record has been put back before
 }
 
-// Size is how many bytes key, value and headers have.
+// Size returns the number of bytes of key, value and headers.
 func (l *DeadLetter) Size() int {
 	n := len(l.Key) + len(l.Value)
 	for _, h := range l.Headers {
@@ -81,7 +82,7 @@ func (l *DeadLetter) Size() int {
 	return n
 }
 
-// DeadLetterTopics names the dead-letter topics.
+// DeadLetterTopics returns the names of the dead-letter topics.
 func DeadLetterTopics() []string {
 	var names []string
 	for _, t := range events.Topics() {
@@ -92,8 +93,9 @@ func DeadLetterTopics() []string {
 	return names
 }
 
-// originOf gives the topic whose dead letters a topic holds, "" for another one.
-func originOf(deadLetters string) string {
+// sourceTopic returns the topic whose dead letters go to the topic deadLetters, or
+// "" if deadLetters is no dead-letter topic.
+func sourceTopic(deadLetters string) string {
 	all := events.Topics()
 	i := slices.IndexFunc(all, func(t events.Topic) bool { return t.DeadLetters != "" && t.DeadLetters == deadLetters })
 	if i < 0 {
@@ -102,21 +104,24 @@ func originOf(deadLetters string) string {
 	return all[i].Name
 }
 
-// ParseDeadLetter takes a record of a dead-letter topic for what it is. Every header
-// may be missing: an older version wrote fewer, and a record that Lambda itself
-// delivered to a failure destination has none. What Lambda delivers has used up
-// its retries, so that is the reason where none is told. The topic that a record
-// came from is always the one whose dead letters these are, whatever a header
-// says: a letter must not choose where it is put back to.
+// ParseDeadLetter reads any record of a dead-letter topic. Every header may be
+// missing: an older version wrote fewer headers, and Lambda itself writes none
+// when a record goes to a failure destination. Lambda does so after the last
+// retry, so a missing reason means stage.ReasonRetriesExhausted.
+//
+// The topic of Origin follows from r.Topic alone and never from a header.
+// Otherwise the producer of a record could choose the topic of a redrive.
 func ParseDeadLetter(r *kgo.Record) DeadLetter {
 	l := DeadLetter{
 		Position: Position{r.Topic, r.Partition, r.Offset}, Time: r.Timestamp, Key: r.Key, Value: r.Value,
 		Reason: stage.ReasonRetriesExhausted,
-		Origin: Position{originOf(r.Topic), unknownPlace, unknownPlace},
+		Origin: Position{sourceTopic(r.Topic), unknownNumber, unknownNumber},
 	}
+	// The failed record may have had headers of the same names. The stage appends
+	// new headers, so the last header of a name wins.
 	for _, h := range r.Headers {
 		l.Headers = append(l.Headers, stage.Header(h))
-		switch h.Key { // of a header that is there twice, the later is the stage's
+		switch h.Key {
 		case stage.HeaderReason:
 			l.Reason = events.Reason(h.Value)
 		case stage.HeaderError:
@@ -124,30 +129,34 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 		case stage.HeaderStage:
 			l.Stage = string(h.Value)
 		case stage.HeaderPartition:
-			l.Origin.Partition = int32(readNumber(h.Value, 31))
+			l.Origin.Partition = int32(parseNumber(h.Value, 31))
 		case stage.HeaderOffset:
-			l.Origin.Offset = readNumber(h.Value, 63)
+			l.Origin.Offset = parseNumber(h.Value, 63)
 		case HeaderRedrives:
-			l.Redrives = int(max(readNumber(h.Value, 31), 0))
+			l.Redrives = int(max(parseNumber(h.Value, 31), 0))
 		}
 	}
 	return l
 }
 
-// readNumber gives unknownPlace for what is not a number of so many bits.
-func readNumber(text []byte, bits int) int64 {
+// parseNumber reads a decimal number of at most bits bits, and returns
+// unknownNumber if text is not such a number.
+func parseNumber(text []byte, bits int) int64 {
 	n, err := strconv.ParseUint(string(text), 10, bits)
 	if err != nil {
-		return unknownPlace
+		return unknownNumber
 	}
 	return int64(n)
 }
 
-// RedrivenRecord is the record as it goes back: to the topic it came from, with its
-// key, its value and its own headers, and with where it comes from and how often
-// that was. Its partition is that of its key, as for any producer; a tick, whose
-// key says nothing, goes to the partition it was for. Its timestamp is that of
-// the moment: state written with it must not expire before its time.
+// RedrivenRecord returns the record for a redrive of the dead letter to the topic
+// of Origin. The record has the key, the value and the foreign headers of the
+// failed record, HeaderRedrivenFrom, and HeaderRedrives with the next number.
+//
+// The partition follows from the key, as for any producer. Only a tick returns to
+// the partition of Origin, since the key of a tick does not determine a partition.
+// The timestamp is zero, so the record gets the time of its production. With the
+// timestamp of an old dead letter, an item of the changelog would expire too early.
 func (l *DeadLetter) RedrivenRecord() stage.Record {
 	r := stage.Record{Topic: l.Origin.Topic, Partition: stage.AnyPartition, Key: l.Key, Value: l.Value}
 	if l.isTick() && l.Origin.Partition >= 0 {
@@ -164,17 +173,18 @@ func (l *DeadLetter) RedrivenRecord() stage.Record {
 	return r
 }
 
-// recordOverhead is the most that Kafka adds to a record that is alone in its
-// batch: the batch's header, and the numbers of the record at their longest.
-// headerOverhead comes to it for each header.
+// recordOverhead is the greatest number of bytes that Kafka adds to a record alone
+// in a batch: the header of the batch, and the numbers of the record at their
+// greatest length. headerOverhead is the same for each header of a record.
 const (
 	recordOverhead = batchHeaderBytes + 36
 	headerOverhead = 10
 )
 
-// Fits says whether the topic takes the record as Redrive makes it. One that
-// was as large as its topic allows is larger by two headers then. Little is lost
-// by that: no stage takes a value of more than events.MaxValueBytes.
+// Fits reports whether the topic of Origin accepts the RedrivenRecord. The two
+// headers of a redrive can make a record too large if the record had the greatest
+// size before. Such a loss is small, since no stage accepts a value of more than
+// events.MaxValueBytes.
 func (l *DeadLetter) Fits() bool {
 	topic, known := events.TopicByName(l.Origin.Topic)
 	r := l.RedrivenRecord()
@@ -185,6 +195,7 @@ func (l *DeadLetter) Fits() bool {
 	return !known || size <= int(topic.MaxMessage)
 }
 
+// isTick reports whether the failed record is a tick of sightings.
 func (l *DeadLetter) isTick() bool {
 	if l.Origin.Topic != events.Sightings {
 		return false
@@ -193,18 +204,17 @@ func (l *DeadLetter) isTick() bool {
 	return events.DecodeSightings(l.Key, l.Value, &r) == nil && r.IsTick
 }
 
-// DeadLetterFilter says which dead letters are meant. What is left at its zero value
-// leaves nothing out.
+// DeadLetterFilter selects dead letters. A zero field selects all.
 type DeadLetterFilter struct {
 	Reasons []events.Reason
 	Stages  []string
-	// Partitions of the dead-letter topic.
+	// Partitions are partitions of the dead-letter topic.
 	Partitions   []int32
-	Since, Until time.Time // of the record: from Since on, before Until
-	Key          []byte    // nil for any
+	Since, Until time.Time // bounds of DeadLetter.Time: at or after Since, before Until
+	Key          []byte    // nil for any key
 }
 
-// Match says whether a letter is meant.
+// Match reports whether the filter selects a dead letter.
 func (f *DeadLetterFilter) Match(l *DeadLetter) bool {
 	return (len(f.Reasons) == 0 || slices.Contains(f.Reasons, l.Reason)) &&
 		(len(f.Stages) == 0 || slices.Contains(f.Stages, l.Stage)) &&

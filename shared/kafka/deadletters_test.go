@@ -26,9 +26,9 @@ func headers(pairs ...string) []kgo.RecordHeader {
 	return hs
 }
 
-// ReadLetter is total: whoever wrote the record, it is a dead letter of its
-// topic.
-func TestReadLetter(t *testing.T) {
+// ParseDeadLetter accepts every record of a dead-letter topic, whatever headers the
+// producer of the record wrote.
+func TestParseDeadLetter(t *testing.T) {
 	full := headers("own", "x", "footfall-reason", "undecodable", "footfall-error", "cut short", "footfall-topic", "sightings",
 		"footfall-partition", "7", "footfall-offset", "4711", "footfall-stage", "detect")
 	cases := []struct {
@@ -44,25 +44,25 @@ func TestReadLetter(t *testing.T) {
 		{"with a reason of a newer version", "walk-ins-dead-letters", headers("footfall-reason", "too-sad"), "too-sad  walk-ins/?/? 0", ""},
 		{"put back twice, and then given up by Lambda", "walk-ins-dead-letters",
 			headers("footfall-redriven-from", "walk-ins-dead-letters/0/1", "footfall-redrives", "2"), "retries-exhausted  walk-ins/?/? 2", ""},
-		{"with headers of a foreign producer below the stage's", "sightings-dead-letters",
+		{"with headers of a foreign producer before those of the stage", "sightings-dead-letters",
 			append(headers("footfall-reason", "mine", "footfall-redrives", "-5", "footfall-offset", "x"), full...), "undecodable detect sightings/7/4711 0", "cut short"},
-		{"that wants to be put back elsewhere", "sightings-dead-letters", headers("footfall-topic", "crm-events", "footfall-reason", "x"), "x  sightings/?/? 0", ""},
-		{"of another topic altogether", "orders", headers("footfall-reason", "x"), "x  /?/? 0", ""},
+		{"with a header that names another topic to go back to", "sightings-dead-letters", headers("footfall-topic", "crm-events", "footfall-reason", "x"), "x  sightings/?/? 0", ""},
+		{"of a topic that is no dead-letter topic", "orders", headers("footfall-reason", "x"), "x  /?/? 0", ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			l := ParseDeadLetter(&kgo.Record{Topic: c.topic, Partition: 1, Offset: 2, Timestamp: noon, Key: []byte("k"), Headers: c.hs})
 			if got := fmt.Sprintf("%s %s %s %d", l.Reason, l.Stage, l.Origin, l.Redrives); got != c.want {
-				t.Errorf("is %q, want %q", got, c.want)
+				t.Errorf("got %q, want %q", got, c.want)
 			}
 			if l.Error != c.errors || l.Position != (Position{c.topic, 1, 2}) || !l.Time.Equal(noon) {
-				t.Errorf("error %q at %s, %v", l.Error, l.Position, l.Time)
+				t.Errorf("error %q at %s, %v, want error %q at the position and time of the record", l.Error, l.Position, l.Time, c.errors)
 			}
 		})
 	}
 }
 
-func TestRedriveOfALetter(t *testing.T) {
+func TestRedrivenRecord(t *testing.T) {
 	encode := func(e any) []byte {
 		v, err := events.Encode(nil, e)
 		if err != nil {
@@ -94,90 +94,90 @@ func TestRedriveOfALetter(t *testing.T) {
 		t.Errorf("headers %q, want %q", got, want)
 	}
 	if r.Topic != events.Sightings || r.Partition != stage.AnyPartition || string(r.Key) != "cafe/phone" || !slices.Equal(r.Value, sighting) || !r.Timestamp.IsZero() {
-		t.Errorf("redriven as %+v", r)
+		t.Errorf("got %+v, want the key and the value of the failed record, any partition and no timestamp", r)
 	}
 	null := dead(nil, 7, nil)
 	if null.RedrivenRecord().Value != nil {
-		t.Error("a null came back as a value")
+		t.Error("a null value became a value")
 	}
 	tick := dead(encode(&events.Tick{At: noon}), 7, nil)
 	if p := tick.RedrivenRecord().Partition; p != 7 {
-		t.Errorf("a tick goes back to partition %d, want 7", p)
+		t.Errorf("a tick goes to partition %d, want 7", p)
 	}
 	tick.Origin.Partition = -1
 	if p := tick.RedrivenRecord().Partition; p != stage.AnyPartition {
-		t.Errorf("a tick of nobody knows where goes back to partition %d", p)
+		t.Errorf("a tick of an unknown partition goes to partition %d, want any", p)
 	}
 }
 
-// A record of each size around its topic's limit either fits and is taken, or
-// does not fit and keeps the others of its call from being written again and
-// again without a note.
-func TestLettersThatDoNotFitAreNotPutBack(t *testing.T) {
+// A dead letter has a size near the limit of its topic. If it fits, the broker
+// accepts the redriven record. If it does not fit, Redrive puts nothing back, the
+// other dead letters of the call included.
+func TestDeadLettersThatDoNotFitAreNotPutBack(t *testing.T) {
 	limit := int(events.Topics()[0].MaxMessage)
 	for _, short := range []int{1 << 10, 300, 200, 100, 0} {
-		c, cl := post(t, 1)
-		span, all := letters(t, cl, 0)
+		c, cl := deadLetterCluster(t, 1)
+		held, all := readDeadLetters(t, cl, 0)
 		large := all[0]
 		large.Offset, large.Value = 1, make([]byte, limit-short)
-		if _, err := crand.Read(large.Value); err != nil { // so that it does not shrink
+		if _, err := crand.Read(large.Value); err != nil { // bytes that do not compress
 			t.Fatal(err)
 		}
-		n, err := redriver(t, cl).Redrive(t.Context(), span, append(all, large))
-		back := arrived(t, c)
+		n, err := newRedriver(t, cl).Redrive(t.Context(), held, append(all, large))
+		back := redrivenFrom(t, c)
 		switch {
 		case large.Fits() && (n != 2 || err != nil):
-			t.Errorf("%d bytes below the limit fits: %d put back (%v)", short, n, err)
+			t.Errorf("%d bytes below the limit, which fits: %d put back (%v), want 2", short, n, err)
 		case !large.Fits() && (n != 0 || !errors.Is(err, ErrTooLarge) || back != ""):
-			t.Errorf("%d bytes below the limit does not fit: %d put back (%v), back are %q", short, n, err, back)
+			t.Errorf("%d bytes below the limit, which does not fit: %d put back (%v), the topic holds %q, want nothing", short, n, err, back)
 		}
 		if want := short >= 200; large.Fits() != want {
-			t.Errorf("%d bytes below the limit: fits %t, want %t", short, large.Fits(), want)
+			t.Errorf("%d bytes below the limit: Fits = %t, want %t", short, large.Fits(), want)
 		}
 	}
 }
 
-func TestLetterFilter(t *testing.T) {
+func TestDeadLetterFilter(t *testing.T) {
 	l := DeadLetter{Position: Position{"sightings-dead-letters", 3, 0}, Time: noon, Key: []byte("cafe/phone"), Reason: events.TooLarge, Stage: "detect"}
 	for _, c := range []struct {
 		name string
 		f    DeadLetterFilter
 		want bool
 	}{
-		{"no wishes", DeadLetterFilter{}, true},
-		{"one of the reasons", DeadLetterFilter{Reasons: []events.Reason{"x", events.TooLarge}}, true},
+		{"an empty filter", DeadLetterFilter{}, true},
+		{"the reason among others", DeadLetterFilter{Reasons: []events.Reason{"x", events.TooLarge}}, true},
 		{"another reason", DeadLetterFilter{Reasons: []events.Reason{"x"}}, false},
-		{"its stage", DeadLetterFilter{Stages: []string{"detect"}}, true},
+		{"the same stage", DeadLetterFilter{Stages: []string{"detect"}}, true},
 		{"another stage", DeadLetterFilter{Stages: []string{"count"}}, false},
-		{"its partition", DeadLetterFilter{Partitions: []int32{0, 3}}, true},
+		{"the same partition", DeadLetterFilter{Partitions: []int32{0, 3}}, true},
 		{"another partition", DeadLetterFilter{Partitions: []int32{0}}, false},
-		{"since that very moment", DeadLetterFilter{Since: noon}, true},
+		{"since the time of the record", DeadLetterFilter{Since: noon}, true},
 		{"since later", DeadLetterFilter{Since: noon.Add(1)}, false},
-		{"until that very moment", DeadLetterFilter{Until: noon}, false},
+		{"until the time of the record", DeadLetterFilter{Until: noon}, false},
 		{"until later", DeadLetterFilter{Until: noon.Add(1)}, true},
-		{"its key", DeadLetterFilter{Key: []byte("cafe/phone")}, true},
+		{"the same key", DeadLetterFilter{Key: []byte("cafe/phone")}, true},
 		{"another key", DeadLetterFilter{Key: []byte("cafe")}, false},
-		{"all but one", DeadLetterFilter{Stages: []string{"detect"}, Key: []byte("")}, false},
+		{"the same stage and another key", DeadLetterFilter{Stages: []string{"detect"}, Key: []byte("")}, false},
 	} {
 		if got := c.f.Match(&l); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
+			t.Errorf("%s: Match = %t, want %t", c.name, got, c.want)
 		}
 	}
 }
 
-func TestParsePlace(t *testing.T) {
+func TestParsePosition(t *testing.T) {
 	for text, want := range map[string]Position{
 		"sightings-dead-letters/3/4711": {"sightings-dead-letters", 3, 4711},
 		"a/0/0":                         {"a", 0, 0},
 	} {
 		got, err := ParsePosition(text)
 		if err != nil || got != want || got.String() != text {
-			t.Errorf("%s: %+v (%v)", text, got, err)
+			t.Errorf("%s: got %+v (%v), want %+v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "a", "a/1", "/1/2", "a/1/2/3", "a/-1/2", "a/1/-2", "a/1/x", "a/4294967296/1", "a/1/9999999999999999999", "a/?/?"} {
 		if got, err := ParsePosition(text); err == nil {
-			t.Errorf("%q is taken for %+v", text, got)
+			t.Errorf("%q is read as %+v, want an error", text, got)
 		}
 	}
 }

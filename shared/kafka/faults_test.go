@@ -20,17 +20,18 @@ import (
 	"footfall/shared/stage"
 )
 
-// The faults of a broker that a retry overcomes. Whether the broker wrote the
-// records before it failed or not, they must be there once and in order.
-func TestRetriesKeepOrderAndMakeNoDoubles(t *testing.T) {
+// A retry overcomes these faults of a broker. In some cases the broker has written
+// the records before it fails. In every case each record must be written once and
+// in order.
+func TestRetriesKeepOrderWithoutDuplicates(t *testing.T) {
 	for _, f := range []struct {
 		name  string
 		fault kfake.Fault
 	}{
 		{"the leader moved", kfake.Fault{Err: kerr.NotLeaderForPartition}},
 		{"too few replicas", kfake.Fault{Err: kerr.NotEnoughReplicas, Count: 3}},
-		{"too few replicas after it was written", kfake.Fault{Err: kerr.NotEnoughReplicasAfterAppend, Count: 3}},
-		{"timed out after it was written", kfake.Fault{Err: kerr.RequestTimedOut, Count: 2}},
+		{"too few replicas after the write", kfake.Fault{Err: kerr.NotEnoughReplicasAfterAppend, Count: 3}},
+		{"timed out after the write", kfake.Fault{Err: kerr.RequestTimedOut, Count: 2}},
 		{"one partition only", kfake.Fault{Err: kerr.NotEnoughReplicas, Count: 3, Partitions: []int32{2}}},
 		{"the leader epoch is old", kfake.Fault{Err: kerr.FencedLeaderEpoch, Count: 2}},
 	} {
@@ -42,7 +43,7 @@ func TestRetriesKeepOrderAndMakeNoDoubles(t *testing.T) {
 			hit := c.Fault(f.fault)
 			produce(t, p, keyed(100, 300)...)
 			if hit.Hits() == 0 {
-				t.Error("the fault was never met")
+				t.Error("no request met the fault")
 			}
 			hit.Remove()
 			produce(t, p, keyed(400, 100)...)
@@ -51,10 +52,12 @@ func TestRetriesKeepOrderAndMakeNoDoubles(t *testing.T) {
 	}
 }
 
-func TestConnectionEndsBeforeTheRequestIsRead(t *testing.T) {
+// The broker closes the connection before it reads the request, three times in a
+// row.
+func TestConnectionClosedBeforeTheRequestIsRead(t *testing.T) {
 	c := cluster(t, topic)
 	p := NewProducer(client(t, c.ListenAddrs()))
-	for n := range 3 { // the third time after some success
+	for n := range 3 { // the first time on a new connection
 		var cut atomic.Int64
 		c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 			if cut.Add(1) > 3 {
@@ -66,30 +69,31 @@ func TestConnectionEndsBeforeTheRequestIsRead(t *testing.T) {
 		})
 		produce(t, p, keyed(n*100, 100)...)
 		if cut.Load() < 3 {
-			t.Errorf("only %d requests were cut off", cut.Load())
+			t.Errorf("%d requests were cut off, want 3", cut.Load())
 		}
 	}
 	wantExactly(t, c, keyed(0, 300))
 }
 
-// lossy is a connection that ends itself in place of giving the answer to a
-// produce request: the broker has written the records, and nobody knows.
-type lossy struct {
+// answerLosingConn is a connection that closes when the answer to a produce request
+// arrives: the broker has written the records, and the client does not learn it.
+type answerLosingConn struct {
 	net.Conn
 	left  *atomic.Int64 // answers yet to lose
 	armed atomic.Bool
 }
 
-// Write looks at the request's key, which follows its length.
-func (l *lossy) Write(b []byte) (int, error) {
+// Write recognises a produce request by its key, which follows its length.
+func (l *answerLosingConn) Write(b []byte) (int, error) {
 	if len(b) > 6 && kmsg.Key(int16(b[4])<<8|int16(b[5])) == kmsg.Produce && l.left.Add(-1) >= 0 {
 		l.armed.Store(true)
 	}
 	return l.Conn.Write(b)
 }
 
-// Read waits for the answer, so that the request is carried out, and drops it.
-func (l *lossy) Read(b []byte) (int, error) {
+// Read waits for the answer, so that the broker has carried out the request, and
+// drops the answer.
+func (l *answerLosingConn) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
 	if l.armed.Load() {
 		l.Conn.Close()
@@ -98,7 +102,9 @@ func (l *lossy) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func TestLostAnswersMakeNoDoubles(t *testing.T) {
+// The broker writes the records and the answer is lost, up to three times in a row.
+// The client sends the records again, and each is written once.
+func TestLostAnswersMakeNoDuplicates(t *testing.T) {
 	c := cluster(t, topic)
 	var left atomic.Int64
 	dial := func(ctx context.Context, network, host string) (net.Conn, error) {
@@ -106,20 +112,22 @@ func TestLostAnswersMakeNoDoubles(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		return &lossy{Conn: conn, left: &left}, nil
+		return &answerLosingConn{Conn: conn, left: &left}, nil
 	}
 	p := NewProducer(client(t, c.ListenAddrs(), kgo.Dialer(dial)))
 	for n := range 4 {
 		left.Store(int64(n)) // the first call loses none, the last one three
 		produce(t, p, keyed(n*100, 100)...)
 		if left.Load() > 0 {
-			t.Errorf("%d answers were not lost", left.Load())
+			t.Errorf("%d answers are left to lose, want 0", left.Load())
 		}
 	}
 	wantExactly(t, c, keyed(0, 400))
 }
 
-// The partition of a key is a matter of the new topic's partitions.
+// A topic is deleted and created again with another number of partitions. The
+// client writes to the new topic, and the partition of a key follows from the new
+// number of partitions.
 func TestTopicRecreatedBetweenCalls(t *testing.T) {
 	c := cluster(t, topic)
 	p := NewProducer(client(t, c.ListenAddrs()))
@@ -138,7 +146,7 @@ func TestTopicRecreatedBetweenCalls(t *testing.T) {
 			total += len(got)
 			for _, r := range got {
 				if want := events.Partition(r.Key, count); number != want {
-					t.Errorf("of %d partitions, %s is in %d, want %d", count, r.Key, number, want)
+					t.Errorf("with %d partitions, key %s is in partition %d, want %d", count, r.Key, number, want)
 				}
 			}
 		}
@@ -148,13 +156,14 @@ func TestTopicRecreatedBetweenCalls(t *testing.T) {
 	}
 }
 
-// short is the time that calls get which will not succeed. Produce returns a
-// tenth of it early, which has to be more than a busy machine delays a test.
-const short = 2 * time.Second
+// shortTimeout is the timeout of calls that cannot succeed. Produce returns a tenth
+// of the timeout early, and a tenth must be more than the delay of a test on a busy
+// machine.
+const shortTimeout = 2 * time.Second
 
-// answerless has the brokers leave requests of a kind without an answer until
-// again is called. asked is closed when the first such request is there.
-func answerless(c *kfake.Cluster, key kmsg.Key) (asked <-chan struct{}, again func()) {
+// withholdAnswers makes the brokers leave requests of a kind unanswered until resume
+// is called. asked is closed when the first such request arrives.
+func withholdAnswers(c *kfake.Cluster, key kmsg.Key) (asked <-chan struct{}, resume func()) {
 	var over atomic.Bool
 	first := make(chan struct{})
 	once := sync.OnceFunc(func() { close(first) })
@@ -170,15 +179,16 @@ func answerless(c *kfake.Cluster, key kmsg.Key) (asked <-chan struct{}, again fu
 	return first, func() { over.Store(true) }
 }
 
-// wantLate checks that Produce gave up before the deadline of ctx, and why.
+// wantLate checks that Produce gave up before the deadline of ctx, with an error
+// that names the deadline and the topic.
 func wantLate(t *testing.T, ctx context.Context, err error) {
 	t.Helper()
 	var failed *RecordError
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &failed) || failed.Topic != topic {
-		t.Errorf("error %v, want that the deadline passed, for %s", err, topic)
+		t.Errorf("error %v, want a deadline exceeded for %s", err, topic)
 	}
 	if ctx.Err() != nil {
-		t.Error("it returned after the deadline")
+		t.Error("Produce returned after the deadline")
 	}
 }
 
@@ -187,12 +197,13 @@ func TestGivesUpBeforeTheDeadline(t *testing.T) {
 		t.Run("no answer to "+key.Name(), func(t *testing.T) {
 			t.Parallel()
 			c := cluster(t, topic)
-			// A connection counts as dead after a second here, to be quick.
+			// The client regards a connection as dead after one second, so that the
+			// next call finds a new connection soon.
 			p := NewProducer(client(t, c.ListenAddrs(), kgo.RequestTimeoutOverhead(time.Second), kgo.ProduceRequestTimeout(time.Second)))
-			_, again := answerless(c, key)
-			ctx := within(t, short)
+			_, resume := withholdAnswers(c, key)
+			ctx := within(t, shortTimeout)
 			wantLate(t, ctx, p.Produce(ctx, keyed(0, 50)))
-			again()
+			resume()
 			produce(t, p, keyed(50, 50)...)
 		})
 	}
@@ -201,73 +212,75 @@ func TestGivesUpBeforeTheDeadline(t *testing.T) {
 		c := cluster(t, topic)
 		p := NewProducer(client(t, c.ListenAddrs()))
 		produce(t, p, keyed(0, 50)...)
-		_, again := answerless(c, kmsg.Produce)
-		ctx := within(t, short)
+		_, resume := withholdAnswers(c, kmsg.Produce)
+		ctx := within(t, shortTimeout)
 		wantLate(t, ctx, p.Produce(ctx, keyed(50, 50)))
-		again()
+		resume()
 		produce(t, p, keyed(50, 50)...)
 		wantExactly(t, c, keyed(0, 100))
 	})
-	t.Run("a port that accepts and says nothing", func(t *testing.T) {
+	t.Run("a port that accepts connections and never answers", func(t *testing.T) {
 		t.Parallel()
 		silent, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer silent.Close()
-		ctx := within(t, short)
+		ctx := within(t, shortTimeout)
 		wantLate(t, ctx, NewProducer(client(t, []string{silent.Addr().String()})).Produce(ctx, keyed(0, 1)))
 	})
-	t.Run("nobody listens", func(t *testing.T) {
+	t.Run("a port without a listener", func(t *testing.T) {
 		t.Parallel()
 		gone, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		gone.Close()
-		ctx := within(t, short)
+		ctx := within(t, shortTimeout)
 		wantLate(t, ctx, NewProducer(client(t, []string{gone.Addr().String()})).Produce(ctx, keyed(0, 1)))
 	})
-	t.Run("a broker that always says later", func(t *testing.T) {
+	t.Run("a broker that always answers with a retriable error", func(t *testing.T) {
 		t.Parallel()
 		c := cluster(t, topic)
 		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
-		ctx := within(t, short)
+		ctx := within(t, shortTimeout)
 		wantLate(t, ctx, NewProducer(client(t, c.ListenAddrs())).Produce(ctx, keyed(0, 50)))
 	})
 }
 
-// A call with little time must not wait for one with much, behind which its
-// records stand in the queue to the same broker.
-func TestShortCallBehindALongOne(t *testing.T) {
+// A call with a short timeout returns in time although its records wait in the queue
+// to the broker behind those of a call without a timeout.
+func TestShortCallBehindALongCall(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, topic)
 	p := NewProducer(client(t, c.ListenAddrs()))
 	produce(t, p, keyed(0, 50)...)
-	asked, again := answerless(c, kmsg.Produce)
+	asked, resume := withholdAnswers(c, kmsg.Produce)
 	long, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Produce(long, keyed(50, 50)) }()
 	<-asked
-	ctx := within(t, short)
+	ctx := within(t, shortTimeout)
 	wantLate(t, ctx, p.Produce(ctx, keyed(50, 50)))
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the long call: %v", err)
+		t.Errorf("the long call: %v, want %v", err, context.Canceled)
 	}
-	again()
+	resume()
 	produce(t, p, keyed(100, 50)...)
 }
 
-// A call whose time is up before it gives up by itself, as on a busy machine.
-type overdue struct {
+// expiringContext has no deadline and ends with DeadlineExceeded when done is
+// closed. A call with it runs into the end of its time before it gives up itself, as
+// may happen on a busy machine.
+type expiringContext struct {
 	context.Context
 	done chan struct{}
 }
 
-func (o overdue) Done() <-chan struct{} { return o.done }
+func (o expiringContext) Done() <-chan struct{} { return o.done }
 
-func (o overdue) Err() error {
+func (o expiringContext) Err() error {
 	select {
 	case <-o.done:
 		return context.DeadlineExceeded
@@ -276,56 +289,56 @@ func (o overdue) Err() error {
 	}
 }
 
-// A call that has time left is not failed with the records of one that has none,
-// which stand before its own.
-func TestLongCallBehindOneThatIsOverdue(t *testing.T) {
+// The records of a call with time left wait behind those of a call whose time ends.
+// The client fails all of them, and the call with time left sends its own again.
+func TestLongCallBehindAnExpiredCall(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, topic)
 	cl := client(t, c.ListenAddrs())
 	p := NewProducer(cl)
 	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
 	calls := [2]chan error{make(chan error, 1), make(chan error, 1)}
-	first := overdue{t.Context(), make(chan struct{})}
+	first := expiringContext{t.Context(), make(chan struct{})}
 	for n, ctx := range []context.Context{first, t.Context()} {
 		go func() {
 			calls[n] <- p.Produce(ctx, []stage.Record{{Topic: topic, Partition: 0, Value: []byte("value")}})
 		}()
-		for cl.BufferedProduceRecords() <= int64(n) { // until it is the client's
+		for cl.BufferedProduceRecords() <= int64(n) { // until the client holds the record
 			runtime.Gosched()
 		}
 	}
 	close(first.done)
 	if err := <-calls[0]; !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the overdue call: %v", err)
+		t.Errorf("the expired call: error %v, want %v", err, context.DeadlineExceeded)
 	}
 	fault.Remove()
-	noError(t, <-calls[1])
+	mustSucceed(t, <-calls[1])
 }
 
-func TestContextThatIsDone(t *testing.T) {
+func TestProduceWithAnEndedContext(t *testing.T) {
 	c := cluster(t, topic)
 	p := NewProducer(client(t, c.ListenAddrs()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := p.Produce(ctx, keyed(0, 5)); !errors.Is(err, context.Canceled) {
-		t.Errorf("canceled: %v", err)
+		t.Errorf("cancelled context: error %v, want %v", err, context.Canceled)
 	}
 	past, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	if err := p.Produce(past, keyed(0, 5)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("past its deadline: %v", err)
+		t.Errorf("context past its deadline: error %v, want %v", err, context.DeadlineExceeded)
 	}
 	for _, info := range c.PartitionInfos(topic) {
 		if info.HighWatermark != 0 {
-			t.Errorf("partition %d holds %d records all the same", info.Partition, info.HighWatermark)
+			t.Errorf("partition %d holds %d records, want none", info.Partition, info.HighWatermark)
 		}
 	}
 }
 
-// After a call that gave up, the caller puts the next batch into the same
-// memory. Here the call's record stands in one batch of the client with those
-// of calls that go on, so it is still sent; it must be what it was.
-func TestMemoryIsTheCallersAfterGivingUp(t *testing.T) {
+// After a call has given up, the caller puts the next batch into the same memory.
+// Here the client still sends the record of that call, because the record is in one
+// batch with records of calls that go on. The record must have its original bytes.
+func TestCallerMayReuseMemoryAfterGivingUp(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, topic)
 	cl := client(t, c.ListenAddrs())
@@ -336,50 +349,51 @@ func TestMemoryIsTheCallersAfterGivingUp(t *testing.T) {
 		c.SleepControl(func() { <-release })
 		return nil, nil, false
 	})
-	// More calls than the client sends at once, so that the last ones wait.
+	// The client does not send so many calls at once, so the last ones wait.
 	const others = 10
 	ended := make(chan error, others)
 	for n := range int64(others) {
 		go func() {
 			ended <- p.Produce(t.Context(), []stage.Record{{Topic: topic, Partition: 0, Value: []byte("other")}})
 		}()
-		for cl.BufferedProduceRecords() <= n { // until it is the client's
+		for cl.BufferedProduceRecords() <= n { // until the client holds the record
 			runtime.Gosched()
 		}
 	}
 	key, value := []byte("shop/device"), []byte("first")
 	record := []stage.Record{{Topic: topic, Partition: 0, Key: key, Value: value, Headers: []stage.Header{{Key: "h", Value: value}}}}
-	ctx := within(t, short)
+	ctx := within(t, shortTimeout)
 	wantLate(t, ctx, p.Produce(ctx, record))
 	copy(key, "xxxxxxxxxxx")
 	copy(value, "later")
 	close(release)
 	for range others {
-		noError(t, <-ended)
+		mustSucceed(t, <-ended)
 	}
 	written := false
 	for _, r := range stored(t, c, topic)[0] {
 		if len(r.Headers) == 0 {
-			continue // one of the others
+			continue // a record of the other calls
 		}
 		written = true
 		if string(r.Key) != "shop/device" || string(r.Value) != "first" || string(r.Headers[0].Value) != "first" {
-			t.Errorf("%q: %q was written", r.Key, r.Value)
+			t.Errorf("%q: %q was written, want the original bytes", r.Key, r.Value)
 		}
 	}
 	if !written {
-		t.Error("the record was not left in the client, so nothing was tested")
+		t.Error("the client did not send the record, so the test has shown nothing")
 	}
 }
 
-func noError(t *testing.T, err error) {
+// mustSucceed fails the test on an error.
+func mustSucceed(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestMarginIsATenthAndAtMostTwoSeconds(t *testing.T) {
+func TestGiveUpMarginIsATenthAndAtMostTwoSeconds(t *testing.T) {
 	for _, c := range []struct{ left, margin time.Duration }{
 		{time.Minute, 2 * time.Second},
 		{20 * time.Second, 2 * time.Second},
@@ -388,12 +402,12 @@ func TestMarginIsATenthAndAtMostTwoSeconds(t *testing.T) {
 	} {
 		ctx := within(t, c.left)
 		deadline, _ := ctx.Deadline()
-		giveUp, margin := patience(ctx)
+		giveUp, margin := giveUpTime(ctx)
 		if margin > c.margin || margin < c.margin*9/10 || !giveUp.Equal(deadline.Add(-margin)) {
 			t.Errorf("with %v left: margin %v, want about %v", c.left, margin, c.margin)
 		}
 	}
-	if giveUp, _ := patience(context.Background()); giveUp != nil {
-		t.Errorf("without a deadline it gives up at %v", giveUp)
+	if giveUp, _ := giveUpTime(context.Background()); giveUp != nil {
+		t.Errorf("without a deadline: gives up at %v, want never", giveUp)
 	}
 }

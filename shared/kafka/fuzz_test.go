@@ -12,10 +12,10 @@ import (
 	"footfall/shared/stage"
 )
 
-// FuzzReadLetter holds that a dead letter with any headers goes back to the topic
-// whose dead letters it is of, with its key, its value and its own headers, and
-// that one that comes back once more has been redriven once more.
-func FuzzReadLetter(f *testing.F) {
+// FuzzParseDeadLetter checks that a dead letter with any headers goes back to the
+// topic of its dead-letter topic, with its key, value and foreign headers, and that
+// each redrive raises the number of redrives by one.
+func FuzzParseDeadLetter(f *testing.F) {
 	f.Add([]byte("shop/phone"), []byte("value"), stage.HeaderPartition, []byte("3"), stage.HeaderOffset, []byte("99"))
 	f.Add([]byte{}, []byte(nil), HeaderRedrives, []byte("2"), HeaderRedrives, []byte("-1"))
 	f.Add([]byte("tick"), []byte("x"), stage.HeaderTopic, []byte("elsewhere"), "own", []byte{0, 255})
@@ -26,12 +26,12 @@ func FuzzReadLetter(f *testing.F) {
 			Headers: []kgo.RecordHeader{{Key: name1, Value: value1}, {Key: name2, Value: value2}},
 		}
 		l := ParseDeadLetter(r)
-		if l.Origin.Topic != topic || l.Origin.Partition < unknownPlace || l.Origin.Offset < unknownPlace || l.Redrives < 0 {
-			t.Fatalf("%+v", l)
+		if l.Origin.Topic != topic || l.Origin.Partition < unknownNumber || l.Origin.Offset < unknownNumber || l.Redrives < 0 {
+			t.Fatalf("read as %+v, want topic %s and numbers of at least -1", l, topic)
 		}
 		back := l.RedrivenRecord()
 		if back.Topic != topic || !same(back.Key, key) || !same(back.Value, value) {
-			t.Fatalf("goes back as %+v", back)
+			t.Fatalf("redriven as %+v, want the key and the value on %s", back, topic)
 		}
 		for _, h := range r.Headers {
 			kept := false
@@ -39,7 +39,7 @@ func FuzzReadLetter(f *testing.F) {
 				kept = kept || b.Key == h.Key && bytes.Equal(b.Value, h.Value)
 			}
 			if own := strings.HasPrefix(h.Key, ownHeaders); !own && !kept {
-				t.Errorf("header %q is lost", h.Key)
+				t.Errorf("the redriven record lacks header %q", h.Key)
 			}
 		}
 		r.Headers = nil
@@ -47,13 +47,13 @@ func FuzzReadLetter(f *testing.F) {
 			r.Headers = append(r.Headers, kgo.RecordHeader(h))
 		}
 		if again := ParseDeadLetter(r); l.Redrives < math.MaxInt32 && again.Redrives != l.Redrives+1 {
-			t.Errorf("redriven %d times, then %d", l.Redrives, again.Redrives)
+			t.Errorf("%d redrives, and %d after one more", l.Redrives, again.Redrives)
 		}
 	})
 }
 
-// FuzzParsePlace holds that what is read is written in the same way.
-func FuzzParsePlace(f *testing.F) {
+// FuzzParsePosition checks that String writes a position as ParsePosition reads it.
+func FuzzParsePosition(f *testing.F) {
 	for _, seed := range []string{"a/0/0", "walk-ins/2147483647/9223372036854775807", "a/-1/2", "a/?/?", "//", "a/+1/1"} {
 		f.Add(seed)
 	}
@@ -68,8 +68,8 @@ func FuzzParsePlace(f *testing.F) {
 	})
 }
 
-// FuzzDecodeOffsetSet holds that what a group's metadata holds, by whomever it
-// was written, is an error or a set that is written and read again as it is.
+// FuzzDecodeOffsetSet checks that any text in the metadata of a commit is either an
+// error or a valid set, which stays the same when it is written and read again.
 func FuzzDecodeOffsetSet(f *testing.F) {
 	s := offsetSet{floor: 3}
 	for _, offset := range []int64{5, 6, 9, 1 << 40} {
@@ -90,22 +90,22 @@ func FuzzDecodeOffsetSet(f *testing.F) {
 		last := got.floor
 		for _, r := range got.runs {
 			if r.first <= last || r.last < r.first {
-				t.Fatalf("%q has the runs %+v above %d", text, got.runs, got.floor)
+				t.Fatalf("%q is read as the runs %+v above %d, want ascending runs that do not touch", text, got.runs, got.floor)
 			}
 			last = r.last
 		}
 	})
 }
 
-// FuzzStoredBatch holds that whatever a broker stores is a batch of a size within
-// the bytes there are, or none.
-func FuzzStoredBatch(f *testing.F) {
+// FuzzParseBatch checks that parseBatch returns a size within the bytes it was
+// passed, or 0.
+func FuzzParseBatch(f *testing.F) {
 	header := make([]byte, batchHeaderBytes)
 	binary.BigEndian.PutUint32(header[batchLengthAt:], batchHeaderBytes-batchLengthAt-4)
 	f.Add(header)
 	f.Add(bytes.Repeat([]byte{255}, 100))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		b, size := storedBatch(OffsetRange{Topic: topic}, raw)
+		b, size := parseBatch(OffsetRange{Topic: topic}, raw)
 		if size < 0 || size > len(raw) || size > 0 && b.Bytes != size {
 			t.Fatalf("a batch of %d bytes in %d: %+v", size, len(raw), b)
 		}

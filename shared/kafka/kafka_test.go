@@ -14,13 +14,13 @@ import (
 	"footfall/shared/stage"
 )
 
-// topic is the one that most tests produce to.
+// topic is the topic of most tests.
 const topic = events.WalkIns
 
-// partitions is how many the topics of these tests have.
+// partitions is the number of partitions of a topic in these tests.
 const partitions = 8
 
-// cluster starts three brokers in memory.
+// cluster starts three brokers in memory, with topics.
 func cluster(t testing.TB, topics ...string) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(partitions, topics...))
@@ -31,6 +31,7 @@ func cluster(t testing.TB, topics ...string) *kfake.Cluster {
 	return c
 }
 
+// client returns a client of NewClient without authentication.
 func client(t testing.TB, brokers []string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := NewClient(Config{Brokers: brokers}, opts...)
@@ -41,14 +42,14 @@ func client(t testing.TB, brokers []string, opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-// within is a context that ends after d.
+// within returns a context that ends after d.
 func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// produce sends records and must succeed.
+// produce sends records, which must succeed.
 func produce(t testing.TB, p *Producer, records ...stage.Record) {
 	t.Helper()
 	if err := p.Produce(within(t, 30*time.Second), records); err != nil {
@@ -56,8 +57,8 @@ func produce(t testing.TB, p *Producer, records ...stage.Record) {
 	}
 }
 
-// keyed is n records with the keys of 20 devices; the value of each tells its
-// number, so that order and doubles can be seen.
+// keyed returns n records with the keys of 20 devices. The value of each record is
+// its number, so that a test notices a wrong order and duplicates.
 func keyed(from, n int) []stage.Record {
 	var records []stage.Record
 	for i := from; i < from+n; i++ {
@@ -70,8 +71,7 @@ func keyed(from, n int) []stage.Record {
 	return records
 }
 
-// stored reads a topic from its start to its end, by partition in the order of
-// offsets.
+// stored returns all records of a topic, by partition in the order of offsets.
 func stored(t testing.TB, c *kfake.Cluster, topic string) map[int32][]*kgo.Record {
 	t.Helper()
 	var total int64
@@ -97,7 +97,7 @@ func stored(t testing.TB, c *kfake.Cluster, topic string) map[int32][]*kgo.Recor
 	return byPartition
 }
 
-// wantExactly checks that a topic holds these records, each once, in its
+// wantExactly checks that a topic holds the records and no others, each once, in its
 // partition and in order.
 func wantExactly(t testing.TB, c *kfake.Cluster, records []stage.Record) {
 	t.Helper()

@@ -9,11 +9,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// slogger passes the client's log on to slog.
+// slogger writes the log of the client to slog.
 type slogger struct{ log *slog.Logger }
 
-// levels pairs the client's levels with slog's. The client's info tells every
-// connection and every look at metadata, which is nobody's daily reading.
+// levels maps the client's levels to those of slog. The client's info becomes
+// debug, since at info the client reports every connection and every request for
+// metadata.
 var levels = map[kgo.LogLevel]slog.Level{
 	kgo.LogLevelError: slog.LevelError,
 	kgo.LogLevelWarn:  slog.LevelWarn,
@@ -21,7 +22,7 @@ var levels = map[kgo.LogLevel]slog.Level{
 	kgo.LogLevelDebug: slog.LevelDebug - 4,
 }
 
-// Level is the most talkative level that the logger takes.
+// Level returns the most verbose client level that the logger accepts.
 func (s slogger) Level() kgo.LogLevel {
 	for _, l := range []kgo.LogLevel{kgo.LogLevelDebug, kgo.LogLevelInfo, kgo.LogLevelWarn, kgo.LogLevelError} {
 		if s.log.Enabled(context.Background(), levels[l]) {
@@ -31,16 +32,17 @@ func (s slogger) Level() kgo.LogLevel {
 	return kgo.LogLevelNone
 }
 
-// Log writes one line.
+// Log writes one message with its key-value pairs.
 func (s slogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	s.log.Log(context.Background(), levels[level], "kafka client: "+msg, keyvals...)
 }
 
-// backoff is how long the client waits before retry number fails: twice as long
-// each time up to maxBackoff, the upper half of it random.
+// backoff returns the wait before the retry that follows the given number of
+// failures. The wait doubles with each failure up to maxBackoff, and its upper
+// half is random.
 func backoff(fails int) time.Duration {
 	d := maxBackoff
-	if fails < 10 { // beyond, the shift alone passes maxBackoff
+	if fails < 10 { // from 10 on the shift alone exceeds maxBackoff, and a long one overflows
 		d = min(maxBackoff, minBackoff<<max(0, fails-1))
 	}
 	return d/2 + rand.N(d/2+1)

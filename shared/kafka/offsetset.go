@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// offsetSet is a set of offsets of one partition: all those below floor, and
-// runs above it that neither touch one another nor the floor.
+// offsetSet is a set of offsets of one partition: all offsets below floor, and
+// runs of offsets above it. No run touches another run or the floor.
 type offsetSet struct {
 	floor int64
 	runs  []run // in ascending order
@@ -17,6 +17,7 @@ type offsetSet struct {
 // run is the offsets from first to last.
 type run struct{ first, last int64 }
 
+// has reports whether the set contains an offset.
 func (s *offsetSet) has(offset int64) bool {
 	if offset < s.floor {
 		return true
@@ -34,13 +35,14 @@ func (s *offsetSet) has(offset int64) bool {
 	return found
 }
 
-// add puts an offset in.
+// add adds an offset.
 func (s *offsetSet) add(offset int64) {
 	if s.has(offset) {
 		return
 	}
 	i, _ := slices.BinarySearchFunc(s.runs, offset, func(r run, offset int64) int { return int(r.first - offset) })
 	s.runs = slices.Insert(s.runs, i, run{offset, offset})
+	// Join the new run with the run behind it and with the run before it.
 	if i+1 < len(s.runs) && s.runs[i+1].first == offset+1 {
 		s.runs[i].last = s.runs[i+1].last
 		s.runs = slices.Delete(s.runs, i+1, i+2)
@@ -52,7 +54,8 @@ func (s *offsetSet) add(offset int64) {
 	s.raise(s.floor)
 }
 
-// raise puts in all offsets below floor.
+// raise adds all offsets below floor, and raises the floor past each run that
+// touches the floor.
 func (s *offsetSet) raise(floor int64) {
 	s.floor = max(s.floor, floor)
 	for len(s.runs) > 0 && s.runs[0].first <= s.floor {
@@ -63,26 +66,30 @@ func (s *offsetSet) raise(floor int64) {
 
 func (s *offsetSet) clone() offsetSet { return offsetSet{s.floor, slices.Clone(s.runs)} }
 
-// runsPrefix marks the text of runs, with the version of its form.
+// runsPrefix begins the text of runs and holds the version of the format.
 const runsPrefix = "1:"
 
-// runsBase keeps the text short: it has to fit beside a committed offset.
+// runsBase is the base of the numbers in the text. A high base keeps the text short
+// enough for the metadata of a commit.
 const runsBase = 36
 
-// encodeRuns writes the runs as gap.length pairs, each gap from the end of the
-// run before it, or from the floor.
+// encodeRuns returns the runs as text: "1:" and, for each run, "gap.length" or for
+// a single offset "gap", separated by commas. A gap is the distance of the run
+// from the end of the run before; the first gap is the distance from the floor.
+// Without runs, encodeRuns returns "".
 func (s *offsetSet) encodeRuns() string {
 	if len(s.runs) == 0 {
 		return ""
 	}
 	var b strings.Builder
 	b.WriteString(runsPrefix)
-	end := s.floor
+	end := s.floor // the offset after the run before
 	for i, r := range s.runs {
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		b.WriteString(strconv.FormatInt(r.first-end, runsBase))
+		// A length of 1 is left out.
 		if n := r.last - r.first + 1; n > 1 {
 			b.WriteByte('.')
 			b.WriteString(strconv.FormatInt(n, runsBase))
@@ -92,7 +99,8 @@ func (s *offsetSet) encodeRuns() string {
 	return b.String()
 }
 
-// decodeOffsetSet reads what encodeRuns wrote.
+// decodeOffsetSet reads the text of encodeRuns. floor is the floor of the set. Any
+// other text, written by another version or another program, is an error.
 func decodeOffsetSet(floor int64, text string) (offsetSet, error) {
 	s := offsetSet{floor: floor}
 	if text == "" {
@@ -100,9 +108,9 @@ func decodeOffsetSet(floor int64, text string) (offsetSet, error) {
 	}
 	runs, ok := strings.CutPrefix(text, runsPrefix)
 	if !ok {
-		return s, fmt.Errorf("%.50q was not written by a redrive that this version knows", text)
+		return s, fmt.Errorf("%.50q does not begin with %q: another version of footfall, or another program, wrote it", text, runsPrefix)
 	}
-	end := floor
+	end := floor // the offset after the run before
 	for one := range strings.SplitSeq(runs, ",") {
 		gap, length, long := strings.Cut(one, ".")
 		if !long {
@@ -110,13 +118,14 @@ func decodeOffsetSet(floor int64, text string) (offsetSet, error) {
 		}
 		g, err := strconv.ParseUint(gap, runsBase, 62)
 		n, err2 := strconv.ParseUint(length, runsBase, 62)
+		// A gap of 0 would make the run touch the one before.
 		if err != nil || err2 != nil || g == 0 || n == 0 {
-			return s, fmt.Errorf("%.50q is no run of offsets", one)
+			return s, fmt.Errorf("%.50q is not a run of offsets", one)
 		}
 		first := end + int64(g)
 		end = first + int64(n)
-		if first < 0 || end < first {
-			return s, fmt.Errorf("%.50q goes beyond all offsets", one)
+		if first < 0 || end < first { // the sum has overflowed
+			return s, fmt.Errorf("%.50q goes beyond the greatest offset", one)
 		}
 		s.runs = append(s.runs, run{first, end - 1})
 	}

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is put in, in whatever order, is in, nothing else is, and the text it
-// is kept as reads back as the same.
+// A set contains the offsets that were added, in any order, and no others, and its
+// text reads back as the same set.
 func TestOffsetSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		floor := rapid.Int64Range(0, 50).Draw(t, "floor")
@@ -29,11 +29,11 @@ func TestOffsetSet(t *testing.T) {
 		}
 		for offset := range int64(130) {
 			if want := offset < floor || offset < raised || in[offset]; s.has(offset) != want {
-				t.Fatalf("%d in %+v: %v", offset, s, s.has(offset))
+				t.Fatalf("%+v: has(%d) = %t, want %t", s, offset, s.has(offset), want)
 			}
 		}
 		if s.has(s.floor) {
-			t.Fatalf("the floor of %+v could be higher", s)
+			t.Fatalf("%+v contains its floor, want a higher floor", s)
 		}
 	})
 }
@@ -44,11 +44,11 @@ func TestOffsetSetText(t *testing.T) {
 		s.add(offset)
 	}
 	if got, want := s.encodeRuns(), "1:2.3,19"; got != want {
-		t.Errorf("written %q, want %q", got, want)
+		t.Errorf("encoded as %q, want %q", got, want)
 	}
 	for _, text := range []string{"x", "2:1", "1:", "1:0", "1:1,", "1:1.0", "1:-1", "1:1.1.1", "1:zzzzzzzzzzzzzzzzzz", "1:1y2p0ij32e8e7,1y2p0ij32e8e7,1y2p0ij32e8e7"} {
 		if got, err := decodeOffsetSet(0, text); err == nil {
-			t.Errorf("%q is taken for %+v", text, got)
+			t.Errorf("%q is read as %+v, want an error", text, got)
 		}
 	}
 }

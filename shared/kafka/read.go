@@ -11,95 +11,105 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// ErrStopPartition from the function given to Read ends the reading of the span that
-// its record is of.
-var ErrStopPartition = errors.New("enough of this partition")
+// ErrStopPartition ends the reading of one partition: if the function each of Read
+// returns ErrStopPartition for a record, Read skips the rest of the record's range
+// and continues with the other ranges.
+var ErrStopPartition = errors.New("stop reading this partition")
 
-// readWait is how long a broker may wait where a partition has nothing.
+// readWait is the time for which a broker may hold back an empty response.
 const readWait = 250 * time.Millisecond
 
-// readStall is how long nothing may come before the brokers are asked what the
-// partitions hold now. The client waits for ever, where retention has dropped
-// the rest of a span and where no broker is left.
+// readStall is the time without records after which Read asks the brokers for the
+// present offsets of the partitions. The client itself waits for ever in two
+// cases: if retention has dropped the rest of a range, and if no broker is left.
 const readStall = 2 * time.Second
 
-// ReadOptions are what a client of NewClient needs beside for Read.
+// ReadOptions returns the options of NewClient for a client of Read.
 func ReadOptions() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.FetchMaxWait(readWait),
-		// In a session kfake serves the partitions first that it served last.
+		// Within a fetch session, kfake always serves the same partitions first: those
+		// of the request before.
 		kgo.DisableFetchSessions(),
-		// A span may end with the mark of a transaction, which is no record to
-		// anybody but has to be seen to know that the end is reached.
+		// A range may end with the control record of a transaction. Read passes no
+		// control record on, but needs the last one to notice the end of the range.
 		kgo.KeepControlRecords(),
 	}
 }
 
-// UnreadableError is the error of Read for what a client cannot read, or a broker
-// does not give.
+// UnreadableError is the error of Read if a client cannot decode the bytes of a
+// partition, or if a broker returns an error for the partition.
 type UnreadableError struct {
-	Unread OffsetRange // from the offset that could not be read on
+	Unread OffsetRange // from the first unread offset to the end of the range
 	Err    error
 }
 
-// Error names the partition and the offset.
+// Error returns a text with the partition and the first unread offset.
 func (e *UnreadableError) Error() string {
 	return fmt.Sprintf("kafka: read %s from offset %d: %v", e.Unread, e.Unread.From, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// ReadAround is Read for one span that goes on behind a damaged batch. damaged is
-// told what was left out and why.
-func ReadAround(ctx context.Context, client *kgo.Client, s OffsetRange, each func(*kgo.Record) error, damaged func(OffsetRange, error)) error {
+// ReadAround reads one range as Read does, and continues after damaged batches. For
+// each damaged batch, it calls damaged with the offsets and the error.
+func ReadAround(ctx context.Context, client *kgo.Client, r OffsetRange, each func(*kgo.Record) error, damaged func(OffsetRange, error)) error {
 	for {
-		err := Read(ctx, client, []OffsetRange{s}, each)
+		err := Read(ctx, client, []OffsetRange{r}, each)
 		unreadable, ok := errors.AsType[*UnreadableError](err)
 		if !ok {
 			return err
 		}
+		// Read has stopped at an offset. Fetch the batch of this offset as raw bytes.
+		// If the batch is whole, the error has another cause. If the length of the
+		// batch cannot be read, the next batch cannot be found. In both cases stop.
 		at := unreadable.Unread
-		batches, look := StoredBatches(ctx, client, OffsetRange{at.Topic, at.Partition, at.From, at.From + 1})
-		if look != nil || len(batches) == 0 || batches[0].Err == nil || errors.Is(batches[0].Err, errNoBatch) {
-			return err // it is something else
+		batches, fetchErr := StoredBatches(ctx, client, OffsetRange{at.Topic, at.Partition, at.From, at.From + 1})
+		if fetchErr != nil || len(batches) == 0 || batches[0].Err == nil || errors.Is(batches[0].Err, errNoBatch) {
+			return err
 		}
-		s.From = batches[0].Last + 1
-		damaged(OffsetRange{at.Topic, at.Partition, at.From, s.From}, unreadable.Err)
+		r.From = batches[0].Last + 1
+		damaged(OffsetRange{at.Topic, at.Partition, at.From, r.From}, unreadable.Err)
 	}
 }
 
-// Read gives every record of the spans: those of one partition in their order,
-// those of different ones as they come. What retention drops meanwhile is left
-// out. The client has ReadOptions, and nobody else consumes with it meanwhile. Its
-// error is an *UnreadableError, what each returned, or that the brokers are gone
-// for longer than the client tries a request again.
-func Read(ctx context.Context, client *kgo.Client, spans []OffsetRange, each func(*kgo.Record) error) error {
-	r := reading{client: client, left: map[string]map[int32]*OffsetRange{}, each: each}
+// Read calls each with every record of the ranges. The records of one partition
+// come in order; records of different partitions are interleaved. If retention
+// drops records during the reading, Read leaves these out.
+//
+// The client must have ReadOptions, and nothing else may consume with the client
+// meanwhile. The error is an *UnreadableError, an error of each, the error of ctx,
+// or the error of a request after all retries of the client, if no broker answers.
+func Read(ctx context.Context, client *kgo.Client, ranges []OffsetRange, each func(*kgo.Record) error) error {
+	// Start at the first offset of each non-empty range.
+	rd := reader{client: client, remaining: map[string]map[int32]*OffsetRange{}, each: each}
 	begin := map[string]map[int32]kgo.Offset{}
-	for _, s := range spans {
-		if s.Len() == 0 {
+	for _, r := range ranges {
+		if r.Len() == 0 {
 			continue
 		}
-		if r.left[s.Topic] == nil {
-			r.left[s.Topic], begin[s.Topic] = map[int32]*OffsetRange{}, map[int32]kgo.Offset{}
+		if rd.remaining[r.Topic] == nil {
+			rd.remaining[r.Topic], begin[r.Topic] = map[int32]*OffsetRange{}, map[int32]kgo.Offset{}
 		}
-		r.left[s.Topic][s.Partition] = &s
-		begin[s.Topic][s.Partition] = kgo.NewOffset().At(s.From)
+		rd.remaining[r.Topic][r.Partition] = &r
+		begin[r.Topic][r.Partition] = kgo.NewOffset().At(r.From)
 	}
 	if len(begin) == 0 {
 		return ctx.Err()
 	}
 	client.AddConsumePartitions(begin)
-	defer func() { client.RemoveConsumePartitions(r.partitions()) }()
-	for len(r.left) > 0 {
-		fetches, err := r.poll(ctx)
+	defer func() { client.RemoveConsumePartitions(rd.partitions()) }()
+
+	// Poll until every range has been read to its end.
+	for len(rd.remaining) > 0 {
+		fetches, err := rd.poll(ctx)
 		if err != nil {
-			return fmt.Errorf("kafka: read %v: %w", r.partitions(), err)
+			return fmt.Errorf("kafka: read %v: %w", rd.partitions(), err)
 		}
 		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 			if err == nil {
-				err = r.take(f)
+				err = rd.handle(f)
 			}
 		})
 		if err != nil {
@@ -109,44 +119,47 @@ func Read(ctx context.Context, client *kgo.Client, spans []OffsetRange, each fun
 	return nil
 }
 
-// reading is the state of one Read.
-type reading struct {
-	client *kgo.Client
-	left   map[string]map[int32]*OffsetRange // From is the next offset
-	each   func(*kgo.Record) error
+// reader is the state of one call of Read.
+type reader struct {
+	client    *kgo.Client
+	remaining map[string]map[int32]*OffsetRange // From is the next offset to read
+	each      func(*kgo.Record) error
 }
 
-// poll waits for records. It comes back without any where spans have ended by
-// what retention did, and where nothing has come for readStall.
-func (r *reading) poll(ctx context.Context) (kgo.Fetches, error) {
+// poll waits for records. After readStall without a record, poll finishes the
+// ranges that retention has emptied, and returns no records.
+func (rd *reader) poll(ctx context.Context) (kgo.Fetches, error) {
 	waiting, cancel := context.WithTimeout(ctx, readStall)
 	defer cancel()
-	fetches := r.client.PollFetches(waiting)
+	fetches := rd.client.PollFetches(waiting)
 	if ctx.Err() != nil || !errors.Is(fetches.Err0(), context.DeadlineExceeded) {
 		return fetches, ctx.Err()
 	}
-	return nil, r.bound(ctx)
+	return nil, rd.finishEmptied(ctx)
 }
 
-// bound ends the spans of which nothing is left in the log.
-func (r *reading) bound(ctx context.Context) error {
-	now, err := ListOffsetRanges(ctx, r.client, slices.Collect(maps.Keys(r.left))...)
+// finishEmptied finishes the ranges outside the present offsets of their
+// partitions. It asks the brokers for the present offsets, so it fails if no broker
+// is left, which ends Read.
+func (rd *reader) finishEmptied(ctx context.Context) error {
+	now, err := ListOffsetRanges(ctx, rd.client, slices.Collect(maps.Keys(rd.remaining))...)
 	if err != nil {
 		return err
 	}
 	for _, held := range now {
-		s := r.left[held.Topic][held.Partition]
-		if s != nil && (held.From >= s.To || held.To <= s.From) {
-			r.end(s)
+		r := rd.remaining[held.Topic][held.Partition]
+		if r != nil && (held.From >= r.To || held.To <= r.From) {
+			rd.finish(r)
 		}
 	}
 	return nil
 }
 
-func (r *reading) partitions() map[string][]int32 {
+// partitions returns the unfinished partitions by topic.
+func (rd *reader) partitions() map[string][]int32 {
 	ps := map[string][]int32{}
-	for topic, spans := range r.left {
-		for p := range spans {
+	for topic, ranges := range rd.remaining {
+		for p := range ranges {
 			ps[topic] = append(ps[topic], p)
 		}
 		slices.Sort(ps[topic])
@@ -154,45 +167,51 @@ func (r *reading) partitions() map[string][]int32 {
 	return ps
 }
 
-// take goes through what one poll brought of one partition.
-func (r *reading) take(f kgo.FetchTopicPartition) error {
-	s := r.left[f.Topic][f.Partition]
-	if s == nil {
-		if f.Topic == "" { // of no partition, such as that the client was closed
+// handle passes on the records of one partition from one poll.
+func (rd *reader) handle(f kgo.FetchTopicPartition) error {
+	r := rd.remaining[f.Topic][f.Partition]
+	if r == nil {
+		if f.Topic == "" { // an error of no partition, for example of a closed client
 			return fmt.Errorf("kafka: read: %w", f.Err)
 		}
-		return nil // what was fetched ahead of a span that has ended
+		return nil // the client fetched these records before the range was finished
 	}
+
+	// Pass on the records of the range, without the control records.
 	for _, record := range f.Records {
-		if record.Offset >= s.To {
-			s.From = s.To
+		if record.Offset >= r.To {
+			r.From = r.To
 			break
 		}
-		s.From = record.Offset + 1
+		r.From = record.Offset + 1
 		if record.Attrs.IsControl() {
 			continue
 		}
-		if err := r.each(record); errors.Is(err, ErrStopPartition) {
-			s.From = s.To
+		if err := rd.each(record); errors.Is(err, ErrStopPartition) {
+			r.From = r.To
 			break
 		} else if err != nil {
 			return err
 		}
 	}
-	if s.Len() == 0 {
-		r.end(s)
+
+	// An error matters only if a part of the range is unread: a damaged batch may
+	// lie behind the end of the range.
+	if r.Len() == 0 {
+		rd.finish(r)
 		return nil
 	}
 	if f.Err != nil {
-		return &UnreadableError{*s, f.Err}
+		return &UnreadableError{*r, f.Err}
 	}
 	return nil
 }
 
-func (r *reading) end(s *OffsetRange) {
-	delete(r.left[s.Topic], s.Partition)
-	if len(r.left[s.Topic]) == 0 {
-		delete(r.left, s.Topic)
+// finish stops reading a partition.
+func (rd *reader) finish(r *OffsetRange) {
+	delete(rd.remaining[r.Topic], r.Partition)
+	if len(rd.remaining[r.Topic]) == 0 {
+		delete(rd.remaining, r.Topic)
 	}
-	r.client.RemoveConsumePartitions(map[string][]int32{s.Topic: {s.Partition}})
+	rd.client.RemoveConsumePartitions(map[string][]int32{r.Topic: {r.Partition}})
 }

@@ -18,8 +18,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// put writes values to a partition, each call as one batch.
-func put(t testing.TB, p *Producer, partition int32, values ...string) {
+// putBatch writes values to a partition as one batch.
+func putBatch(t testing.TB, p *Producer, partition int32, values ...string) {
 	t.Helper()
 	var records []stage.Record
 	for _, v := range values {
@@ -28,55 +28,59 @@ func put(t testing.TB, p *Producer, partition int32, values ...string) {
 	produce(t, p, records...)
 }
 
-// read gives the values of spans by partition.
-func read(t testing.TB, cl *kgo.Client, spans []OffsetRange) (map[int32][]string, error) {
+// readValues returns the values of the records of ranges, by partition.
+func readValues(t testing.TB, cl *kgo.Client, ranges []OffsetRange) (map[int32][]string, error) {
 	t.Helper()
 	got := map[int32][]string{}
-	err := Read(within(t, 30*time.Second), cl, spans, func(r *kgo.Record) error {
+	err := Read(within(t, 30*time.Second), cl, ranges, func(r *kgo.Record) error {
 		got[r.Partition] = append(got[r.Partition], string(r.Value))
 		return nil
 	})
 	return got, err
 }
 
-func TestReadGivesWhatWasThere(t *testing.T) {
+// Read returns the records of the ranges, without the records produced later. A
+// client can read again.
+func TestReadReturnsTheRecordsOfTheRanges(t *testing.T) {
 	c := cluster(t, topic)
 	cl := client(t, c.ListenAddrs(), ReadOptions()...)
 	p := NewProducer(cl)
-	put(t, p, 0, "a", "b", "c")
-	put(t, p, 1, "d")
-	spans, err := ListOffsetRanges(t.Context(), cl, topic)
-	if err != nil || len(spans) != partitions {
-		t.Fatalf("%d spans (%v), want %d", len(spans), err, partitions)
+	putBatch(t, p, 0, "a", "b", "c")
+	putBatch(t, p, 1, "d")
+	ranges, err := ListOffsetRanges(t.Context(), cl, topic)
+	if err != nil || len(ranges) != partitions {
+		t.Fatalf("%d ranges (%v), want %d", len(ranges), err, partitions)
 	}
-	put(t, p, 0, "later")
+	putBatch(t, p, 0, "later")
 	for range 2 { // the same client reads again
-		got, err := read(t, cl, spans)
+		got, err := readValues(t, cl, ranges)
 		if err != nil || fmt.Sprint(got) != "map[0:[a b c] 1:[d]]" {
-			t.Fatalf("read %v (%v)", got, err)
+			t.Fatalf("read %v (%v), want a b c of partition 0 and d of partition 1", got, err)
 		}
 	}
-	spans[0].From = 2
-	if got, err := read(t, cl, spans[:1]); err != nil || fmt.Sprint(got) != "map[0:[c]]" {
-		t.Errorf("from offset 2: %v (%v)", got, err)
+	ranges[0].From = 2
+	if got, err := readValues(t, cl, ranges[:1]); err != nil || fmt.Sprint(got) != "map[0:[c]]" {
+		t.Errorf("from offset 2: read %v (%v), want c", got, err)
 	}
-	if got, err := read(t, cl, spans[4:]); err != nil || len(got) != 0 {
-		t.Errorf("empty partitions hold %v (%v)", got, err)
+	if got, err := readValues(t, cl, ranges[4:]); err != nil || len(got) != 0 {
+		t.Errorf("empty partitions: read %v (%v), want nothing", got, err)
 	}
 }
 
-func TestReadEndsWhenToldTo(t *testing.T) {
+// ErrStopPartition ends the reading of one partition. Any other error of the function
+// and the end of the context end Read.
+func TestReadEndsWithAnErrorOfTheFunction(t *testing.T) {
 	c := cluster(t, topic)
 	cl := client(t, c.ListenAddrs(), ReadOptions()...)
 	p := NewProducer(cl)
-	put(t, p, 0, "a", "b", "c")
-	put(t, p, 1, "d", "e")
-	spans, err := ListOffsetRanges(t.Context(), cl, topic)
+	putBatch(t, p, 0, "a", "b", "c")
+	putBatch(t, p, 1, "d", "e")
+	ranges, err := ListOffsetRanges(t.Context(), cl, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	err = Read(t.Context(), cl, spans, func(r *kgo.Record) error {
+	err = Read(t.Context(), cl, ranges, func(r *kgo.Record) error {
 		got = append(got, string(r.Value))
 		if string(r.Value) == "b" {
 			return ErrStopPartition
@@ -85,21 +89,22 @@ func TestReadEndsWhenToldTo(t *testing.T) {
 	})
 	slices.Sort(got)
 	if err != nil || strings.Join(got, "") != "abde" {
-		t.Errorf("read %v (%v), want all but what follows b in its partition", got, err)
+		t.Errorf("read %v (%v), want all records except those after b in its partition", got, err)
 	}
 	failure := errors.New("no more")
-	if err := Read(t.Context(), cl, spans, func(*kgo.Record) error { return failure }); !errors.Is(err, failure) {
-		t.Errorf("error %v, want that of the function", err)
+	if err := Read(t.Context(), cl, ranges, func(*kgo.Record) error { return failure }); !errors.Is(err, failure) {
+		t.Errorf("error %v, want %v", err, failure)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Read(ctx, cl, spans, func(*kgo.Record) error { return nil }); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want that it was cancelled", err)
+	if err := Read(ctx, cl, ranges, func(*kgo.Record) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 }
 
-// A span may end with the mark of a transaction, which is not given.
-func TestReadPassesTheMarksOfTransactions(t *testing.T) {
+// A range may end with the control record of a transaction, which Read does not pass
+// on.
+func TestReadSkipsControlRecords(t *testing.T) {
 	c := cluster(t, topic)
 	cl := client(t, c.ListenAddrs(), ReadOptions()...)
 	writer, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.TransactionalID("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -116,26 +121,26 @@ func TestReadPassesTheMarksOfTransactions(t *testing.T) {
 	if err := writer.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 		t.Fatal(err)
 	}
-	spans, err := ListOffsetRanges(t.Context(), cl, topic)
-	if err != nil || spans[0].To != 2 {
-		t.Fatalf("spans %v (%v), want a mark behind the record", spans, err)
+	ranges, err := ListOffsetRanges(t.Context(), cl, topic)
+	if err != nil || ranges[0].To != 2 {
+		t.Fatalf("ranges %v (%v), want a control record behind the record", ranges, err)
 	}
-	if got, err := read(t, cl, spans); err != nil || fmt.Sprint(got) != "map[0:[a]]" {
-		t.Errorf("read %v (%v)", got, err)
+	if got, err := readValues(t, cl, ranges); err != nil || fmt.Sprint(got) != "map[0:[a]]" {
+		t.Errorf("read %v (%v), want a", got, err)
 	}
 }
 
-func TestSpansNamesATopicThatIsNotThere(t *testing.T) {
+func TestListOffsetRangesNamesAMissingTopic(t *testing.T) {
 	c := cluster(t, topic)
 	cl := client(t, c.ListenAddrs())
 	if _, err := ListOffsetRanges(t.Context(), cl, topic, "nowhere"); !errors.Is(err, kerr.UnknownTopicOrPartition) || !strings.Contains(err.Error(), "nowhere") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want one that names the topic nowhere", err)
 	}
 }
 
-// damaged is a broker with three batches of two records in a partition, of
-// which the middle one cannot be read.
-func damaged(t *testing.T) (*kgo.Client, *Producer) {
+// damagedLog starts a broker with three batches of two records in partition 0, of
+// which the middle one is damaged.
+func damagedLog(t *testing.T) (*kgo.Client, *Producer) {
 	t.Helper()
 	dir := t.TempDir()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(dir), kfake.SeedTopics(2, topic))
@@ -145,29 +150,31 @@ func damaged(t *testing.T) (*kgo.Client, *Producer) {
 	t.Cleanup(c.Close)
 	cl := client(t, c.ListenAddrs(), ReadOptions()...)
 	p := NewProducer(cl)
-	put(t, p, 0, "a", "b")
-	put(t, p, 0, "c", "d")
-	put(t, p, 0, "e", "f")
+	putBatch(t, p, 0, "a", "b")
+	putBatch(t, p, 0, "c", "d")
+	putBatch(t, p, 0, "e", "f")
 	if err := brokertest.Damage(dir, topic, 0, 3); err != nil {
 		t.Fatal(err)
 	}
 	return cl, p
 }
 
-func TestADamagedBatchIsNamed(t *testing.T) {
-	cl, _ := damaged(t)
-	spans, err := ListOffsetRanges(t.Context(), cl, topic)
+// The error of Read names the offset of a damaged batch, and StoredBatches tells
+// damaged batches from whole ones.
+func TestReadNamesADamagedBatch(t *testing.T) {
+	cl, _ := damagedLog(t)
+	ranges, err := ListOffsetRanges(t.Context(), cl, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := read(t, cl, spans)
+	got, err := readValues(t, cl, ranges)
 	if err == nil || !strings.Contains(err.Error(), topic+"/0 from offset 2: encoded crc") {
 		t.Errorf("error %v, want one that names offset 2", err)
 	}
 	if fmt.Sprint(got) != "map[0:[a b]]" {
-		t.Errorf("read %v, want what lies before it", got)
+		t.Errorf("read %v, want the records before the damaged batch", got)
 	}
-	batches, err := StoredBatches(t.Context(), cl, spans[0])
+	batches, err := StoredBatches(t.Context(), cl, ranges[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,49 +183,50 @@ func TestADamagedBatchIsNamed(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("%d-%d %v", b.First, b.Last, b.Err == nil))
 	}
 	if got := strings.Join(lines, ", "); got != "0-1 true, 2-3 false, 4-5 true" {
-		t.Errorf("batches %s", got)
+		t.Errorf("batches %s, want the middle one unreadable", got)
 	}
 }
 
 func TestReadAroundADamagedBatch(t *testing.T) {
-	cl, p := damaged(t)
-	put(t, p, 0, "g")
-	spans, err := ListOffsetRanges(t.Context(), cl, topic)
+	cl, p := damagedLog(t)
+	putBatch(t, p, 0, "g")
+	ranges, err := ListOffsetRanges(t.Context(), cl, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got, left string
 	each := func(r *kgo.Record) error { got += string(r.Value); return nil }
-	err = ReadAround(within(t, 30*time.Second), cl, spans[0], each, func(s OffsetRange, err error) {
+	err = ReadAround(within(t, 30*time.Second), cl, ranges[0], each, func(s OffsetRange, err error) {
 		left += fmt.Sprintf("%s %d-%d: %v", s, s.From, s.To-1, err)
 	})
 	if err != nil || got != "abefg" || !strings.HasPrefix(left, topic+"/0 2-3: encoded crc") {
-		t.Errorf("read %s and left out %s (%v), want all but the damaged batch", got, left, err)
+		t.Errorf("read %s and left out %s (%v), want all records except those of the damaged batch", got, left, err)
 	}
-	// What each returns is not about the bytes.
+	// An error of the function each is not taken for damage.
 	failure := errors.New("no more")
-	err = ReadAround(t.Context(), cl, spans[0], func(*kgo.Record) error { return failure }, func(OffsetRange, error) { t.Error("left something out") })
+	err = ReadAround(t.Context(), cl, ranges[0], func(*kgo.Record) error { return failure }, func(OffsetRange, error) { t.Error("ReadAround reports damage") })
 	if !errors.Is(err, failure) {
 		t.Errorf("error %v, want %v", err, failure)
 	}
 }
 
-// The batch in which a span begins is among its batches, and what lies behind
-// the span is not.
-func TestStoredBatchesOfPartOfALog(t *testing.T) {
-	cl, _ := damaged(t)
+// The batches of a range include the batch in the middle of which the range begins,
+// and none behind the range.
+func TestStoredBatchesOfAPartOfALog(t *testing.T) {
+	cl, _ := damagedLog(t)
 	batches, err := StoredBatches(t.Context(), cl, OffsetRange{topic, 0, 3, 4})
 	if err != nil || len(batches) != 1 || batches[0].First != 2 || batches[0].Err == nil {
 		t.Errorf("batches %+v (%v), want the damaged one", batches, err)
 	}
 	if _, err := StoredBatches(t.Context(), cl, OffsetRange{topic, 7, 0, 1}); !errors.Is(err, kerr.UnknownTopicOrPartition) {
-		t.Errorf("partition 7: %v", err)
+		t.Errorf("partition 7: error %v, want %v", err, kerr.UnknownTopicOrPartition)
 	}
 }
 
 const group = "footfall-enrich-walk-ins"
 
-func commitAt(t testing.TB, cl *kgo.Client, partition int32, offset int64) {
+// commitOffset commits an offset of group.
+func commitOffset(t testing.TB, cl *kgo.Client, partition int32, offset int64) {
 	t.Helper()
 	var offsets kadm.Offsets
 	offsets.AddOffset(topic, partition, offset, -1)
@@ -228,28 +236,29 @@ func commitAt(t testing.TB, cl *kgo.Client, partition int32, offset int64) {
 }
 
 func TestShiftGetsPastADamagedBatch(t *testing.T) {
-	cl, p := damaged(t)
-	put(t, p, 1, "x")
-	commitAt(t, cl, 0, 2)
-	commitAt(t, cl, 1, 1)
+	cl, p := damagedLog(t)
+	putBatch(t, p, 1, "x")
+	commitOffset(t, cl, 0, 2)
+	commitOffset(t, cl, 1, 1)
 	s, err := PlanShift(t.Context(), cl, group, topic, 0, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.Target != 4 || len(s.Batches) != 2 || s.Batches[0].Err == nil || s.Batches[1].Err != nil || s.Batches[1].First != 4 {
-		t.Errorf("plan %+v, want to pass the damaged batch and go on at 4", s)
+		t.Errorf("plan %+v, want to pass over the damaged batch and to continue at 4", s)
 	}
-	wantGroup(t, cl, "2 4, 1 0") // a plan moves nothing
+	wantGroup(t, cl, "2 4, 1 0") // PlanShift moves nothing
 	if err := s.Apply(t.Context(), cl); err != nil {
 		t.Fatal(err)
 	}
 	wantGroup(t, cl, "4 2, 1 0")
-	if err := s.Apply(t.Context(), cl); err == nil || !strings.Contains(err.Error(), "moved from 2 to 4 meanwhile") {
-		t.Errorf("the same shift again: %v", err)
+	if err := s.Apply(t.Context(), cl); err == nil || !strings.Contains(err.Error(), "moved from offset 2 to 4 meanwhile") {
+		t.Errorf("the same shift again: error %v, want that the group has moved", err)
 	}
 }
 
-// wantGroup wants "committed lag" of each partition.
+// wantGroup checks the committed offset and the lag of group in each partition,
+// written as "committed lag" with commas between partitions.
 func wantGroup(t testing.TB, cl *kgo.Client, want string) {
 	t.Helper()
 	offsets, err := GroupOffsets(t.Context(), cl, group, topic)
@@ -261,52 +270,53 @@ func wantGroup(t testing.TB, cl *kgo.Client, want string) {
 		got = append(got, fmt.Sprintf("%d %d", o.Committed, o.Lag()))
 	}
 	if g := strings.Join(got, ", "); g != want {
-		t.Errorf("the group is at %s, want %s", g, want)
+		t.Errorf("committed offsets and lags %s, want %s", g, want)
 	}
 }
 
 func TestShiftStaysWithinTheLog(t *testing.T) {
-	cl, _ := damaged(t)
+	cl, _ := damagedLog(t)
 	for _, c := range []struct {
 		name string
 		by   int64
 		ok   bool
 	}{
-		{"from the start of the log, where nothing is committed, to its end", 6, true},
+		{"from the start of the log, without a commit, to its end", 6, true},
 		{"beyond the end", 7, false},
 		{"before the start", -1, false},
-		{"only a look", 0, true},
+		{"by 0", 0, true},
 	} {
 		_, err := PlanShift(t.Context(), cl, group, topic, 0, c.by)
 		if (err == nil) != c.ok {
-			t.Errorf("%s: %v", c.name, err)
+			t.Errorf("%s: error %v, want success: %t", c.name, err, c.ok)
 		}
-		if err != nil && !strings.Contains(err.Error(), "between 0 and 6 are possible") {
-			t.Errorf("%s: %v does not say what is possible", c.name, err)
+		if err != nil && !strings.Contains(err.Error(), "between 0 and 6") {
+			t.Errorf("%s: error %v lacks the possible numbers", c.name, err)
 		}
 	}
 	if _, err := PlanShift(t.Context(), cl, group, topic, 2, 1); !errors.Is(err, kerr.UnknownTopicOrPartition) {
-		t.Errorf("a partition that is not there: %v", err)
+		t.Errorf("a missing partition: error %v, want %v", err, kerr.UnknownTopicOrPartition)
 	}
 }
 
-// Its offsets are notes of what was put back, which a shift would wipe out.
-func TestShiftIsRefusedForTheGroupOfRedrives(t *testing.T) {
+// The commits of RedriveGroup record which dead letters were put back, and a shift
+// would delete that record.
+func TestShiftOfTheRedriveGroupFails(t *testing.T) {
 	cl := client(t, cluster(t, topic).ListenAddrs())
-	if _, err := PlanShift(t.Context(), cl, RedriveGroup, topic, 0, 0); err == nil || !strings.Contains(err.Error(), "is noted there") {
+	if _, err := PlanShift(t.Context(), cl, RedriveGroup, topic, 0, 0); err == nil || !strings.Contains(err.Error(), "record which dead letters were put back") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// A group with a member is not shifted, whichever group protocol it has, and one
-// that comes to life after the look is found out when it is to be shifted.
-func TestShiftIsRefusedWhileTheGroupIsActive(t *testing.T) {
+// A group with a member, of either group protocol, is not shifted. A group that gets
+// a member after PlanShift is not shifted either. A shift by 0 is allowed.
+func TestShiftOfAGroupWithMembersFails(t *testing.T) {
 	for name, opt := range map[string]kgo.Opt{
 		"classic": kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		"newer":   kgo.ServerSideBalancer(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			cl, _ := damaged(t)
+			cl, _ := damagedLog(t)
 			before, err := PlanShift(t.Context(), cl, group, topic, 0, 2)
 			if err != nil {
 				t.Fatal(err)
@@ -320,28 +330,28 @@ func TestShiftIsRefusedWhileTheGroupIsActive(t *testing.T) {
 				t.Fatal(f.Err())
 			}
 			if _, err := PlanShift(t.Context(), cl, group, topic, 0, 2); !errors.Is(err, ErrGroupActive) {
-				t.Errorf("plan: %v, want %v", err, ErrGroupActive)
+				t.Errorf("PlanShift: error %v, want %v", err, ErrGroupActive)
 			}
 			if err := before.Apply(t.Context(), cl); !errors.Is(err, ErrGroupActive) {
-				t.Errorf("apply: %v, want %v", err, ErrGroupActive)
+				t.Errorf("Apply: error %v, want %v", err, ErrGroupActive)
 			}
 			if _, err := PlanShift(t.Context(), cl, group, topic, 0, 0); err != nil {
-				t.Errorf("a look: %v", err)
+				t.Errorf("PlanShift by 0: %v", err)
 			}
 		})
 	}
 }
 
-// Retention may drop what is still to be read, up to the end of the span and
-// beyond: reading ends all the same.
-func TestReadEndsWhereRetentionHasDroppedTheRest(t *testing.T) {
+// Retention drops unread records: a part of the range, or all of it. Read returns
+// the records left and ends.
+func TestReadEndsAfterRetentionHasDroppedRecords(t *testing.T) {
 	for _, dropped := range []int64{2, 3} {
 		cl := client(t, cluster(t, topic).ListenAddrs(), ReadOptions()...)
 		p := NewProducer(cl)
 		for _, v := range []string{"a", "b", "c"} {
-			put(t, p, 0, v)
+			putBatch(t, p, 0, v)
 		}
-		spans, err := ListOffsetRanges(t.Context(), cl, topic)
+		ranges, err := ListOffsetRanges(t.Context(), cl, topic)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -351,19 +361,19 @@ func TestReadEndsWhereRetentionHasDroppedTheRest(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{"a", "b", "c"}[dropped:]
-		if got, err := read(t, cl, spans); err != nil || !slices.Equal(got[0], want) {
+		if got, err := readValues(t, cl, ranges); err != nil || !slices.Equal(got[0], want) {
 			t.Errorf("%d of 3 dropped: read %v (%v), want %v", dropped, got, err, want)
 		}
 	}
 }
 
-// A read whose brokers go away says so, instead of waiting for them for ever.
-func TestReadEndsWhenTheBrokersAreGone(t *testing.T) {
+// If all brokers go away, Read fails instead of waiting for ever.
+func TestReadFailsWithoutBrokers(t *testing.T) {
 	c := cluster(t, topic)
 	cl := client(t, c.ListenAddrs(), append(ReadOptions(), kgo.RetryTimeout(time.Second))...)
-	put(t, NewProducer(cl), 0, "a")
-	span := OffsetRange{Topic: topic, From: 0, To: 2} // more than there is
-	err := Read(within(t, 30*time.Second), cl, []OffsetRange{span}, func(*kgo.Record) error {
+	putBatch(t, NewProducer(cl), 0, "a")
+	r := OffsetRange{Topic: topic, From: 0, To: 2} // one offset more than the partition holds
+	err := Read(within(t, 30*time.Second), cl, []OffsetRange{r}, func(*kgo.Record) error {
 		c.Close()
 		return nil
 	})

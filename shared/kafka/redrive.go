@@ -12,51 +12,55 @@ import (
 	"footfall/shared/stage"
 )
 
-// RedriveGroup is the consumer group that keeps which dead letters were put
-// back. It has no members. In each partition of a dead-letter topic its
-// committed offset is the first letter that was not put back, and the commit's
-// metadata names those behind it that were: filters leave letters out, and
-// these stay open.
+// RedriveGroup is a consumer group without members, whose commits record which
+// dead letters were put back. In each partition of a dead-letter topic, the
+// committed offset is the first open dead letter. A filter leaves gaps: dead
+// letters behind the committed offset may have been put back too. The metadata of
+// the commit lists their offsets, see offsetSet.
 const RedriveGroup = "footfall-redrive"
 
 // maxMetadata is Kafka's default for offset.metadata.max.bytes.
 const maxMetadata = 4096
 
-// maxCommitTries is how often a commit is tried before its letters are given up
-// as put back and not noted.
+// maxCommitTries is the number of attempts at one commit. If all fail, the dead
+// letters are put back without a commit.
 const maxCommitTries = 5
 
-// redrivePatience is how long letters may wait for their acknowledgement. Without
-// it a call waits for ever for brokers that are gone.
-const redrivePatience = time.Minute
+// redriveTimeout limits the wait for the acknowledgement of the records of one call
+// of Redrive. Without this limit the call would wait for ever if no broker is left.
+const redriveTimeout = time.Minute
 
-// ErrConcurrentRedrive is the error of a redrive that finds that another one has put
-// letters of the same partition back meanwhile.
-var ErrConcurrentRedrive = errors.New("another redrive is at work on the same partition")
+// ErrConcurrentRedrive is the error of a redrive if another redrive has committed
+// offsets of the same partition meanwhile.
+var ErrConcurrentRedrive = errors.New("another redrive has put back dead letters of this partition meanwhile: run one redrive at a time, and start again")
 
-// ErrTooManyGaps is the error of a redrive whose filter leaves more gaps than
-// can be noted.
-var ErrTooManyGaps = errors.New("too many gaps between the letters put back to note them all: put back those in between first")
+// ErrTooManyGaps is the error of a redrive if the filter leaves more gaps between
+// dead letters than the metadata of a commit can hold.
+var ErrTooManyGaps = errors.New("too many gaps between the dead letters put back for one commit to record them: first put back those in between")
 
-// Redriver puts dead letters back.
+// Redriver puts dead letters back: it produces their records to the original
+// topics, and then commits their offsets in RedriveGroup.
 //
-// What it promises: no letter is lost, since none is noted as put back before
-// all in-sync replicas have its record. A letter that is noted is never put back
-// again. A Redriver that ends between the acknowledgement and the note leaves
-// the letters of that one call of Redrive open, and the next one puts them back
-// again. Records are told apart by ids made of data, so a count does not change
-// by that; the header footfall-redriven-from shows it.
+// The promises follow from the order of the two steps:
+//
+//   - No dead letter is lost. The commit follows the acknowledgement of all
+//     in-sync replicas.
+//   - A dead letter with a commit is not put back again.
+//   - If a Redriver ends between the acknowledgement and the commit, the dead
+//     letters of one call of Redrive stay open, and the next redrive puts the same
+//     dead letters back again. Counts do not change, because the ids of records are
+//     hashes of data. The header HeaderRedrivenFrom shows the repetition.
 type Redriver struct {
 	client   *kgo.Client
-	out      stage.Producer
-	patience time.Duration
+	producer stage.Producer
+	timeout  time.Duration
 	done     map[string]map[int32]*offsetSet // by dead-letter topic and partition
 }
 
-// NewRedriver reads what was put back before. The client is one of NewClient and
-// stays the caller's.
+// NewRedriver reads the commits of earlier redrives. The client is one of
+// NewClient; the caller keeps it and closes it.
 func NewRedriver(ctx context.Context, client *kgo.Client) (*Redriver, error) {
-	r := &Redriver{client: client, out: NewProducer(client), patience: redrivePatience, done: map[string]map[int32]*offsetSet{}}
+	r := &Redriver{client: client, producer: NewProducer(client), timeout: redriveTimeout, done: map[string]map[int32]*offsetSet{}}
 	committed, err := committedOffsets(ctx, client, RedriveGroup)
 	if err != nil {
 		return nil, err
@@ -66,7 +70,7 @@ func NewRedriver(ctx context.Context, client *kgo.Client) (*Redriver, error) {
 		for p, o := range ps {
 			set, err := decodeOffsetSet(o.At, o.Metadata)
 			if err != nil {
-				return nil, fmt.Errorf("kafka: what group %s keeps for %s/%d: %w", RedriveGroup, topic, p, err)
+				return nil, fmt.Errorf("kafka: decode the commit of group %s in %s/%d: %w", RedriveGroup, topic, p, err)
 			}
 			r.done[topic][p] = &set
 		}
@@ -74,36 +78,43 @@ func NewRedriver(ctx context.Context, client *kgo.Client) (*Redriver, error) {
 	return r, nil
 }
 
-// Done says whether a letter was put back.
+// Done reports whether the dead letter at a position was put back.
 func (r *Redriver) Done(p Position) bool {
 	set := r.done[p.Topic][p.Partition]
 	return set != nil && set.has(p.Offset)
 }
 
-// Redrive puts letters back that all lie in one span, which is what their
-// partition holds now, and notes that it did. It gives how many it put back:
-// those that were put back before are left out. One that does not fit its topic
-// any more is an error, and then none is put back: see Letter.Fits.
-func (r *Redriver) Redrive(ctx context.Context, of OffsetRange, letters []DeadLetter) (int, error) {
+// Redrive puts back dead letters of one partition and commits their offsets. held
+// is the present range of offsets of the partition. Redrive skips each dead letter
+// for which Done is true, and returns the number of the others.
+//
+// If a dead letter is too large for the original topic (see DeadLetter.Fits),
+// Redrive puts none back and returns an error that wraps ErrTooLarge. Other errors
+// are ErrTooManyGaps, ErrConcurrentRedrive, and errors of the brokers.
+func (r *Redriver) Redrive(ctx context.Context, held OffsetRange, letters []DeadLetter) (int, error) {
 	fail := func(err error) (int, error) {
-		return 0, fmt.Errorf("redrive %d letters of %s: %w", len(letters), of, err)
+		return 0, fmt.Errorf("redrive %d dead letters of %s: %w", len(letters), held, err)
 	}
+
+	// Add the dead letters to a copy of the offsets put back so far. The copy
+	// replaces the original after the commit.
 	next := offsetSet{}
-	if set := r.done[of.Topic][of.Partition]; set != nil {
+	if set := r.done[held.Topic][held.Partition]; set != nil {
 		next = set.clone()
 	}
-	next.raise(of.From) // retention has dropped what lay below
+	next.raise(held.From) // retention has dropped the offsets below
 	var records []stage.Record
 	for i := range letters {
 		l := &letters[i]
 		switch {
-		case l.Topic != of.Topic || l.Partition != of.Partition:
-			return fail(fmt.Errorf("%s is none of them", l.Position))
+		case l.Topic != held.Topic || l.Partition != held.Partition:
+			return fail(fmt.Errorf("%s is a dead letter of another partition", l.Position))
 		case l.Origin.Topic == "":
-			return fail(fmt.Errorf("%s is no topic for dead letters", l.Topic))
+			return fail(fmt.Errorf("%s is not a dead-letter topic", l.Topic))
 		case !l.Fits():
-			// Before anything is written: those that were would not be noted, and
-			// each try would write them again.
+			// Check this before producing. Otherwise the other records would be
+			// written and this one rejected, so nothing would be committed, and each
+			// later attempt would write the others again.
 			return fail(fmt.Errorf("%s: %w", l.Position, ErrTooLarge))
 		case !r.Done(l.Position):
 			records = append(records, l.RedrivenRecord())
@@ -113,33 +124,38 @@ func (r *Redriver) Redrive(ctx context.Context, of OffsetRange, letters []DeadLe
 	if len(records) == 0 {
 		return 0, nil
 	}
+
+	// Check that the commit will be possible, then produce, then commit.
 	if len(next.encodeRuns()) > maxMetadata {
 		return fail(ErrTooManyGaps)
 	}
-	if err := r.unchanged(ctx, of); err != nil {
+	if err := r.checkUnchanged(ctx, held); err != nil {
 		return fail(err)
 	}
-	waiting, cancel := context.WithTimeout(ctx, r.patience)
+	waiting, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	if err := r.out.Produce(waiting, records); err != nil {
+	if err := r.producer.Produce(waiting, records); err != nil {
 		return fail(err)
 	}
-	if err := r.note(ctx, of, next); err != nil {
-		return fail(fmt.Errorf("they are back at %s, but that is not noted, and the next redrive puts them back again: %w", records[0].Topic, err))
+	if err := r.commit(ctx, held, next); err != nil {
+		return fail(fmt.Errorf("the records are written to %s, but the commit that records it failed, so the next redrive puts them back again: %w", records[0].Topic, err))
 	}
 	return len(records), nil
 }
 
-// unchanged looks whether what is noted is what this Redriver knows. Two that
-// run at the same time on one partition would put letters back twice, and each
-// note would wipe out the other's.
-func (r *Redriver) unchanged(ctx context.Context, of OffsetRange) error {
+// checkUnchanged returns ErrConcurrentRedrive if the commit of the partition
+// differs from the commit that this Redriver has read or made.
+//
+// It prevents this sequence: two redrives read the same commit. The first puts
+// dead letters back and commits. The second would put the same dead letters back,
+// and the second commit would overwrite the first.
+func (r *Redriver) checkUnchanged(ctx context.Context, held OffsetRange) error {
 	committed, err := committedOffsets(ctx, r.client, RedriveGroup)
 	if err != nil {
 		return err
 	}
-	known := r.done[of.Topic][of.Partition]
-	stored, ok := committed.Lookup(of.Topic, of.Partition)
+	known := r.done[held.Topic][held.Partition]
+	stored, ok := committed.Lookup(held.Topic, held.Partition)
 	switch {
 	case !ok && known == nil:
 		return nil
@@ -149,23 +165,25 @@ func (r *Redriver) unchanged(ctx context.Context, of OffsetRange) error {
 	return nil
 }
 
-// note commits what is done, also when the redrive is interrupted at that
-// moment: the records are written.
-func (r *Redriver) note(ctx context.Context, of OffsetRange, next offsetSet) error {
+// commit records in RedriveGroup which dead letters of a partition were put back.
+// The cancellation of ctx does not end commit: if an operator interrupts the
+// redrive after the brokers have acknowledged the records, the commit must follow.
+func (r *Redriver) commit(ctx context.Context, held OffsetRange, next offsetSet) error {
 	ctx = context.WithoutCancel(ctx)
 	var offsets kadm.Offsets
-	offsets.Add(kadm.Offset{Topic: of.Topic, Partition: of.Partition, At: next.floor, LeaderEpoch: -1, Metadata: next.encodeRuns()})
+	offsets.Add(kadm.Offset{Topic: held.Topic, Partition: held.Partition, At: next.floor, LeaderEpoch: -1, Metadata: next.encodeRuns()})
 	admin := kadm.NewClient(r.client)
 	var err error
 	for try := range maxCommitTries {
 		if try > 0 {
 			time.Sleep(backoff(try))
 		}
+		// A commit whose answer was lost is repeated with the same content.
 		if err = admin.CommitAllOffsets(ctx, RedriveGroup, offsets); err == nil {
-			if r.done[of.Topic] == nil {
-				r.done[of.Topic] = map[int32]*offsetSet{}
+			if r.done[held.Topic] == nil {
+				r.done[held.Topic] = map[int32]*offsetSet{}
 			}
-			r.done[of.Topic][of.Partition] = &next
+			r.done[held.Topic][held.Partition] = &next
 			return nil
 		}
 	}

@@ -25,9 +25,9 @@ import (
 
 const dead = topic + "-dead-letters"
 
-// post is a broker with n dead letters in each of the first two partitions, with
-// values "0" and on.
-func post(t *testing.T, n int) (*kfake.Cluster, *kgo.Client) {
+// deadLetterCluster starts a cluster with n dead letters in each of the first two
+// partitions. Their values are "0", "1" and so on.
+func deadLetterCluster(t *testing.T, n int) (*kfake.Cluster, *kgo.Client) {
 	t.Helper()
 	c := cluster(t, topic, dead)
 	cl := client(t, c.ListenAddrs(), ReadOptions()...)
@@ -44,25 +44,27 @@ func post(t *testing.T, n int) (*kfake.Cluster, *kgo.Client) {
 	return c, cl
 }
 
-// letters reads those of one partition.
-func letters(t testing.TB, cl *kgo.Client, partition int32) (OffsetRange, []DeadLetter) {
+// readDeadLetters returns the dead letters of one partition and its range of
+// offsets.
+func readDeadLetters(t testing.TB, cl *kgo.Client, partition int32) (OffsetRange, []DeadLetter) {
 	t.Helper()
-	spans, err := ListOffsetRanges(t.Context(), cl, dead)
+	ranges, err := ListOffsetRanges(t.Context(), cl, dead)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []DeadLetter
-	err = Read(t.Context(), cl, spans[partition:partition+1], func(r *kgo.Record) error {
+	err = Read(t.Context(), cl, ranges[partition:partition+1], func(r *kgo.Record) error {
 		all = append(all, ParseDeadLetter(r))
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return spans[partition], all
+	return ranges[partition], all
 }
 
-func redriver(t testing.TB, cl *kgo.Client) *Redriver {
+// newRedriver returns a Redriver that has read the present commits.
+func newRedriver(t testing.TB, cl *kgo.Client) *Redriver {
 	t.Helper()
 	r, err := NewRedriver(t.Context(), cl)
 	if err != nil {
@@ -71,8 +73,9 @@ func redriver(t testing.TB, cl *kgo.Client) *Redriver {
 	return r
 }
 
-// arrived gives where the records that came back are from, in order.
-func arrived(t testing.TB, c *kfake.Cluster) string {
+// redrivenFrom returns the positions of the dead letters whose records were put back,
+// as "partition/offset" in order. It also checks the partition of each record.
+func redrivenFrom(t testing.TB, c *kfake.Cluster) string {
 	t.Helper()
 	var from []string
 	for p, rs := range stored(t, c, topic) {
@@ -91,10 +94,11 @@ func arrived(t testing.TB, c *kfake.Cluster) string {
 	return strings.Join(from, " ")
 }
 
-func TestRedrivePutsEachLetterBackOnce(t *testing.T) {
-	c, cl := post(t, 5)
-	span, all := letters(t, cl, 0)
-	// What a filter leaves out stays open, and a second redrive knows.
+func TestRedrivePutsEachDeadLetterBackOnce(t *testing.T) {
+	c, cl := deadLetterCluster(t, 5)
+	held, all := readDeadLetters(t, cl, 0)
+	// Each round is a redrive of its own. A dead letter that a round leaves out stays
+	// open, and later rounds know the ones put back.
 	for _, round := range []struct {
 		letters []DeadLetter
 		want    int
@@ -107,13 +111,13 @@ func TestRedrivePutsEachLetterBackOnce(t *testing.T) {
 		{all, 1, "0/0 0/1 0/2 0/3 0/4", "5 "},
 		{all, 0, "0/0 0/1 0/2 0/3 0/4", "5 "},
 	} {
-		r := redriver(t, cl)
-		n, err := r.Redrive(t.Context(), span, round.letters)
+		r := newRedriver(t, cl)
+		n, err := r.Redrive(t.Context(), held, round.letters)
 		if err != nil || n != round.want {
 			t.Fatalf("%d put back (%v), want %d", n, err, round.want)
 		}
-		if got := arrived(t, c); got != round.back {
-			t.Errorf("back are %s, want %s", got, round.back)
+		if got := redrivenFrom(t, c); got != round.back {
+			t.Errorf("put back %s, want %s", got, round.back)
 		}
 		committed, err := kadm.NewClient(cl).FetchOffsets(t.Context(), RedriveGroup)
 		if err != nil {
@@ -121,33 +125,34 @@ func TestRedrivePutsEachLetterBackOnce(t *testing.T) {
 		}
 		o, _ := committed.Lookup(dead, 0)
 		if got := fmt.Sprintf("%d %s", o.At, o.Metadata); got != round.at {
-			t.Errorf("noted %q, want %q", got, round.at)
+			t.Errorf("committed %q, want %q", got, round.at)
 		}
 		for _, l := range round.letters {
-			if !r.Done(l.Position) || !redriver(t, cl).Done(l.Position) {
-				t.Errorf("%s is not known to be back", l.Position)
+			if !r.Done(l.Position) || !newRedriver(t, cl).Done(l.Position) {
+				t.Errorf("%s: Done = false after it was put back", l.Position)
 			}
 		}
 	}
-	if r := redriver(t, cl); r.Done(Position{dead, 1, 0}) || r.Done(Position{dead, 0, 5}) {
-		t.Error("letters count as put back that were not")
+	if r := newRedriver(t, cl); r.Done(Position{dead, 1, 0}) || r.Done(Position{dead, 0, 5}) {
+		t.Error("Done = true for dead letters that were not put back")
 	}
 }
 
-// A redrive whose records were not acknowledged notes nothing, and one whose
-// note fails says that its letters come again. Neither loses one.
-func TestRedriveThatFailsLosesNoLetter(t *testing.T) {
+// If the records are not acknowledged, a redrive commits nothing, and the next one
+// writes them once. If the commit fails, the error announces that the next redrive
+// writes the records again, and so it does. No dead letter is lost in either case.
+func TestFailedRedriveLosesNoDeadLetter(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		key   kmsg.Key
 		twice bool // the records were written before it failed
 	}{
 		{"not written", kmsg.Produce, false},
-		{"written and not noted", kmsg.OffsetCommit, true},
+		{"written and not committed", kmsg.OffsetCommit, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			k, cl := post(t, 2)
-			span, all := letters(t, cl, 0)
+			k, cl := deadLetterCluster(t, 2)
+			held, all := readDeadLetters(t, cl, 0)
 			var mended atomic.Bool
 			k.ControlKey(int16(c.key), func(req kmsg.Request) (kmsg.Response, error, bool) {
 				k.KeepControl()
@@ -155,53 +160,55 @@ func TestRedriveThatFailsLosesNoLetter(t *testing.T) {
 					return nil, nil, false
 				}
 				if r, ok := req.(*kmsg.ProduceRequest); ok {
-					return refuse(r), nil, true
+					return rejectProduce(r), nil, true
 				}
-				return refuseCommit(req.(*kmsg.OffsetCommitRequest)), nil, true
+				return rejectCommit(req.(*kmsg.OffsetCommitRequest)), nil, true
 			})
-			n, err := redriver(t, cl).Redrive(t.Context(), span, all)
+			n, err := newRedriver(t, cl).Redrive(t.Context(), held, all)
 			if n != 0 || err == nil || strings.Contains(err.Error(), "puts them back again") != c.twice {
-				t.Fatalf("%d put back, error %v", n, err)
+				t.Fatalf("%d put back, error %v, want an error that announces a repetition: %t", n, err, c.twice)
 			}
 			mended.Store(true)
-			if n, err := redriver(t, cl).Redrive(t.Context(), span, all); n != 2 || err != nil {
-				t.Fatalf("then %d put back (%v), want both", n, err)
+			if n, err := newRedriver(t, cl).Redrive(t.Context(), held, all); n != 2 || err != nil {
+				t.Fatalf("the next redrive: %d put back (%v), want 2", n, err)
 			}
 			want := "0/0 0/1"
 			if c.twice {
 				want = "0/0 0/0 0/1 0/1"
 			}
-			if got := arrived(t, k); got != want {
-				t.Errorf("back are %s, want %s", got, want)
+			if got := redrivenFrom(t, k); got != want {
+				t.Errorf("put back %s, want %s", got, want)
 			}
 		})
 	}
 }
 
-// A redrive whose brokers are gone ends with an error, however long they are.
-func TestRedriveDoesNotWaitForEver(t *testing.T) {
-	c, cl := post(t, 2)
-	span, all := letters(t, cl, 0)
+// If no broker answers, a redrive fails after its timeout.
+func TestRedriveEndsAfterItsTimeout(t *testing.T) {
+	c, cl := deadLetterCluster(t, 2)
+	held, all := readDeadLetters(t, cl, 0)
 	var back atomic.Bool
 	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
 		return nil, errors.New("gone"), !back.Load()
 	})
-	r := redriver(t, cl)
-	r.patience = time.Second
-	if n, err := r.Redrive(t.Context(), span, all); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("%d put back, error %v, want that it took too long", n, err)
+	r := newRedriver(t, cl)
+	r.timeout = time.Second
+	if n, err := r.Redrive(t.Context(), held, all); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("%d put back, error %v, want a deadline exceeded", n, err)
 	}
 	back.Store(true)
-	if n, err := redriver(t, cl).Redrive(t.Context(), span, all); n != 2 || err != nil {
-		t.Fatalf("then %d put back (%v), want both", n, err)
+	if n, err := newRedriver(t, cl).Redrive(t.Context(), held, all); n != 2 || err != nil {
+		t.Fatalf("the next redrive: %d put back (%v), want 2", n, err)
 	}
-	if got := arrived(t, c); got != "0/0 0/1" {
-		t.Errorf("back are %s, want each once", got)
+	if got := redrivenFrom(t, c); got != "0/0 0/1" {
+		t.Errorf("put back %s, want each once", got)
 	}
 }
 
-func refuse(req *kmsg.ProduceRequest) kmsg.Response {
+// rejectProduce answers every partition with a policy violation, which the client
+// does not retry.
+func rejectProduce(req *kmsg.ProduceRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	for _, t := range req.Topics {
 		rt := kmsg.NewProduceResponseTopic()
@@ -216,7 +223,8 @@ func refuse(req *kmsg.ProduceRequest) kmsg.Response {
 	return resp
 }
 
-func refuseCommit(req *kmsg.OffsetCommitRequest) kmsg.Response {
+// rejectCommit answers every partition with an authorization error.
+func rejectCommit(req *kmsg.OffsetCommitRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 	for _, t := range req.Topics {
 		rt := kmsg.NewOffsetCommitResponseTopic()
@@ -231,55 +239,56 @@ func refuseCommit(req *kmsg.OffsetCommitRequest) kmsg.Response {
 	return resp
 }
 
-// Of two redrives at the same time the one that finds the other's note stops
-// before it writes anything.
-func TestRedriveMeetsAnother(t *testing.T) {
-	c, cl := post(t, 3)
-	span, all := letters(t, cl, 0)
-	first, second := redriver(t, cl), redriver(t, cl)
-	if _, err := first.Redrive(t.Context(), span, all[:1]); err != nil {
+// Two redrives have read the same commits. After the first has committed, the second
+// fails before it writes anything, and the first continues.
+func TestConcurrentRedriveFails(t *testing.T) {
+	c, cl := deadLetterCluster(t, 3)
+	held, all := readDeadLetters(t, cl, 0)
+	first, second := newRedriver(t, cl), newRedriver(t, cl)
+	if _, err := first.Redrive(t.Context(), held, all[:1]); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := second.Redrive(t.Context(), span, all); n != 0 || !errors.Is(err, ErrConcurrentRedrive) {
+	if n, err := second.Redrive(t.Context(), held, all); n != 0 || !errors.Is(err, ErrConcurrentRedrive) {
 		t.Errorf("%d put back, error %v, want %v", n, err, ErrConcurrentRedrive)
 	}
-	if _, err := first.Redrive(t.Context(), span, all); err != nil {
+	if _, err := first.Redrive(t.Context(), held, all); err != nil {
 		t.Error(err)
 	}
-	if got := arrived(t, c); got != "0/0 0/1 0/2" {
-		t.Errorf("back are %s", got)
+	if got := redrivenFrom(t, c); got != "0/0 0/1 0/2" {
+		t.Errorf("put back %s, want each once", got)
 	}
 }
 
-func TestRedriveRefuses(t *testing.T) {
-	_, cl := post(t, 1)
-	span, all := letters(t, cl, 0)
-	_, others := letters(t, cl, 1)
-	r := redriver(t, cl)
-	if _, err := r.Redrive(t.Context(), span, others); err == nil || !strings.Contains(err.Error(), dead+"/1/0 is none of them") {
-		t.Errorf("a letter of another partition: %v", err)
+func TestRedriveRejectsWrongDeadLetters(t *testing.T) {
+	_, cl := deadLetterCluster(t, 1)
+	held, all := readDeadLetters(t, cl, 0)
+	_, others := readDeadLetters(t, cl, 1)
+	r := newRedriver(t, cl)
+	if _, err := r.Redrive(t.Context(), held, others); err == nil || !strings.Contains(err.Error(), dead+"/1/0 is a dead letter of another partition") {
+		t.Errorf("a dead letter of another partition: error %v", err)
 	}
 	all[0].Origin.Topic = ""
-	if _, err := r.Redrive(t.Context(), span, all); err == nil || !strings.Contains(err.Error(), "no topic for dead letters") {
-		t.Errorf("a letter from nowhere: %v", err)
+	if _, err := r.Redrive(t.Context(), held, all); err == nil || !strings.Contains(err.Error(), "is not a dead-letter topic") {
+		t.Errorf("a dead letter without an original topic: error %v", err)
 	}
-	// Gaps between single letters, each wide enough to take a few characters.
+	// 1,500 single offsets, so far apart that each gap takes a few characters.
 	scattered := offsetSet{}
 	for i := range int64(1500) {
 		scattered.add(1 + i*2000)
 	}
 	r.done = map[string]map[int32]*offsetSet{dead: {0: &scattered}}
 	all[0].Origin.Topic, all[0].Offset = topic, 1500*2000+5
-	if _, err := r.Redrive(t.Context(), span, all); !errors.Is(err, ErrTooManyGaps) {
+	if _, err := r.Redrive(t.Context(), held, all); !errors.Is(err, ErrTooManyGaps) {
 		t.Errorf("error %v, want %v", err, ErrTooManyGaps)
 	}
 }
 
-// Letters that retention has dropped do not keep the group behind.
+// Retention has dropped open dead letters. The next redrive commits past them, so the
+// group has no lag for ever.
 func TestRedriveAfterRetention(t *testing.T) {
-	_, cl := post(t, 4)
-	span, all := letters(t, cl, 0)
-	if _, err := redriver(t, cl).Redrive(t.Context(), span, all[2:3]); err != nil {
+	_, cl := deadLetterCluster(t, 4)
+	held, all := readDeadLetters(t, cl, 0)
+	if _, err := newRedriver(t, cl).Redrive(t.Context(), held, all[2:3]); err != nil {
 		t.Fatal(err)
 	}
 	var offsets kadm.Offsets
@@ -287,65 +296,65 @@ func TestRedriveAfterRetention(t *testing.T) {
 	if _, err := kadm.NewClient(cl).DeleteRecords(t.Context(), offsets); err != nil {
 		t.Fatal(err)
 	}
-	span, all = letters(t, cl, 0)
-	if n, err := redriver(t, cl).Redrive(t.Context(), span, all); n != 1 || err != nil {
-		t.Fatalf("%d put back (%v), want the last one", n, err)
+	held, all = readDeadLetters(t, cl, 0)
+	if n, err := newRedriver(t, cl).Redrive(t.Context(), held, all); n != 1 || err != nil {
+		t.Fatalf("%d put back (%v), want 1, the last one", n, err)
 	}
 	at, err := GroupOffsets(t.Context(), cl, RedriveGroup, dead)
 	if err != nil || at[0].Committed != 4 || at[0].Lag() != 0 || at[1].Lag() != 4 {
-		t.Errorf("the group is at %+v (%v), want the end of the first partition", at, err)
+		t.Errorf("offsets of the group %+v (%v), want the end of the first partition", at, err)
 	}
 }
 
-// Redrives of drawn letters one after the other, some of which end between the
-// acknowledgement and the note: every letter comes back, once and once more for
-// each such end while it was open.
-func TestRedrivesThatEndInTheMiddle(t *testing.T) {
+// Redrives of randomly chosen dead letters run one after the other. Some end between
+// the acknowledgement and the commit. Every dead letter is put back once, and once
+// more for each such redrive while the dead letter was open.
+func TestRedrivesThatEndBeforeTheCommit(t *testing.T) {
 	const n = 12
 	for seed := range uint64(20) {
 		dice := rand.New(rand.NewPCG(seed, 0))
-		c, cl := post(t, n)
-		span, all := letters(t, cl, 0)
+		c, cl := deadLetterCluster(t, n)
+		held, all := readDeadLetters(t, cl, 0)
 		want := map[string]int{}
 		for range 6 {
-			var drawn []DeadLetter
+			var chosen []DeadLetter
 			for _, l := range all {
 				if dice.IntN(2) == 0 {
-					drawn = append(drawn, l)
+					chosen = append(chosen, l)
 				}
 			}
-			r := redriver(t, cl)
+			r := newRedriver(t, cl)
 			ends := dice.IntN(3) == 0
-			for i := range drawn {
-				if p := drawn[i].Position; !r.Done(p) {
+			for i := range chosen {
+				if p := chosen[i].Position; !r.Done(p) {
 					want[strings.TrimPrefix(p.String(), dead+"/")]++
 					if ends {
-						produce(t, r.out.(*Producer), drawn[i].RedrivenRecord())
+						produce(t, r.producer.(*Producer), chosen[i].RedrivenRecord())
 					}
 				}
 			}
 			if ends {
 				continue
 			}
-			if _, err := r.Redrive(t.Context(), span, drawn); err != nil {
+			if _, err := r.Redrive(t.Context(), held, chosen); err != nil {
 				t.Fatal(err)
 			}
 		}
-		r := redriver(t, cl)
+		r := newRedriver(t, cl)
 		for _, l := range all {
 			if !r.Done(l.Position) {
 				want[strings.TrimPrefix(l.Position.String(), dead+"/")]++
 			}
 		}
-		if _, err := r.Redrive(t.Context(), span, all); err != nil {
+		if _, err := r.Redrive(t.Context(), held, all); err != nil {
 			t.Fatal(err)
 		}
 		got := map[string]int{}
-		for from := range strings.FieldsSeq(arrived(t, c)) {
+		for from := range strings.FieldsSeq(redrivenFrom(t, c)) {
 			got[from]++
 		}
 		if len(got) != n || !maps.Equal(got, want) {
-			t.Errorf("seed %d: back are %v, want %v", seed, got, want)
+			t.Errorf("seed %d: put back %v, want %v", seed, got, want)
 		}
 	}
 }

@@ -11,24 +11,27 @@ import (
 	"footfall/shared/stage"
 )
 
-// maxRounds is how often a call hands its records to the client. The client
-// retries by itself whatever a broker answers; a second round is for what it
-// gives up although another try is right.
+// maxRounds limits how often a call hands its records to the client. The client
+// itself retries after each retriable answer of a broker. A further round is for
+// errors after which the client gives up although another attempt can succeed; see
+// canRetry.
 const maxRounds = 3
 
-// errDropped is the error of records that went with those of another call.
-var errDropped = errors.New("dropped with the records of a call that gave up, again and again")
+// errDropped is the error of records that the client dropped in every round,
+// together with the records of another call.
+var errDropped = errors.New("the client dropped the record with those of another call that gave up, in every attempt")
 
-// call is the records of one call of Produce, as the client sees them.
+// call holds the records of one call of Produce in the form of the client.
 type call struct {
 	records []stage.Record // copies
-	out     []kgo.Record   // of the same index
+	sent    []kgo.Record   // of the same index
 }
 
-// copied makes records of the client that share no memory with the caller's: a
-// call that gave up may leave records behind in the client, which reads them
-// when the caller has long put something else there.
-func copied(records []stage.Record) call {
+// newCall copies records into records of the client, which share no memory with the
+// caller. Without the copy: a call gives up and leaves records in the client, the
+// caller puts the next batch into the same memory, and the client sends a mixture.
+func newCall(records []stage.Record) call {
+	// One block of memory holds all keys, values and header values.
 	c := call{make([]stage.Record, len(records)), make([]kgo.Record, len(records))}
 	size := 0
 	for i := range records {
@@ -39,37 +42,40 @@ func copied(records []stage.Record) call {
 	}
 	memory := make([]byte, 0, size)
 	keep := func(b []byte) []byte {
-		if b == nil { // a null, which an empty one is not
+		if b == nil { // nil is a null, which differs from an empty value
 			return nil
 		}
 		start := len(memory)
 		memory = append(memory, b...)
 		return memory[start:len(memory):len(memory)]
 	}
+
 	for i, r := range records {
 		r.Key, r.Value = keep(r.Key), keep(r.Value)
 		c.records[i] = r
-		c.out[i] = kgo.Record{Topic: r.Topic, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value}
+		c.sent[i] = kgo.Record{Topic: r.Topic, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value}
 		if len(r.Headers) > 0 {
-			c.out[i].Headers = make([]kgo.RecordHeader, len(r.Headers))
+			c.sent[i].Headers = make([]kgo.RecordHeader, len(r.Headers))
 			for n, h := range r.Headers {
-				c.out[i].Headers[n] = kgo.RecordHeader{Key: h.Key, Value: keep(h.Value)}
+				c.sent[i].Headers[n] = kgo.RecordHeader{Key: h.Key, Value: keep(h.Value)}
 			}
 		}
 	}
 	return c
 }
 
-// send produces the records of a call and, in further rounds, those that are
-// worth it. It keeps order: when the client fails a record it fails all later
-// ones of that partition, so what is left is the end of each partition's.
+// send produces the records of a call and, in further rounds, the records with an
+// error that canRetry accepts. The order within a partition stays: when the client
+// fails a record, it fails all later records of the partition too, so the records
+// left are always the end of each partition.
 func (p *Producer) send(ctx context.Context, c call) error {
-	left := make([]int, 0, len(c.out))
-	for i := range c.out {
+	left := make([]int, 0, len(c.sent))
+	for i := range c.sent {
 		left = append(left, i)
 	}
 	for round := 1; ; round++ {
-		errs := p.round(ctx, c, left)
+		// Keep the unacknowledged records.
+		errs := p.sendRound(ctx, c, left)
 		left = left[:0]
 		for i, err := range errs {
 			if err != nil {
@@ -79,48 +85,53 @@ func (p *Producer) send(ctx context.Context, c call) error {
 		if len(left) == 0 {
 			return nil
 		}
-		if round == maxRounds || !p.worthAnother(ctx, c, errs, left) {
-			return p.failure(ctx, c, left, errs[left[0]])
+		if round == maxRounds || !p.canRetry(ctx, c, errs, left) {
+			return p.callError(ctx, c, left, errs[left[0]])
 		}
 	}
 }
 
-// round hands the records with these indexes to the client and gives the error
-// of each record of the call by its index, or nil where there is none at all.
-func (p *Producer) round(ctx context.Context, c call, indexes []int) []error {
+// sendRound hands the records with the given indexes to the client and waits for the
+// results. It returns the errors by the index of the record in the call, or nil if
+// all records were acknowledged.
+func (p *Producer) sendRound(ctx context.Context, c call, indexes []int) []error {
 	batch := make([]*kgo.Record, len(indexes))
 	for n, i := range indexes {
-		c.out[i].Partition = c.records[i].Partition // the client overwrites it with its choice
-		batch[n] = &c.out[i]
+		c.sent[i].Partition = c.records[i].Partition // the former round has overwritten the field
+		batch[n] = &c.sent[i]
 	}
 	results := p.client.ProduceSync(ctx, batch...)
 	if results.FirstErr() == nil {
 		return nil
 	}
+
+	// The results are in the order in which the client finished the records, so
+	// find the index of each.
 	index := make(map[*kgo.Record]int, len(indexes))
 	for _, i := range indexes {
-		index[&c.out[i]] = i
+		index[&c.sent[i]] = i
 	}
-	errs := make([]error, len(c.out))
-	for _, r := range results { // in the order in which the client was done with them
+	errs := make([]error, len(c.sent))
+	for _, r := range results {
 		errs[index[r.Record]] = r.Err
 	}
 	return errs
 }
 
-// worthAnother tells whether every failure is one that is over when the records
-// are given again, and sees to it that it is.
-func (p *Producer) worthAnother(ctx context.Context, c call, errs []error, left []int) bool {
+// canRetry reports whether another round can overcome all errors, and prepares the
+// client for the round.
+func (p *Producer) canRetry(ctx context.Context, c call, errs []error, left []int) bool {
 	if ctx.Err() != nil {
 		return false
 	}
 	recreated := map[string]bool{}
 	for _, i := range left {
 		switch {
-		case ended(errs[i]):
-			// Another call gave up, or its time was up before it could, and its
-			// records stood before ours in a partition: the client then fails all of
-			// them.
+		case isContextError(errs[i]):
+			// The context of this call goes on, so the error belongs to another call.
+			// The records of the other call were before the records of this call in a
+			// partition; the other call gave up, or its deadline passed; the client
+			// failed all records of the partition, also the records of this call.
 		case errors.Is(errs[i], kerr.UnknownTopicID):
 			recreated[c.records[i].Topic] = true
 		default:
@@ -128,21 +139,20 @@ func (p *Producer) worthAnother(ctx context.Context, c call, errs []error, left 
 		}
 	}
 	for topic := range recreated {
-		// The client stays with the first life of a topic for good, and refuses
-		// to write to its next one until it is made to forget it.
+		// The topic was deleted and created again with a new id. The client keeps
+		// writing to the former id, and fails, until it is made to forget the topic.
 		p.client.PurgeTopicsFromProducing(topic)
 	}
 	return true
 }
 
-// ended says whether an error is that of a context, which is another call's where
-// that of the call itself goes on.
-func ended(err error) bool {
+// isContextError reports whether an error comes from the end of a context.
+func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// failure is the error of a call: that of the first record left.
-func (p *Producer) failure(ctx context.Context, c call, left []int, err error) error {
+// callError returns the error of a call from the error of the first record left.
+func (p *Producer) callError(ctx context.Context, c call, left []int, err error) error {
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		err = fmt.Errorf("%w: %w", ErrTooLarge, err)
@@ -150,9 +160,10 @@ func (p *Producer) failure(ctx context.Context, c call, left []int, err error) e
 		err = errDropped
 	}
 	if c.records[left[0]].Partition >= 0 {
-		// It may be a partition that was added after the client last looked,
-		// which it does every five minutes.
+		// The record names a partition, which may have been added after the last
+		// request for metadata. The client sends one every five minutes; let it send
+		// one at once, so that a retry of the caller finds the partition.
 		p.client.ForceMetadataRefresh()
 	}
-	return failed(c.records, left[0], len(left), err)
+	return newRecordError(c.records, left[0], len(left), err)
 }

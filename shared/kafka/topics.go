@@ -24,58 +24,65 @@ import (
 
 var _ stage.TopicInfos = (*TopicInfos)(nil)
 
-// TopicInfos looks topics up and remembers them. It is safe for concurrent use.
+// TopicInfos looks up topics and caches the results. It is safe for concurrent
+// use.
 type TopicInfos struct {
 	client *kgo.Client
 	mu     sync.Mutex
-	known  map[string]knownTopic
+	cache  map[string]cachedTopic
 }
 
-// knownTopic is what was known of a topic at a moment of the wall clock. The
-// monotonic clock may not count the time that a process was frozen.
-type knownTopic struct {
-	info stage.TopicInfo
-	at   time.Time
+// cachedTopic is a topic as a broker described it at a time of the wall clock.
+// The wall clock is used because the monotonic clock may not count the time for
+// which a process was frozen.
+type cachedTopic struct {
+	info    stage.TopicInfo
+	askedAt time.Time
 }
 
-// NewTopicInfos uses a client of NewClient, which stays the caller's to close.
+// NewTopicInfos returns a TopicInfos that asks through a client of NewClient. The
+// caller keeps the client and closes it.
 func NewTopicInfos(client *kgo.Client) *TopicInfos {
-	return &TopicInfos{client: client, known: map[string]knownTopic{}}
+	return &TopicInfos{client: client, cache: map[string]cachedTopic{}}
 }
 
-// Info gives what is known of a topic if that is at most maxAge old, and asks
-// the brokers otherwise. The error of a topic that does not exist wraps
-// kerr.UnknownTopicOrPartition.
+// Info returns the id and the number of partitions of a topic: from the cache if
+// the entry is younger than maxAge, otherwise from a broker. If the topic does not
+// exist, the error wraps kerr.UnknownTopicOrPartition.
 func (t *TopicInfos) Info(ctx context.Context, topic string, maxAge time.Duration) (stage.TopicInfo, error) {
 	now := wallClock()
 	t.mu.Lock()
-	known, ok := t.known[topic]
+	cached, ok := t.cache[topic]
 	t.mu.Unlock()
-	// A negative age means that the clock was set back: then nothing is known
-	// of the real one.
-	if age := now.Sub(known.at); ok && age >= 0 && age < maxAge {
-		return known.info, nil
+	// A negative age means that the wall clock was set back after the entry was
+	// stored: the entry's true age is unknown.
+	if age := now.Sub(cached.askedAt); ok && age >= 0 && age < maxAge {
+		return cached.info, nil
 	}
+
+	// The request runs without the lock, so lookups of other topics do not wait.
 	info, err := t.ask(ctx, topic)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
 		if errors.Is(err, kerr.UnknownTopicOrPartition) {
-			delete(t.known, topic)
+			delete(t.cache, topic)
 		}
 		return stage.TopicInfo{}, fmt.Errorf("kafka: look up topic %s: %w", topic, err)
 	}
-	// Of two answers that came at once the one asked for later is the better.
-	if now.After(t.known[topic].at) || t.known[topic].at.After(wallClock()) {
-		t.known[topic] = knownTopic{info, now}
+	// Two calls asked at the same time: keep the answer to the later request. An
+	// entry from the future is replaced too, since the clock was set back.
+	if now.After(t.cache[topic].askedAt) || t.cache[topic].askedAt.After(wallClock()) {
+		t.cache[topic] = cachedTopic{info, now}
 	}
 	return info, nil
 }
 
+// wallClock returns the current time without the monotonic clock.
 func wallClock() time.Time { return time.Now().Round(0) }
 
-// ask sends a request to a broker. The metadata calls of kadm do not do here:
-// they answer from the client's cache where that is young.
+// ask requests the metadata of one topic from a broker. The metadata calls of
+// kadm cannot be used: they answer from the client's cache while it is young.
 func (t *TopicInfos) ask(ctx context.Context, topic string) (stage.TopicInfo, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	one := kmsg.NewMetadataRequestTopic()
@@ -86,7 +93,7 @@ func (t *TopicInfos) ask(ctx context.Context, topic string) (stage.TopicInfo, er
 		return stage.TopicInfo{}, err
 	}
 	if len(resp.Topics) != 1 {
-		return stage.TopicInfo{}, fmt.Errorf("the broker tells of %d topics", len(resp.Topics))
+		return stage.TopicInfo{}, fmt.Errorf("the broker described %d topics instead of 1", len(resp.Topics))
 	}
 	got := resp.Topics[0]
 	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
@@ -95,17 +102,18 @@ func (t *TopicInfos) ask(ctx context.Context, topic string) (stage.TopicInfo, er
 	return stage.TopicInfo{ID: hex.EncodeToString(got.TopicID[:]), Partitions: int32(len(got.Partitions))}, nil
 }
 
-// TopicConfigs are the settings that a topic of the pipeline has, by their names
-// in Kafka.
+// TopicConfigs returns the configs of a topic of the pipeline, by their names in
+// Kafka.
 func TopicConfigs(t events.Topic) map[string]string {
-	// Express brokers refuse records whose timestamp is over a day old unless
-	// this is raised, and a replay writes records as old as the retention.
+	// By default, Express brokers reject records with a timestamp of more than a
+	// day ago. A replay writes records as old as the retention.
 	oldest := t.Retention.Milliseconds()
 	configs := map[string]string{
 		"cleanup.policy":    "delete",
 		"retention.ms":      strconv.FormatInt(t.Retention.Milliseconds(), 10),
 		"max.message.bytes": strconv.Itoa(int(t.MaxMessage)),
 	}
+	// A compacted topic keeps records for any time, so it accepts any timestamp.
 	if t.Compacted {
 		configs["cleanup.policy"] = "compact"
 		delete(configs, "retention.ms")
@@ -115,26 +123,28 @@ func TopicConfigs(t events.Topic) map[string]string {
 	return configs
 }
 
-// serverlessConfigs are those of TopicConfigs that MSK Serverless lets one set;
-// cleanup.policy when a topic is created only (Amazon MSK developer guide,
-// "Configuration properties for MSK Serverless clusters"). It does not have
-// message.timestamp.before.max.ms, and needs none: message.timestamp.
-// difference.max.ms is without bound there, so a replay may write old records.
+// serverlessConfigs lists the configs that MSK Serverless allows a client to set,
+// cleanup.policy only when a topic is created (Amazon MSK developer guide,
+// "Configuration properties for MSK Serverless clusters"). MSK Serverless has no
+// message.timestamp.before.max.ms and needs none: its message.timestamp.
+// difference.max.ms is unbounded, so a replay may write old records.
 var serverlessConfigs = []string{"cleanup.policy", "max.message.bytes", "retention.ms"}
 
-// configsFor are the TopicConfigs that the client's cluster accepts.
+// configsFor returns the TopicConfigs without those that the client's cluster
+// rejects.
 func configsFor(client *kgo.Client, t events.Topic) map[string]string {
 	configs := TopicConfigs(t)
-	if serverless(client) {
+	if isServerless(client) {
 		maps.DeleteFunc(configs, func(name, _ string) bool { return !slices.Contains(serverlessConfigs, name) })
 	}
 	return configs
 }
 
-// serverless tells an MSK Serverless cluster by the name of its bootstrap
-// brokers, boot-<id>.c<n>.kafka-serverless.<region>.amazonaws.com: nothing in
-// Kafka's protocol does.
-func serverless(client *kgo.Client) bool {
+// isServerless reports whether the client's cluster is MSK Serverless. The only
+// sign is the name of the bootstrap brokers,
+// boot-<id>.c<n>.kafka-serverless.<region>.amazonaws.com; Kafka's protocol has
+// none.
+func isServerless(client *kgo.Client) bool {
 	seeds, _ := client.OptValue(kgo.SeedBrokers).([]string)
 	return slices.ContainsFunc(seeds, func(seed string) bool {
 		host, _, err := net.SplitHostPort(seed)
@@ -142,13 +152,15 @@ func serverless(client *kgo.Client) bool {
 	})
 }
 
-// createTimeout is how long the brokers may take to place the new topics.
+// createTimeout limits the time in which the brokers place new topics.
 const createTimeout = 30 * time.Second
 
-// CreateTopics creates the topics that do not exist, in one request, and leaves
-// the others as they are. partitions replaces the number that each topic
-// defines, unless it is 0. replication -1 takes the brokers' default.
+// CreateTopics creates the missing topics in one request and does not change
+// existing topics. partitions replaces the defined number of partitions of every
+// topic, unless partitions is 0. A replication of -1 is the default of the brokers.
+// The error names every topic that could not be created.
 func CreateTopics(ctx context.Context, client *kgo.Client, topics []events.Topic, partitions int32, replication int16) error {
+	// Build one request for all topics.
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32(createTimeout.Milliseconds())
 	for _, t := range topics {
@@ -168,6 +180,8 @@ func CreateTopics(ctx context.Context, client *kgo.Client, topics []events.Topic
 	if err != nil {
 		return fmt.Errorf("kafka: create topics: %w", err)
 	}
+
+	// The response has a result for each topic. An existing topic is no error.
 	var errs []error
 	for _, t := range resp.Topics {
 		err := kerr.ErrorForCode(t.ErrorCode)
@@ -175,9 +189,9 @@ func CreateTopics(ctx context.Context, client *kgo.Client, topics []events.Topic
 			continue
 		}
 		if t.ErrorMessage != nil {
-			err = told(err, *t.ErrorMessage)
+			err = withBrokerMessage(err, *t.ErrorMessage)
 		}
-		errs = append(errs, of(err, "create", t.Topic))
+		errs = append(errs, wrapf(err, "create topic %s", t.Topic))
 	}
 	return errors.Join(errs...)
 }

@@ -19,8 +19,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// info looks topic up and must succeed.
-func info(t *testing.T, infos *TopicInfos, maxAge time.Duration) stage.TopicInfo {
+// mustLookUp returns the TopicInfo of topic.
+func mustLookUp(t *testing.T, infos *TopicInfos, maxAge time.Duration) stage.TopicInfo {
 	t.Helper()
 	got, err := infos.Info(within(t, 30*time.Second), topic, maxAge)
 	if err != nil {
@@ -29,100 +29,104 @@ func info(t *testing.T, infos *TopicInfos, maxAge time.Duration) stage.TopicInfo
 	return got
 }
 
-// brokersSay is what the cluster itself knows of topic.
-func brokersSay(c *kfake.Cluster) stage.TopicInfo {
+// actualInfo returns the TopicInfo of topic from the memory of the cluster.
+func actualInfo(c *kfake.Cluster) stage.TopicInfo {
 	i := c.TopicInfo(topic)
 	return stage.TopicInfo{ID: hex.EncodeToString(i.TopicID[:]), Partitions: int32(len(c.PartitionInfos(topic)))}
 }
 
-func TestInfoTellsOneLifeOfATopicFromAnother(t *testing.T) {
+// A topic that is deleted and created again has a new id. Info returns the former id
+// from the cache only until a request has found the topic deleted.
+func TestInfoOfARecreatedTopic(t *testing.T) {
 	c := cluster(t, topic)
 	infos := NewTopicInfos(client(t, c.ListenAddrs()))
-	first := info(t, infos, 0)
-	if first != brokersSay(c) || first.Partitions != partitions || len(first.ID) != 32 {
-		t.Errorf("got %+v, want %+v", first, brokersSay(c))
+	first := mustLookUp(t, infos, 0)
+	if first != actualInfo(c) || first.Partitions != partitions || len(first.ID) != 32 {
+		t.Errorf("got %+v, want %+v", first, actualInfo(c))
 	}
 	if err := c.DeleteTopic(topic); err != nil {
 		t.Fatal(err)
 	}
-	if got := info(t, infos, time.Hour); got != first {
-		t.Errorf("within maxAge: got %+v, want what was known, %+v", got, first)
+	if got := mustLookUp(t, infos, time.Hour); got != first {
+		t.Errorf("within maxAge: got %+v, want the cached %+v", got, first)
 	}
 	if got, err := infos.Info(t.Context(), topic, 0); !errors.Is(err, kerr.UnknownTopicOrPartition) || !strings.Contains(err.Error(), topic) {
-		t.Errorf("a deleted topic: %+v, %v", got, err)
+		t.Errorf("a deleted topic: got %+v, error %v, want %v", got, err, kerr.UnknownTopicOrPartition)
 	}
-	// The deletion is known now, so the old life must not come back.
+	// The request has removed the cached entry.
 	if got, err := infos.Info(t.Context(), topic, time.Hour); err == nil {
-		t.Errorf("a deleted topic is remembered: %+v", got)
+		t.Errorf("a deleted topic: got %+v from the cache, want an error", got)
 	}
 	if err := c.CreateTopic(topic, 5, nil); err != nil {
 		t.Fatal(err)
 	}
-	second := info(t, infos, time.Hour)
-	if second != brokersSay(c) || second.ID == first.ID || second.Partitions != 5 {
-		t.Errorf("got %+v after %+v, want %+v", second, first, brokersSay(c))
+	second := mustLookUp(t, infos, time.Hour)
+	if second != actualInfo(c) || second.ID == first.ID || second.Partitions != 5 {
+		t.Errorf("got %+v after %+v, want %+v", second, first, actualInfo(c))
 	}
 }
 
-func TestInfoAsksWhenItsKnowledgeIsTooOld(t *testing.T) {
+// Info sends a request if the cached entry is as old as maxAge or older, or if the
+// age is unknown because the clock was set back.
+func TestInfoAsksAgainWhenTheCacheIsTooOld(t *testing.T) {
 	c := cluster(t, topic)
 	infos := NewTopicInfos(client(t, c.ListenAddrs()))
-	info(t, infos, 0)
+	mustLookUp(t, infos, 0)
 	asked := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: topic, Count: -1, Observe: true})
 	defer asked.Remove()
 	for n, q := range []struct {
 		maxAge time.Duration
-		asks   int // how many questions there were in all
+		asks   int // the number of requests so far
 	}{
 		{time.Hour, 0}, {time.Hour, 0}, {0, 1}, {0, 2}, {-time.Second, 3}, {time.Nanosecond, 4}, {time.Hour, 4},
 	} {
-		info(t, infos, q.maxAge)
+		mustLookUp(t, infos, q.maxAge)
 		if asked.Hits() != q.asks {
-			t.Errorf("after look-up %d with maxAge %v: %d requests, want %d", n, q.maxAge, asked.Hits(), q.asks)
+			t.Errorf("after lookup %d with maxAge %v: %d requests, want %d", n, q.maxAge, asked.Hits(), q.asks)
 		}
 	}
-	// After a long freeze the wall clock is far ahead.
-	infos.known[topic] = knownTopic{stage.TopicInfo{ID: "old"}, wallClock().Add(-2 * time.Hour)}
-	if got := info(t, infos, time.Hour); got != brokersSay(c) {
-		t.Errorf("knowledge of two hours ago is taken: %+v", got)
+	// The process was frozen for two hours after the entry was stored.
+	infos.cache[topic] = cachedTopic{stage.TopicInfo{ID: "old"}, wallClock().Add(-2 * time.Hour)}
+	if got := mustLookUp(t, infos, time.Hour); got != actualInfo(c) {
+		t.Errorf("an entry of two hours ago is used: %+v", got)
 	}
-	// It was set back since: how old the knowledge is cannot be told.
-	infos.known[topic] = knownTopic{stage.TopicInfo{ID: "ahead"}, wallClock().Add(2 * time.Hour)}
+	// The clock was set back by two hours after the entry was stored.
+	infos.cache[topic] = cachedTopic{stage.TopicInfo{ID: "ahead"}, wallClock().Add(2 * time.Hour)}
 	for range 2 {
-		if got := info(t, infos, time.Hour); got != brokersSay(c) {
-			t.Errorf("knowledge from the future is taken: %+v", got)
+		if got := mustLookUp(t, infos, time.Hour); got != actualInfo(c) {
+			t.Errorf("an entry of the future is used: %+v", got)
 		}
 	}
 }
 
-func TestInfoFailsWithItsContext(t *testing.T) {
+func TestInfoEndsWithItsContext(t *testing.T) {
 	c := cluster(t, topic)
 	infos := NewTopicInfos(client(t, c.ListenAddrs()))
-	answerless(c, kmsg.Metadata)
+	withholdAnswers(c, kmsg.Metadata)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if _, err := infos.Info(ctx, topic, 0); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want %v", err, context.DeadlineExceeded)
 	}
 }
 
-func TestInfoFromManyAtOnce(t *testing.T) {
+func TestInfoUnderConcurrency(t *testing.T) {
 	c := cluster(t, topic)
 	infos := NewTopicInfos(client(t, c.ListenAddrs()))
-	want := brokersSay(c)
+	want := actualInfo(c)
 	var wg sync.WaitGroup
 	for n := range 16 {
 		wg.Go(func() {
 			got, err := infos.Info(within(t, 30*time.Second), topic, time.Duration(n%2)*time.Hour)
 			if err != nil || got != want {
-				t.Errorf("got %+v, %v", got, err)
+				t.Errorf("got %+v (%v), want %+v", got, err, want)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func TestCreateTopicsAsDefined(t *testing.T) {
+func TestCreateTopicsUsesTheDefinitions(t *testing.T) {
 	c := cluster(t)
 	cl := client(t, c.ListenAddrs())
 	for range 2 { // the second time changes nothing
@@ -148,7 +152,7 @@ func TestCreateTopicsAsDefined(t *testing.T) {
 }
 
 func TestCreateTopicsWithFewerPartitions(t *testing.T) {
-	c := cluster(t, events.Sightings) // exists, with 8
+	c := cluster(t, events.Sightings) // with 8 partitions
 	cl := client(t, c.ListenAddrs())
 	if err := CreateTopics(t.Context(), cl, events.Topics(), 2, -1); err != nil {
 		t.Fatal(err)
@@ -160,21 +164,21 @@ func TestCreateTopicsWithFewerPartitions(t *testing.T) {
 	}
 }
 
-func TestCreateTopicsNamesWhatFailed(t *testing.T) {
+func TestCreateTopicsNamesTheFailedTopics(t *testing.T) {
 	c := cluster(t)
 	bad := []events.Topic{{Name: "good", Partitions: 1}, {Name: "empty", Partitions: 0}}
 	err := CreateTopics(t.Context(), client(t, c.ListenAddrs()), bad, 0, 1)
 	if err == nil || !strings.Contains(err.Error(), "topic empty") || strings.Contains(err.Error(), "topic good:") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want one that names topic empty alone", err)
 	}
 	if c.TopicInfo("good") == nil {
-		t.Error("the good one of a bad list is not created")
+		t.Error("topic good does not exist, want it created in spite of the failure of topic empty")
 	}
 }
 
-// A replay writes records as old as the history that is kept; a topic that
-// refused them would dead-letter all of it.
-func TestTopicsTakeRecordsAsOldAsTheirRetention(t *testing.T) {
+// A replay writes records as old as the retention. If a topic rejected old records,
+// all of them would become dead letters.
+func TestTopicsAcceptRecordsAsOldAsTheirRetention(t *testing.T) {
 	for _, topic := range events.Topics() {
 		configs := TopicConfigs(topic)
 		oldest, err := strconv.ParseInt(configs["message.timestamp.before.max.ms"], 10, 64)
