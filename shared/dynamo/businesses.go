@@ -8,6 +8,7 @@ import (
 
 	"footfall/events"
 	"footfall/shared/business"
+	"footfall/shared/invocation"
 	"footfall/shared/pipeline"
 	"footfall/shared/presence"
 	"footfall/shared/stage"
@@ -65,15 +66,10 @@ type Businesses struct {
 // which remembers nothing yet.
 func NewBusinesses(client *dynamodb.Client, prefix string) *Businesses {
 	return &Businesses{
-		table: table{client, prefix + pipeline.BusinessesTable}, now: wallClock,
+		table: table{client, prefix + pipeline.BusinessesTable}, now: invocation.WallClock,
 		cache: businessCache{readTurn: make(chan struct{}, 1)},
 	}
 }
-
-// wallClock returns the time without a reading of the monotonic clock. The monotonic
-// clock stands still while Lambda has the environment frozen, nearly all of the
-// minute between two ticks, so an item read hours ago would be young.
-func wallClock() time.Time { return time.Now().Round(0) }
 
 const (
 	markerPK   = "/changed" // no business has a '/' in its id

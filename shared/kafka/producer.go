@@ -9,18 +9,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"footfall/shared/invocation"
 	"footfall/shared/stage"
 )
 
 var _ stage.Producer = (*Producer)(nil)
-
-// Produce returns before the deadline of its context, by the smaller of maxMargin
-// and one marginShare-th of the time left when Produce is called. The caller needs
-// this margin to report which records are not done.
-const (
-	maxMargin   = 2 * time.Second
-	marginShare = 10
-)
 
 // ErrTooLarge is wrapped in the error of a record that exceeds max.message.bytes
 // of its topic. A retry cannot succeed.
@@ -116,13 +109,14 @@ func (p *Producer) Produce(ctx context.Context, records []stage.Record) error {
 }
 
 // giveUpTime returns the time at which Produce gives up, and the margin from then
-// to the deadline of ctx. The time is nil if ctx has no deadline.
+// to the deadline of ctx. The caller needs the margin to report which records are
+// not done. The time is nil if ctx has no deadline.
 func giveUpTime(ctx context.Context) (giveUp *time.Time, margin time.Duration) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return nil, 0
 	}
-	margin = min(maxMargin, time.Until(deadline)/marginShare)
+	margin = invocation.AnswerMargin.Length(time.Until(deadline))
 	t := deadline.Add(-margin)
 	return &t, margin
 }

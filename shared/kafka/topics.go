@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"footfall/events"
+	"footfall/shared/invocation"
 	"footfall/shared/stage"
 )
 
@@ -50,7 +51,7 @@ func NewTopicInfos(client *kgo.Client) *TopicInfos {
 // the entry is younger than maxAge, otherwise from a broker. If the topic does not
 // exist, the error wraps kerr.UnknownTopicOrPartition.
 func (t *TopicInfos) Info(ctx context.Context, topic string, maxAge time.Duration) (stage.TopicInfo, error) {
-	now := wallClock()
+	now := invocation.WallClock()
 	t.mu.Lock()
 	cached, ok := t.cache[topic]
 	t.mu.Unlock()
@@ -72,14 +73,11 @@ func (t *TopicInfos) Info(ctx context.Context, topic string, maxAge time.Duratio
 	}
 	// Two calls asked at the same time: keep the answer to the later request. An
 	// entry from the future is replaced too, since the clock was set back.
-	if now.After(t.cache[topic].askedAt) || t.cache[topic].askedAt.After(wallClock()) {
+	if now.After(t.cache[topic].askedAt) || t.cache[topic].askedAt.After(invocation.WallClock()) {
 		t.cache[topic] = cachedTopic{info, now}
 	}
 	return info, nil
 }
-
-// wallClock returns the current time without the monotonic clock.
-func wallClock() time.Time { return time.Now().Round(0) }
 
 // ask requests the metadata of one topic from a broker. The metadata calls of
 // kadm cannot be used: they answer from the client's cache while it is young.

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"footfall/events"
+	"footfall/shared/invocation"
 	"footfall/shared/stage"
 )
 
@@ -86,12 +87,12 @@ func TestInfoAsksAgainWhenTheCacheIsTooOld(t *testing.T) {
 		}
 	}
 	// The process was frozen for two hours after the entry was stored.
-	infos.cache[topic] = cachedTopic{stage.TopicInfo{ID: "old"}, wallClock().Add(-2 * time.Hour)}
+	infos.cache[topic] = cachedTopic{stage.TopicInfo{ID: "old"}, invocation.WallClock().Add(-2 * time.Hour)}
 	if got := mustLookUp(t, infos, time.Hour); got != actualInfo(c) {
 		t.Errorf("an entry of two hours ago is used: %+v", got)
 	}
 	// The clock was set back by two hours after the entry was stored.
-	infos.cache[topic] = cachedTopic{stage.TopicInfo{ID: "ahead"}, wallClock().Add(2 * time.Hour)}
+	infos.cache[topic] = cachedTopic{stage.TopicInfo{ID: "ahead"}, invocation.WallClock().Add(2 * time.Hour)}
 	for range 2 {
 		if got := mustLookUp(t, infos, time.Hour); got != actualInfo(c) {
 			t.Errorf("an entry of the future is used: %+v", got)
