@@ -16,26 +16,27 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// routes are what is let in from the internet, by their constructs: what
-// senders post, and how Meraki asks whether the address is right. Everything
-// else is answered 404 and reaches no code of ours.
+// routes holds the requests that are accepted from the internet, by construct id:
+// the posts of senders, and Meraki's validation of the URL. The API answers all
+// other requests with 404, and no function sees them.
 var routes = map[string]string{
 	"PostRoute": "POST /v1/{business}/{kind}",
 	"AskRoute":  "GET /v1/{business}/{kind}",
 }
 
-// stageName of an API is no part of its addresses when it is this one.
+// stageName is the name of the API's only stage. A stage with this name is not part
+// of the URL.
 const stageName = "$default"
 
-// answerMargin is how long before the function's timeout the API gives up. The
-// function answers two seconds before it, so what has no answer by then gets
-// none, and the sender need not wait for the rest.
+// answerMargin is the time before the function's timeout at which the API gives up.
+// The function stops two seconds before its timeout, so a request without an answer
+// by then never gets an answer, and the sender need not wait for the rest.
 const answerMargin = time.Second
 
-// letPostsIn makes the HTTP API that calls ingest. It is made of the plain
-// resources: the constructs would allow it to be called by every route of every
-// method, and would make a stage whose log has addresses of networks in it.
-func (p *pipelineStack) letPostsIn(spec pipeline.Stage, alias awslambda.Alias) *watch.API {
+// newHTTPAPI returns the HTTP API that invokes ingest. It uses the plain resources,
+// since the L2 constructs would allow every route of every method to invoke the
+// function, and would create a stage whose access log holds IP addresses.
+func (p *pipelineStack) newHTTPAPI(spec pipeline.Stage, alias awslambda.Alias) *watch.API {
 	logs := logGroup(p.deployment, p.stack, "PostLogs", "/"+p.set.Name+"/posts", p.state.key)
 	api := awsapigatewayv2.NewCfnApi(p.stack, jsii.String("Api"), &awsapigatewayv2.CfnApiProps{
 		Name: &p.set.Name, ProtocolType: jsii.String("HTTP"), Description: jsii.String("Footfall: " + spec.Does),
@@ -45,9 +46,9 @@ func (p *pipelineStack) letPostsIn(spec pipeline.Stage, alias awslambda.Alias) *
 		PayloadFormatVersion: jsii.String("2.0"), TimeoutInMillis: jsii.Number((spec.Timeout - answerMargin).Milliseconds()),
 	})
 	for _, name := range slices.Sorted(maps.Keys(routes)) {
-		p.route(api, integration, name, alias)
+		p.addRoute(api, integration, name, alias)
 	}
-	p.stage(api, logs)
+	p.addStage(api, logs)
 	awscdk.NewCfnOutput(p.stack, jsii.String("PostsTo"), &awscdk.CfnOutputProps{
 		Value:       awscdk.Fn_Join(jsii.String(""), &[]*string{api.AttrApiEndpoint(), jsii.String("/v1/{business}/{kind}")}),
 		Description: jsii.String("What routers post to"),
@@ -55,10 +56,10 @@ func (p *pipelineStack) letPostsIn(spec pipeline.Stage, alias awslambda.Alias) *
 	return &watch.API{ID: api.AttrApiId(), Logs: logs}
 }
 
-// route adds a route, and lets it call the function. The permission names the
-// route with a * for each variable of its path, which stands for the variable
-// and for its value, and for the one stage: no other route has such a path.
-func (p *pipelineStack) route(api awsapigatewayv2.CfnApi, integration awsapigatewayv2.CfnIntegration, name string, alias awslambda.Alias) {
+// addRoute adds a route and allows the route to invoke the function. The permission
+// names the route with a * for each path variable, which matches the variable and
+// its value, and with the only stage: no other route has such a path.
+func (p *pipelineStack) addRoute(api awsapigatewayv2.CfnApi, integration awsapigatewayv2.CfnIntegration, name string, alias awslambda.Alias) {
 	awsapigatewayv2.NewCfnRoute(p.stack, &name, &awsapigatewayv2.CfnRouteProps{
 		ApiId: api.AttrApiId(), RouteKey: jsii.String(routes[name]), AuthorizationType: jsii.String("NONE"),
 		Target: awscdk.Fn_Join(jsii.String("/"), &[]*string{jsii.String("integrations"), integration.Ref()}),
@@ -73,8 +74,8 @@ func (p *pipelineStack) route(api awsapigatewayv2.CfnApi, integration awsapigate
 	})
 }
 
-// stage makes the API's one stage, which is at once what its routes are.
-func (p *pipelineStack) stage(api awsapigatewayv2.CfnApi, logs awslogs.LogGroup) {
+// addStage adds the API's only stage. Routes take effect in the stage at once.
+func (p *pipelineStack) addStage(api awsapigatewayv2.CfnApi, logs awslogs.LogGroup) {
 	posts := p.set.PostsOf(p.size)
 	awsapigatewayv2.NewCfnStage(p.stack, jsii.String("ApiStage"), &awsapigatewayv2.CfnStageProps{
 		ApiId: api.AttrApiId(), StageName: jsii.String(stageName), AutoDeploy: true,

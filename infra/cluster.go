@@ -21,11 +21,11 @@ type clusterStack struct {
 	stack awscdk.Stack
 	network
 	cluster
-	// topics is what has to be there before anything reads or writes.
+	// topics are the resources that must exist before a function reads or writes.
 	topics []constructs.IConstruct
 }
 
-// cluster is the MSK cluster, ours or not.
+// cluster is the MSK cluster, created by the stack or already existing.
 type cluster struct {
 	arn     *string
 	name    string
@@ -54,14 +54,14 @@ func newClusterStack(d *deployment) *clusterStack {
 	return c
 }
 
-// kafkaVersion is what Amazon MSK recommends; Express brokers take it from 3.6
-// on (Amazon MSK developer guide, "Supported Apache Kafka versions").
+// kafkaVersion is the version that Amazon MSK recommends; Express brokers support it
+// from 3.6 on (Amazon MSK developer guide, "Supported Apache Kafka versions").
 const kafkaVersion = "3.9.x.kraft"
 
-// expressCluster makes brokers whose storage is MSK's business.
+// expressCluster returns a cluster of Express brokers, whose storage MSK manages.
 func expressCluster(d *deployment, stack awscdk.Stack, n network, key awskms.IKey) cluster {
-	// What may be set for Express brokers is little (Amazon MSK developer guide,
-	// "Custom MSK Express broker configurations"). Replication is always three.
+	// Express brokers accept few settings (Amazon MSK developer guide, "Custom MSK
+	// Express broker configurations"). The replication factor is always three.
 	configuration := awsmsk.NewCfnConfiguration(stack, jsii.String("Configuration"), &awsmsk.CfnConfigurationProps{
 		Name:              &d.set.Name,
 		KafkaVersionsList: jsii.Strings(kafkaVersion),
@@ -91,7 +91,7 @@ func expressCluster(d *deployment, stack awscdk.Stack, n network, key awskms.IKe
 			EncryptionAtRest:    &awsmsk.CfnCluster_EncryptionAtRestProperty{DataVolumeKmsKeyId: key.KeyArn()},
 			EncryptionInTransit: &awsmsk.CfnCluster_EncryptionInTransitProperty{ClientBroker: jsii.String("TLS"), InCluster: true},
 		},
-		EnhancedMonitoring: jsii.String("DEFAULT"), // free, and has all that alarms and dashboard read
+		EnhancedMonitoring: jsii.String("DEFAULT"), // free of charge, and enough for all alarms and the dashboard
 		LoggingInfo: &awsmsk.CfnCluster_LoggingInfoProperty{
 			BrokerLogs: &awsmsk.CfnCluster_BrokerLogsProperty{
 				CloudWatchLogs: &awsmsk.CfnCluster_CloudWatchLogsProperty{Enabled: true, LogGroup: logs.LogGroupName()},
@@ -104,10 +104,11 @@ func expressCluster(d *deployment, stack awscdk.Stack, n network, key awskms.IKe
 	}
 }
 
-// serverProperties are what brokers are told. A mistyped topic is an error, and
-// no topic with the wrong settings. How far a group has come is known for as
-// long as there are records that it read: Kafka forgets it a week after the
-// group's last member, and with it what has been put back from the dead letters.
+// serverProperties returns the configuration of the brokers. Topics are not created
+// automatically: a mistyped topic is an error instead of a topic with wrong
+// settings. Offsets of groups are kept as long as records: by default Kafka drops
+// them a week after the last member of a group left, and with them the notes of
+// redriven dead letters.
 func serverProperties(topics []events.Topic) string {
 	var longest time.Duration
 	for _, t := range topics {
@@ -133,7 +134,8 @@ func serverlessCluster(d *deployment, stack awscdk.Stack, n network) cluster {
 	}
 }
 
-// existingCluster takes the name from the ARN, arn:…:cluster/<name>/<id>.
+// existingCluster returns an existing cluster, with the name from its ARN,
+// arn:…:cluster/<name>/<id>.
 func existingCluster(d *deployment) cluster {
 	name := strings.Split(d.set.ClusterARN, "/")[1]
 	return cluster{
@@ -142,9 +144,9 @@ func existingCluster(d *deployment) cluster {
 	}
 }
 
-// part is the ARN of a topic or a group of the cluster, which has the cluster's
-// name and id in it (Amazon MSK developer guide, "IAM authorization policy
-// resources").
+// part returns the ARN of a topic or a group of the cluster. The ARN contains the
+// name and the id of the cluster (Amazon MSK developer guide, "IAM authorization
+// policy resources").
 func (c *cluster) part(stack awscdk.Stack, kind, name string) *string {
 	uuid := awscdk.Fn_Select(jsii.Number(2), awscdk.Fn_Split(jsii.String("/"), c.arn, nil))
 	return stack.FormatArn(&awscdk.ArnComponents{

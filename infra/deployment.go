@@ -11,7 +11,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// deployment is what the three stacks have in common.
+// deployment holds the data that the three stacks share.
 type deployment struct {
 	app    awscdk.App
 	set    settings.Settings
@@ -21,8 +21,8 @@ type deployment struct {
 	assets string // folder of the functions as built for Lambda
 }
 
-// newDeployment adds the stacks to app. State and cluster do not know the
-// pipeline, so that code is deployed without touching either.
+// newDeployment adds the stacks to app. State and cluster do not depend on the
+// pipeline, so code is deployed without touching either.
 func newDeployment(app awscdk.App, set settings.Settings, assets string) {
 	size, _ := settings.SizeByName(set.Size)
 	d := &deployment{
@@ -35,17 +35,17 @@ func newDeployment(app awscdk.App, set settings.Settings, assets string) {
 	addNag(app, d, c, s, p)
 }
 
-// stack makes one of the stacks, for whatever account and region the command
-// is used with.
+// stack returns one of the stacks, for any account and region.
 func (d *deployment) stack(name, does string) awscdk.Stack {
 	return awscdk.NewStack(d.app, jsii.String(d.set.Name+"-"+name), &awscdk.StackProps{
 		Description: jsii.String("Footfall " + d.set.Name + " (" + d.size.Name + "): " + does),
-		// Its text would be the only line to change with every release of CDK.
+		// The text of the analytics resource would be the only line that changes
+		// with every release of CDK.
 		AnalyticsReporting: jsii.Bool(false),
 	})
 }
 
-// partitions is how many partitions a topic has here.
+// partitions returns the number of partitions of a topic in this deployment.
 func (d *deployment) partitions(topic string) int32 {
 	t, _ := events.TopicByName(topic)
 	if d.size.Partitions > 0 {
@@ -54,26 +54,25 @@ func (d *deployment) partitions(topic string) int32 {
 	return t.Partitions
 }
 
-// onDemand says whether Lambda's pollers on demand poll, and not provisioned
-// ones.
+// onDemand reports whether pollers on demand poll, instead of provisioned pollers.
 func (d *deployment) onDemand() bool { return d.size.Pollers.Max == 0 }
 
-// serverless says whether the cluster is an MSK Serverless one.
+// serverless reports whether the cluster is an MSK Serverless cluster.
 func (d *deployment) serverless() bool {
 	return !d.set.Existing() && d.size.Cluster == settings.Serverless
 }
 
-// prefix is put before the names of tables.
+// prefix returns the prefix of table names.
 func (d *deployment) prefix() string { return d.set.Name + "-" }
 
-// pseudonymKeysName is the name of the secret of the pseudonyms' keys.
+// pseudonymKeysName returns the name of the secret with the pseudonym keys.
 func (d *deployment) pseudonymKeysName() string { return d.set.Name + "/pseudonym-keys" }
 
-// functionName is the name of a function, and of its log group after
-// /aws/lambda/.
+// functionName returns the name of a function. The name of its log group is
+// /aws/lambda/ and this name.
 func (d *deployment) functionName(stage string) string { return d.set.Name + "-" + stage }
 
-// id makes a construct's id of a name with dashes: walk-ins gives WalkIns.
+// id returns the construct id for a name with dashes, such as WalkIns for walk-ins.
 func id(name string) *string {
 	var b strings.Builder
 	for word := range strings.SplitSeq(name, "-") {

@@ -7,21 +7,20 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// https is the port of AWS's services.
+// https is the port of AWS services.
 const https = 443
 
-// endpoints lets the network reach the AWS services that are called from in it,
-// and no other. Functions call DynamoDB. Logs, traces and what Lambda does with
-// a role do not go through the functions' network.
+// endpoints gives the network access to the AWS services that are called from it,
+// and to no other service. Functions call DynamoDB. Logs, traces and Lambda's use of
+// a role do not pass through the functions' network.
 func (n *network) endpoints(d *deployment, stack awscdk.Stack, look *lookups) {
 	n.gateway(d, stack, look, "DynamoDb", "dynamodb", awsec2.GatewayVpcEndpointAwsService_DYNAMODB(),
-		// Beside the functions it is people who go through: with the audit and to
-		// forget somebody.
+		// Apart from functions, operators use the endpoint, with audit and forget.
 		may("Tables", append(tableActions(), "dynamodb:Scan", "dynamodb:DeleteItem"), stack.FormatArn(&awscdk.ArnComponents{
 			Service: jsii.String("dynamodb"), Resource: jsii.String("table"), ResourceName: jsii.String(d.prefix() + "*"),
 		})))
 	if d.serverless() {
-		// CloudFormation waits for the answer of the function topics in a bucket of
+		// CloudFormation expects the answer of the function topics in a bucket of
 		// its own (AWS CloudFormation user guide, "Set up VPC endpoints").
 		n.gateway(d, stack, look, "S3", "s3", awsec2.GatewayVpcEndpointAwsService_S3(),
 			may("Answers", []string{"s3:PutObject"}, stack.FormatArn(&awscdk.ArnComponents{
@@ -35,10 +34,11 @@ func (n *network) endpoints(d *deployment, stack awscdk.Stack, look *lookups) {
 	n.secretsEndpoint(d, stack)
 }
 
-// secretsEndpoint lets ingest read the keys of the pseudonyms, and nobody read
-// another secret. An environment reads them once, as it starts: without the
-// endpoint those that are up go on, and none comes up. So it lies in three zones,
-// or the two of an existing cluster; with size dev, as its other endpoints, in one.
+// secretsEndpoint allows ingest to read the pseudonym keys, and no principal to read
+// another secret. An environment reads the keys once, when it starts: without the
+// endpoint running environments go on, and no new environment starts. So the
+// endpoint has three zones, or the two of an existing cluster; with size dev one
+// zone, like the other endpoints of that size.
 func (n *network) secretsEndpoint(d *deployment, stack awscdk.Stack) {
 	const what = "ingest reads the keys of pseudonyms"
 	if of := d.set.ClusterSecretsGroup; of != "" {
@@ -49,7 +49,7 @@ func (n *network) secretsEndpoint(d *deployment, stack awscdk.Stack) {
 	allow(n.functions, group, https, what)
 	keys := may("PseudonymKeys", []string{"secretsmanager:GetSecretValue"}, stack.FormatArn(&awscdk.ArnComponents{
 		Service: jsii.String("secretsmanager"), Resource: jsii.String("secret"), ArnFormat: awscdk.ArnFormat_COLON_RESOURCE_NAME,
-		ResourceName: jsii.String(d.pseudonymKeysName() + "-??????"), // as Secrets Manager ends the names of ARNs
+		ResourceName: jsii.String(d.pseudonymKeysName() + "-??????"), // Secrets Manager appends 6 characters to ARNs
 	}))
 	keys.AddAnyPrincipal()
 	subnets := *n.vpc.SelectSubnets(n.subnets).Subnets
@@ -60,7 +60,7 @@ func (n *network) secretsEndpoint(d *deployment, stack awscdk.Stack) {
 	}).AddToPolicy(keys)
 }
 
-// gateway makes a gateway endpoint, which costs nothing, and lets the functions
+// gateway adds a gateway endpoint, which is free of charge, and allows the functions
 // through it.
 func (n *network) gateway(d *deployment, stack awscdk.Stack, look *lookups, name, service string,
 	kind awsec2.GatewayVpcEndpointAwsService, allowed awsiam.PolicyStatement,
@@ -73,7 +73,7 @@ func (n *network) gateway(d *deployment, stack awscdk.Stack, look *lookups, name
 		return
 	}
 	if len(d.set.ClusterRouteTables) == 0 {
-		return // the VPC has one
+		return // the VPC has such an endpoint already
 	}
 	var tables []any
 	for _, t := range d.set.ClusterRouteTables {
@@ -88,15 +88,15 @@ func (n *network) gateway(d *deployment, stack awscdk.Stack, look *lookups, name
 	})
 }
 
-// pollerEndpoints are for pollers on demand, which call Lambda and STS from the
-// cluster's subnets with the cluster's group. Provisioned pollers need neither,
-// nor does anything else. They lie in one zone: an endpoint costs by the hour and
-// zone, and the other zones reach it.
+// pollerEndpoints adds the endpoints for pollers on demand, which call Lambda and
+// STS from the cluster's subnets with the cluster's group. Provisioned pollers need
+// neither, nor does anything else. The endpoints lie in one zone: an endpoint costs
+// by the hour and zone, and other zones reach it.
 //
-// Through them goes Lambda itself, in its own name, and only with a policy that
-// is for all resources (AWS Lambda developer guide, "Configuring AWS PrivateLink
-// endpoints for an MSK event source"): one that names functions or roles leaves
-// the mapping without a poll.
+// Lambda itself uses the endpoints, in its own name, and only with a policy for all
+// resources (AWS Lambda developer guide, "Configuring AWS PrivateLink endpoints for
+// an MSK event source"): with a policy that names functions or roles the mapping
+// never polls.
 func (n *network) pollerEndpoints(d *deployment, stack awscdk.Stack) {
 	group := securityGroup(stack, n.vpc, "EndpointsGroup", "Endpoints for the pollers of "+d.set.Name)
 	allow(n.cluster, group, https, "pollers on demand call Lambda and STS")

@@ -14,9 +14,9 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// function is what a function is made of.
+// function describes a function to be created.
 type function struct {
-	name           string // of its folder, and after the deployment's in AWS
+	name           string // of its folder, and after the deployment's name in AWS
 	does           string
 	timeoutSeconds float64
 	memoryMB       int
@@ -24,33 +24,34 @@ type function struct {
 	network        network
 	brokers        *string
 	key            awskms.IKey // of its logs
-	allowed        []awsiam.PolicyStatement
-	told           map[string]*string // beside what every function is
-	perPost        bool               // invoked for each post, so that what an invocation leaves behind is dear
+	permissions    []awsiam.PolicyStatement
+	variables      map[string]*string // in addition to the variables of every function
+	perPost        bool               // invoked for each post, so logs and traces of an invocation are expensive
 }
 
-// built is a function as it stands.
+// built is a function with its role and alias.
 type built struct {
 	fn   awslambda.Function
 	role awsiam.Role
 	logs awslogs.LogGroup
 }
 
-// newFunction makes a function with a role and a log group of its own.
+// newFunction returns a function with a role and a log group of its own.
 func newFunction(d *deployment, stack awscdk.Stack, f function) built {
 	name := d.functionName(f.name)
 	logs := logGroup(d, stack, *id(f.name + "-logs"), "/aws/lambda/"+name, f.key)
-	allowed := append([]awsiam.PolicyStatement{mayLog(logs)}, mayJoinNetwork(stack, name)...)
-	// Of a post a trace and Lambda's own lines say how long it took: metrics have
-	// that, and ingest's line. At WARN the lines of failed invocations are left.
+	permissions := append([]awsiam.PolicyStatement{mayLog(logs)}, mayJoinNetwork(stack, name)...)
+	// For a post, a trace and Lambda's own lines would hold the duration, which
+	// metrics and ingest's line hold too. At WARN the lines of failed invocations
+	// remain.
 	tracing, ownLines := awslambda.Tracing_DISABLED, awslambda.SystemLogLevel_WARN
 	if !f.perPost {
-		allowed = append(allowed, mayTrace())
+		permissions = append(permissions, mayTrace())
 		tracing, ownLines = awslambda.Tracing_ACTIVE, awslambda.SystemLogLevel_INFO
 	}
 	role := awsiam.NewRole(stack, id(f.name+"-role"), &awsiam.RoleProps{
 		AssumedBy: lambdaPrincipal(), Description: jsii.String("Of the function " + name),
-		InlinePolicies: inline(append(allowed, f.allowed...)...),
+		InlinePolicies: inline(append(permissions, f.permissions...)...),
 	})
 	p := &awslambda.FunctionProps{
 		FunctionName: &name, Description: jsii.String("Footfall: " + f.does),
@@ -58,7 +59,7 @@ func newFunction(d *deployment, stack awscdk.Stack, f function) built {
 		Architecture: awslambda.Architecture_ARM_64(), Runtime: awslambda.Runtime_PROVIDED_AL2023(),
 		Handler: jsii.String("bootstrap"), MemorySize: jsii.Number(f.memoryMB),
 		Timeout: awscdk.Duration_Seconds(jsii.Number(f.timeoutSeconds)),
-		// What the role may is all above; CDK adds nothing to it.
+		// All permissions of the role are listed above; CDK adds none.
 		Role:     role.WithoutPolicyUpdates(nil),
 		LogGroup: logs, LoggingFormat: awslambda.LoggingFormat_JSON,
 		ApplicationLogLevelV2: awslambda.ApplicationLogLevel_INFO, SystemLogLevelV2: ownLines,
@@ -66,38 +67,40 @@ func newFunction(d *deployment, stack awscdk.Stack, f function) built {
 		Environment: d.environment(f),
 		Vpc:         f.network.vpc, VpcSubnets: f.network.subnets,
 		SecurityGroups: &[]awsec2.ISecurityGroup{f.network.functions},
-		// Old versions stay, so that `live` can be pointed back to one at once. One of
-		// a release that was rolled back goes: Lambda publishes the same code and
-		// settings only once in a row, and CloudFormation refuses a version that is
-		// there already, so that this release could not be tried again.
+		// Old versions stay, so that `live` can be moved back to one at once. A
+		// version of a release that was rolled back is removed: Lambda publishes the
+		// same code and settings only once in a row, and CloudFormation refuses an
+		// existing version, so the release could not be tried again.
 		CurrentVersionOptions: &awslambda.VersionOptions{RemovalPolicy: awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE},
 	}
 	if f.concurrency > 0 {
 		p.ReservedConcurrentExecutions = jsii.Number(f.concurrency)
 	}
 	fn := awslambda.NewFunction(stack, id(f.name), p)
-	// Where the brokers are is known only while the stack is deployed: without this
-	// `live` would keep a version that writes to the brokers of another cluster.
+	// The brokers' addresses are known only while the stack is deployed. Without
+	// this line `live` would keep a version that writes to the brokers of another
+	// cluster.
 	fn.InvalidateVersionBasedOn(jsii.String(d.whichBrokers()))
 	return built{fn: fn, role: role, logs: logs}
 }
 
-// whichBrokers tells deployments apart whose brokers have other addresses.
+// whichBrokers returns a text that differs between deployments whose brokers have
+// different addresses.
 func (d *deployment) whichBrokers() string {
 	return fmt.Sprintf("%s %d %s", d.size.Cluster, d.size.Brokers, d.set.ClusterARN)
 }
 
-// environment is what shared/config reads.
+// environment returns the variables that shared/config reads.
 func (d *deployment) environment(f function) *map[string]*string {
 	env := map[string]*string{
 		"FOOTFALL_BROKERS": f.brokers, "FOOTFALL_KAFKA_AUTH": jsii.String("iam"),
 		"FOOTFALL_TABLE_PREFIX": jsii.String(d.prefix()), "FOOTFALL_LOG_LEVEL": jsii.String("info"),
 	}
 	if d.onDemand() {
-		// Pollers on demand take no partial answers: what is answered as undone
+		// Pollers on demand know no partial answers: records reported as undone
 		// would count as done.
 		env["FOOTFALL_WHOLE_BATCH"] = jsii.String("true")
 	}
-	maps.Copy(env, f.told)
+	maps.Copy(env, f.variables)
 	return &env
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// newKey makes a key for what a stack keeps, and lets CloudWatch Logs use it for
-// the log groups of the deployment. It outlives its stack, for what it encrypts
-// does.
+// newKey returns a key for the data of a stack, and allows CloudWatch Logs to use it
+// for the log groups of the deployment. The key outlives its stack, since the data
+// that it encrypts does.
 func newKey(d *deployment, stack awscdk.Stack, of string) awskms.Key {
 	key := awskms.NewKey(stack, jsii.String("Key"), &awskms.KeyProps{
 		Alias: jsii.String(d.prefix() + of), Description: jsii.String("Footfall " + d.set.Name + ": " + of),
@@ -28,9 +28,9 @@ func newKey(d *deployment, stack awscdk.Stack, of string) awskms.Key {
 	return key
 }
 
-// letAlarmsUse lets alarms go to an encrypted topic (Amazon SNS developer guide,
-// "Encrypt messages published from AWS services").
-func letAlarmsUse(stack awscdk.Stack, key awskms.Key) {
+// grantAlarms allows alarms to be sent to an encrypted topic (Amazon SNS developer
+// guide, "Encrypt messages published from AWS services").
+func grantAlarms(stack awscdk.Stack, key awskms.Key) {
 	alarms := may("Alarms", []string{"kms:Decrypt", "kms:GenerateDataKey"}, jsii.String("*"))
 	alarms.AddServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)
 	alarms.AddCondition(jsii.String("StringEquals"), map[string]any{"aws:SourceAccount": stack.Account()})
@@ -44,7 +44,7 @@ func logGroupARN(stack awscdk.Stack, name string) *string {
 	})
 }
 
-// logGroup makes a log group, which goes with its stack.
+// logGroup returns a log group, which is deleted with its stack.
 func logGroup(d *deployment, stack awscdk.Stack, construct, name string, key awskms.IKey) awslogs.LogGroup {
 	return awslogs.NewLogGroup(stack, jsii.String(construct), &awslogs.LogGroupProps{
 		LogGroupName: jsii.String(name), EncryptionKey: key,
@@ -52,7 +52,7 @@ func logGroup(d *deployment, stack awscdk.Stack, construct, name string, key aws
 	})
 }
 
-// retention finds the name that CDK has for a number of days.
+// retention returns CDK's constant for a number of days.
 func retention(days int) awslogs.RetentionDays {
 	switch days {
 	case 7:
@@ -64,7 +64,7 @@ func retention(days int) awslogs.RetentionDays {
 	}
 }
 
-// lambdaPrincipal is Lambda, running a function.
+// lambdaPrincipal returns Lambda as the principal that runs a function.
 func lambdaPrincipal() awsiam.IPrincipal {
 	return awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// lookups asks AWS, while a stack is deployed, for what CloudFormation has no
+// lookups queries AWS, during a deployment, for values that CloudFormation has no
 // attribute for. One function of CDK's own makes the calls.
 type lookups struct {
 	stack   awscdk.Stack
@@ -27,10 +27,10 @@ const (
 	getPrefixLists = "ec2:DescribeManagedPrefixLists"
 )
 
-// newLookups may make the calls named, in the stack of what they are needed for:
-// of is its name without the deployment's. What is looked up is better not given
-// from stack to stack, for CloudFormation refuses to change what another stack
-// has imported.
+// newLookups returns lookups that may make the given calls, in the stack that needs
+// the results; suffix is the name of that stack without the deployment's name. A
+// result is not exported from stack to stack, since CloudFormation refuses to change
+// a value that another stack has imported.
 func newLookups(d *deployment, stack awscdk.Stack, of string, key awskms.IKey, calls ...string) *lookups {
 	logs := logGroup(d, stack, "LookupsLogs", "/"+d.set.Name+"/"+of+"-lookups", key)
 	role := awsiam.NewRole(stack, jsii.String("LookupsRole"), &awsiam.RoleProps{
@@ -43,15 +43,14 @@ func newLookups(d *deployment, stack awscdk.Stack, of string, key awskms.IKey, c
 	return &lookups{stack: stack, role: role, logs: logs, timeout: awscdk.Duration_Minutes(jsii.Number(2))}
 }
 
-// brokers gives the addresses of a cluster, separated by commas. They are looked
-// up again when the number of brokers changes.
+// brokers returns the bootstrap addresses of a cluster, separated by commas. The
+// lookup is repeated when the number of brokers changes.
 func (l *lookups) brokers(c *cluster) *string {
 	return l.call("Brokers", "bootstrap-"+strconv.Itoa(c.watched.Brokers), "Kafka", "getBootstrapBrokers",
 		map[string]any{"ClusterArn": c.arn}, "BootstrapBrokerStringSaslIam")
 }
 
-// prefixList gives the id of the list of addresses that a service has in the
-// region.
+// prefixList returns the id of the prefix list of a service in the region.
 func (l *lookups) prefixList(name, service string) *string {
 	return l.call(name+"Addresses", service, "EC2", "describeManagedPrefixLists", map[string]any{
 		"Filters": []any{map[string]any{
@@ -69,8 +68,8 @@ func (l *lookups) call(name, physical, service, action string, parameters map[st
 	r := customresources.NewAwsCustomResource(l.stack, jsii.String(name), &customresources.AwsCustomResourceProps{
 		OnCreate: call, OnUpdate: call, Role: l.role, LogGroup: l.logs, Timeout: l.timeout,
 		MemorySize: jsii.Number(256),
-		// What Lambda's runtime brings along knows these calls, and no network is
-		// needed to get another.
+		// The SDK of Lambda's runtime has these calls, so no network access is
+		// needed to install another.
 		InstallLatestAwsSdk: jsii.Bool(false),
 	})
 	return r.GetResponseField(jsii.String(field))

@@ -1,6 +1,10 @@
-// Command infra says what a deployment of Footfall consists of in AWS, as a CDK
-// app of three stacks. The CDK's command runs it, as cdk.json says; it reads its
-// settings from the context and writes CloudFormation templates.
+// Command infra defines the AWS resources of a Footfall deployment, as a CDK app of
+// three stacks. The CDK command runs it, as cdk.json says; it reads the settings
+// from the context and writes CloudFormation templates.
+//
+// Start with newDeployment in deployment.go. The stacks are cluster.go, state.go and
+// pipeline.go; the settings are package settings, alarms and dashboard package
+// watch, prices command cost.
 package main
 
 import (
@@ -14,7 +18,7 @@ import (
 )
 
 // functionsDir holds the functions as `make` builds them for Lambda, one folder
-// each, seen from the repository's root, where the CDK's command runs.
+// each, relative to the repository's root, where the CDK command runs.
 const functionsDir = "bin/lambda"
 
 func main() {
@@ -37,7 +41,7 @@ func run() error {
 	return nil
 }
 
-// contextOf gives what cdk.json and -c say.
+// contextOf returns the settings from cdk.json and -c.
 func contextOf(app awscdk.App) map[string]any {
 	context, _ := app.Node().GetAllContext(nil).(map[string]any)
 	return context

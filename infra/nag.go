@@ -11,22 +11,21 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// suppression is a finding of cdk-nag that stays, and why. What it is about is
-// a construct, by its path within the stack; where a rule tells its findings on a
-// resource apart, about is the one, as a pattern.
+// suppression is a finding of cdk-nag that is accepted, with the reason. The
+// construct is given by its path within the stack; if a rule has several findings on
+// a resource, about is a pattern for the accepted one.
 type suppression struct {
 	construct, finding, about, reason string
 }
 
 const (
 	anyResource = `^Resource::\*$`
-	// lookupsFunction is the id that CDK gives the one function of all lookups.
+	// lookupsFunction is the id that CDK assigns to the one function of all lookups.
 	lookupsFunction = "AWS679f53fac002430cb0da5b7982bd2287"
 )
 
-// addNag has two packs of rules look at everything, on each synth: a finding is
-// an error, and stops a deployment. A construct that a suppression names must be
-// there.
+// addNag applies two rule packs to all constructs at each synth: a finding is an
+// error and stops the deployment. A construct that a suppression names must exist.
 func addNag(app awscdk.App, d *deployment, c *clusterStack, s *stateStack, p *pipelineStack) {
 	verbose := &cdknag.NagPackProps{Verbose: jsii.Bool(true)}
 	awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(verbose), nil)
@@ -50,7 +49,8 @@ func suppress(stack awscdk.Stack, all []suppression) {
 	}
 }
 
-// functionSuppressions are for a function of ours and its role.
+// functionSuppressions returns the suppressions for a function of the deployment and
+// its role.
 func functionSuppressions(name, failures string) []suppression {
 	role, fn := *id(name + "-role"), *id(name)
 	const reason = "X-Ray's actions, the network interfaces that Lambda makes and kafka:GetBootstrapBrokers are defined for no single " +
@@ -62,7 +62,8 @@ func functionSuppressions(name, failures string) []suppression {
 	}
 }
 
-// lookupsSuppressions are for the function of the lookups of a stack.
+// lookupsSuppressions returns the suppressions for the function of a stack's
+// lookups.
 func lookupsSuppressions() []suppression {
 	const lookUp = "kafka:GetBootstrapBrokers and ec2:DescribeManagedPrefixLists are defined for no single resource, and only read"
 	return []suppression{

@@ -8,26 +8,27 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// zones is how many availability zones everything lies in. Express brokers
-// want three.
+// zones is the number of availability zones of all resources. Express brokers need
+// three.
 const zones = 3
 
-// kafkaPort is where brokers take TLS with IAM (Amazon MSK developer guide,
-// "Port information").
+// kafkaPort is the port for TLS with IAM (Amazon MSK developer guide, "Port
+// information").
 const kafkaPort = 9098
 
-// network is where the cluster and the functions are.
+// network holds the VPC, the subnets and the security groups of the cluster and the
+// functions.
 type network struct {
 	vpc     awsec2.IVpc
 	subnets *awsec2.SubnetSelection
-	// cluster is the group of the brokers and of what polls them: an event source
-	// mapping takes the cluster's subnets and group (AWS Lambda developer guide,
-	// "Configuring your Amazon MSK cluster and VPC network for Lambda").
+	// cluster is the security group of the brokers and of the pollers: an event
+	// source mapping uses the cluster's subnets and group (AWS Lambda developer
+	// guide, "Configuring your Amazon MSK cluster and VPC network for Lambda").
 	cluster   awsec2.ISecurityGroup
 	functions awsec2.SecurityGroup
 }
 
-// newNetwork makes the network, or finds that of an existing cluster.
+// newNetwork returns a new network, or that of an existing cluster.
 func newNetwork(d *deployment, stack awscdk.Stack, key awskms.IKey, look *lookups) network {
 	var n network
 	if d.set.Existing() {
@@ -36,16 +37,16 @@ func newNetwork(d *deployment, stack awscdk.Stack, key awskms.IKey, look *lookup
 		n = ownNetwork(d, stack, key)
 	}
 	n.functions = securityGroup(stack, n.vpc, "FunctionsGroup", "Functions of "+d.set.Name)
-	// As resources of this stack, which works for a group that is imported too.
+	// The rules are resources of this stack, which works for an imported group too.
 	allow(n.functions, n.cluster, kafkaPort, "brokers, TLS and IAM")
 	n.endpoints(d, stack, look)
 	return n
 }
 
-// securityGroup makes a group that nothing leaves. EC2 gives a group without any
-// rule of its own a rule that lets everything out; this one lets out to nowhere,
-// in its place. CDK would drop its own as soon as there are rules beside the
-// group.
+// securityGroup returns a group without outgoing traffic. EC2 adds a rule that
+// allows all outgoing traffic to a group without rules; a rule to an unused address
+// takes its place. CDK would remove its own placeholder as soon as there are rules
+// outside the group.
 func securityGroup(stack awscdk.Stack, vpc awsec2.IVpc, name, of string) awsec2.SecurityGroup {
 	group := awsec2.NewSecurityGroup(stack, jsii.String(name), &awsec2.SecurityGroupProps{
 		Vpc: vpc, AllowAllOutbound: jsii.Bool(false), Description: jsii.String(of),
@@ -56,17 +57,17 @@ func securityGroup(stack awscdk.Stack, vpc awsec2.IVpc, name, of string) awsec2.
 	return group
 }
 
-// nowhere is an address that nothing has.
+// nowhere is an address that no host has.
 const nowhere = "255.255.255.255/32"
 
-// allow lets from reach to on a port: both groups say so.
+// allow adds rules for a port from one group to another, to both groups.
 func allow(from, to awsec2.ISecurityGroup, port float64, what string) {
 	from.AddEgressRule(to, awsec2.Port_Tcp(jsii.Number(port)), jsii.String(what), nil)
 	to.AddIngressRule(from, awsec2.Port_Tcp(jsii.Number(port)), jsii.String(what), nil)
 }
 
-// threeZones are those of the settings, or named without knowing the region: a
-// stack for any region would otherwise be given two.
+// threeZones returns the zones of the settings, or the first three of any region:
+// CDK assumes two zones for a stack without a region.
 func (d *deployment) threeZones() *[]*string {
 	if len(d.set.Zones) > 0 {
 		return jsii.Strings(d.set.Zones...)
@@ -78,7 +79,8 @@ func (d *deployment) threeZones() *[]*string {
 	return &all
 }
 
-// ownNetwork makes a VPC that nothing leaves: no internet gateway, no NAT.
+// ownNetwork returns a new VPC without outgoing traffic: no internet gateway, no
+// NAT.
 func ownNetwork(d *deployment, stack awscdk.Stack, key awskms.IKey) network {
 	vpc := awsec2.NewVpc(stack, jsii.String("Vpc"), &awsec2.VpcProps{
 		VpcName:           &d.set.Name,
@@ -88,7 +90,8 @@ func ownNetwork(d *deployment, stack awscdk.Stack, key awskms.IKey) network {
 		SubnetConfiguration: &[]*awsec2.SubnetConfiguration{{
 			Name: jsii.String("Cluster"), SubnetType: awsec2.SubnetType_PRIVATE_ISOLATED, CidrMask: jsii.Number(20),
 		}},
-		// Emptying the default group takes a function of its own, and nothing is in it.
+		// Emptying the default group would need a function of its own, and no
+		// resource uses the group.
 		RestrictDefaultSecurityGroup: jsii.Bool(false),
 	})
 	flowLogs(d, stack, vpc, key)
@@ -115,8 +118,8 @@ func existingNetwork(d *deployment, stack awscdk.Stack) network {
 	}
 }
 
-// flowLogs are made of the plain resource: the construct's own role and group
-// keep cdk-nag from telling what is wrong elsewhere.
+// flowLogs adds flow logs with the plain resource: the role and log group of the L2
+// construct hide findings of cdk-nag elsewhere.
 func flowLogs(d *deployment, stack awscdk.Stack, vpc awsec2.IVpc, key awskms.IKey) {
 	group := logGroup(d, stack, "FlowLogs", "/"+d.set.Name+"/flow-logs", key)
 	role := awsiam.NewRole(stack, jsii.String("FlowLogsRole"), &awsiam.RoleProps{

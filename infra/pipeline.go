@@ -15,11 +15,11 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// live is the alias that mappings and schedules call. A release moves it to the
+// live is the alias that mappings and schedules invoke. A release moves it to the
 // new version, a roll-back to an old one.
 const live = "live"
 
-// pipelineStack is the stack of everything that keeps nothing.
+// pipelineStack is the stack of all resources without data of their own.
 type pipelineStack struct {
 	*deployment
 	stack    awscdk.Stack
@@ -40,12 +40,14 @@ func newPipelineStack(d *deployment, c *clusterStack, s *stateStack) *pipelineSt
 	for name := range s.tables {
 		w.Tables[name] = jsii.String(d.prefix() + name)
 	}
+	// Resources that all stages share.
 	p.topic = watch.NewTopic(stack, w, s.key)
 	p.releases = awscodedeploy.NewLambdaApplication(stack, jsii.String("Releases"), &awscodedeploy.LambdaApplicationProps{
 		ApplicationName: &d.set.Name,
 	})
 	p.releaser = p.newReleaser()
 	p.brokers = newLookups(d, stack, "pipeline", s.key, getBrokers).brokers(&c.cluster)
+	// The stages, then the alarms on them.
 	for _, spec := range d.graph.Stages {
 		w.Stages = append(w.Stages, p.add(spec))
 	}
@@ -54,18 +56,20 @@ func newPipelineStack(d *deployment, c *clusterStack, s *stateStack) *pipelineSt
 	return p
 }
 
-// add makes a stage: its function, how it is released, and what starts it.
+// add adds a stage: its function, its release, and its trigger.
 func (p *pipelineStack) add(spec pipeline.Stage) watch.Stage {
 	f := newFunction(p.deployment, p.stack, function{
 		name: spec.Name, does: spec.Does, timeoutSeconds: spec.Timeout.Seconds(), memoryMB: spec.MemoryMB,
 		concurrency: p.concurrency(spec), network: p.cluster.network, brokers: p.brokers, key: p.state.key,
-		allowed: p.allowed(spec), told: p.told(spec), perPost: spec.HTTP,
+		permissions: p.permissions(spec), variables: p.ownEnvironment(spec), perPost: spec.HTTP,
 	})
+	// Triggers invoke the alias, which a release moves.
 	alias := awslambda.NewAlias(p.stack, id(spec.Name+"-"+live), &awslambda.AliasProps{
 		AliasName: jsii.String(live), Version: f.fn.CurrentVersion(),
 	})
 	w := watch.Stage{Spec: spec, Function: f.fn, Alias: alias, Logs: f.logs}
 	p.release(w, alias)
+	// Triggers: topics, a schedule, or the HTTP API.
 	for _, m := range spec.Reads {
 		w.Mappings = append(w.Mappings, newMapping(p.deployment, p.stack, p.cluster, spec, m, alias, f))
 	}
@@ -73,21 +77,23 @@ func (p *pipelineStack) add(spec pipeline.Stage) watch.Stage {
 		p.schedule(spec, alias, f)
 	}
 	if spec.HTTP {
-		w.API = p.letPostsIn(spec, alias)
+		w.API = p.newHTTPAPI(spec, alias)
 	}
 	return w
 }
 
-// told is where a stage finds what only it needs: no secret, but its name.
-func (p *pipelineStack) told(spec pipeline.Stage) map[string]*string {
+// ownEnvironment returns the variables that only this stage has. A variable holds
+// the name of a secret, never the secret.
+func (p *pipelineStack) ownEnvironment(spec pipeline.Stage) map[string]*string {
 	if !spec.HTTP {
 		return nil
 	}
 	return map[string]*string{"FOOTFALL_PSEUDONYM_KEYS": p.state.pseudonymKeys.SecretArn()}
 }
 
-// allowed is all that a stage may, besides running.
-func (p *pipelineStack) allowed(spec pipeline.Stage) []awsiam.PolicyStatement {
+// permissions returns all permissions of a stage, except those that every function
+// needs to run.
+func (p *pipelineStack) permissions(spec pipeline.Stage) []awsiam.PolicyStatement {
 	all := mayUseKafka(p.deployment, p.stack, &p.cluster.cluster, spec)
 	all = append(all, mayUseTables(p.stack, p.state, spec)...)
 	if spec.Schedule > 0 {
@@ -99,11 +105,12 @@ func (p *pipelineStack) allowed(spec pipeline.Stage) []awsiam.PolicyStatement {
 	return all
 }
 
-// concurrency is what is reserved for a stage: an invocation for each partition
-// that it reads, for a partition has one batch in flight. So a stage neither
-// starves the others of the account's invocations nor brings more of them to
-// DynamoDB than its partitions call for. A schedule starts one at a time. Posts
-// have as many as their rate calls for: a flood of them holds up no other stage.
+// concurrency returns the reserved concurrency of a stage: one invocation for each
+// partition that it reads, since a partition has one batch in flight. So a stage
+// neither takes invocations from the rest of the account nor sends DynamoDB more
+// concurrent requests than its partitions allow. A schedule needs one invocation at
+// a time. Posts have the concurrency of their rate: a flood of posts delays no other
+// stage.
 func (p *pipelineStack) concurrency(spec pipeline.Stage) int {
 	if !p.size.ReserveConcurrency {
 		return 0
@@ -118,8 +125,8 @@ func (p *pipelineStack) concurrency(spec pipeline.Stage) int {
 	return max(n, 1)
 }
 
-// order has a release move the readers of a topic before those that write it: a
-// record of a new version is told once all who read it know it.
+// order lets a release move the readers of a topic before its writers: a record of a
+// new version is produced only once all its readers can read it.
 func order(stages []watch.Stage) {
 	for _, writer := range stages {
 		for _, reader := range stages {
@@ -131,10 +138,10 @@ func order(stages []watch.Stage) {
 }
 
 // release shifts a tenth of the invocations to a new version, and the rest after
-// five minutes, unless an alarm goes off; all at once where the settings say that
-// two versions must not be at work side by side. The alarms are made before the mappings,
-// for they may not depend on them: mappings depend on the alias, and the alias on
-// what guards it.
+// five minutes, unless an alarm goes off; all at once if the settings exclude two
+// versions side by side. The alarms are created before the mappings and must not
+// depend on them: mappings depend on the alias, and the alias on the alarms that
+// guard it.
 func (p *pipelineStack) release(w watch.Stage, alias awslambda.Alias) {
 	config := awscodedeploy.LambdaDeploymentConfig_CANARY_10PERCENT_5MINUTES()
 	if slices.Contains(p.set.AtOnce, w.Spec.Name) {
@@ -153,12 +160,12 @@ func (p *pipelineStack) release(w watch.Stage, alias awslambda.Alias) {
 			FailedDeployment: jsii.Bool(true), StoppedDeployment: jsii.Bool(true), DeploymentInAlarm: jsii.Bool(true),
 		},
 	})
-	// How the alias moves must be settled before it does.
+	// The deployment group must exist before the alias moves.
 	alias.Node().AddDependency(group)
 }
 
-// newReleaser is who moves the aliases. CDK would give it a policy of AWS's that
-// is for every function of the account.
+// newReleaser returns the role that moves the aliases. CDK's default role has an
+// AWS-managed policy for every function of the account.
 func (p *pipelineStack) newReleaser() awsiam.IRole {
 	var functions, aliases []*string
 	for _, spec := range p.graph.Stages {
@@ -169,7 +176,7 @@ func (p *pipelineStack) newReleaser() awsiam.IRole {
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("codedeploy.amazonaws.com"), nil),
 		InlinePolicies: inline(
 			may("MoveAliases", []string{"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}, append(functions, aliases...)...),
-			// AWS defines it for no single alarm. It only reads.
+			// AWS defines this action for no single alarm. It only reads.
 			may("WatchAlarms", []string{"cloudwatch:DescribeAlarms"}, jsii.String("*")),
 		),
 	})

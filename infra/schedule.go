@@ -11,17 +11,17 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// What becomes of a tick that fails. Another comes within a minute and says
-// more, so one is tried again for as long as that only.
+// Retries of a failed tick. Another tick with a later time follows within a minute,
+// so a failed one is retried only that long.
 const (
 	scheduleRetries       = 2
-	scheduleMaxAgeSeconds = 60 // the least that either service takes
+	scheduleMaxAgeSeconds = 60 // the minimum of either service
 )
 
-// schedule starts a stage by the clock of EventBridge Scheduler, which puts the
-// time that it was due at into the event. An invocation that Lambda gives up is
-// kept in the bucket, with its event and its error, where a person finds it; a
-// queue would be one more thing to watch, and nobody sends an old tick again.
+// schedule starts a stage by EventBridge Scheduler, which puts the scheduled time
+// into the event. An invocation that Lambda gives up is written to the bucket, with
+// its event and its error, where an operator finds it; a queue would be one more
+// resource to watch, and an old tick is never sent again.
 func (p *pipelineStack) schedule(spec pipeline.Stage, alias awslambda.Alias, f built) {
 	invoke := awslambda.NewCfnEventInvokeConfig(p.stack, id(spec.Name+"-failures"), &awslambda.CfnEventInvokeConfigProps{
 		FunctionName: f.fn.FunctionName(), Qualifier: jsii.String(live),
@@ -41,7 +41,7 @@ func (p *pipelineStack) schedule(spec pipeline.Stage, alias awslambda.Alias, f b
 		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{Mode: jsii.String("OFF")},
 		Target: &awsscheduler.CfnSchedule_TargetProperty{
 			Arn: alias.FunctionArn(), RoleArn: role.RoleArn(),
-			// shared/lambdarun reads it.
+			// shared/lambdarun reads this field.
 			Input: jsii.String(`{"time":"<aws.scheduler.scheduled-time>"}`),
 			RetryPolicy: &awsscheduler.CfnSchedule_RetryPolicyProperty{
 				MaximumRetryAttempts: jsii.Number(scheduleRetries), MaximumEventAgeInSeconds: jsii.Number(scheduleMaxAgeSeconds),
@@ -53,7 +53,7 @@ func (p *pipelineStack) schedule(spec pipeline.Stage, alias awslambda.Alias, f b
 	}
 }
 
-// minutes is a number of minutes as a rate names it.
+// minutes returns a number of minutes in the form of a rate expression.
 func minutes(n float64) string {
 	if n == 1 {
 		return "1 minute"

@@ -11,21 +11,21 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// stateStack is the stack state: everything that a deployment could not be made
-// anew without.
+// stateStack is the stack state: all data that a new deployment could not create
+// again.
 type stateStack struct {
 	stack  awscdk.Stack
 	key    awskms.Key
 	tables map[string]awsdynamodb.Table // by name in the graph
-	bucket awss3.Bucket                 // of the archive, and of what failed
-	// pseudonymKeys is the secret that ingest makes pseudonyms with.
+	bucket awss3.Bucket                 // of the archive, and of failed invocations
+	// pseudonymKeys is the secret with the keys of ingest's pseudonyms.
 	pseudonymKeys awssecretsmanager.Secret
 }
 
 func newStateStack(d *deployment) *stateStack {
 	stack := d.stack("state", "tables, archive, keys")
 	s := &stateStack{stack: stack, key: newKey(d, stack, "state"), tables: map[string]awsdynamodb.Table{}}
-	letAlarmsUse(stack, s.key)
+	grantAlarms(stack, s.key)
 	for _, t := range d.graph.Tables {
 		s.tables[t.Name] = newTable(d, stack, t, s.key)
 	}
@@ -34,8 +34,8 @@ func newStateStack(d *deployment) *stateStack {
 	return s
 }
 
-// newTable makes a table that outlives its stack. Its name is fixed, since the
-// functions put it together from prefix and name in the graph.
+// newTable returns a table that outlives its stack. Its name is fixed, since the
+// functions compose it of the prefix and the name in the graph.
 func newTable(d *deployment, stack awscdk.Stack, t pipeline.Table, key awskms.IKey) awsdynamodb.Table {
 	p := &awsdynamodb.TableProps{
 		TableName:    jsii.String(d.prefix() + t.Name),
@@ -62,29 +62,29 @@ func attribute(a pipeline.Attribute) *awsdynamodb.Attribute {
 	return &awsdynamodb.Attribute{Name: jsii.String(a.Name), Type: types[a.Type]}
 }
 
-// Folders of the bucket. Lambda chooses the second, for what it was invoked
-// with asynchronously and gave up (AWS Lambda developer guide, "Adding a
-// destination").
+// Folders of the bucket. Lambda chooses the second one, for asynchronous invocations
+// that it gave up (AWS Lambda developer guide, "Adding a destination").
 const (
 	archiveFolder  = "archive/"
 	failuresFolder = "aws/lambda/async/"
 )
 
-// How long objects are kept, in days.
+// Retention of objects, in days.
 const (
-	// archiveColdDays: within the replay horizon of 90 days the topics have it all.
+	// archiveColdDays: within the replay horizon of 90 days the topics have all
+	// records.
 	archiveColdDays = 30
 	archiveDays     = 400 // a year can be compared with the one before
 	failureDays     = 90
 	accessLogDays   = 90
-	noncurrentDays  = 30 // within which an overwritten or deleted object comes back
+	noncurrentDays  = 30 // within which an overwritten or deleted object can be restored
 )
 
-// newBucket makes the bucket, and one for the log of who used it.
+// newBucket returns the bucket, and adds a bucket for its access log.
 func newBucket(d *deployment, stack awscdk.Stack, key awskms.IKey) awss3.Bucket {
 	logs := awss3.NewBucket(stack, jsii.String("AccessLogs"), &awss3.BucketProps{
-		// Log delivery cannot use a key of ours (Amazon S3 user guide, "Enabling
-		// server access logging").
+		// Log delivery does not support a customer-managed key (Amazon S3 user
+		// guide, "Enabling server access logging").
 		Encryption: awss3.BucketEncryption_S3_MANAGED, EnforceSSL: jsii.Bool(true), Versioned: jsii.Bool(true),
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(), RemovalPolicy: awscdk.RemovalPolicy_RETAIN,
 		MinimumTLSVersion: jsii.Number(1.2),
@@ -103,7 +103,8 @@ func newBucket(d *deployment, stack awscdk.Stack, key awskms.IKey) awss3.Bucket 
 	})
 }
 
-// expire ends objects after so many days, and what is left of them soon after.
+// expire returns a rule that expires objects after a number of days, and their old
+// versions soon after.
 func expire(folder string, after float64) *awss3.LifecycleRule {
 	rule := &awss3.LifecycleRule{
 		Expiration: days(after), NoncurrentVersionExpiration: days(noncurrentDays),
@@ -117,9 +118,9 @@ func expire(folder string, after float64) *awss3.LifecycleRule {
 
 func days(n float64) awscdk.Duration { return awscdk.Duration_Days(jsii.Number(n)) }
 
-// newPseudonymKeys makes the secret of the keys that turn MAC addresses into
-// devices, by their id: {"1": "..."}. Only ingest reads it; the other stages
-// never see an address.
+// newPseudonymKeys returns the secret with the keys that turn MAC addresses into
+// pseudonyms, by key id: {"1": "..."}. Only ingest reads it; the other stages never
+// see a MAC address.
 func newPseudonymKeys(d *deployment, stack awscdk.Stack, key awskms.IKey) awssecretsmanager.Secret {
 	return awssecretsmanager.NewSecret(stack, jsii.String("PseudonymKeys"), &awssecretsmanager.SecretProps{
 		SecretName:    jsii.String(d.pseudonymKeysName()),

@@ -15,14 +15,13 @@ import (
 	"footfall/shared/kafka"
 )
 
-// topicsFunction is the function that applies the topics where CloudFormation
-// cannot.
+// topicsFunction is the function that applies the topics if CloudFormation cannot.
 const topicsFunction = "topics"
 
-// replication is how many replicas MSK's brokers keep of a topic.
+// replication is the number of replicas of a topic on MSK.
 const replication = 3
 
-// newTopics makes the topics of events.
+// newTopics adds the topics of package events.
 func newTopics(d *deployment, c *clusterStack, key awskms.IKey, look *lookups) []constructs.IConstruct {
 	if d.serverless() {
 		return []constructs.IConstruct{applyTopics(d, c, key, look)}
@@ -34,16 +33,17 @@ func newTopics(d *deployment, c *clusterStack, key awskms.IKey, look *lookups) [
 			PartitionCount: jsii.Number(d.partitions(t.Name)), ReplicationFactor: jsii.Number(replication),
 			Configs: jsii.String(topicConfigs(t)),
 		})
-		// A topic that is no longer in events may hold what nobody has read. Those
-		// of a cluster of ours go with it. A deployment that fails takes back what it
-		// made, or its next try would find the names taken.
+		// A topic that is no longer in events may hold unread records, so it is
+		// retained. The topics of a cluster of this stack are deleted with the
+		// cluster. A deployment that fails removes the topics that it created;
+		// otherwise their names would be taken at the next attempt.
 		topic.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE, nil)
 		all = append(all, topic)
 	}
 	return all
 }
 
-// topicConfigs is what MSK's CreateTopic takes: the settings as a JSON object,
+// topicConfigs returns the settings in the form of MSK's CreateTopic: a JSON object,
 // in base64.
 func topicConfigs(t events.Topic) string {
 	object, err := json.Marshal(kafka.TopicConfigs(t))
@@ -53,13 +53,13 @@ func topicConfigs(t events.Topic) string {
 	return base64.StdEncoding.EncodeToString(object)
 }
 
-// applyTopics has the function topics make the topics, and change them when
-// what it is to make changes. MSK Serverless has no topics in CloudFormation.
+// applyTopics lets the function topics create the topics, and change them when their
+// definition changes. MSK Serverless has no topics in CloudFormation.
 func applyTopics(d *deployment, c *clusterStack, key awskms.IKey, look *lookups) constructs.IConstruct {
 	f := newFunction(d, c.stack, function{
 		name: topicsFunction, does: "makes the topics of " + d.set.Name, timeoutSeconds: 300, memoryMB: 256,
 		network: c.network, brokers: look.brokers(&c.cluster), key: key,
-		allowed: mayApplyTopics(d, c),
+		permissions: mayApplyTopics(d, c),
 	})
 	list, err := json.Marshal(d.topics)
 	if err != nil {
@@ -68,17 +68,17 @@ func applyTopics(d *deployment, c *clusterStack, key awskms.IKey, look *lookups)
 	r := awscdk.NewCustomResource(c.stack, jsii.String("AppliedTopics"), &awscdk.CustomResourceProps{
 		ServiceToken: f.fn.FunctionArn(),
 		ResourceType: jsii.String("Custom::Topics"),
-		// Room for the invocation and Lambda's two retries of it; CloudFormation would
-		// wait an hour for an answer that does not come.
+		// Time for the invocation and Lambda's two retries; CloudFormation would
+		// wait an hour for a missing answer.
 		ServiceTimeout: awscdk.Duration_Minutes(jsii.Number(20)),
 		Properties: &map[string]any{
-			// The function has the topics compiled in; their list is given so that a
-			// change of it is a change of this resource.
+			// The function has the topics compiled in; their list is a property so
+			// that a changed list changes the resource.
 			"Topics": string(list), "Partitions": strconv.Itoa(int(d.size.Partitions)),
 		},
 	})
-	// It calls brokers and answers through the network, whose rules and endpoints
-	// the function alone does not wait for.
+	// The function calls brokers and answers through the network, whose rules and
+	// endpoints the function alone does not depend on.
 	r.Node().AddDependency(c.network.functions, c.network.cluster, c.network.vpc)
 	return r
 }

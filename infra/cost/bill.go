@@ -14,35 +14,35 @@ type Item struct {
 	USD  float64
 }
 
-// Things that infra makes whatever happens.
+// Resources that infra creates in every size.
 const (
-	onDemandEndpoints = 2 // Lambda and STS, in one zone: pollers on demand call them from the cluster's network;
-	// beside them ingest reads its keys through one for Secrets Manager.
+	onDemandEndpoints = 2 // Lambda and STS, in one zone: pollers on demand call both from the cluster's network;
+	// ingest also reads its keys through an endpoint for Secrets Manager.
 	keys    = 2 // of the cluster and of the state
-	secrets = 1 // the keys of pseudonyms
+	secrets = 1 // the pseudonym keys
 
-	// Of a size with provisioned pollers; an alarm costs as many times as it looks
-	// at metrics.
+	// In a size with provisioned pollers. An alarm is billed by the number of its
+	// metrics.
 	alarmsPerMapping  = 7
 	alarmsOfStages    = 79 // and of tables, API and cluster
-	metricsPerMapping = 12 // EventCount, ErrorCount, KafkaMetrics; taken as billed
-	metricsOfLogs     = 16 // four of each stage that reads
-	metricsOfPosts    = 25 // five, and one for each code of a refusal, as if all came up every hour
+	metricsPerMapping = 12 // EventCount, ErrorCount, KafkaMetrics; assumed to be billed
+	metricsOfLogs     = 16 // four for each stage that reads topics
+	metricsOfPosts    = 25 // five, and one for each rejection code, as if every code occurred every hour
 )
 
-// How long the two tables that forget keep their items, in days.
+// Days for which the two tables with expiry keep their items.
 const (
 	logTableDays = 14
 	pendingDays  = 100
 	daysPerMonth = hoursPerMonth / 24.0
 )
 
-// bill is what a size costs a month with so many sightings a second in the hours
-// in which shops are open, once Kafka and the tables hold as much as they ever
-// do. Contacts and counts, which are kept for ever, are not in it.
+// bill returns the cost of a size a month at a rate of sightings a second during
+// opening hours, once Kafka and the tables have reached their final size. Contacts
+// and counts, which are kept permanently, are not included.
 func bill(size settings.Size, sightings float64) []Item {
 	open, closed := usageAt(size, sightings), usageAt(size, 0)
-	// month adds up what is used in a month.
+	// month returns the usage of a month.
 	month := func(of func(usage) float64) float64 {
 		return (of(open)*openHours + of(closed)*(hoursPerMonth-openHours)) * 3600
 	}
@@ -77,7 +77,7 @@ func total(items []Item) (usd float64) {
 	return usd
 }
 
-// cluster is what the cluster costs by the hour.
+// cluster returns the hourly costs of the cluster.
 func cluster(size settings.Size) []Item {
 	if size.Cluster == settings.Serverless {
 		return []Item{
@@ -91,7 +91,7 @@ func cluster(size settings.Size) []Item {
 	}}
 }
 
-// broker is the price of a type of broker.
+// broker returns the price of a broker type.
 func broker(kind string) Price {
 	if kind == "express.m7g.large" {
 		return ExpressLarge
@@ -99,7 +99,8 @@ func broker(kind string) Price {
 	panic(fmt.Sprintf("no price of broker type %q", kind))
 }
 
-// allPartitions counts those of dead letters too, which cost as much.
+// allPartitions returns the number of all partitions, with the dead letters, which
+// cost the same.
 func allPartitions(size settings.Size) (n float64) {
 	for _, t := range events.Topics() {
 		n += partitions(t, size)
@@ -107,7 +108,7 @@ func allPartitions(size settings.Size) (n float64) {
 	return n
 }
 
-// traffic is what the cluster costs by GB written, read and kept.
+// traffic returns the costs of the cluster by GB written, read and kept.
 func traffic(size settings.Size, in, out, kept float64) []Item {
 	if size.Cluster == settings.Serverless {
 		return []Item{
@@ -121,7 +122,7 @@ func traffic(size settings.Size, in, out, kept float64) []Item {
 	}
 }
 
-// endpoints counts each zone of an interface endpoint.
+// endpoints returns the number of interface endpoints, each zone counted.
 func endpoints(size settings.Size) float64 {
 	n := float64(size.SecretsZones())
 	if size.Pollers.Max == 0 {
@@ -130,7 +131,7 @@ func endpoints(size settings.Size) float64 {
 	return n
 }
 
-// firstRequests of a month have another price than the rest.
+// firstRequests is the number of requests a month at the first price.
 const firstRequests = 300e6
 
 func requests(n float64) float64 {

@@ -8,13 +8,13 @@ import (
 	"footfall/infra/settings"
 )
 
-// lever is something that makes a size cheaper, and its price in other respects.
+// lever is a change that makes a size cheaper, with its disadvantage.
 type lever struct {
 	size, what, but string
-	USD             float64 // less a month, at the rate the size is made for
+	USD             float64 // saving a month, at the rate that the size is made for
 }
 
-// Names of lines of a bill that levers work on.
+// Names of the lines of a bill that levers change.
 const (
 	keptLine     = "MSK, kept"
 	trafficLine  = "MSK, written and read"
@@ -23,14 +23,14 @@ const (
 )
 
 const (
-	// compressedBytes is what a sighting takes where a producer compresses ten of
-	// them with zstd, measured on the simulated day; 17 in batches of a hundred.
+	// compressedBytes is the size of a sighting if a producer compresses ten of them
+	// with zstd, measured on the simulated day; 17 in batches of a hundred.
 	compressedBytes = 40
 	weekOfRetention = 7.0 / 90
 	t3Storage       = 3 * 10 // GB of three brokers
 )
 
-// levers are what there is to turn, the largest first within a size.
+// levers returns the possible savings, the largest first within a size.
 func levers() []lever {
 	dev, small, large := named("dev"), named("small"), named("large")
 	compressed := 1 - compressedBytes/kafkaBytes()
@@ -55,7 +55,7 @@ func named(name string) settings.Size {
 	return size
 }
 
-// line is one line of a size's bill at the rate it is made for.
+// line returns one line of a size's bill at the rate that the size is made for.
 func line(size settings.Size, what string) float64 {
 	for _, i := range bill(size, float64(size.SightingsPerSecond)) {
 		if i.What == what {
@@ -74,7 +74,8 @@ func deadLetterTopics() (n float64) {
 	return n
 }
 
-// leverTable leaves out what a size has already.
+// leverTable returns the table of levers. It leaves out savings that a size has
+// already.
 func leverTable() string {
 	var b strings.Builder
 	b.WriteString("\n| size | change | less a month | its price |\n|---|---|---:|---|\n")

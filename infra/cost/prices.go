@@ -1,17 +1,17 @@
 package main
 
-// Price is what AWS asks for one unit in us-east-1.
+// Price is AWS's list price of one unit in us-east-1, in US dollars.
 type Price struct {
 	What   string
 	USD    float64
 	Unit   string
-	Source string // the page that says so
-	// Secondary marks a price that was read in a source other than AWS, which
-	// names the page in Source.
+	Source string // the page with the price
+	// Secondary reports whether the price was read in a source other than AWS, which
+	// cites the page in Source.
 	Secondary bool
 }
 
-// Pages that say what things cost.
+// Pages with the prices.
 const (
 	mskPricing        = "aws.amazon.com/msk/pricing"
 	lambdaPricing     = "aws.amazon.com/lambda/pricing"
@@ -43,7 +43,8 @@ var (
 	LambdaRequest = Price{"Lambda invocation", 0.20e-6, "one", lambdaPricing, true}
 	LambdaARM     = Price{"Lambda on arm64", 0.0000133334, "GB-second", lambdaPricing, true}
 
-	// A request is as many as it has begun 512 KB; those of routers have one.
+	// A request is metered per 512 KB; the posts of routers count as one request
+	// each.
 	APIRequest     = Price{"HTTP API request, of the first 300 million a month", 1e-6, "one", apiPricing, true}
 	APIRequestMore = Price{"HTTP API request, of the others", 0.9e-6, "one", apiPricing, true}
 
@@ -64,7 +65,7 @@ var (
 	Key      = Price{"KMS key", 1, "month", kmsPricing, false}
 )
 
-// prices is every price, in the order of the document.
+// prices returns all prices, in the order of the document.
 func prices() []Price {
 	return []Price{
 		ExpressLarge, ExpressIn, ExpressStorage,

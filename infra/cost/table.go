@@ -7,10 +7,10 @@ import (
 	"footfall/infra/settings"
 )
 
-// shares of the rate that a size is made for, a column each.
+// shares are the columns of a table: shares of the rate that a size is made for.
 var shares = []float64{0, 0.1, 1}
 
-// report is all the tables, in Markdown.
+// report returns all tables, in Markdown.
 func report() string {
 	var b strings.Builder
 	for _, size := range settings.Sizes() {
@@ -21,11 +21,12 @@ func report() string {
 	return b.String()
 }
 
-// sizeTable is the bill of a size at each of its shares.
+// sizeTable returns the bill of a size at each of its shares.
 func sizeTable(size settings.Size) string {
 	rate := float64(size.SightingsPerSecond)
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n**%s**, made for %s sightings a second; US dollars a month\n\n|", size.Name, grouped(rate))
+	// The head of the table, with a bill for each column.
 	bills := make([][]Item, len(shares))
 	for i, share := range shares {
 		bills[i] = bill(size, rate*share)
@@ -36,6 +37,7 @@ func sizeTable(size settings.Size) string {
 		b.WriteString(" | " + column)
 	}
 	b.WriteString(" |\n|---" + strings.Repeat("|---:", len(shares)) + "|\n")
+	// One row for each line of the bills.
 	for row, item := range bills[0] {
 		fmt.Fprintf(&b, "| %s", item.What)
 		for i := range bills {
@@ -43,6 +45,7 @@ func sizeTable(size settings.Size) string {
 		}
 		b.WriteString(" |\n")
 	}
+	// The totals.
 	b.WriteString("| **total**")
 	for i := range bills {
 		fmt.Fprintf(&b, " | **%s**", money(total(bills[i])))
@@ -55,7 +58,7 @@ func sizeTable(size settings.Size) string {
 	return b.String()
 }
 
-// perMillion is what a million sightings cost.
+// perMillion returns the cost of a million sightings.
 func perMillion(items []Item, sightings float64) string {
 	if sightings == 0 {
 		return ""
@@ -63,7 +66,7 @@ func perMillion(items []Item, sightings float64) string {
 	return fmt.Sprintf("%.3f", total(items)/(sightings*openHours*3600/1e6))
 }
 
-// priceTable says what the bills are computed from.
+// priceTable returns the table of the prices that the bills are computed from.
 func priceTable() string {
 	var b strings.Builder
 	b.WriteString("\n| price in us-east-1 | USD | per | source |\n|---|---:|---|---|\n")
@@ -81,10 +84,10 @@ func priceTable() string {
 	return b.String()
 }
 
-// rounded drops what floating point adds to a price.
+// rounded returns a price without floating-point noise.
 func rounded(usd float64) string { return fmt.Sprintf("%.6g", usd) }
 
-// money is whole dollars, cents below ten.
+// money returns an amount in whole dollars, with cents below ten dollars.
 func money(usd float64) string {
 	switch {
 	case usd < 0.005:
@@ -95,7 +98,7 @@ func money(usd float64) string {
 	return grouped(usd)
 }
 
-// grouped writes a number with commas between thousands.
+// grouped returns a number with commas between thousands.
 func grouped(n float64) string {
 	s := fmt.Sprintf("%.0f", n)
 	for i := len(s) - 3; i > 0; i -= 3 {

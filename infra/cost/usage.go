@@ -9,7 +9,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// usage is what a deployment uses in a second at a steady rate.
+// usage is the usage of a deployment in a second at a steady rate.
 type usage struct {
 	KafkaIn, KafkaOut float64 // bytes
 	Kept              float64 // bytes times the hours that Kafka keeps them
@@ -26,8 +26,8 @@ type usage struct {
 	Traces            float64
 }
 
-// polled is how an event source mapping gets its records: Records a second, so
-// many of them and so many partitions in an invocation.
+// polled describes the input of an event source mapping: Records a second, and the
+// records and partitions of an invocation.
 type polled struct {
 	Records, Pollers, Partitions float64
 	PerInvocation                float64
@@ -41,12 +41,12 @@ func (p polled) invocations() float64 {
 	return p.Records / p.PerInvocation
 }
 
-// poll says how a mapping gets so many records a second. A poller waits for the
-// window or a full batch, whichever is first, and has its share of the
-// partitions. Provisioned pollers are as many as the bytes need.
+// poll returns the input of a mapping at a rate of records a second. A poller waits
+// for the window or a full batch, whichever is first, and has its share of the
+// partitions. The number of provisioned pollers follows from the bytes.
 func poll(m pipeline.Mapping, size settings.Size, records float64) polled {
 	parts := partitionsOf(m.Topic, size)
-	least, most := 1.0, parts // on demand Lambda begins with one
+	least, most := 1.0, parts // on demand, Lambda begins with one poller
 	if size.Pollers.Max > 0 {
 		from, to := settings.PollersOf(size.Pollers, m.Topic == events.Sightings, int32(parts))
 		least, most = float64(from), float64(to)
@@ -62,8 +62,8 @@ func poll(m pipeline.Mapping, size settings.Size, records float64) polled {
 	}
 }
 
-// units is how many event poller units a deployment's one group of pollers
-// takes: ten pollers fit into one, and 20 MB/s of events.
+// units returns the number of event poller units of a deployment's only poller
+// group: a unit has room for ten pollers and 20 MB/s of events.
 func units(size settings.Size, pollers, bytes float64) float64 {
 	if size.Pollers.Max == 0 {
 		return 0
@@ -71,13 +71,13 @@ func units(size settings.Size, pollers, bytes float64) float64 {
 	return max(math.Ceil(pollers/unitPollers), math.Ceil(bytes/unitBytes))
 }
 
-// itemUnits is how many write units the item takes that a batch of so many
-// sightings of one partition leaves in the log.
+// itemUnits returns the write units of the changelog item for a batch of sightings
+// of one partition.
 func itemUnits(sightings float64) float64 {
 	return math.Ceil((itemHead + sightings*itemPerSighting) / 1024)
 }
 
-// duration is how long a stage takes for one invocation.
+// duration returns the time that a stage takes for one invocation.
 func duration(s pipeline.Stage, records float64) time.Duration {
 	rounds := roundTrips[s.Name]
 	switch s.Name {
@@ -94,15 +94,17 @@ func duration(s pipeline.Stage, records float64) time.Duration {
 	return time.Duration((rounds*roundTrip.Seconds() + cpu) * float64(time.Second))
 }
 
-// usageAt is what a size uses in a second with so many sightings in it.
+// usageAt returns the usage of a size at a rate of sightings a second.
 func usageAt(size settings.Size, sightings float64) usage {
 	var u usage
 	var pollers float64
+	// Bytes into the topics, and bytes that the topics keep.
 	for _, t := range events.Topics() {
 		in := sightings * flow(t.Name) * recordBytes(t.Name)
 		u.KafkaIn += in
 		u.Kept += in * t.Retention.Hours()
 	}
+	// Invocations of the stages, by their trigger: schedule, posts, topics.
 	for _, s := range pipeline.Default().Stages {
 		if s.Schedule > 0 {
 			u.invoke(s, 1/s.Schedule.Seconds(), 0, runnerLog)
@@ -124,8 +126,8 @@ func usageAt(size settings.Size, sightings float64) usage {
 	return u
 }
 
-// read adds what the invocations of a mapping use. Ticks come with the sightings;
-// where there are none, one tick a minute of each partition is all there is.
+// read adds the usage of the invocations of a mapping. Ticks arrive together with
+// sightings; without sightings, each partition receives only one tick a minute.
 func (u *usage) read(s pipeline.Stage, m pipeline.Mapping, p polled) {
 	if m.Topic == events.Sightings && p.Records == 0 {
 		p.PerInvocation = p.Partitions / p.Pollers
@@ -143,16 +145,15 @@ func (u *usage) read(s pipeline.Stage, m pipeline.Mapping, p polled) {
 	u.invoke(s, p.invocations(), p.PerInvocation, runnerLog+perPartLog*p.PartsPerInvocation)
 }
 
-// look adds what it takes to know the businesses: each environment looks at the
-// table now and then, as long as it is invoked. There are as many as invocations
-// at once.
+// look adds the reads of settings: each environment that is invoked reads the table
+// at intervals. There are as many environments as concurrent invocations.
 func (u *usage) look(invocations, atOnce float64) {
 	u.Reads += min(invocations, math.Ceil(atOnce)/lookEvery)
 }
 
-// invoke adds so many invocations a second, each of so many records and bytes of
-// log beside Lambda's own. Those of posts leave neither traces nor lines of
-// Lambda's behind.
+// invoke adds invocations a second, each with its records and its bytes of log apart
+// from Lambda's own. Invocations for posts leave neither traces nor lines of
+// Lambda's.
 func (u *usage) invoke(s pipeline.Stage, invocations, records, log float64) {
 	u.Invocations += invocations
 	u.GBSeconds += invocations * duration(s, records).Seconds() * float64(s.MemoryMB) / 1024
@@ -165,8 +166,8 @@ func (u *usage) invoke(s pipeline.Stage, invocations, records, log float64) {
 	u.Traces += first + tracedShare*(invocations-first)
 }
 
-// tables adds what the tables other than visit-log take. A known walk-in is
-// counted as it begins and as it ends.
+// tables adds the usage of the tables other than visit-log. An attributed walk-in is
+// counted at its start and at its end.
 func (u *usage) tables(sightings float64) {
 	of := func(perDay float64) float64 { return sightings * perDay / daySightings }
 	logins, walkIns, counts := of(dayLogins), of(dayWalkIns), of(2*dayEnriched)

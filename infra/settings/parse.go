@@ -15,15 +15,15 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// Formats of what AWS gives out, and of the names that its services accept.
+// Formats of AWS's ids, and of names that its services accept.
 var (
-	// A consumer group's name must be ASCII without a colon, a bucket's or a
-	// table's has no capitals, and an alarm's description has to fit.
+	// A consumer group's name must be ASCII without a colon, names of buckets and
+	// tables have no capitals, and the description of an alarm has a maximum length.
 	name           = regexp.MustCompile(`^[a-z][a-z0-9-]{0,18}[a-z0-9]$`)
 	email          = regexp.MustCompile(`^[^\s@,]+@[^\s@,]+\.[^\s@,]+$`)
 	slackWorkspace = regexp.MustCompile(`^T[A-Z0-9]{7,}$`)
 	slackChannel   = regexp.MustCompile(`^[CG][A-Z0-9]{7,}$`)
-	// A serverless cluster's ARN ends in -s and a digit.
+	// The ARN of a serverless cluster ends in -s and a digit.
 	provisioned   = regexp.MustCompile(`^arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:cluster/[A-Za-z0-9_-]+/[0-9a-f-]+-\d+$`)
 	zone          = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d[a-z]$`)
 	vpc           = regexp.MustCompile(`^vpc-[0-9a-f]+$`)
@@ -32,32 +32,33 @@ var (
 	securityGroup = regexp.MustCompile(`^sg-[0-9a-f]+$`)
 )
 
-// Parse makes settings of the context of a CDK app. Values are strings, as -c
-// gives them, or what JSON holds. Keys of CDK's own are passed over. The error
-// names every mistake, one a line.
+// Parse returns the settings in the context of a CDK app. Values are strings, as
+// from -c, or JSON values. Keys of CDK's own are ignored. The error lists all
+// mistakes, one a line.
 func Parse(context map[string]any) (Settings, error) {
 	var s Settings
 	known := keys()
 	given := map[string]string{}
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(context)) {
-		if ofCDK(key) {
+		if isCDKKey(key) {
 			continue
 		}
 		text, err := asText(context[key])
 		if err == nil {
-			err = fits(key, text)
+			err = checkType(key, text)
 		}
 		switch {
 		case !slices.Contains(known, key):
-			errs = append(errs, fmt.Errorf("%s: no such setting; there are %s", key, strings.Join(known, ", ")))
+			errs = append(errs, fmt.Errorf("%s: no such setting; the settings are %s", key, strings.Join(known, ", ")))
 		case err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		default:
 			given[key] = strings.TrimSpace(text)
 		}
 	}
-	// What was given is what its field takes, so that this cannot fail on it.
+	// Each value was checked against the type of its field above, so this call
+	// cannot fail on a value.
 	if err := env.ParseWithOptions(&s, env.Options{TagName: "context", Environment: given}); err != nil {
 		errs = append(errs, err)
 	}
@@ -67,15 +68,15 @@ func Parse(context map[string]any) (Settings, error) {
 	return s, nil
 }
 
-// fits says what is wrong with a value that is no text.
-func fits(key, value string) error {
+// checkType returns an error if a value does not fit the type of its field.
+func checkType(key, value string) error {
 	value = strings.TrimSpace(value)
 	for f := range reflect.TypeFor[Settings]().Fields() {
 		if f.Tag.Get("context") != key || value == "" {
 			continue
 		}
 		if n, err := strconv.Atoi(value); f.Type.Kind() == reflect.Int && (err != nil || n < 1) {
-			return fmt.Errorf("%q is no whole number above 0", value)
+			return fmt.Errorf("%q is not a whole number above 0", value)
 		}
 		if f.Type.Kind() == reflect.Bool && value != "true" && value != "false" {
 			return fmt.Errorf("%q is neither true nor false", value)
@@ -84,13 +85,13 @@ func fits(key, value string) error {
 	return nil
 }
 
-// ofCDK says whether a key of the context is one of CDK's own: its feature
-// flags, what it looked up, and the switches of its command.
-func ofCDK(key string) bool {
+// isCDKKey reports whether a key of the context is CDK's own: feature flags, cached
+// lookups, and switches of its command.
+func isCDKKey(key string) bool {
 	return strings.ContainsAny(key, "@:") || key == "cli-telemetry"
 }
 
-// keys are the keys that there are.
+// keys returns the keys of all settings.
 func keys() (all []string) {
 	for f := range reflect.TypeFor[Settings]().Fields() {
 		all = append(all, f.Tag.Get("context"))
@@ -106,33 +107,36 @@ func asText(value any) (string, error) {
 		return v, nil
 	case float64, int, bool:
 		return fmt.Sprint(v), nil
+	// A list in JSON is the same as its elements separated by commas.
 	case []any:
 		parts := make([]string, len(v))
 		for i := range v {
 			part, ok := v[i].(string)
 			if !ok {
-				return "", fmt.Errorf("element %d is a %T and no text", i, v[i])
+				return "", fmt.Errorf("element %d is a %T, not a string", i, v[i])
 			}
 			parts[i] = part
 		}
 		return strings.Join(parts, ","), nil
 	default:
-		return "", fmt.Errorf("is a %T and no text", value)
+		return "", fmt.Errorf("is a %T, not a string", value)
 	}
 }
 
-// complete puts in what is not given and checks the rest.
+// complete sets defaults and checks all values.
 func (s *Settings) complete() error {
+	// Defaults.
 	if s.Name == "" {
 		s.Name = "footfall"
 	}
 	if s.Size == "" {
 		s.Size = "small"
 	}
+	// Checks, all of which run, so that every mistake is reported.
 	c := checks{}
 	c.matches("name", s.Name, name, "lower-case letters, digits and -, a letter first, 2 to 20 characters")
 	if _, ok := SizeByName(s.Size); !ok {
-		c.bad("size: %q is none of %s", s.Size, strings.Join(sizeNames(), ", "))
+		c.bad("size: %q is not one of %s", s.Size, strings.Join(sizeNames(), ", "))
 	}
 	if s.AlarmEmail != "" {
 		c.matches("alarmEmail", s.AlarmEmail, email, "an address such as ops@example.com")
@@ -161,10 +165,10 @@ const (
 
 func (s *Settings) checkPosts(c *checks) {
 	if s.PostRate > accountRate {
-		c.bad("postRate: %d, and an account has %d a second", s.PostRate, accountRate)
+		c.bad("postRate: %d is over the limit of an account, %d a second", s.PostRate, accountRate)
 	}
 	if s.PostBurst > accountBurst {
-		c.bad("postBurst: %d, and an account has %d at once", s.PostBurst, accountBurst)
+		c.bad("postBurst: %d is over the limit of an account, %d at once", s.PostBurst, accountBurst)
 	}
 }
 
@@ -177,7 +181,7 @@ func (s *Settings) checkAtOnce(c *checks) {
 	}
 }
 
-// checkZones checks the zones of a network of our own.
+// checkZones checks the zones of a new network.
 func (s *Settings) checkZones(c *checks) {
 	if len(s.Zones) == 0 {
 		return
@@ -187,14 +191,14 @@ func (s *Settings) checkZones(c *checks) {
 		c.matches("zones", s.Zones[i], zone, "the name of a zone, such as eu-central-1a")
 	}
 	if n := len(slices.Compact(slices.Sorted(slices.Values(s.Zones)))); n != 3 || len(s.Zones) != 3 {
-		c.bad("zones: %d different ones given, the brokers lie in 3", n)
+		c.bad("zones: %d different zones given, the brokers need 3", n)
 	}
 	if s.Existing() {
-		c.bad("zones: does not go with clusterArn, whose subnets are where they are")
+		c.bad("zones: cannot be combined with clusterArn, whose subnets have their zones")
 	}
 }
 
-// checkCluster checks what goes with an existing cluster.
+// checkCluster checks the settings of an existing cluster.
 func (s *Settings) checkCluster(c *checks) {
 	for i := range s.ClusterSubnets {
 		s.ClusterSubnets[i] = strings.TrimSpace(s.ClusterSubnets[i])
@@ -206,7 +210,7 @@ func (s *Settings) checkCluster(c *checks) {
 	}
 	if s.ClusterARN == "" {
 		if s.ClusterVPC != "" || s.ClusterSecurityGroup != "" || s.ClusterSecretsGroup != "" || len(s.ClusterSubnets)+len(s.ClusterRouteTables) > 0 {
-			c.bad("clusterArn: not set, though others of an existing cluster are")
+			c.bad("clusterArn: not set, but other settings of an existing cluster are")
 		}
 		return
 	}
@@ -219,16 +223,17 @@ func (s *Settings) checkCluster(c *checks) {
 	if len(s.ClusterSubnets) < 2 {
 		c.bad("clusterSubnets: %d given, a provisioned cluster has at least 2", len(s.ClusterSubnets))
 	}
-	// Pollers on demand need endpoints in the cluster's VPC, which may have them.
+	// Pollers on demand need endpoints in the cluster's VPC, which may exist there
+	// already.
 	if size, ok := SizeByName(s.Size); ok && size.Pollers.Max == 0 {
-		c.bad("clusterArn: does not go with size %s, whose pollers on demand need endpoints in a VPC of our own", s.Size)
+		c.bad("clusterArn: cannot be combined with size %s, whose pollers on demand need endpoints in a new VPC", s.Size)
 	}
 }
 
-// Existing says whether the cluster is there already.
+// Existing reports whether the settings name an existing cluster.
 func (s Settings) Existing() bool { return s.ClusterARN != "" }
 
-// checks collects what is wrong.
+// checks collects errors.
 type checks struct{ errs []error }
 
 func (c *checks) bad(format string, args ...any) {
@@ -241,7 +246,7 @@ func (c *checks) matches(key, value string, format *regexp.Regexp, wanted string
 	}
 }
 
-// SizeByName finds a size of Sizes; ok is false for a name not in it.
+// SizeByName returns a size of Sizes; ok is false if no size has the name.
 func SizeByName(name string) (s Size, ok bool) {
 	for _, s := range Sizes() {
 		if s.Name == name {

@@ -60,11 +60,11 @@ func TestParseReportsEveryMistake(t *testing.T) {
 		{"mistyped and misshapen", map[string]any{
 			"sice": "dev", "name": map[string]any{}, "clusterSubnets": []any{1.0}, "size": 3.0, "alarmEmail": "ops", "slackChannel": "#alarms",
 		}, []string{
-			"clusterSubnets: element 0 is a float64 and no text",
-			"name: is a map[string]interface {} and no text",
-			"sice: no such setting; there are name, size, alarmEmail, slackWorkspace, slackChannel, quietAllowed, postRate, postBurst, atOnce, zones, clusterArn, clusterVpc, " +
+			"clusterSubnets: element 0 is a float64, not a string",
+			"name: is a map[string]interface {}, not a string",
+			"sice: no such setting; the settings are name, size, alarmEmail, slackWorkspace, slackChannel, quietAllowed, postRate, postBurst, atOnce, zones, clusterArn, clusterVpc, " +
 				"clusterSubnets, clusterSecurityGroup, clusterRouteTables, clusterSecretsGroup",
-			`size: "3" is none of dev, small, large`,
+			`size: "3" is not one of dev, small, large`,
 			`alarmEmail: "ops" is not an address such as ops@example.com`,
 			"slackWorkspace and slackChannel: give both or neither",
 			`slackChannel: "#alarms" is not the id of a channel, such as C0123ABCD`,
@@ -78,39 +78,39 @@ func TestParseReportsEveryMistake(t *testing.T) {
 			`clusterArn: "` + theirs[:len(theirs)-1] + `s1" is not the ARN of a provisioned MSK cluster`,
 			`clusterVpc: "vpc" is not the id of the cluster's VPC, such as vpc-0123456789abcdef0`,
 			`clusterSecurityGroup: "" is not the id of the cluster's group, such as sg-0123456789abcdef0`,
-			"clusterArn: does not go with size dev, whose pollers on demand need endpoints in a VPC of our own",
+			"clusterArn: cannot be combined with size dev, whose pollers on demand need endpoints in a new VPC",
 		}},
 		{"one subnet, and no cluster", map[string]any{"clusterSubnets": "subnet-0a", "slackWorkspace": "x"}, []string{
 			"slackWorkspace and slackChannel: give both or neither",
 			`slackWorkspace: "x" is not the id of a workspace, such as T0123ABCD`,
-			"clusterArn: not set, though others of an existing cluster are",
+			"clusterArn: not set, but other settings of an existing cluster are",
 		}},
 		{"zones by their ids, too few, and beside a cluster", map[string]any{
 			"zones": "use1-az1,us-east-1a,us-east-1a", "clusterArn": theirs, "clusterVpc": "vpc-0a", "clusterSubnets": "subnet-0a,subnet-0b",
 			"clusterSecurityGroup": "sg-0a",
 		}, []string{
 			`zones: "use1-az1" is not the name of a zone, such as eu-central-1a`,
-			"zones: 2 different ones given, the brokers lie in 3",
-			"zones: does not go with clusterArn, whose subnets are where they are",
+			"zones: 2 different zones given, the brokers need 3",
+			"zones: cannot be combined with clusterArn, whose subnets have their zones",
 		}},
 		{"numbers that are none, or more than there is", map[string]any{
 			"postRate": 10_001.0, "postBurst": "many", "quietAllowed": "at night",
 		}, []string{
-			`postBurst: "many" is no whole number above 0`, `quietAllowed: "at night" is neither true nor false`,
-			"postRate: 10001, and an account has 10000 a second",
+			`postBurst: "many" is not a whole number above 0`, `quietAllowed: "at night" is neither true nor false`,
+			"postRate: 10001 is over the limit of an account, 10000 a second",
 		}},
 		{"no posts at all, and half a post", map[string]any{"postRate": 0.0, "postBurst": 0.5}, []string{
-			`postBurst: "0.5" is no whole number above 0`, `postRate: "0" is no whole number above 0`,
+			`postBurst: "0.5" is not a whole number above 0`, `postRate: "0" is not a whole number above 0`,
 		}},
 		{"a stage that there is not", map[string]any{"atOnce": "detect,all"}, []string{`atOnce: there is no stage "all"`}},
 		{"an endpoint without its cluster, and one that is none", map[string]any{"clusterSecretsGroup": "vpce-0a"}, []string{
-			"clusterArn: not set, though others of an existing cluster are",
+			"clusterArn: not set, but other settings of an existing cluster are",
 		}},
 		{"an endpoint in place of its group", map[string]any{
 			"clusterArn": theirs, "clusterVpc": "vpc-0a", "clusterSubnets": "subnet-0a,subnet-0b", "clusterSecurityGroup": "sg-0a",
 			"clusterSecretsGroup": "vpce-0a", "postBurst": "5001",
 		}, []string{
-			"postBurst: 5001, and an account has 5000 at once",
+			"postBurst: 5001 is over the limit of an account, 5000 at once",
 			`clusterSecretsGroup: "vpce-0a" is not the id of the group of its endpoint, such as sg-0123456789abcdef0`,
 		}},
 		{"a cluster in one zone", map[string]any{

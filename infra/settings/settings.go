@@ -1,118 +1,120 @@
-// Package settings is what a deployment can be told: the context of cdk.json,
-// or of -c on the command line, as one checked struct. It knows nothing of CDK,
-// so that the cost program can use it too.
+// Package settings is the configuration of a deployment: the context of cdk.json, or
+// of -c on the command line, as one checked struct. It does not depend on CDK, so
+// that the cost command can use it too.
+//
+// Start with Settings, and Parse in parse.go. Sizes lists the sizes of a deployment.
 package settings
 
 import "cmp"
 
-// Settings is one deployment. Each field is one key of the context; all have a
-// usable zero value. Parse fills in what is not given and checks the rest.
+// Settings is the configuration of one deployment. Each field is one key of the
+// context; all have a usable zero value. Parse sets defaults and checks all values.
 type Settings struct {
-	// Name is put before the names of stacks, tables, functions and groups, so
-	// that several deployments can share an account: lower-case letters, digits
-	// and -, at most 20 characters. Default footfall.
+	// Name is the prefix of the names of stacks, tables, functions and groups, so
+	// that several deployments can share an account: lower-case letters, digits and
+	// -, at most 20 characters. Default footfall.
 	Name string `context:"name"`
 	// Size is dev, small or large; see Sizes. Default small.
 	Size string `context:"size"`
-	// AlarmEmail gets the alarms by mail, "" for nobody.
+	// AlarmEmail is the mail address for alarms, or "" for no mail.
 	AlarmEmail string `context:"alarmEmail"`
-	// SlackWorkspace and SlackChannel are the ids of where alarms are posted, by
-	// Amazon Q Developer in chat applications (AWS Chatbot); both or neither.
+	// SlackWorkspace and SlackChannel are the ids of the channel to which Amazon Q
+	// Developer in chat applications (AWS Chatbot) posts alarms; both or neither.
 	SlackWorkspace string `context:"slackWorkspace"`
 	SlackChannel   string `context:"slackChannel"`
-	// QuietAllowed leaves out the alarm that rings when no sighting was let in
-	// for 15 minutes: where all shops close at night, that is no fault.
+	// QuietAllowed leaves out the alarm for 15 minutes without an accepted sighting:
+	// if all shops close at night, silence is no fault.
 	QuietAllowed bool `context:"quietAllowed"`
-	// PostRate and PostBurst are how many posts of routers are let in, of all
-	// businesses together, see Posts; 0 for what the size has.
+	// PostRate and PostBurst limit the posts of routers, of all businesses together,
+	// see Posts; 0 for the limits of the size.
 	PostRate  int `context:"postRate"`
 	PostBurst int `context:"postBurst"`
-	// AtOnce names the stages whose new version takes over at once, separated by
-	// commas: for a release that an older version cannot work beside.
+	// AtOnce holds the stages whose new version takes over at once, separated by
+	// commas: for a release that cannot run beside the older version.
 	AtOnce []string `context:"atOnce"`
-	// Zones are the names of the three availability zones of a network of our
-	// own, separated by commas; none for the first three of the region. MSK takes
-	// no subnet in the zone with the id use1-az3 (AWS CloudFormation template
-	// reference, "AWS::MSK::Cluster BrokerNodeGroupInfo"), and each account has
-	// other names for the zones.
+	// Zones holds the names of the three availability zones of a new network,
+	// separated by commas; empty for the first three of the region. MSK refuses
+	// subnets in the zone with the id use1-az3 (AWS CloudFormation template
+	// reference, "AWS::MSK::Cluster BrokerNodeGroupInfo"), and the names of zones
+	// differ between accounts.
 	Zones []string `context:"zones"`
-	// ClusterARN is an existing provisioned MSK cluster with IAM authentication
-	// to use instead of one of our own. The five below go with it.
+	// ClusterARN is an existing provisioned MSK cluster with IAM authentication,
+	// used instead of a new cluster. The five fields below belong to it.
 	ClusterARN string `context:"clusterArn"`
 	// ClusterVPC is the id of the cluster's VPC.
 	ClusterVPC string `context:"clusterVpc"`
 	// ClusterSubnets are the ids of the cluster's subnets, separated by commas.
 	ClusterSubnets []string `context:"clusterSubnets"`
-	// ClusterSecurityGroup is the id of the cluster's security group. It must let
-	// itself in on port 9098, as event source mappings come from it.
+	// ClusterSecurityGroup is the id of the cluster's security group. The group must
+	// allow itself on port 9098, since event source mappings connect from it.
 	ClusterSecurityGroup string `context:"clusterSecurityGroup"`
-	// ClusterRouteTables are the ids of the route tables of those subnets,
-	// separated by commas, which get an endpoint for DynamoDB. None where the VPC
-	// reaches DynamoDB already.
+	// ClusterRouteTables are the ids of the route tables of those subnets, separated
+	// by commas; each gets an endpoint for DynamoDB. Empty if the VPC reaches
+	// DynamoDB already.
 	ClusterRouteTables []string `context:"clusterRouteTables"`
-	// ClusterSecretsGroup is the id of the security group of the endpoint for
-	// Secrets Manager that the VPC has already; a second one with private names is
-	// refused. "" where it has none: it gets one.
+	// ClusterSecretsGroup is the id of the security group of an existing endpoint
+	// for Secrets Manager; a second endpoint with private names is refused by AWS.
+	// If "", the stack creates an endpoint.
 	ClusterSecretsGroup string `context:"clusterSecretsGroup"`
 }
 
 // ClusterKind is a kind of MSK cluster.
 type ClusterKind string
 
-// The kinds of cluster that a size may have.
+// The kinds of cluster of the sizes.
 const (
 	Serverless ClusterKind = "serverless"
 	Express    ClusterKind = "express"
 )
 
-// Size is what a deployment is made for. It says everything that costs money
-// while nothing happens.
+// Size is the capacity of a deployment. It holds all values that cost money while
+// the deployment is idle.
 type Size struct {
 	Name string
-	// SightingsPerSecond is what it is made for, as a sustained rate.
+	// SightingsPerSecond is the sustained rate that the size is made for.
 	SightingsPerSecond int
 	Cluster            ClusterKind
 	BrokerType         string // of an Express cluster
 	Brokers            int    // of an Express cluster, a multiple of its three zones
-	// Partitions replaces the number of partitions of every topic; 0 leaves
-	// what events says.
+	// Partitions replaces the number of partitions of every topic; 0 keeps the
+	// number in package events.
 	Partitions int32
-	// Pollers is how an event source mapping polls. The zero value takes
-	// Lambda's pollers on demand, which have neither partial answers nor retries
-	// nor a failure destination.
+	// Pollers configures the pollers of an event source mapping. The zero value
+	// selects Lambda's pollers on demand, which have neither partial answers nor
+	// retries nor a failure destination.
 	Pollers Pollers
-	// Posts is how many posts of routers are let in.
+	// Posts limits the posts of routers.
 	Posts Posts
-	// ReserveConcurrency sets aside invocations for each stage, as many as it
-	// has partitions to read; a new account has too few for that.
+	// ReserveConcurrency reserves invocations for each stage, as many as it reads
+	// partitions; the quota of a new account is too small for that.
 	ReserveConcurrency bool
-	// LogDays is how long logs are kept.
+	// LogDays is the retention of logs in days.
 	LogDays int
 }
 
-// Posts is how many posts the HTTP API lets in before it answers 429. It is a
-// bound on what a flood costs. An account has 10,000 a second and 5,000 at once
-// in a region, for all of its APIs (API Gateway developer guide, "Quotas").
+// Posts is the number of posts that the HTTP API accepts before it answers 429. It
+// limits the cost of a flood. An account has 10,000 a second and 5,000 at once in a
+// region, for all of its APIs (API Gateway developer guide, "Quotas").
 type Posts struct {
 	Rate  int // a second
 	Burst int // at once, after a pause
 }
 
-// SightingsPerPost is what a post is taken to hold: one of a minute from a
-// network that hears a hundred devices. Senders that post each event alone need
-// a higher rate.
+// SightingsPerPost is the assumed number of sightings in a post: a post a minute
+// from a network that hears a hundred devices. Senders that post each event alone
+// need a higher rate.
 const SightingsPerPost = 100
 
-// Concurrency is how many posts are worked on at once where each takes a tenth
-// of a second.
+// Concurrency returns the number of posts that are handled at once if each takes a
+// tenth of a second.
 func (p Posts) Concurrency() int { return max(p.Rate/10, 1) }
 
-// PostsOf is what is let in with a size, unless the settings say otherwise.
+// PostsOf returns the limits of a size, unless the settings override them.
 func (s Settings) PostsOf(size Size) Posts {
 	return Posts{Rate: cmp.Or(s.PostRate, size.Posts.Rate), Burst: cmp.Or(s.PostBurst, size.Posts.Burst)}
 }
 
-// SecretsZones is in how many zones the endpoint for Secrets Manager lies.
+// SecretsZones returns the number of zones of the endpoint for Secrets Manager.
 func (s Size) SecretsZones() int {
 	if s.Cluster == Serverless {
 		return 1
@@ -120,19 +122,19 @@ func (s Size) SecretsZones() int {
 	return 3
 }
 
-// Pollers are provisioned pollers. One moves up to 5 MB/s (AWS Lambda developer
-// guide, "Provisioned mode").
+// Pollers are provisioned pollers. One poller moves up to 5 MB/s (AWS Lambda
+// developer guide, "Provisioned mode").
 type Pollers struct {
-	// Sightings is how many always poll the topic of sightings, by far the
-	// largest; the other topics have one each.
+	// Sightings is the minimum number of pollers of the topic of sightings, by far
+	// the largest topic; every other topic has at least one.
 	Sightings int
-	// Max is how many a topic may have when it lags; never more than it has
+	// Max is the maximum number of pollers of a topic that lags; never more than its
 	// partitions.
 	Max int
 }
 
-// Sizes are the sizes there are, the smallest first. Each lets in four times the
-// posts that its sightings come in, since routers keep no even pace.
+// Sizes returns all sizes, the smallest first. Each accepts four times the posts
+// that carry its sightings, since routers do not post at an even rate.
 func Sizes() []Size {
 	return []Size{
 		{
@@ -150,8 +152,9 @@ func Sizes() []Size {
 	}
 }
 
-// PollersOf is how many pollers a topic has, at least and at most, given how
-// many partitions it has and whether it is that of sightings.
+// PollersOf returns the minimum and maximum number of pollers of a topic with the
+// given number of partitions; sightings reports whether it is the topic of
+// sightings.
 func PollersOf(p Pollers, sightings bool, partitions int32) (from, to int) {
 	from = 1
 	if sightings {

@@ -11,13 +11,13 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// ReleaseAlarms makes the alarms on the live alias of s that roll a release
-// back, and gives them for its deployment group. It needs neither mappings nor
-// anything else of a deployment, so it comes before New, which makes all others.
+// ReleaseAlarms adds the alarms on the live alias of s that roll a release back, and
+// returns them for its deployment group. It needs only the function, so it runs
+// before New, which adds all other alarms.
 //
-// What a release broke shows in errors of the function, in partitions that fail
-// (which are no errors of the function), and in invocations that take too long.
-// Lag and dead letters come too late, or from producers.
+// A broken release shows in errors of the function, in failed partitions (which are
+// no errors of the function), and in slow invocations. Lag and dead letters come too
+// late, or from producers.
 func ReleaseAlarms(scope constructs.Construct, s Stage, topic awssns.ITopic) []awscloudwatch.IAlarm {
 	if len(s.Spec.Reads) > 0 {
 		failedEvents.filter(scope, &s)
@@ -34,8 +34,8 @@ func ReleaseAlarms(scope constructs.Construct, s Stage, topic awssns.ITopic) []a
 	return alarms
 }
 
-// New makes all alarms but those of ReleaseAlarms, the metrics that come of
-// logs, and the dashboard. Its scope is in the stack of ReleaseAlarms'.
+// New adds all alarms except those of ReleaseAlarms, the metrics from logs, and the
+// dashboard. Its scope is in the stack of ReleaseAlarms.
 func New(scope constructs.Construct, d Deployment, topic awssns.ITopic) {
 	for i := range d.Stages {
 		newFilters(scope, &d.Stages[i])
@@ -52,7 +52,7 @@ func New(scope constructs.Construct, d Deployment, topic awssns.ITopic) {
 			for _, r := range of.rules {
 				switch {
 				case !r.appliesTo(t):
-				case r.release: // exists: ReleaseAlarms made it
+				case r.release: // ReleaseAlarms has added it
 					name := jsii.String(r.alarmName(scope, t))
 					alarms = append(alarms, awscloudwatch.Alarm_FromAlarmName(scope, jsii.String("Known-"+r.name+"-"+t.subject()), name))
 				default:
@@ -64,7 +64,7 @@ func New(scope constructs.Construct, d Deployment, topic awssns.ITopic) {
 	newDashboard(scope, &d, alarms)
 }
 
-// newFilters makes the metrics from logs that ReleaseAlarms has not made.
+// newFilters adds the metrics from logs that ReleaseAlarms has not added.
 func newFilters(scope constructs.Construct, s *Stage) {
 	var all []logMetric
 	switch {
@@ -81,8 +81,8 @@ func newFilters(scope constructs.Construct, s *Stage) {
 
 func (r rule) appliesTo(t target) bool { return r.applies == nil || r.applies(t) }
 
-// alarmName is for people, who see little else on a telephone. It begins with
-// the name of the deployment, as its stacks do.
+// alarmName returns the name of an alarm, which is often all that an operator sees
+// on a phone. It begins with the name of the deployment, as the stacks do.
 func (r rule) alarmName(scope constructs.Construct, t target) string {
 	return fmt.Sprintf("%s-%s-%s", *awscdk.Stack_Of(scope).StackName(), r.name, t.subject())
 }
@@ -105,7 +105,7 @@ func (r rule) alarm(scope constructs.Construct, t target, topic awssns.ITopic) a
 	return alarm
 }
 
-// within gives a metric or a formula its period.
+// within returns a metric or a formula with a period.
 func within(m awscloudwatch.IMetric, period awscdk.Duration) awscloudwatch.IMetric {
 	switch m := m.(type) {
 	case awscloudwatch.MathExpression:

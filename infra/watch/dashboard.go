@@ -13,17 +13,18 @@ import (
 	"footfall/infra/settings"
 )
 
-// fullWidth is how many columns a dashboard has.
+// fullWidth is the number of columns of a dashboard.
 const fullWidth = 24
 
-// newDashboard draws a row per stage in the order of the graph, so that a stage
-// that is behind stands above those that starve for it; then the cluster, then
-// the tables.
+// newDashboard adds a dashboard with a row per stage in the order of the graph, so
+// that a stage that lags stands above the stages that wait for its output; then the
+// cluster, then the tables.
 func newDashboard(scope constructs.Construct, d *Deployment, alarms []awscloudwatch.IAlarm) {
 	board := awscloudwatch.NewDashboard(scope, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{
 		DashboardName:   jsii.String(d.Settings.Name),
 		DefaultInterval: awscdk.Duration_Hours(jsii.Number(3)),
 	})
+	// The states of all alarms are at the top.
 	refs := make([]interfacesawscloudwatch.IAlarmRef, len(alarms))
 	for i, a := range alarms {
 		refs[i] = a
@@ -33,6 +34,7 @@ func newDashboard(scope constructs.Construct, d *Deployment, alarms []awscloudwa
 		States: &[]awscloudwatch.AlarmState{awscloudwatch.AlarmState_ALARM, awscloudwatch.AlarmState_INSUFFICIENT_DATA},
 		Width:  jsii.Number(fullWidth), Height: jsii.Number(4),
 	}))
+	// A row for each stage, with the graphs of its mappings.
 	stages, mappings, tables, _, cluster := targets(d)
 	for _, t := range stages {
 		var own []target
@@ -47,6 +49,7 @@ func newDashboard(scope constructs.Construct, d *Deployment, alarms []awscloudwa
 		}
 		addRow(board, "**"+t.subject()+"** "+t.stage.Spec.Does, graphs(t, own))
 	}
+	// The cluster and the tables are at the bottom.
 	addRow(board, "**cluster**", clusterGraphs(cluster[0]))
 	var graphs []graph
 	for _, t := range tables {
@@ -55,14 +58,13 @@ func newDashboard(scope constructs.Construct, d *Deployment, alarms []awscloudwa
 	addRow(board, "**tables**", graphs)
 }
 
-// graph is one graph of a row. What it draws on the right has an axis of its
-// own.
+// graph is one graph of a row. Metrics on the right have an axis of their own.
 type graph struct {
 	title       string
 	left, right []awscloudwatch.IMetric
 }
 
-// addRow puts a line of text and graphs of equal width below what is there.
+// addRow adds a line of text and graphs of equal width at the bottom.
 func addRow(board awscloudwatch.Dashboard, text string, graphs []graph) {
 	board.AddWidgets(awscloudwatch.NewTextWidget(&awscloudwatch.TextWidgetProps{
 		Markdown: jsii.String(text), Width: jsii.Number(fullWidth), Height: jsii.Number(1),
@@ -80,8 +82,8 @@ func addRow(board awscloudwatch.Dashboard, text string, graphs []graph) {
 	board.AddWidgets(row...)
 }
 
-// stageGraphs are what came in, what went out, what waits, what failed, how
-// long it took, and what it cost in units of the bill.
+// stageGraphs returns the graphs of a stage: input, output, lag, errors, latency,
+// and cost in billing units.
 func stageGraphs(t target, mappings []target) []graph {
 	s := t.stage
 	in := graph{title: "in: records"}
@@ -90,6 +92,7 @@ func stageGraphs(t target, mappings []target) []graph {
 	took := graph{title: "latency: ms", left: []awscloudwatch.IMetric{
 		aliasMetric(s, "Duration", "p50"), aliasMetric(s, "Duration", "p99"), aliasLongest(t),
 	}}
+	// Input, failures and age of a stage that reads topics come from its log.
 	if readsTopics(t) {
 		in.left = append(in.left, handledRecords.of(s, sum))
 		failures.left = append(failures.left, failedEvents.of(s, sum), deadRecords.of(s, sum))
@@ -98,6 +101,7 @@ func stageGraphs(t target, mappings []target) []graph {
 		in.title = "in: invocations"
 		in.left = append(in.left, aliasInvocations(t))
 	}
+	// Lag and failures of each mapping. Only provisioned pollers count records.
 	for _, m := range mappings {
 		topic := m.mapping.Of.Topic
 		lag.left = append(lag.left, labelled(waitingRecords(m), topic))
@@ -118,8 +122,8 @@ func stageGraphs(t target, mappings []target) []graph {
 	return append(graphs, failures, took, cost(t))
 }
 
-// written is how much goes into the topics of a stage, by whoever writes them:
-// the cluster's figure, summed over its brokers.
+// written returns the bytes written to the topics of a stage, by any producer: the
+// cluster's metric, summed over its brokers.
 func written(t target) []awscloudwatch.IMetric {
 	var out []awscloudwatch.IMetric
 	for _, topic := range t.stage.Spec.Writes {
@@ -128,7 +132,7 @@ func written(t target) []awscloudwatch.IMetric {
 	return out
 }
 
-// topicBytes searches, since only a search finds the brokers there are.
+// topicBytes returns a search expression, since only a search finds all brokers.
 func topicBytes(t target, name, where, label string) awscloudwatch.IMetric {
 	dimensions := `"Broker ID","Cluster Name",Topic`
 	if t.d.Cluster.Kind == settings.Serverless {
@@ -152,8 +156,8 @@ func labelled(m awscloudwatch.IMetric, label string) awscloudwatch.IMetric {
 	return m
 }
 
-// cost is what the bill counts: invocations and GB-seconds of the function, and
-// the units of the tables it works on, which others may work on too.
+// cost returns the graph of billed units: invocations and GB-seconds of the
+// function, and the units of its tables, which other stages may use too.
 func cost(t target) graph {
 	memory := float64(t.stage.Spec.MemoryMB) / 1024
 	g := graph{
@@ -192,8 +196,8 @@ func tableGraph(t target) graph {
 	}
 }
 
-// clusterGraphs are bytes through the cluster, and what its brokers bear. MSK
-// Serverless says nothing of brokers.
+// clusterGraphs returns the graphs of the cluster's traffic and of its brokers. MSK
+// Serverless has no metrics of brokers.
 func clusterGraphs(t target) []graph {
 	graphs := []graph{{title: "bytes/s of all topics", left: []awscloudwatch.IMetric{
 		topicBytes(t, "BytesInPerSec", "", "in"), topicBytes(t, "BytesOutPerSec", "", "out"),
@@ -201,6 +205,7 @@ func clusterGraphs(t target) []graph {
 	if !hasBrokers(t) {
 		return graphs
 	}
+	// Only a search expression finds all brokers.
 	perBroker := func(name string) awscloudwatch.IMetric {
 		return found(fmt.Sprintf(`SEARCH('{AWS/Kafka,"Broker ID","Cluster Name"} MetricName="%s" "Cluster Name"="%s"', 'Average')`,
 			name, *t.d.Cluster.Name), strings.ToLower(name[:1])+name[1:])

@@ -10,29 +10,29 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// logMetric is a metric made of the lines that shared/lambdarun and
-// shared/ingest log, or the API. With JSON as the function's log format Lambda
-// stores such a line as it is. Each costs $0.30 a month for every value of its
-// dimension, so there are only those that nothing else tells.
+// logMetric is a metric from the log lines of shared/lambdarun, shared/ingest or the
+// API. With JSON as the function's log format Lambda stores such a line unchanged. A
+// metric costs $0.30 a month for every value of its dimension, so only figures that
+// no other metric holds are here.
 type logMetric struct {
 	name string
-	// pattern names every field that is used, the dimension as well: CloudWatch
+	// pattern names all fields that are used, the dimension as well: CloudWatch
 	// takes values only from fields that a pattern matched.
 	pattern string
 	value   string
 	by      dimension
 }
 
-// dimension is what a metric is told apart by, or nothing. Only what has few
-// values will do: whoever can invent one can run up the bill.
+// dimension is the dimension of a metric, or "" for none. Only a field with few
+// values can be a dimension: a client that can invent values could run up the bill.
 type dimension string
 
 const (
 	byStage dimension = "Stage"
-	byCode  dimension = "Code" // of a refusal; shared/ingest has all there are
+	byCode  dimension = "Code" // of a rejection; shared/ingest lists all codes
 )
 
-// selector is where a line has it.
+// selector returns the field of a log line with the dimension's value.
 func (d dimension) selector() string { return "$." + strings.ToLower(string(d)) }
 
 var (
@@ -42,7 +42,7 @@ var (
 	deadRecords    = logMetric{"DeadLetters", `{ ($.message = "dead letters written") && ($.records = *) && ($.stage = *) }`, "$.records", byStage}
 )
 
-// Of the posts that ingest answers.
+// Metrics of the posts that ingest answers.
 var (
 	acceptedSightings = logMetric{"SightingsAccepted", `{ ($.message = "post handled") && ($.accepted = *) }`, "$.accepted", ""}
 	leftOut           = logMetric{"LeftOut", `{ ($.message = "post handled") && ($.leftOut = *) }`, "$.leftOut", ""}
@@ -51,29 +51,29 @@ var (
 	unauthorisedPosts = logMetric{"UnauthorisedPosts", `{ ($.message = "post handled") && ($.status = 401) }`, "1", ""}
 )
 
-// throttledPosts are those that the API or ingest refused for their number.
+// throttledPosts counts the posts that the API or ingest rejected by a rate limit.
 var throttledPosts = logMetric{"ThrottledPosts", `{ ($.status = "429") && ($.lambda = *) }`, "1", ""}
 
-// AccessLog is the line that the API logs of a request (API Gateway developer
-// guide, on access logs of HTTP APIs). It is paid for by the byte, so it has
-// what only the API knows, and short names: "lambda" is the status that Lambda
-// answered with, "-" where the API did not ask it, and then status is 404 where
-// there is no such route. The id has to be there. There are no addresses and no
-// paths: ingest's line has business and kind. All values are text.
+// AccessLog is the line that the API logs for a request (API Gateway developer
+// guide, on access logs of HTTP APIs). It is billed by the byte, so it has short
+// names and only fields that no other log has: "lambda" is the status of Lambda's
+// answer, or "-" if the API did not invoke the function; with "-" a status of 404
+// means that no such route exists. The id is mandatory. There are no IP addresses
+// and no paths: ingest's line has business and kind. All values are strings.
 const AccessLog = `{"id":"$context.requestId","status":"$context.status","lambda":"$context.integrationStatus",` +
 	`"error":"$context.integrationErrorMessage","ms":"$context.responseLatency"}`
 
-// namespace keeps the deployments of an account apart.
+// namespace returns the namespace of the deployment's metrics, which differs between
+// the deployments of an account.
 func namespace(scope constructs.IConstruct) string {
 	return "Footfall/" + *awscdk.Stack_Of(scope).StackName()
 }
 
-// filter makes the metric from the log of s. Without a default value, a metric
-// is missing where there is nothing to tell; CloudWatch allows none beside a
-// dimension.
+// filter adds the metric filter to the log of s. Without a default value, the metric
+// is missing while no line matches; CloudWatch allows no default beside a dimension.
 func (m logMetric) filter(scope constructs.Construct, s *Stage) { m.filterOf(scope, s, s.Logs) }
 
-// filterOf makes the metric from another log.
+// filterOf adds the metric filter to another log.
 func (m logMetric) filterOf(scope constructs.Construct, s *Stage, logs awslogs.ILogGroup) {
 	var dimensions *map[string]*string
 	if m.by != "" {
@@ -89,7 +89,7 @@ func (m logMetric) filterOf(scope constructs.Construct, s *Stage, logs awslogs.I
 	})
 }
 
-// of is the metric of stage s, where it is told apart by stage or not at all.
+// of returns the metric of stage s, with the dimension stage if the metric has it.
 func (m logMetric) of(s *Stage, statistic string) awscloudwatch.Metric {
 	dimensions := map[string]*string{}
 	if m.by == byStage {

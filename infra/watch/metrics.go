@@ -17,8 +17,8 @@ const (
 	samples = "SampleCount"
 )
 
-// metric is one metric of CloudWatch. Its period is that of the alarm or graph
-// that shows it.
+// metric returns one CloudWatch metric. The alarm or graph that uses it sets the
+// period.
 func metric(namespace, name, statistic string, dimensions map[string]*string) awscloudwatch.Metric {
 	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
 		Namespace: jsii.String(namespace), MetricName: jsii.String(name), Statistic: jsii.String(statistic),
@@ -26,15 +26,15 @@ func metric(namespace, name, statistic string, dimensions map[string]*string) aw
 	})
 }
 
-// formula is metric math. It uses && and not AND, so that it reads as Go does.
+// formula returns metric math. It uses && instead of AND, as Go does.
 func formula(expression string, using map[string]awscloudwatch.IMetric) awscloudwatch.MathExpression {
 	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
 		Expression: jsii.String(expression), UsingMetrics: &using, Label: jsii.String(expression),
 	})
 }
 
-// query is a query of CloudWatch Metrics Insights: one figure over all metrics
-// of a name, however many there are and whichever of them have data.
+// query returns a query of CloudWatch Metrics Insights: one figure over all metrics
+// of a name, however many there are, whether or not all have data.
 func query(function, name, namespace string, dimensions []string, where map[string]*string) awscloudwatch.MathExpression {
 	var conditions []string
 	for _, k := range slices.Sorted(maps.Keys(where)) {
@@ -47,8 +47,8 @@ func query(function, name, namespace string, dimensions []string, where map[stri
 	})
 }
 
-// Of functions, by their live alias (Lambda developer guide, "Types of metrics
-// for Lambda functions").
+// Metrics of functions, by their live alias (Lambda developer guide, "Types of
+// metrics for Lambda functions").
 
 func aliasMetric(s *Stage, name, statistic string) awscloudwatch.Metric {
 	return s.Alias.Metric(jsii.String(name), &awscloudwatch.MetricOptions{Statistic: jsii.String(statistic)})
@@ -66,7 +66,7 @@ func aliasInvocations(t target) awscloudwatch.IMetric {
 	return aliasMetric(t.stage, "Invocations", sum)
 }
 
-// Of the log, see logs.go.
+// Metrics from logs, see logs.go.
 
 func failedEventShare(t target) awscloudwatch.IMetric {
 	return formula("100 * failed / invocations", map[string]awscloudwatch.IMetric{
@@ -83,15 +83,15 @@ func failedPostShare(t target) awscloudwatch.IMetric {
 func oldestRecord(t target) awscloudwatch.IMetric { return oldestMs.of(t.stage, longest) }
 func deadLetters(t target) awscloudwatch.IMetric  { return deadRecords.of(t.stage, sum) }
 
-// Of event source mappings (Lambda developer guide, "Event source mapping
+// Metrics of event source mappings (Lambda developer guide, "Event source mapping
 // metrics").
 
 func mappingMetric(m *Mapping, name, statistic string) awscloudwatch.Metric {
 	return metric("AWS/Lambda", name, statistic, map[string]*string{"EventSourceMappingUUID": m.ID})
 }
 
-// waitingRecords is the poller's figure where pollers are provisioned, and the
-// cluster's where they are not.
+// waitingRecords returns the poller's metric if pollers are provisioned, and the
+// cluster's otherwise.
 func waitingRecords(t target) awscloudwatch.IMetric {
 	if provisioned(t) {
 		return mappingMetric(t.mapping, "SumOffsetLag", longest)
@@ -114,12 +114,12 @@ func givenUp(t target) awscloudwatch.IMetric {
 	return mappingMetric(t.mapping, "OnFailureDestinationDeliveredEventCount", sum)
 }
 
-// Of consumer groups and brokers (MSK developer guide, "Amazon MSK metrics for
-// monitoring Express brokers", "Monitor MSK Serverless clusters").
+// Metrics of consumer groups and brokers (MSK developer guide, "Amazon MSK metrics
+// for monitoring Express brokers", "Monitor MSK Serverless clusters").
 
-// groupMetric is free at every level of monitoring. The guide's table for
-// Express brokers leaves the dimension "Cluster Name" out, the one for
-// Serverless has it; CloudWatch keeps these metrics with it.
+// groupMetric returns a metric that is free of charge at every level of monitoring.
+// The guide's table for Express brokers omits the dimension "Cluster Name", the
+// table for Serverless has it; CloudWatch stores these metrics with the dimension.
 func groupMetric(t target, name string) awscloudwatch.Metric {
 	return metric("AWS/Kafka", name, longest, map[string]*string{
 		"Cluster Name": t.d.Cluster.Name, "Consumer Group": jsii.String(t.mapping.Group), "Topic": jsii.String(t.mapping.Of.Topic),
@@ -128,8 +128,8 @@ func groupMetric(t target, name string) awscloudwatch.Metric {
 
 func estimatedLag(t target) awscloudwatch.IMetric { return groupMetric(t, "EstimatedMaxTimeLag") }
 
-// notShrinking is 1 for a minute in which the partition furthest behind did not
-// come nearer.
+// notShrinking returns a metric that is 1 in a minute in which the lag of the
+// partition furthest behind did not fall.
 func notShrinking(t target) awscloudwatch.IMetric {
 	return formula("IF(lag > 0 && DIFF(lag) >= 0, 1, 0)", map[string]awscloudwatch.IMetric{"lag": groupMetric(t, "MaxOffsetLag")})
 }
@@ -151,20 +151,20 @@ func hourlyGrowth(t target) awscloudwatch.IMetric {
 	return formula("DIFF(storage)", map[string]awscloudwatch.IMetric{"storage": storageUsed(t)})
 }
 
-// Of tables (DynamoDB developer guide, "DynamoDB metrics and dimensions").
+// Metrics of tables (DynamoDB developer guide, "DynamoDB metrics and dimensions").
 
 func tableMetric(t target, name, statistic string) awscloudwatch.Metric {
 	return metric("AWS/DynamoDB", name, statistic, map[string]*string{"TableName": t.d.Tables[t.table]})
 }
 
-// systemErrors are counted by operation; the query adds them up, those of
-// operations to come as well.
+// systemErrors returns the sum over all operations, also operations that may be
+// added later.
 func systemErrors(t target) awscloudwatch.IMetric {
 	return query("SUM", "SystemErrors", "AWS/DynamoDB", []string{"Operation", "TableName"}, map[string]*string{"TableName": t.d.Tables[t.table]})
 }
 
-// conflictShare compares with the number of write requests, which is the
-// number of samples of the units they took.
+// conflictShare compares conflicts with the number of write requests, which is the
+// sample count of the consumed units.
 func conflictShare(t target) awscloudwatch.IMetric {
 	return formula("IF(writes >= 100, 100 * conflicts / writes, 0)", map[string]awscloudwatch.IMetric{
 		"conflicts": tableMetric(t, "ConditionalCheckFailedRequests", sum),

@@ -8,7 +8,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// Topics whose lag counts in its own way.
+// Topics with limits of their own.
 const (
 	sightingsTopic = events.Sightings
 	backfillTopic  = events.CRMEventsBackfill
@@ -16,8 +16,8 @@ const (
 
 func isCRM(topic string) bool { return topic == events.CRMEvents || topic == backfillTopic }
 
-// target is what an alarm watches: as much of it is set as the rule is about.
-// d is not there for release alarms.
+// target is the subject of an alarm: the fields that the rule needs are set. d is
+// nil for release alarms.
 type target struct {
 	d       *Deployment
 	stage   *Stage
@@ -31,7 +31,7 @@ const (
 	writes = "writes"
 )
 
-// subject names the target in the names and descriptions of alarms.
+// subject returns the name of the target in the names and descriptions of alarms.
 func (t target) subject() string {
 	switch {
 	case t.mapping != nil:
@@ -47,8 +47,7 @@ func (t target) subject() string {
 	}
 }
 
-// targets lists what each of the deployment's rules is about, in the order of
-// the graph.
+// targets returns the targets of each list of rules, in the order of the graph.
 func targets(d *Deployment) (stages, mappings, tables, accesses, cluster []target) {
 	for i := range d.Stages {
 		s := &d.Stages[i]
@@ -71,11 +70,12 @@ func readsTopics(t target) bool { return len(t.stage.Spec.Reads) > 0 }
 
 func takesPosts(t target) bool { return t.stage.Spec.HTTP }
 
-// mayNotBeQuiet is a stage that takes posts, where none for a while is wrong.
+// mayNotBeQuiet reports whether the stage takes posts and a while without posts is a
+// fault.
 func mayNotBeQuiet(t target) bool { return takesPosts(t) && !t.d.Settings.QuietAllowed }
 
-// alwaysFed is a stage that a schedule calls, or that reads what such a stage
-// writes.
+// alwaysFed reports whether a schedule starts the stage, or the stage reads the
+// output of a scheduled stage.
 func alwaysFed(t target) bool {
 	if t.stage.Spec.Schedule > 0 {
 		return true
@@ -91,7 +91,8 @@ func alwaysFed(t target) bool {
 	return false
 }
 
-// provisioned pollers have metrics that pollers on demand may not have.
+// provisioned reports whether the mapping has provisioned pollers. Pollers on demand
+// may lack some metrics.
 func provisioned(t target) bool { return t.d.Size.Pollers != settings.Pollers{} }
 
 func hasBrokers(t target) bool { return t.d.Cluster.Kind != settings.Serverless }

@@ -11,20 +11,20 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// NewTopic makes the topic that all alarms go to, encrypted with key, over TLS
-// only. It goes on to the mail address and the Slack channel of the settings,
-// where there are any.
+// NewTopic returns the topic for all alarms, encrypted with key, over TLS only. The
+// topic forwards to the mail address and the Slack channel of the settings, if they
+// are set.
 //
-// The policy of key must let cloudwatch.amazonaws.com decrypt and generate data
-// keys: a topic whose key refuses them gets no alarm, and nothing tells of that.
-// Names of alarms begin with the deployment's.
+// The policy of key must allow cloudwatch.amazonaws.com to decrypt and to generate
+// data keys: a topic whose key refuses CloudWatch receives no alarm, without any
+// error. Names of alarms must begin with the deployment's name.
 func NewTopic(scope constructs.Construct, d Deployment, key awskms.IKey) awssns.ITopic {
 	topic := awssns.NewTopic(scope, jsii.String("Alarms"), &awssns.TopicProps{
 		DisplayName: jsii.String("Footfall " + d.Settings.Name),
 		MasterKey:   key,
 		EnforceSSL:  jsii.Bool(true),
 	})
-	letAlarmsIn(scope, d, topic)
+	grantAlarms(scope, d, topic)
 	if mail := d.Settings.AlarmEmail; mail != "" {
 		topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(mail), nil))
 	}
@@ -34,10 +34,10 @@ func NewTopic(scope constructs.Construct, d Deployment, key awskms.IKey) awssns.
 	return topic
 }
 
-// letAlarmsIn has CloudWatch publish the alarms of the deployment, and no
-// others. It has to be said: the policy that refuses plain HTTP replaces the one
-// that every topic has, which lets the whole account in.
-func letAlarmsIn(scope constructs.Construct, d Deployment, topic awssns.Topic) {
+// grantAlarms allows CloudWatch to publish the alarms of the deployment, and no
+// others. The statement is needed: the policy that rejects plain HTTP replaces the
+// default policy of a topic, which allows the whole account.
+func grantAlarms(scope constructs.Construct, d Deployment, topic awssns.Topic) {
 	stack := awscdk.Stack_Of(scope)
 	alarms := stack.FormatArn(&awscdk.ArnComponents{
 		Service: jsii.String("cloudwatch"), Resource: jsii.String("alarm"),
@@ -55,10 +55,11 @@ func letAlarmsIn(scope constructs.Construct, d Deployment, topic awssns.Topic) {
 	}))
 }
 
-// postToSlack posts alarms to a channel by Amazon Q Developer in chat
-// applications, which was AWS Chatbot. Posting needs no permissions, and nobody
-// is to command AWS from the channel: its role has none, and the guardrail
-// denies everything, where the default would allow all that the role may do.
+// postToSlack posts alarms to a channel by Amazon Q Developer in chat applications
+// (formerly AWS Chatbot). Posting needs no permissions, and nobody should be able to
+// command AWS from the channel: its role has no permissions, and the guardrail
+// denies all actions, whereas the default guardrail would allow everything that the
+// role may do.
 func postToSlack(scope constructs.Construct, d Deployment, topic awssns.ITopic) {
 	awschatbot.NewSlackChannelConfiguration(scope, jsii.String("Slack"), &awschatbot.SlackChannelConfigurationProps{
 		SlackChannelConfigurationName: jsii.String(d.Settings.Name + "-alarms"),

@@ -1,5 +1,7 @@
-// Package watch makes what tells people how a deployment does: alarms and where
-// they go, and a dashboard. Every alarm has a section in docs/runbook.md.
+// Package watch adds the alarms of a deployment, the topic that they are sent to,
+// and a dashboard. Every alarm has a section in docs/runbook.md.
+//
+// Start with rules.go, the table of alarms, and New in alarms.go.
 package watch
 
 import (
@@ -10,7 +12,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// Deployment is what there is to watch.
+// Deployment holds the resources that are watched.
 type Deployment struct {
 	Settings settings.Settings
 	Size     settings.Size
@@ -19,23 +21,23 @@ type Deployment struct {
 	Cluster  Cluster
 }
 
-// Stage is a stage as it stands.
+// Stage is a deployed stage.
 type Stage struct {
 	Spec     pipeline.Stage
 	Function awslambda.IFunction
-	Alias    awslambda.IAlias // what event source mappings and schedules call
+	Alias    awslambda.IAlias // invoked by event source mappings and schedules
 	Logs     awslogs.ILogGroup
 	Mappings []Mapping
-	API      *API // that calls it; nil for none
+	API      *API // that invokes the stage; nil for none
 }
 
-// API is the HTTP API as it stands.
+// API is the deployed HTTP API.
 type API struct {
 	ID   *string           // dimension ApiId of its metrics
-	Logs awslogs.ILogGroup // of its requests, written as AccessLog says
+	Logs awslogs.ILogGroup // of its requests, in the form of AccessLog
 }
 
-// Mapping is an event source mapping as it stands.
+// Mapping is a deployed event source mapping.
 type Mapping struct {
 	Of    pipeline.Mapping
 	Group string  // its consumer group
@@ -46,5 +48,5 @@ type Mapping struct {
 type Cluster struct {
 	Kind    settings.ClusterKind
 	Name    *string // dimension "Cluster Name" of its metrics
-	Brokers int     // how many; 0 where that is not known
+	Brokers int     // number of brokers; 0 if unknown
 }

@@ -12,15 +12,16 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// runbookLink is how the description of an alarm names its section.
+// runbookLink matches the link to its section in the description of an alarm.
 var runbookLink = regexp.MustCompile(`docs/runbook\.md#([a-z0-9-]+)`)
 
-// minDescription is the least that can say what an alarm means and what to do.
+// minDescription is the minimum length of a description with a meaning and an
+// action.
 const minDescription = 80
 
-// CheckAlarms reports every alarm without an action for alarm and for all clear,
-// without a description of what it means and what to do, whose section is not in
-// the runbook, or that leaves it to chance how missing data counts.
+// CheckAlarms returns an error with every alarm that lacks an action for alarm or
+// for all clear, lacks a description, links to a missing section of the runbook, or
+// does not set the treatment of missing data.
 func CheckAlarms(t Template, runbook string) error {
 	var errs []error
 	sections := Headings(runbook)
@@ -28,6 +29,7 @@ func CheckAlarms(t Template, runbook string) error {
 		bad := func(format string, args ...any) {
 			errs = append(errs, fmt.Errorf("alarm %s (%s) "+format, append([]any{a.Name, a.ID}, args...)...))
 		}
+		// The alarm notifies at both transitions.
 		for _, action := range []string{"AlarmActions", "OKActions"} {
 			if len(list(a.Properties[action])) == 0 {
 				bad("has no %s", action)
@@ -42,6 +44,7 @@ func CheckAlarms(t Template, runbook string) error {
 		if a.Properties["TreatMissingData"] == nil {
 			bad("does not say how missing data counts")
 		}
+		// The description leads an operator to the runbook.
 		if text := a.Description(); len(text) < minDescription || !strings.Contains(text, "What to do: ") {
 			bad("has no description of what it means and what to do: %q", text)
 		}
@@ -54,7 +57,8 @@ func CheckAlarms(t Template, runbook string) error {
 	return errors.Join(errs...)
 }
 
-// Anchor is the section of the runbook that the alarm names.
+// Anchor returns the section of the runbook that the alarm links to; ok is false if
+// there is no link.
 func (a Alarm) Anchor() (string, bool) {
 	found := runbookLink.FindStringSubmatch(a.Description())
 	if found == nil {
@@ -63,9 +67,9 @@ func (a Alarm) Anchor() (string, bool) {
 	return found[1], true
 }
 
-// CheckNoOrphans reports sections under "## Alarms" of the runbook that belong to
-// no alarm of any of the templates. No template has all kinds of alarm: it takes
-// those of every size, and one of an existing cluster.
+// CheckNoOrphans returns an error with the sections under "## Alarms" of the runbook
+// that belong to no alarm of the templates. No single template has all kinds of
+// alarm: pass the templates of every size, and one of an existing cluster.
 func CheckNoOrphans(runbook string, templates ...Template) error {
 	used := map[string]bool{}
 	for _, t := range templates {
@@ -83,10 +87,9 @@ func CheckNoOrphans(runbook string, templates ...Template) error {
 	return errors.Join(errs...)
 }
 
-// CheckComplete reports, by name, every alarm that a deployment must have and the
-// template lacks, and every one on something that the deployment has not: its
-// metric would never have data, and it would never ring. prefix is the name of
-// the alarms' stack.
+// CheckComplete returns an error with the names of missing alarms, and of alarms on
+// resources that the deployment does not have: their metrics would never have data.
+// prefix is the stack name that alarm names begin with.
 func CheckComplete(t Template, prefix string, g pipeline.Graph, s settings.Settings, size settings.Size) error {
 	have := map[string]bool{}
 	for _, a := range t.Alarms() {
@@ -105,8 +108,8 @@ func CheckComplete(t Template, prefix string, g pipeline.Graph, s settings.Setti
 	return errors.Join(errs...)
 }
 
-// wanted spells out the alarms of a deployment: each kind, for everything that it
-// is about.
+// wanted returns the names of all alarms that a deployment must have: each kind, for
+// each of its targets.
 func wanted(g pipeline.Graph, s settings.Settings, size settings.Size) []string {
 	var names []string
 	want := func(subject string, kinds ...string) {
@@ -114,6 +117,7 @@ func wanted(g pipeline.Graph, s settings.Settings, size settings.Size) []string 
 			names = append(names, k+"-"+subject)
 		}
 	}
+	// Alarms of stages and their mappings.
 	for _, st := range g.Stages {
 		want(st.Name, "function-errors", "throttles", "slow-invocations")
 		if len(st.Reads) > 0 {
@@ -136,11 +140,13 @@ func wanted(g pipeline.Graph, s settings.Settings, size settings.Size) []string 
 			}
 		}
 	}
+	// Alarms of tables.
 	for _, table := range g.Tables {
 		want(table.Name, "table-system-errors", "conflict-rate")
 		want(table.Name+"-reads", "table-throttles")
 		want(table.Name+"-writes", "table-throttles")
 	}
+	// Alarms of the cluster. MSK Serverless has no metrics of brokers.
 	if s.ClusterARN != "" || size.Cluster == settings.Express {
 		want("cluster", "broker-cpu", "storage-growth")
 	}
@@ -150,8 +156,8 @@ func wanted(g pipeline.Graph, s settings.Settings, size settings.Size) []string 
 	return names
 }
 
-// Headings lists the anchors of all headings of a Markdown text, as GitHub makes
-// them. What stands in a block of code is no heading.
+// Headings returns the anchors of all headings of a Markdown text, as GitHub forms
+// them. Code blocks are skipped.
 func Headings(markdown string) []string {
 	var anchors []string
 	for _, h := range headings(markdown) {
@@ -160,7 +166,7 @@ func Headings(markdown string) []string {
 	return anchors
 }
 
-// AlarmHeadings lists the anchors of the sections under "## Alarms".
+// AlarmHeadings returns the anchors of the sections under "## Alarms".
 func AlarmHeadings(runbook string) []string {
 	var anchors []string
 	within := false
@@ -180,7 +186,7 @@ type heading struct {
 	anchor string
 }
 
-// notInAnchor is what an anchor leaves out.
+// notInAnchor matches the characters that an anchor leaves out.
 var notInAnchor = regexp.MustCompile(`[^a-z0-9 _-]`)
 
 func headings(markdown string) []heading {

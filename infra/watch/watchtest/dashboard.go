@@ -8,8 +8,8 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// CheckDashboard reports stages and tables without their place on the dashboard,
-// and alarms that it does not show.
+// CheckDashboard returns an error with the stages and tables without a row on the
+// dashboard, and the alarms that it does not show.
 func CheckDashboard(t Template, g pipeline.Graph) error {
 	boards := t.Resources("AWS::CloudWatch::Dashboard")
 	if len(boards) != 1 {
@@ -20,6 +20,7 @@ func CheckDashboard(t Template, g pipeline.Graph) error {
 		body = flat(p["DashboardBody"])
 	}
 	var errs []error
+	// Every stage, table and alarm is on the dashboard.
 	for _, s := range g.Stages {
 		errs = append(errs, checkRow(body, s))
 	}
@@ -36,7 +37,7 @@ func CheckDashboard(t Template, g pipeline.Graph) error {
 	return errors.Join(errs...)
 }
 
-// checkRow looks for the graphs between the heading of a stage and the next.
+// checkRow checks the graphs between the heading of a stage and the next heading.
 func checkRow(body string, s pipeline.Stage) error {
 	_, row, ok := strings.Cut(body, `"**`+s.Name+`**`)
 	if !ok {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// CheckFilters reports every metric filter that no line of the log matches, that
-// is written in a way this package cannot read, or whose value or dimension is no
-// field of a line it matches. lines are JSON objects, one each.
+// CheckFilters returns an error with every metric filter that matches no line of the
+// log, that has a syntax this package does not parse, or whose value or dimension is
+// no field of a matching line. lines are JSON objects, one each.
 func CheckFilters(t Template, lines [][]byte) error {
 	var errs []error
 	for id, p := range t.Resources("AWS::Logs::MetricFilter") {
@@ -34,6 +34,7 @@ func checkFilter(p map[string]any, lines [][]byte) error {
 		if err := json.Unmarshal(text, &line); err != nil {
 			return fmt.Errorf("line of log %q: %w", text, err)
 		}
+		// Each matching line must have the fields that the metric uses.
 		if !conditions.match(line) {
 			continue
 		}
@@ -53,6 +54,7 @@ func checkFilter(p map[string]any, lines [][]byte) error {
 
 func checkTransformation(transformation map[string]any, conditions conditions, line map[string]any) error {
 	value, _ := transformation["MetricValue"].(string)
+	// The value is a number, or a numeric field that the pattern names.
 	if field, ok := strings.CutPrefix(value, "$."); ok {
 		if _, number := line[field].(float64); !number {
 			return fmt.Errorf("value %s is no number", value)
@@ -63,6 +65,7 @@ func checkTransformation(transformation map[string]any, conditions conditions, l
 	} else if _, err := strconv.ParseFloat(value, 64); err != nil {
 		return fmt.Errorf("value %q is neither a number nor a field", value)
 	}
+	// The dimension is a text field that the pattern names.
 	for _, d := range list(transformation["Dimensions"]) {
 		d, _ := d.(map[string]any)
 		selector, _ := d["Value"].(string)
@@ -80,13 +83,13 @@ func checkTransformation(transformation map[string]any, conditions conditions, l
 	return nil
 }
 
-// condition is one of those that a pattern joins with &&.
+// condition is one of the conditions that a pattern joins with &&.
 type condition struct{ field, operator, value string }
 
 type conditions []condition
 
-// onePattern is a condition as we write them (CloudWatch Logs user guide, "Filter
-// pattern syntax for JSON log events").
+// onePattern matches one condition (CloudWatch Logs user guide, "Filter pattern
+// syntax for JSON log events").
 var onePattern = regexp.MustCompile(`^\(\$\.([A-Za-z]+) (=|>) ("[^"]*"|\*|[0-9]+)\)$`)
 
 func parsePattern(pattern string) (conditions, error) {

@@ -1,6 +1,8 @@
-// Package watchtest says what must be true of the alarms, the metrics from logs,
-// the topic and the dashboard in a synthesised template. It reads the template
-// as CloudFormation will, and knows nothing of the code that made it.
+// Package watchtest checks the alarms, the metrics from logs, the topic and the
+// dashboard of a synthesised template. It reads the template as CloudFormation does,
+// and does not use the code that made it.
+//
+// Start with Parse, and CheckAlarms in alarms.go.
 package watchtest
 
 import (
@@ -14,7 +16,7 @@ import (
 // Template is a synthesised CloudFormation template, as its JSON decodes.
 type Template map[string]any
 
-// Parse reads a template from its JSON.
+// Parse decodes a template from its JSON.
 func Parse(text []byte) (Template, error) {
 	var t Template
 	if err := json.Unmarshal(text, &t); err != nil {
@@ -23,8 +25,8 @@ func Parse(text []byte) (Template, error) {
 	return t, nil
 }
 
-// Resources gives the properties of the resources of a type, such as
-// AWS::SNS::Topic, by logical id. They are those of the template and not copies.
+// Resources returns the properties of the resources of a type, such as
+// AWS::SNS::Topic, by logical id. The maps are those of the template, not copies.
 func (t Template) Resources(kind string) map[string]map[string]any {
 	found := map[string]map[string]any{}
 	resources, _ := t["Resources"].(map[string]any)
@@ -38,7 +40,7 @@ func (t Template) Resources(kind string) map[string]map[string]any {
 	return found
 }
 
-// Remove takes a resource out of the template, for planted faults.
+// Remove deletes a resource from the template, to plant a fault.
 func (t Template) Remove(id string) {
 	resources, _ := t["Resources"].(map[string]any)
 	delete(resources, id)
@@ -46,12 +48,12 @@ func (t Template) Remove(id string) {
 
 // Alarm is an alarm of a template.
 type Alarm struct {
-	ID         string // logical
+	ID         string // logical id
 	Name       string
 	Properties map[string]any
 }
 
-// Alarms lists the alarms of a template by name.
+// Alarms returns the alarms of a template by name.
 func (t Template) Alarms() []Alarm {
 	var alarms []Alarm
 	for id, p := range t.Resources("AWS::CloudWatch::Alarm") {
@@ -62,14 +64,14 @@ func (t Template) Alarms() []Alarm {
 	return alarms
 }
 
-// Description is the alarm's, "" where there is none.
+// Description returns the description of the alarm, or "" if it has none.
 func (a Alarm) Description() string {
 	text, _ := a.Properties["AlarmDescription"].(string)
 	return text
 }
 
-// flat writes a value down with the texts of its intrinsic functions in their
-// places, so that it can be searched.
+// flat returns a value as text with the arguments of its intrinsic functions in
+// place, so that it can be searched.
 func flat(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -81,6 +83,7 @@ func flat(v any) string {
 		}
 		return b.String()
 	case map[string]any:
+		// Fn::Join is its joined arguments; other functions keep their names.
 		if join, ok := v["Fn::Join"].([]any); ok && len(join) == 2 {
 			return flat(join[1])
 		}
@@ -94,7 +97,7 @@ func flat(v any) string {
 	}
 }
 
-// list gives a value that CloudFormation takes as one or as many.
+// list returns a value that CloudFormation accepts as one or as many as a list.
 func list(v any) []any {
 	switch v := v.(type) {
 	case nil:

@@ -10,9 +10,9 @@ import (
 
 const cloudWatch = "cloudwatch.amazonaws.com"
 
-// CheckTopic reports what keeps alarms from their topic, or others from leaving
-// it alone: no encryption, plain HTTP, a policy that does not let CloudWatch
-// in, alarms whose names the policy does not cover or that go elsewhere.
+// CheckTopic returns an error with all faults of the alarm topic: no encryption,
+// plain HTTP, a policy that excludes CloudWatch, alarms whose names the policy does
+// not cover or that go to another topic.
 func CheckTopic(t Template) error {
 	topics := t.Resources("AWS::SNS::Topic")
 	if len(topics) != 1 {
@@ -26,6 +26,7 @@ func CheckTopic(t Template) error {
 			errs = append(errs, fmt.Errorf("topic %s is not encrypted", id))
 		}
 	}
+	// The policy rejects plain HTTP and admits CloudWatch.
 	statements := policyStatements(t.Resources("AWS::SNS::TopicPolicy"), "PolicyDocument")
 	if !slices.ContainsFunc(statements, deniesHTTP) {
 		errs = append(errs, fmt.Errorf("topic %s takes plain HTTP", topic))
@@ -34,6 +35,7 @@ func CheckTopic(t Template) error {
 	if i < 0 {
 		return errors.Join(append(errs, fmt.Errorf("topic %s does not let %s publish", topic, cloudWatch))...)
 	}
+	// All alarms match the policy and go to this topic.
 	pattern := alarmPattern(statements[i])
 	for _, a := range t.Alarms() {
 		if ok, err := path.Match(pattern, a.Name); !ok || err != nil {
@@ -48,8 +50,8 @@ func CheckTopic(t Template) error {
 	return errors.Join(errs...)
 }
 
-// CheckKeyAdmitsAlarms reports that no key of the template lets CloudWatch
-// encrypt what it publishes. It is for the stack that holds the topic's key.
+// CheckKeyAdmitsAlarms returns an error if no key of the template allows CloudWatch
+// to encrypt its messages. The template is that of the stack with the topic's key.
 func CheckKeyAdmitsAlarms(t Template) error {
 	for _, s := range policyStatements(t.Resources("AWS::KMS::Key"), "KeyPolicy") {
 		if allows(s, cloudWatch, "kms:Decrypt") && allows(s, cloudWatch, "kms:GenerateDataKey") {
@@ -87,7 +89,7 @@ func allows(s map[string]any, service, action string) bool {
 	})
 }
 
-// alarmPattern is the names of alarms that a statement lets in.
+// alarmPattern returns the pattern of alarm names that a statement allows.
 func alarmPattern(s map[string]any) string {
 	condition, _ := s["Condition"].(map[string]any)
 	like, _ := condition["ArnLike"].(map[string]any)
