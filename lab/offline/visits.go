@@ -54,10 +54,10 @@ func (w *walk) run(all []heard) {
 		w.tickUntil(presence.Instant(h.minute) * minute)
 		// The clock of the feed has ticked up to the very minute of the arrival.
 		in := presence.Sighting{
-			At: presence.Instant(h.seen), RSSI: int32(h.rssi),
+			SeenAt: presence.Instant(h.seen), RSSI: int32(h.rssi),
 			Associated: h.flags&associated != 0, Randomised: h.flags&randomised != 0,
 		}
-		if in.At > w.clock+maxAhead {
+		if in.SeenAt > w.clock+maxAhead {
 			continue
 		}
 		_, w.told = w.state.Next(in, w.clock, w.rules, w.told[:0])
@@ -90,10 +90,10 @@ func (w *walk) tickUntil(end presence.Instant) {
 // take notes what was told. A visit that went on after its end ends again.
 func (w *walk) take() {
 	for _, e := range w.told {
-		start := e.WalkIn.Time()
+		start := e.Start.Time()
 		if !e.Ended {
 			w.found = append(w.found, score.FoundVisit{
-				Business: w.of.Business, Device: w.of.ID, Start: start, Told: e.At.Time(), Anonymous: e.Anonymous, Resident: e.Resident,
+				Business: w.of.Business, Device: w.of.ID, Start: start, Told: e.ConfirmedAt.Time(), Anonymous: e.Anonymous, Resident: e.Resident,
 			})
 			continue
 		}

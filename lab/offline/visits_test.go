@@ -76,11 +76,11 @@ func naive(items []recording.Item, r presence.Rules) []score.FoundVisit {
 	take := func(id events.DeviceID, told []presence.Event) {
 		for _, e := range told {
 			if !e.Ended {
-				found[id] = append(found[id], score.FoundVisit{Business: "shop", Device: id, Start: e.WalkIn.Time(), Told: e.At.Time(), Anonymous: e.Anonymous, Resident: e.Resident})
+				found[id] = append(found[id], score.FoundVisit{Business: "shop", Device: id, Start: e.Start.Time(), Told: e.ConfirmedAt.Time(), Anonymous: e.Anonymous, Resident: e.Resident})
 				continue
 			}
 			for i := range found[id] {
-				if v := &found[id][i]; v.Start.Equal(e.WalkIn.Time()) {
+				if v := &found[id][i]; v.Start.Equal(e.Start.Time()) {
 					v.End = e.Last.Time()
 				}
 			}
@@ -105,7 +105,7 @@ func naive(items []recording.Item, r presence.Rules) []score.FoundVisit {
 			devices[s.Device] = d
 		}
 		_, told := d.Next(presence.Sighting{
-			At: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI), Associated: s.Associated, Randomised: s.Randomised,
+			SeenAt: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI), Associated: s.Associated, Randomised: s.Randomised,
 		}, presence.InstantOf(clock), &r, nil)
 		take(s.Device, told)
 	}
@@ -160,7 +160,7 @@ func TestVisitsAreThoseOfTheOracle(t *testing.T) {
 			var in []presence.Sighting
 			for _, it := range items {
 				if s := it.Sighting; s.Device == device {
-					in = append(in, presence.Sighting{At: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI), Associated: s.Associated, Randomised: s.Randomised})
+					in = append(in, presence.Sighting{SeenAt: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI), Associated: s.Associated, Randomised: s.Randomised})
 				}
 			}
 			var want []bool

@@ -153,7 +153,7 @@ func (c *collector) sightings() error {
 			return nil
 		}
 		s.add(oracle.Heard{Device: string(k.Key), Sighting: presence.Sighting{
-			At: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
+			SeenAt: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
 			Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
 		}})
 		return nil

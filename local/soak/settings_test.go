@@ -105,7 +105,7 @@ func (s *shop) changed() map[string]bool {
 	devices := map[string]bool{}
 	for _, h := range slices.Concat(s.parts...) {
 		for _, r := range s.rules[1:] {
-			if h.Tick == 0 && h.Sighting.At.Time().Sub(r.Since.Time()).Abs() < around {
+			if h.Tick == 0 && h.Sighting.SeenAt.Time().Sub(r.Since.Time()).Abs() < around {
 				devices[h.Device] = true
 			}
 		}

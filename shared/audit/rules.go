@@ -84,7 +84,7 @@ func (c *recount) tellChanged(device string, h *heard) {
 	first := h.last
 	for _, one := range h.all {
 		if one.Tick == 0 {
-			first = min(first, one.Sighting.At)
+			first = min(first, one.Sighting.SeenAt)
 		}
 	}
 	c.tell(Visit{Device: device, Start: first.Time(), Uncertain: true, Until: h.last.Time(), RulesChanged: true})

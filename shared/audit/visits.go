@@ -192,7 +192,7 @@ func (c *recount) take(r *kgo.Record) error {
 		return nil
 	}
 	c.hear(string(r.Key), c.clockOf(r), presence.Sighting{
-		At: presence.InstantOf(c.event.Sighting.SeenAt), RSSI: int32(c.event.Sighting.RSSI),
+		SeenAt: presence.InstantOf(c.event.Sighting.SeenAt), RSSI: int32(c.event.Sighting.RSSI),
 		Associated: c.event.Sighting.Associated, Randomised: c.event.Sighting.Randomised,
 	})
 	return nil
@@ -233,7 +233,7 @@ func (c *recount) hear(device string, clock presence.Instant, s presence.Sightin
 		h.all = append(h.all, oracle.Heard{Tick: c.clock})
 	}
 	h.all = append(h.all, oracle.Heard{Device: device, Sighting: s})
-	h.last = max(h.last, s.At)
+	h.last = max(h.last, s.SeenAt)
 }
 
 // sweep lets go of devices of which nothing that is still to come can belong to
@@ -302,7 +302,7 @@ func (c *recount) knownFrom(h *heard) (at presence.Instant, unsure bool) {
 	var times []presence.Instant
 	for _, one := range h.all {
 		if one.Tick == 0 {
-			times = append(times, one.Sighting.At)
+			times = append(times, one.Sighting.SeenAt)
 		}
 	}
 	slices.Sort(times)

@@ -112,7 +112,7 @@ func TestRecountIsWhatTheOracleFinds(t *testing.T) {
 				continue
 			}
 			all = append(all, oracle.Heard{Device: string(r.Key), Sighting: presence.Sighting{
-				At: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
+				SeenAt: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
 				Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
 			}})
 		}

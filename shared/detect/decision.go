@@ -70,11 +70,11 @@ func (w *decision) decide(ctx context.Context, r *stage.Record) error {
 func (w *decision) sighting(ctx context.Context, r *stage.Record) error {
 	s := &w.event.Sighting
 	in := presence.Sighting{
-		At: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI),
+		SeenAt: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI),
 		Associated: s.Associated, Randomised: s.Randomised,
 	}
 	clock := w.view.clock
-	if clock != 0 && in.At > clock+maxAhead {
+	if clock != 0 && in.SeenAt > clock+maxAhead {
 		return events.Bad(events.AheadOfClock, "seen at %v, the partition's clock is at %v", s.SeenAt, clock.Time())
 	}
 	if events.Partition(r.Key, w.view.gen.Partitions) != w.batch.Partition {
@@ -312,7 +312,7 @@ func (w *decision) emit(b events.BusinessID, device events.DeviceID, decided []p
 		}
 		r, err := recordOf(b, device, e)
 		if err != nil {
-			return fmt.Errorf("visit of %s/%s from %v: %w", b, device, e.WalkIn.Time(), err)
+			return fmt.Errorf("visit of %s/%s from %v: %w", b, device, e.Start.Time(), err)
 		}
 		w.out = append(w.out, r)
 		if e.Ended {
@@ -328,16 +328,16 @@ func (w *decision) emit(b events.BusinessID, device events.DeviceID, decided []p
 
 // recordOf makes the walk-in or the end of a visit.
 func recordOf(b events.BusinessID, device events.DeviceID, e *presence.Event) (stage.Record, error) {
-	id, key := events.NewWalkInID(b, device, e.WalkIn.Time()), events.DeviceKey(b, device)
+	id, key := events.NewWalkInID(b, device, e.Start.Time()), events.DeviceKey(b, device)
 	if e.Ended {
 		return stage.EncodeRecord(events.VisitsEnded, key, &events.VisitEnded{
 			ID: id, Business: b, Device: device, Anonymous: e.Anonymous, Resident: e.Resident,
-			StartedAt: e.WalkIn.Time(), LastSeenAt: e.Last.Time(), DwellMillis: int64(e.Last - e.WalkIn),
+			StartedAt: e.Start.Time(), LastSeenAt: e.Last.Time(), DwellMillis: int64(e.Last - e.Start),
 		})
 	}
 	return stage.EncodeRecord(events.WalkIns, key, &events.WalkIn{
 		ID: id, Business: b, Device: device, Anonymous: e.Anonymous,
-		StartedAt: e.WalkIn.Time(), ConfirmedAt: e.At.Time(),
+		StartedAt: e.Start.Time(), ConfirmedAt: e.ConfirmedAt.Time(),
 	})
 }
 

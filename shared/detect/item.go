@@ -168,7 +168,7 @@ func appendStay(b []byte, s *presence.Stay, clock presence.Instant) []byte {
 	b = binary.AppendVarint(b, int64(clock-s.Start))
 	b = binary.AppendVarint(b, int64(s.Last-s.Start))
 	if s.Confirmed {
-		b = binary.AppendVarint(b, int64(s.WalkIn-s.Start))
+		b = binary.AppendVarint(b, int64(s.ConfirmedStart-s.Start))
 	} else {
 		b = binary.AppendUvarint(b, s.Strong)
 	}
@@ -303,7 +303,7 @@ func (r *reader) stay(clock presence.Instant) presence.Stay {
 	s.Start = clock - presence.Instant(r.varint())
 	s.Last = s.Start + presence.Instant(r.varint())
 	if s.Confirmed {
-		s.WalkIn = s.Start + presence.Instant(r.varint())
+		s.ConfirmedStart = s.Start + presence.Instant(r.varint())
 	} else {
 		s.Strong = r.uvarint()
 	}

@@ -25,7 +25,7 @@ func drawStay(t *rapid.T) presence.Stay {
 		Randomised: rapid.Bool().Draw(t, "randomised"), Resident: rapid.Bool().Draw(t, "resident"),
 	}
 	if s.Confirmed {
-		s.WalkIn = at("walkIn")
+		s.ConfirmedStart = at("walkIn")
 	} else {
 		s.Strong = rapid.Uint64().Draw(t, "strong")
 	}
@@ -109,7 +109,7 @@ func TestAnItemOfTheFirstVersionIsRead(t *testing.T) {
 	}
 	want := logRecord{offset: 41, clock: at, from: 3, tally: Tally{Sightings: 100, Late: 2, PassersBy: 60, WalkIns: 7, Anonymous: 3, Dead: 1}, entries: []logEntry{
 		{"cafe/phone-1", presence.Device{Stays: []presence.Stay{
-			{Start: at - 900_000, Last: at - 60_000, WalkIn: at - 900_000, Confirmed: true, Plain: true, Randomised: true},
+			{Start: at - 900_000, Last: at - 60_000, ConfirmedStart: at - 900_000, Confirmed: true, Plain: true, Randomised: true},
 		}}},
 		{"cafe/phone-2", presence.Device{Stays: []presence.Stay{
 			{Start: at - 300_000, Last: at - 300_000, Strong: 1, Plain: true, Weak: at - 60_000, WeakPlain: true},

@@ -152,8 +152,8 @@ func bindingList(bindings []presence.Binding) types.AttributeValue {
 		m := item{attrContact: str(b.Contact)}
 		m.setTime(attrFrom, b.From)
 		m.setTime(attrUntil, b.Until)
-		if b.Of != "" {
-			m[attrMergedFrom] = str(b.Of)
+		if b.MergedFrom != "" {
+			m[attrMergedFrom] = str(b.MergedFrom)
 		}
 		list.Value = append(list.Value, &types.AttributeValueMemberM{Value: m})
 	}
@@ -177,7 +177,7 @@ func history(i item) (presence.History, int64, error) {
 		}
 		b := reader{item: m.Value}
 		h.Bindings = append(h.Bindings, presence.Binding{
-			Contact: b.str(attrContact), From: b.time(attrFrom), Until: b.time(attrUntil), Of: b.str(attrMergedFrom),
+			Contact: b.str(attrContact), From: b.time(attrFrom), Until: b.time(attrUntil), MergedFrom: b.str(attrMergedFrom),
 		})
 		if b.err != nil {
 			r.fail(attrBindings, b.err)

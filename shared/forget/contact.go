@@ -115,7 +115,7 @@ func (j *contactJob) raiseUntil(ctx context.Context) error {
 		}
 		for _, h := range histories {
 			for _, b := range h.Bindings {
-				if b.Contact == string(c) || b.Of == string(c) {
+				if b.Contact == string(c) || b.MergedFrom == string(c) {
 					raise(b.From)
 				}
 			}

@@ -27,7 +27,7 @@ func copyHistory(h presence.History) presence.History {
 	c := presence.History{Randomised: h.Randomised, LastSeen: millis(h.LastSeen)}
 	for _, b := range h.Bindings {
 		c.Bindings = append(c.Bindings, presence.Binding{
-			Contact: b.Contact, From: millis(b.From), Until: millis(b.Until), Of: b.Of,
+			Contact: b.Contact, From: millis(b.From), Until: millis(b.Until), MergedFrom: b.MergedFrom,
 		})
 	}
 	return c

@@ -4,7 +4,7 @@ import "slices"
 
 // Sighting is what the rules need of a sighting. The signal strength is in dBm.
 type Sighting struct {
-	At         Instant
+	SeenAt     Instant
 	RSSI       int32
 	Associated bool
 	Randomised bool
@@ -14,12 +14,12 @@ type Sighting struct {
 // set, that it is over. A visit that was confirmed is a walk-in unless it is a
 // resident's.
 type Event struct {
-	Ended     bool
-	WalkIn    Instant // start of the visit; with business and device it makes the id
-	At        Instant // where not Ended: the sighting or the clock that confirmed it
-	Last      Instant // of an end: the latest sighting
-	Anonymous bool
-	Resident  bool // no customer's: the visit has no walk-in (rule 5)
+	Ended       bool
+	Start       Instant // start of the visit; with business and device it makes the id
+	ConfirmedAt Instant // where not Ended: the sighting or the clock that confirmed it
+	Last        Instant // of an end: the latest sighting
+	Anonymous   bool
+	Resident    bool // no customer's: the visit has no walk-in (rule 5)
 }
 
 // Verdict says what a sighting was.
@@ -48,14 +48,14 @@ func (d *Device) Known() bool { return len(d.Stays) > 0 || len(d.Habit) > 0 }
 // Next decides on one sighting. Events are appended to out.
 func (d *Device) Next(in Sighting, clock Instant, r *Rules, out []Event) (Verdict, []Event) {
 	var v Verdict
-	v.Late = clock != 0 && in.At < clock-Instant(r.Lateness.Milliseconds())
-	if v.Late && d.openAround(in.At.step(), r) == nil {
+	v.Late = clock != 0 && in.SeenAt < clock-Instant(r.Lateness.Milliseconds())
+	if v.Late && d.openAround(in.SeenAt.step(), r) == nil {
 		return v, out
 	}
 	d.forget(clock, r)
 	// What waited for this sighting's time is confirmed first: as a visit it
 	// reaches further.
-	waited, out := d.settle(max(in.At, clock), r, out)
+	waited, out := d.settle(max(in.SeenAt, clock), r, out)
 	var changed bool
 	switch {
 	case in.RSSI >= r.Entry:
@@ -63,10 +63,10 @@ func (d *Device) Next(in Sighting, clock Instant, r *Rules, out []Event) (Verdic
 	case in.RSSI >= r.Hold:
 		changed, v.PasserBy = d.weak(in, r)
 	default:
-		v.PasserBy = d.openAround(in.At.step(), r) == nil
+		v.PasserBy = d.openAround(in.SeenAt.step(), r) == nil
 	}
 	if changed {
-		_, out = d.settle(max(in.At, clock), r, out)
+		_, out = d.settle(max(in.SeenAt, clock), r, out)
 	}
 	v.Changed = waited || changed
 	return v, out
@@ -145,7 +145,7 @@ func (d *Device) strong(in Sighting, r *Rules) (changed bool) {
 			return *s != before
 		}
 	}
-	s := Stay{Start: in.At, Last: in.At, Strong: 1}
+	s := Stay{Start: in.SeenAt, Last: in.SeenAt, Strong: 1}
 	s.note(in)
 	d.insert(s)
 	return true
@@ -166,7 +166,7 @@ func (d *Device) insert(s Stay) {
 // counts for nothing: there it may come before the sighting that opens the
 // stay, and nothing is stored of a passer-by.
 func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
-	x := in.At.step()
+	x := in.SeenAt.step()
 	i := d.newestBefore(x)
 	if i > 0 && x < d.Stays[i].Start.step()+2 && !d.Stays[i].Confirmed {
 		i-- // the candidate may turn out to be a part of the stay before
@@ -180,7 +180,7 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 	switch {
 	case x < s.Start.step()+2:
 	case s.Confirmed && (within || s.follows(x, r)):
-		s.moveLast(in.At)
+		s.moveLast(in.SeenAt)
 		// A weak association is not noted. It may come before or after the sighting
 		// that confirms the visit, and of a candidate it is not kept.
 		s.Plain = s.Plain || !in.Associated
@@ -188,7 +188,7 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 	case s.mayReach(x, r):
 		s.keepWeak(in)
 	}
-	inside := s.Confirmed && (within || s.Last == in.At || s.follows(x, r))
+	inside := s.Confirmed && (within || s.Last == in.SeenAt || s.follows(x, r))
 	return *s != before, !inside
 }
 
@@ -267,10 +267,10 @@ func (d *Device) confirm(i int, now Instant, r *Rules, out []Event) []Event {
 		}
 	}
 	s := &d.Stays[i]
-	s.Confirmed, s.WalkIn, s.Strong = true, s.Start, 0
+	s.Confirmed, s.ConfirmedStart, s.Strong = true, s.Start, 0
 	s.Resident = d.resident(s.Start.step(), r)
 	s.absorbWeak(r)
-	return append(out, Event{WalkIn: s.WalkIn, At: now, Anonymous: s.anonymous(), Resident: s.Resident})
+	return append(out, Event{Start: s.ConfirmedStart, ConfirmedAt: now, Anonymous: s.anonymous(), Resident: s.Resident})
 }
 
 // end ends a visit and learns from it.
@@ -279,7 +279,7 @@ func (d *Device) end(s *Stay, r *Rules, out []Event) []Event {
 	if !s.anonymous() {
 		d.Habit = d.Habit.fold(s.Start.step(), s.Last.step(), r)
 	}
-	return append(out, Event{Ended: true, WalkIn: s.WalkIn, Last: s.Last, Anonymous: s.anonymous(), Resident: s.Resident})
+	return append(out, Event{Ended: true, Start: s.ConfirmedStart, Last: s.Last, Anonymous: s.anonymous(), Resident: s.Resident})
 }
 
 // forget drops the stays that no sighting can belong to any more, and with the

@@ -34,7 +34,7 @@ func play(t *testing.T, r presence.Rules, begin presence.Instant, words string) 
 			clock = now
 			_, out = d.Tick(now, &r, nil)
 		} else {
-			in := presence.Sighting{At: now, Associated: strings.Contains(what, "a"), Randomised: strings.Contains(what, "r")}
+			in := presence.Sighting{SeenAt: now, Associated: strings.Contains(what, "a"), Randomised: strings.Contains(what, "r")}
 			if _, err := fmt.Sscan(strings.TrimLeft(what, "ar"), &in.RSSI); err != nil {
 				t.Fatalf("%q: %v", word, err)
 			}
@@ -50,15 +50,15 @@ func play(t *testing.T, r presence.Rules, begin presence.Instant, words string) 
 		for _, e := range out {
 			switch {
 			case e.Resident && e.Ended:
-				told = append(told, "gone@"+since(e.WalkIn)+"-"+since(e.Last))
+				told = append(told, "gone@"+since(e.Start)+"-"+since(e.Last))
 			case e.Resident:
-				told = append(told, "resident@"+since(e.WalkIn))
+				told = append(told, "resident@"+since(e.Start))
 			case e.Ended:
-				told = append(told, "out@"+since(e.WalkIn)+"-"+since(e.Last))
+				told = append(told, "out@"+since(e.Start)+"-"+since(e.Last))
 			case e.Anonymous:
-				told = append(told, "anon@"+since(e.WalkIn))
+				told = append(told, "anon@"+since(e.Start))
 			default:
-				told = append(told, "in@"+since(e.WalkIn))
+				told = append(told, "in@"+since(e.Start))
 			}
 		}
 	}
@@ -149,7 +149,7 @@ func TestNothingIsKeptForEver(t *testing.T) {
 		var d presence.Device
 		at := base
 		for range history {
-			d.Next(presence.Sighting{At: at, RSSI: -60}, base, &r, nil)
+			d.Next(presence.Sighting{SeenAt: at, RSSI: -60}, base, &r, nil)
 			at += 6 * minute
 		}
 		for clock := at; d.Due(&r) != 0; clock = d.Due(&r) {
@@ -194,6 +194,6 @@ func BenchmarkNext(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		at += 30_000
-		_, out = d.Next(presence.Sighting{At: at, RSSI: -60}, at, &r, out[:0])
+		_, out = d.Next(presence.Sighting{SeenAt: at, RSSI: -60}, at, &r, out[:0])
 	}
 }

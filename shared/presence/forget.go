@@ -16,7 +16,7 @@ import (
 // seen.
 func (h History) Forget(contact string, until time.Time) History {
 	names := func(b Binding) bool {
-		return (b.Contact == contact || b.Of == contact) && !b.From.After(until)
+		return (b.Contact == contact || b.MergedFrom == contact) && !b.From.After(until)
 	}
 	if !slices.ContainsFunc(h.Bindings, names) {
 		return h
@@ -35,7 +35,7 @@ func (h History) Forget(contact string, until time.Time) History {
 		case !holds:
 			continue // nor will it: no login of the contact comes before it any more
 		default:
-			b.Of = ""
+			b.MergedFrom = ""
 		}
 		if rest = append(rest, b); holds {
 			owner = len(rest) - 1

@@ -38,7 +38,7 @@ func TestForget(t *testing.T) {
 		},
 		"a merge that would have is gone": {
 			presence.History{
-				Bindings: []presence.Binding{{Contact: "bob", From: day(3)}, {Contact: "carl", From: day(4), Of: "ann"}},
+				Bindings: []presence.Binding{{Contact: "bob", From: day(3)}, {Contact: "carl", From: day(4), MergedFrom: "ann"}},
 			},
 			presence.History{Bindings: []presence.Binding{{Contact: "bob", From: day(3)}}},
 		},
@@ -81,7 +81,7 @@ func TestForgetLeavesTheOthers(t *testing.T) {
 		}
 		after := h.Forget("ann", day(200))
 		for _, b := range after.Bindings {
-			if b.Contact == "ann" || b.Of == "ann" {
+			if b.Contact == "ann" || b.MergedFrom == "ann" {
 				t.Fatalf("she is still in %+v", after)
 			}
 		}

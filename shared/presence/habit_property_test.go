@@ -47,7 +47,7 @@ func daysOf(t *rapid.T, r *presence.Rules) []heard {
 		for range rapid.IntRange(1, 3).Draw(t, "stays") {
 			associated := kind > 0 && rapid.IntRange(0, 3).Draw(t, "associated") == 0
 			all = stayOf(t, all, at, pause, kind < 2, associated)
-			at = all[len(all)-1].At + presence.Instant(rapid.SampledFrom([]int{0, 16, 18, 31, 32, 33, 120}).Draw(t, "break"))*minute
+			at = all[len(all)-1].SeenAt + presence.Instant(rapid.SampledFrom([]int{0, 16, 18, 31, 32, 33, 120}).Draw(t, "break"))*minute
 		}
 		next := rapid.SampledFrom([]int{1, 1, 1, 1, 1, 2, 3, 7, 26, 27, 28, 29, 30, 31, 32}).Draw(t, "next")
 		day = max(day+presence.Instant(next)*24*60*minute, at-at%(24*60*minute))
@@ -66,11 +66,11 @@ func stayOf(t *rapid.T, all []heard, at, pause presence.Instant, randomised, ass
 	end := at + length
 	for first := true; ; first = false {
 		delay := seconds("delay", 0, 120)
-		all = append(all, heard{presence.Sighting{At: at, RSSI: -60, Associated: associated, Randomised: randomised}, delay})
+		all = append(all, heard{presence.Sighting{SeenAt: at, RSSI: -60, Associated: associated, Randomised: randomised}, delay})
 		if first { // the next sighting arrives before it
-			early := heard{presence.Sighting{At: at + seconds("next", 0, 119), RSSI: -60, Associated: associated, Randomised: randomised}, 0}
+			early := heard{presence.Sighting{SeenAt: at + seconds("next", 0, 119), RSSI: -60, Associated: associated, Randomised: randomised}, 0}
 			all[len(all)-1].delay = 120_000
-			all = append(all, early, heard{presence.Sighting{At: at + 6*minute, RSSI: -60, Associated: associated, Randomised: randomised}, 0})
+			all = append(all, early, heard{presence.Sighting{SeenAt: at + 6*minute, RSSI: -60, Associated: associated, Randomised: randomised}, 0})
 		}
 		if at >= end {
 			return all
@@ -120,7 +120,7 @@ func TestDisorderWithinTheBoundChangesNoResident(t *testing.T) {
 		}
 		met.histories++
 		for i := range got {
-			off := got[i].WalkIn - want[i].Start
+			off := got[i].Start - want[i].Start
 			if off < -2*minute || off > 2*minute || got[i].Resident != want[i].Resident {
 				t.Fatalf("visit %d (rules %+v)\n%s", i, r, compared(got, want))
 			}
@@ -163,7 +163,7 @@ func fewer(t *testing.T, n int) (restore func()) {
 func arriveByDays(history []heard, every int) []arrival {
 	var heardAt []arrival
 	for _, h := range history {
-		heardAt = append(heardAt, arrival{at: h.At + h.delay, sighting: h.Sighting})
+		heardAt = append(heardAt, arrival{at: h.SeenAt + h.delay, sighting: h.Sighting})
 	}
 	slices.SortStableFunc(heardAt, func(a, b arrival) int { return int(a.at - b.at) })
 	var all []arrival
@@ -202,25 +202,25 @@ func confirmed(t rapid.TB, all []arrival, r *presence.Rules) (visits []presence.
 		}
 		for _, e := range out {
 			if !e.Ended {
-				visits, begun[e.WalkIn] = append(visits, e), e.Resident
+				visits, begun[e.Start] = append(visits, e), e.Resident
 				continue
 			}
-			ended[e.WalkIn] = true
-			if e.Resident != begun[e.WalkIn] {
-				t.Fatalf("a visit that was confirmed with resident=%v ended with %v", begun[e.WalkIn], e.Resident)
+			ended[e.Start] = true
+			if e.Resident != begun[e.Start] {
+				t.Fatalf("a visit that was confirmed with resident=%v ended with %v", begun[e.Start], e.Resident)
 			}
 		}
 	}
 	if len(ended) != len(visits) || d.Known() {
 		t.Fatalf("%d of %d visits ended; 40 days later %+v is known", len(ended), len(visits), d)
 	}
-	slices.SortFunc(visits, func(a, b presence.Event) int { return int(a.WalkIn - b.WalkIn) })
+	slices.SortFunc(visits, func(a, b presence.Event) int { return int(a.Start - b.Start) })
 	return visits
 }
 
 func compared(got []presence.Event, want []oracle.Visit) (text string) {
 	for _, e := range got {
-		text += fmt.Sprintln("got ", e.WalkIn.Time().Format(time.DateTime), "resident", e.Resident)
+		text += fmt.Sprintln("got ", e.Start.Time().Format(time.DateTime), "resident", e.Resident)
 	}
 	for _, v := range want {
 		text += fmt.Sprintln("want", v.Start.Time().Format(time.DateTime), "to", v.Last.Time().Format(time.DateTime), "resident", v.Resident)

@@ -30,7 +30,7 @@ func days(t *testing.T, zone *time.Location, first string, kind presence.Sightin
 			until := time.Date(day.Year(), day.Month(), day.Day(), th, tm, 0, 0, zone)
 			for at := from; !at.After(until); at = at.Add(9 * time.Minute) {
 				s := kind
-				s.At, s.RSSI = presence.InstantOf(at), -60
+				s.SeenAt, s.RSSI = presence.InstantOf(at), -60
 				history = append(history, heard{Sighting: s})
 			}
 		}
@@ -176,7 +176,7 @@ func TestAHabitStaysShort(t *testing.T) {
 	))
 	clock := presence.Instant(0)
 	for _, h := range history {
-		clock = h.At
+		clock = h.SeenAt
 		d.Tick(clock, &r, nil)
 		d.Next(h.Sighting, clock, &r, nil)
 		most = max(most, len(d.Habit))

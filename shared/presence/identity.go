@@ -12,10 +12,10 @@ type Binding struct {
 	Contact string
 	From    time.Time
 	Until   time.Time
-	// Of is the contact that a merge took the device from, "" for a login. The
+	// MergedFrom is the contact that a merge took the device from, "" for a login. The
 	// binding holds only where the device was that contact's then: a login from
 	// between its login and the merge may be told after both.
-	Of string
+	MergedFrom string
 }
 
 // History is everything known of who a device belonged to. The zero History is
@@ -82,12 +82,12 @@ func (h History) insert(b Binding) History {
 	i, found := slices.BinarySearchFunc(h.Bindings, b, func(a, b Binding) int {
 		return cmp.Or(a.From.Compare(b.From), cmp.Compare(a.Contact, b.Contact))
 	})
-	if found && (b.Of != "" || h.Bindings[i].Of == "") {
+	if found && (b.MergedFrom != "" || h.Bindings[i].MergedFrom == "") {
 		return h
 	}
 	if found { // a login at the moment of a merge holds by itself
 		h.Bindings = slices.Clone(h.Bindings)
-		h.Bindings[i].Of = ""
+		h.Bindings[i].MergedFrom = ""
 		return h
 	}
 	h.Bindings = slices.Insert(slices.Clone(h.Bindings), i, b)
@@ -116,7 +116,7 @@ func (h History) Hand(contact, to string, at time.Time) History {
 	if b, ok := h.Owner(at); !ok || b.Contact != contact {
 		return h
 	}
-	return h.insert(Binding{Contact: to, From: at, Of: contact})
+	return h.insert(Binding{Contact: to, From: at, MergedFrom: contact})
 }
 
 // Seen notes a walk-in of the device. changed is true where that matters: for a
@@ -133,13 +133,13 @@ func (h History) Seen(at time.Time) (next History, changed bool) {
 // Held is the bindings without those of merges that do not hold, which may share
 // their slice with h.
 func (h History) Held() []Binding {
-	if !slices.ContainsFunc(h.Bindings, func(b Binding) bool { return b.Of != "" }) {
+	if !slices.ContainsFunc(h.Bindings, func(b Binding) bool { return b.MergedFrom != "" }) {
 		return h.Bindings
 	}
 	held := make([]Binding, 0, len(h.Bindings))
 	for _, b := range h.Bindings {
-		if b.Of != "" {
-			if from, ok := h.ownerAmong(held, b.From); !ok || from.Contact != b.Of {
+		if b.MergedFrom != "" {
+			if from, ok := h.ownerAmong(held, b.From); !ok || from.Contact != b.MergedFrom {
 				continue
 			}
 		}
@@ -174,7 +174,7 @@ func (h History) Attribute(start time.Time) (b Binding, ok bool) {
 		return b, true
 	}
 	for _, b := range h.Bindings {
-		if b.Of == "" && b.From.After(start) && b.From.Sub(start) <= LoginWindow {
+		if b.MergedFrom == "" && b.From.After(start) && b.From.Sub(start) <= LoginWindow {
 			return b, true
 		}
 	}
@@ -185,6 +185,6 @@ func (h History) Attribute(start time.Time) (b Binding, ok bool) {
 func (h History) Equal(o History) bool {
 	return h.Randomised == o.Randomised && h.LastSeen.Equal(o.LastSeen) &&
 		slices.EqualFunc(h.Bindings, o.Bindings, func(a, b Binding) bool {
-			return a.Contact == b.Contact && a.From.Equal(b.From) && a.Until.Equal(b.Until) && a.Of == b.Of
+			return a.Contact == b.Contact && a.From.Equal(b.From) && a.Until.Equal(b.Until) && a.MergedFrom == b.MergedFrom
 		})
 }

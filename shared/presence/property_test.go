@@ -33,7 +33,7 @@ func (a arrival) String() string {
 		return "tick " + at(a.at)
 	}
 	s := a.sighting
-	return fmt.Sprintf("seen %s (arrived %s) %d dBm associated=%v", at(s.At), at(a.at), s.RSSI, s.Associated)
+	return fmt.Sprintf("seen %s (arrived %s) %d dBm associated=%v", at(s.SeenAt), at(a.at), s.RSSI, s.Associated)
 }
 
 // heard is a sighting and how much later it arrives, at most two minutes.
@@ -52,7 +52,7 @@ func historyOf(t *rapid.T) []heard {
 	var all []heard
 	hear := func(at, delay presence.Instant) {
 		all = append(all, heard{presence.Sighting{
-			At:         at,
+			SeenAt:     at,
 			RSSI:       rapid.SampledFrom([]int32{-60, -60, -70, -80, -85, -86}).Draw(t, "rssi"),
 			Associated: rapid.IntRange(0, 3).Draw(t, "associated") < associatedOften,
 			Randomised: randomised,
@@ -107,8 +107,8 @@ func arrive(t *rapid.T, history []heard) []arrival {
 	var all []arrival
 	end := base
 	for _, h := range history {
-		all = append(all, arrival{at: h.At + h.delay, sighting: h.Sighting})
-		end = max(end, h.At+400*minute)
+		all = append(all, arrival{at: h.SeenAt + h.delay, sighting: h.Sighting})
+		end = max(end, h.SeenAt+400*minute)
 	}
 	every := presence.Instant(rapid.SampledFrom([]int{1, 1, 7, 60}).Draw(t, "tickMinutes")) * minute
 	for at := base; at <= end; at += every {
@@ -155,12 +155,12 @@ func TestDisorderWithinTheBoundChangesNoCount(t *testing.T) {
 		}
 		want := oracle.Visits(sightings, r)
 		got, ends := run(arrivals, r)
-		slices.SortFunc(got, func(a, b presence.Event) int { return cmp.Compare(a.WalkIn, b.WalkIn) })
+		slices.SortFunc(got, func(a, b presence.Event) int { return cmp.Compare(a.Start, b.Start) })
 		if len(got) != len(want) {
 			t.Fatalf("%d walk-ins, the oracle has %d\n%s", len(got), len(want), story(arrivals, got, want))
 		}
 		for i := range got {
-			if off := got[i].WalkIn - want[i].Start; off < -2*minute || off > 2*minute || got[i].Resident != want[i].Resident {
+			if off := got[i].Start - want[i].Start; off < -2*minute || off > 2*minute || got[i].Resident != want[i].Resident {
 				t.Fatalf("walk-in %d is off by %v\n%s", i, time.Duration(off)*time.Millisecond, story(arrivals, got, want))
 			}
 		}
@@ -178,7 +178,7 @@ func story(all []arrival, got []presence.Event, want []oracle.Visit) string {
 		}
 	}
 	for _, e := range got {
-		fmt.Fprintln(&b, "got ", e.WalkIn.Time().Format(time.TimeOnly))
+		fmt.Fprintln(&b, "got ", e.Start.Time().Format(time.TimeOnly))
 	}
 	for _, v := range want {
 		fmt.Fprintln(&b, "want", v.Start.Time().Format(time.TimeOnly), "to", v.Last.Time().Format(time.TimeOnly))

@@ -11,9 +11,9 @@ const maskBits = 64
 type Stay struct {
 	Start Instant // earliest strong sighting
 	Last  Instant // latest sighting that counts for it
-	// WalkIn is Start as the walk-in said it. A sighting that comes late may
+	// ConfirmedStart is Start as the walk-in said it. A sighting that comes late may
 	// move Start back afterwards, the walk-in keeps its id.
-	WalkIn Instant
+	ConfirmedStart Instant
 	// Weak is a sighting between hold and entry threshold that will count if the
 	// candidate is confirmed, or if a late sighting closes the gap to it.
 	Weak Instant
@@ -59,7 +59,7 @@ func sameLife(olderAnonymous bool, older, newer step, r *Rules) bool {
 
 // takes says whether a strong sighting belongs to the stay.
 func (s *Stay) takes(in Sighting, r *Rules) bool {
-	x := in.At.step()
+	x := in.SeenAt.step()
 	if x < s.Start.step() {
 		return s.Start.step()-x <= steps(r.MaxGap) && sameLife(in.Randomised && !in.Associated, x, s.Start.step(), r)
 	}
@@ -76,11 +76,11 @@ func (s *Stay) note(in Sighting) {
 // add puts a strong sighting into the stay.
 func (s *Stay) add(in Sighting, r *Rules) {
 	s.note(in)
-	x := in.At.step()
+	x := in.SeenAt.step()
 	if x < s.Start.step() {
-		s.Start = in.At
+		s.Start = in.SeenAt
 	}
-	s.moveLast(in.At)
+	s.moveLast(in.SeenAt)
 	if !s.Confirmed {
 		s.Strong |= 1 << min(uint64(s.Last.step()-x), maskBits) // a shift by maskBits sets nothing
 	}
@@ -114,8 +114,8 @@ func (s *Stay) absorbWeak(r *Rules) {
 
 // keepWeak remembers a weak sighting that may count later.
 func (s *Stay) keepWeak(in Sighting) {
-	if in.At.step() > s.Weak.step() {
-		s.Weak = in.At
+	if in.SeenAt.step() > s.Weak.step() {
+		s.Weak = in.SeenAt
 	}
 	s.WeakPlain = s.WeakPlain || !in.Associated
 }
@@ -132,7 +132,7 @@ func (s *Stay) merge(b *Stay, r *Rules) {
 		s.Strong |= b.Strong << min(uint64(s.Last.step()-b.Last.step()), maskBits)
 	}
 	if b.Confirmed {
-		s.Confirmed, s.WalkIn, s.Ended, s.Resident = true, b.WalkIn, b.Ended, b.Resident
+		s.Confirmed, s.ConfirmedStart, s.Ended, s.Resident = true, b.ConfirmedStart, b.Ended, b.Resident
 	}
 	if s.Confirmed {
 		s.Strong = 0

@@ -158,7 +158,7 @@ func parse(records []stage.Record, partition int32, counts []int32, keys map[str
 		}
 		keys[string(r.Key)] = true
 		heard = append(heard, oracle.Heard{Device: string(r.Key), Sighting: presence.Sighting{
-			At: presence.InstantOf(s.Sighting.SeenAt), RSSI: int32(s.Sighting.RSSI),
+			SeenAt: presence.InstantOf(s.Sighting.SeenAt), RSSI: int32(s.Sighting.RSSI),
 			Associated: s.Sighting.Associated, Randomised: s.Sighting.Randomised,
 		}})
 	}

@@ -81,7 +81,7 @@ func idsHistory(t *testing.T, s stage.Identities) {
 		{LastSeen: later(5)},
 		{Randomised: true},
 		{Bindings: []presence.Binding{{Contact: "anna", From: noon, Until: later(3)}}},
-		{Bindings: []presence.Binding{{Contact: "anna", From: noon}, {Contact: "bea", From: later(3), Of: "anna"}}},
+		{Bindings: []presence.Binding{{Contact: "anna", From: noon}, {Contact: "bea", From: later(3), MergedFrom: "anna"}}},
 		{
 			Bindings: []presence.Binding{
 				{Contact: "anna", From: later(-60 * 24 * 400), Until: later(-5).Add(time.Millisecond)},

@@ -38,7 +38,7 @@ func VisitsAfter(past map[string]Past, partition []Heard, r presence.Rules) (vis
 			clock = max(clock, h.Tick)
 			continue
 		}
-		at := h.Sighting.At
+		at := h.Sighting.SeenAt
 		if clock != 0 && at.Time().Sub(clock.Time()) > maxAhead {
 			continue
 		}
@@ -76,7 +76,7 @@ func fallsIntoOpenVisit(sightings []presence.Sighting, s presence.Sighting, cloc
 	v := &visits[len(visits)-1]
 	steps := int64(v.silence() / presence.Grid)
 	open := v.Open && number(clock) < number(v.Last)+steps+2
-	return open && number(s.At) >= number(v.Start) && (number(s.At) <= number(v.Last) || v.belongs(s))
+	return open && number(s.SeenAt) >= number(v.Start) && (number(s.SeenAt) <= number(v.Last) || v.belongs(s))
 }
 
 // CRM is one CRM event: a login where Device is set, a merge where Into is, else

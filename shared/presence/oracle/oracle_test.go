@@ -18,7 +18,7 @@ func at(minutes int) presence.Instant {
 func strong(minutes ...int) []presence.Sighting {
 	var all []presence.Sighting
 	for _, m := range minutes {
-		all = append(all, presence.Sighting{At: at(m), RSSI: -60})
+		all = append(all, presence.Sighting{SeenAt: at(m), RSSI: -60})
 	}
 	return all
 }

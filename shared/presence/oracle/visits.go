@@ -33,7 +33,7 @@ func Visits(sightings []presence.Sighting, r presence.Rules) []Visit {
 // stays gives the visits without regard to who is a resident.
 func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 	sorted := slices.Clone(sightings)
-	slices.SortStableFunc(sorted, func(a, b presence.Sighting) int { return int(a.At - b.At) })
+	slices.SortStableFunc(sorted, func(a, b presence.Sighting) int { return int(a.SeenAt - b.SeenAt) })
 	var visits []Visit
 	var cur *Visit // candidate or visit that the next sighting may belong to
 	for _, s := range sorted {
@@ -46,9 +46,9 @@ func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 			if cur != nil && cur.confirmed {
 				visits = append(visits, *cur)
 			}
-			cur = &Visit{Start: s.At, rules: &r, allAssoc: true}
+			cur = &Visit{Start: s.SeenAt, rules: &r, allAssoc: true}
 			cur.add(s)
-		case hold && belongs && cur.confirmed && number(s.At) >= number(cur.Start)+2:
+		case hold && belongs && cur.confirmed && number(s.SeenAt) >= number(cur.Start)+2:
 			cur.add(s)
 		}
 	}
@@ -77,11 +77,11 @@ func (v *Visit) silence() time.Duration {
 
 // belongs says whether s, which is not before Last, belongs to the visit.
 func (v *Visit) belongs(s presence.Sighting) bool {
-	gap := time.Duration(number(s.At)-number(v.Last)) * presence.Grid
+	gap := time.Duration(number(s.SeenAt)-number(v.Last)) * presence.Grid
 	if gap > v.silence() {
 		return false
 	}
-	return !v.randomised || v.associated || v.date(s.At) == v.date(v.Last)
+	return !v.randomised || v.associated || v.date(s.SeenAt) == v.date(v.Last)
 }
 
 func (v *Visit) date(t presence.Instant) string {
@@ -99,7 +99,7 @@ func local(number int64, r *presence.Rules) time.Time {
 
 func (v *Visit) add(s presence.Sighting) {
 	v.seen = append(v.seen, s)
-	v.Last = s.At
+	v.Last = s.SeenAt
 	v.associated = v.associated || s.Associated && s.RSSI >= v.rules.Entry
 	v.allAssoc = v.allAssoc && s.Associated
 	v.randomised = v.randomised || s.Randomised
@@ -108,7 +108,7 @@ func (v *Visit) add(s presence.Sighting) {
 	}
 	strongSteps := map[int64]bool{}
 	for _, s := range v.seen {
-		strongSteps[number(s.At)] = true
+		strongSteps[number(s.SeenAt)] = true
 	}
 	span := time.Duration(number(v.Last)-number(v.Start)) * presence.Grid
 	v.confirmed = v.associated || len(strongSteps) >= v.rules.MinStrong && span >= v.rules.MinSpan
