@@ -61,7 +61,7 @@ func (w *expected) found(v audit.Visit) {
 func (w *expected) take(device string, s oracle.Stay) {
 	w.WalkIns++
 	if contact, _ := w.crm.Attribute(device, s.Start); contact != "" {
-		w.Take(contact, s)
+		w.AddWalkIn(contact, s)
 	}
 }
 
@@ -130,7 +130,7 @@ func alone(ctx context.Context, counts stage.Counts, want *oracle.Expected) erro
 					continue
 				}
 				if i := slices.IndexFunc(stays, func(s oracle.Stay) bool { return s.ID == f.Visit }); i >= 0 {
-					stays[i].Always = true
+					stays[i].CountedByID = true
 				}
 			}
 		}

@@ -32,8 +32,8 @@ func TestWhatWasCountedByIDAloneStaysCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := &oracle.Expected{}
-			want.Take("cafe/ann", oracle.Stay{ID: "first", Device: "cafe/phone", Start: noon, Last: noon.Add(time.Hour)})
-			want.Take("cafe/ann", oracle.Stay{ID: "second", Device: "cafe/tablet", Start: noon.Add(10 * time.Minute), Last: noon.Add(time.Hour)})
+			want.AddWalkIn("cafe/ann", oracle.Stay{ID: "first", Device: "cafe/phone", Start: noon, Last: noon.Add(time.Hour)})
+			want.AddWalkIn("cafe/ann", oracle.Stay{ID: "second", Device: "cafe/tablet", Start: noon.Add(10 * time.Minute), Last: noon.Add(time.Hour)})
 			if err := alone(t.Context(), counts, want); err != nil {
 				t.Fatal(err)
 			}

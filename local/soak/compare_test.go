@@ -326,7 +326,7 @@ func (l crmLog) owner(device string, start time.Time) contact {
 	if len(l.logins[device]) == 0 {
 		return ""
 	}
-	c, _ := oracle.Whose(device, start, l.of(device))
+	c, _ := oracle.AttributedContact(device, start, l.of(device))
 	return contact(c)
 }
 

@@ -68,13 +68,13 @@ func (r *rig) store(ctx context.Context, all map[events.BusinessID]business.Hist
 // of the rules that it was decided by.
 type shop struct {
 	rules []stage.RulesSince
-	parts [][]oracle.Heard
+	parts [][]oracle.Record
 }
 
 func newShops(rules map[events.BusinessID][]stage.RulesSince) map[events.BusinessID]*shop {
 	shops := map[events.BusinessID]*shop{}
 	for id, all := range rules {
-		shops[id] = &shop{all, make([][]oracle.Heard, 1)}
+		shops[id] = &shop{all, make([][]oracle.Record, 1)}
 	}
 	return shops
 }
@@ -84,10 +84,10 @@ func (s *shop) tick(at presence.Instant) {
 	for n := len(s.parts); n < len(s.rules) && s.rules[n].Since <= at; n++ {
 		s.parts = append(s.parts, nil)
 	}
-	s.add(oracle.Heard{Tick: at})
+	s.add(oracle.Record{Tick: at})
 }
 
-func (s *shop) add(h oracle.Heard) {
+func (s *shop) add(h oracle.Record) {
 	last := len(s.parts) - 1
 	s.parts[last] = append(s.parts[last], h)
 }
@@ -118,7 +118,7 @@ func (c *collector) judge(s *shop) {
 	changed := s.changed()
 	past := map[string]oracle.Past{}
 	for n, part := range s.parts {
-		visits, late := oracle.VisitsAfter(past, part, s.rules[n].Rules)
+		visits, late := oracle.PartitionVisitsAfter(past, part, s.rules[n].Rules)
 		c.late += late
 		for device, all := range visits {
 			for _, v := range all {

@@ -84,7 +84,7 @@ func (c *CRM) add(r *kgo.Record, dead *DeadLetters) error {
 // because its device was not seen.
 func (c *CRM) Attribute(device string, start time.Time) (contact string, sure bool) {
 	all := c.of(device)
-	contact, _ = oracle.Whose(device, start, all)
+	contact, _ = oracle.AttributedContact(device, start, all)
 	login := time.Time{} // the latest before the walk-in
 	for _, e := range all {
 		if e.Device == device && !e.At.After(start) {

@@ -49,7 +49,7 @@ func (a *audit) compareTotals(want map[account]expectation, differ map[stage.Cou
 // was told, or where those do not tell, by its facts. One that was counted by its
 // id alone is by itself.
 func (a *audit) stay(acc account, id events.WalkInID, v storedVisit, want expectation) oracle.Stay {
-	s := oracle.Stay{ID: string(id), Device: v.device, Start: v.start, Last: v.last, Always: v.idAlone}
+	s := oracle.Stay{ID: string(id), Device: v.device, Start: v.start, Last: v.last, CountedByID: v.idAlone}
 	if v.start.IsZero() {
 		s.Start, _ = time.Parse(presence.MonthLayout, acc.month)
 		s.Last = s.Start.AddDate(0, 0, -1) // so it reaches nobody

@@ -148,7 +148,7 @@ type recount struct {
 
 // heard is what a device was heard since it was last silent for long enough.
 type heard struct {
-	all   []oracle.Heard // its sightings, with the clock before each where that moved
+	all   []oracle.Record // its sightings, with the clock before each where that moved
 	clock presence.Instant
 	since presence.Instant // the clock that it was first heard at
 	last  presence.Instant // the latest sighting
@@ -230,9 +230,9 @@ func (c *recount) hear(device string, clock presence.Instant, s presence.Sightin
 	}
 	if h.clock != c.clock {
 		h.clock = c.clock
-		h.all = append(h.all, oracle.Heard{Tick: c.clock})
+		h.all = append(h.all, oracle.Record{Tick: c.clock})
 	}
-	h.all = append(h.all, oracle.Heard{Device: device, Sighting: s})
+	h.all = append(h.all, oracle.Record{Device: device, Sighting: s})
 	h.last = max(h.last, s.SeenAt)
 }
 
@@ -261,7 +261,7 @@ func (c *recount) decide(device string, h *heard) {
 	}
 	business, _, _ := events.SplitDeviceKey(device)
 	rules := c.in.at(business, h.since)
-	visits, _ := oracle.VisitsAfter(c.past, h.all, rules)
+	visits, _ := oracle.PartitionVisitsAfter(c.past, h.all, rules)
 	over := max(h.last, h.clock) + presence.Instant(silence(c.widest).Milliseconds())
 	if c.in.changed(business, h.since, over) {
 		c.tellChanged(device, h)

@@ -101,23 +101,23 @@ func recounted(t *rapid.T, records []*kgo.Record, first int) (visits []Visit, kn
 func TestRecountIsWhatTheOracleFinds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		records := partition(t)
-		var all []oracle.Heard
+		var all []oracle.Record
 		for _, r := range records {
 			var e events.SightingsRecord
 			if err := events.DecodeSightings(r.Key, r.Value, &e); err != nil {
 				t.Fatal(err)
 			}
 			if e.IsTick {
-				all = append(all, oracle.Heard{Tick: presence.InstantOf(e.Tick.At)})
+				all = append(all, oracle.Record{Tick: presence.InstantOf(e.Tick.At)})
 				continue
 			}
-			all = append(all, oracle.Heard{Device: string(r.Key), Sighting: presence.Sighting{
+			all = append(all, oracle.Record{Device: string(r.Key), Sighting: presence.Sighting{
 				SeenAt: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
 				Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
 			}})
 		}
 		var want []Visit
-		byDevice, _ := oracle.VisitsOf(all, soonLearnt())
+		byDevice, _ := oracle.PartitionVisits(all, soonLearnt())
 		for device, visits := range byDevice {
 			for _, v := range visits {
 				if !v.Resident {

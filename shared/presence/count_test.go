@@ -44,7 +44,7 @@ func factsOf(all []oracle.Stay) (parts [][]presence.Fact, months []string) {
 			i = len(months)
 			months, parts = append(months, month), append(parts, nil)
 		}
-		if s.Always {
+		if s.CountedByID {
 			parts[i] = append(parts[i], presence.Fact{Visit: s.ID})
 		}
 		parts[i] = append(parts[i], presence.Began(s.ID, s.Device, s.Start))
@@ -121,7 +121,7 @@ func TestCountVisitsIsTheRule(t *testing.T) {
 				if s.Last = at; rapid.IntRange(0, 5).Draw(t, "open") == 0 {
 					s.Last, ended = time.Time{}, false
 				}
-				if s.Always = rapid.IntRange(0, 7).Draw(t, "before") == 0; s.Always {
+				if s.CountedByID = rapid.IntRange(0, 7).Draw(t, "before") == 0; s.CountedByID {
 					ended = false
 				}
 				all = append(all, s)

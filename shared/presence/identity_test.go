@@ -143,7 +143,7 @@ func TestOwnersDoNotDependOnTheOrderOfEvents(t *testing.T) {
 			if !ok {
 				got.Contact = ""
 			}
-			if want, late := oracle.Whose("phone", at, crm); !late && got.Contact != want {
+			if want, late := oracle.AttributedContact("phone", at, crm); !late && got.Contact != want {
 				t.Fatalf("%v: %q's, want %q's\n%+v\nafter %+v", at, got.Contact, want, d.history.Bindings, crm)
 			}
 		}

@@ -90,10 +90,10 @@ func (v *witness) strangePartition(key []byte, parts int) int32 {
 }
 
 // heard gives what each device's partition has heard, as its log was.
-func (v *witness) heard() map[string][]oracle.Heard {
+func (v *witness) heard() map[string][]oracle.Record {
 	type at struct{ life, part, end int }
-	streams := map[string][]oracle.Heard{}
-	parsed := map[at][]oracle.Heard{}
+	streams := map[string][]oracle.Record{}
+	parsed := map[at][]oracle.Record{}
 	keys := map[string]bool{}
 	ends := make([][]int, len(v.lives))
 	for n, l := range v.lives {
@@ -110,7 +110,7 @@ func (v *witness) heard() map[string][]oracle.Heard {
 		var clock presence.Instant
 		for n, l := range v.lives {
 			if clock > 0 {
-				streams[key] = append(streams[key], oracle.Heard{Tick: clock})
+				streams[key] = append(streams[key], oracle.Record{Tick: clock})
 			}
 			for p := range l.from {
 				mine := events.Partition([]byte(key), int32(len(l.from))) == int32(p)
@@ -139,8 +139,8 @@ func (v *witness) counts(n int) []int32 {
 
 // parse reads records of sightings as a human would: what is no sighting of the
 // partition, and a time that cannot be, is left out.
-func parse(records []stage.Record, partition int32, counts []int32, keys map[string]bool) []oracle.Heard {
-	heard := make([]oracle.Heard, 0, len(records))
+func parse(records []stage.Record, partition int32, counts []int32, keys map[string]bool) []oracle.Record {
+	heard := make([]oracle.Record, 0, len(records))
 	var s events.SightingsRecord
 	for i := range records {
 		r := &records[i]
@@ -149,7 +149,7 @@ func parse(records []stage.Record, partition int32, counts []int32, keys map[str
 		}
 		if s.IsTick {
 			if s.Tick.At.Sub(r.Timestamp) <= 24*time.Hour {
-				heard = append(heard, oracle.Heard{Tick: presence.InstantOf(s.Tick.At)})
+				heard = append(heard, oracle.Record{Tick: presence.InstantOf(s.Tick.At)})
 			}
 			continue
 		}
@@ -157,7 +157,7 @@ func parse(records []stage.Record, partition int32, counts []int32, keys map[str
 			continue
 		}
 		keys[string(r.Key)] = true
-		heard = append(heard, oracle.Heard{Device: string(r.Key), Sighting: presence.Sighting{
+		heard = append(heard, oracle.Record{Device: string(r.Key), Sighting: presence.Sighting{
 			SeenAt: presence.InstantOf(s.Sighting.SeenAt), RSSI: int32(s.Sighting.RSSI),
 			Associated: s.Sighting.Associated, Randomised: s.Sighting.Randomised,
 		}})
@@ -256,7 +256,7 @@ func owner(e *events.WalkIn, live, backfill []oracle.CRM) events.ContactID {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b oracle.CRM) int { return a.At.Compare(b.At) })
-	contact, _ := oracle.Whose(string(events.DeviceKey(e.Business, e.Device)), e.StartedAt, all)
+	contact, _ := oracle.AttributedContact(string(events.DeviceKey(e.Business, e.Device)), e.StartedAt, all)
 	if contact == "" {
 		return ""
 	}
@@ -347,7 +347,7 @@ func (w *world) checkEnds() error {
 func (w *world) stays() map[stage.CountKey][]oracle.Stay {
 	stays, last := map[stage.CountKey][]oracle.Stay{}, w.lasts()
 	for id, e := range w.enriched() {
-		s := oracle.Stay{ID: string(id), Device: string(e.Device), Start: e.StartedAt, Last: last[id], Always: w.seen.byID[string(id)]}
+		s := oracle.Stay{ID: string(id), Device: string(e.Device), Start: e.StartedAt, Last: last[id], CountedByID: w.seen.byID[string(id)]}
 		if s.Last.IsZero() && e.Ended {
 			s.Last = e.StartedAt.Add(time.Duration(e.DwellMillis) * time.Millisecond)
 		}

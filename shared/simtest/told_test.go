@@ -105,7 +105,7 @@ func (w *world) checkTallies() error {
 	want.Sightings -= want.Dead - w.absurdTicks()
 	streams := w.seen.heard()
 	for key := range streams {
-		_, late := oracle.VisitsOf(streams[key], w.own.of(key))
+		_, late := oracle.PartitionVisits(streams[key], w.own.of(key))
 		want.Late += int64(late)
 	}
 	if got != want {
@@ -141,7 +141,7 @@ func (w *world) checkWalkIns() error {
 			unsure = true
 			continue
 		}
-		visits, _ := oracle.VisitsOf(streams[key], w.own.of(key))
+		visits, _ := oracle.PartitionVisits(streams[key], w.own.of(key))
 		got := told[key]
 		slices.SortFunc(got, time.Time.Compare)
 		var want []time.Time

@@ -9,10 +9,10 @@ import (
 	"footfall/shared/presence"
 )
 
-// Heard is one record of a partition of sightings: a tick, where Tick is set,
+// Record is one record of a partition of sightings: a tick, where Tick is set,
 // or a sighting of a device, which is named by its record key
 // "business/device".
-type Heard struct {
+type Record struct {
 	Tick     presence.Instant
 	Device   string
 	Sighting presence.Sighting
@@ -21,16 +21,16 @@ type Heard struct {
 // maxAhead is how far ahead of the clock a sighting is taken for nonsense.
 const maxAhead = 24 * time.Hour
 
-// VisitsOf gives the visits of every device in a partition, whose records are
+// PartitionVisits gives the visits of every device in a partition, whose records are
 // in the order of the topic, and how many sightings came too late to count.
-func VisitsOf(partition []Heard, r presence.Rules) (visits map[string][]Visit, late int) {
-	return VisitsAfter(map[string]Past{}, partition, r)
+func PartitionVisits(partition []Record, r presence.Rules) (visits map[string][]Visit, late int) {
+	return PartitionVisitsAfter(map[string]Past{}, partition, r)
 }
 
-// VisitsAfter does the same for a partition of which a part was read before. past
+// PartitionVisitsAfter does the same for a partition of which a part was read before. past
 // is what that part told of each device, and takes in what this one tells. No
 // visit may lie in both.
-func VisitsAfter(past map[string]Past, partition []Heard, r presence.Rules) (visits map[string][]Visit, late int) {
+func PartitionVisitsAfter(past map[string]Past, partition []Record, r presence.Rules) (visits map[string][]Visit, late int) {
 	counted := map[string][]presence.Sighting{}
 	var clock presence.Instant
 	for _, h := range partition {
@@ -88,10 +88,10 @@ type CRM struct {
 	Into    string // "business/contact"
 }
 
-// Whose gives the contact that a walk-in of a device at start is attributed to,
+// AttributedContact gives the contact that a walk-in of a device at start is attributed to,
 // "" for none. Events are in the order of their time. It knows of no binding
 // that expires, so it holds for histories shorter than presence.BindingExpiry.
-func Whose(device string, start time.Time, crm []CRM) (contact string, late bool) {
+func AttributedContact(device string, start time.Time, crm []CRM) (contact string, late bool) {
 	owner := ""
 	for _, e := range crm {
 		if e.At.After(start) {
@@ -118,7 +118,7 @@ func Whose(device string, start time.Time, crm []CRM) (contact string, late bool
 type Stay struct {
 	ID, Device  string
 	Start, Last time.Time // Last is zero where nobody knows that it is over
-	Always      bool      // it counts whatever else there is
+	CountedByID bool      // it counts whatever else there is
 }
 
 // Companion says whether a stay is one visit with another of the same contact:
@@ -140,7 +140,7 @@ func Companion(s Stay, all []Stay) bool {
 func Count(all []Stay) map[string]int {
 	months := map[string]int{}
 	for _, s := range all {
-		if s.Always || !Companion(s, all) {
+		if s.CountedByID || !Companion(s, all) {
 			months[presence.MonthOf(s.Start)]++
 		}
 	}
@@ -155,8 +155,8 @@ type Expected struct {
 	Stays    map[string][]Stay // by "business/contact", what its devices did in all partitions
 }
 
-// Take adds a walk-in of a contact.
-func (e *Expected) Take(contact string, s Stay) {
+// AddWalkIn adds a walk-in of a contact.
+func (e *Expected) AddWalkIn(contact string, s Stay) {
 	if e.Stays == nil {
 		e.Stays = map[string][]Stay{}
 	}
@@ -175,12 +175,12 @@ func (e *Expected) Counts() map[string]int {
 	return counts
 }
 
-// Add takes in one partition of sightings, given all CRM events. Both are as
+// AddPartition takes in one partition of sightings, given all CRM events. Both are as
 // the topics hold them, so a login is among the sightings too.
-func (e *Expected) Add(partition []Heard, crm []CRM, r presence.Rules) {
+func (e *Expected) AddPartition(partition []Record, crm []CRM, r presence.Rules) {
 	crm = slices.Clone(crm)
 	slices.SortStableFunc(crm, func(a, b CRM) int { return a.At.Compare(b.At) })
-	visits, late := VisitsOf(partition, r)
+	visits, late := PartitionVisits(partition, r)
 	e.Late += late
 	for device, all := range visits {
 		business, _, _ := strings.Cut(device, "/")
@@ -193,8 +193,8 @@ func (e *Expected) Add(partition []Heard, crm []CRM, r presence.Rules) {
 			}
 			e.WalkIns++
 			start := v.Start.Time()
-			if contact, _ := Whose(device, start, mine); contact != "" {
-				e.Take(contact, Stay{fmt.Sprint(device, start), device, start, v.Last.Time(), false})
+			if contact, _ := AttributedContact(device, start, mine); contact != "" {
+				e.AddWalkIn(contact, Stay{fmt.Sprint(device, start), device, start, v.Last.Time(), false})
 			}
 		}
 	}

@@ -34,19 +34,19 @@ func TestVisitsAreReadInOrderOfTime(t *testing.T) {
 }
 
 func TestLateSightingsCountOnlyInAnOpenVisit(t *testing.T) {
-	hear := func(s presence.Sighting) oracle.Heard { return oracle.Heard{Device: "b/d", Sighting: s} }
-	var partition []oracle.Heard
+	hear := func(s presence.Sighting) oracle.Record { return oracle.Record{Device: "b/d", Sighting: s} }
+	var partition []oracle.Record
 	for _, s := range strong(0, 6) {
 		partition = append(partition, hear(s))
 	}
 	partition = append(partition,
-		oracle.Heard{Tick: at(30)},
+		oracle.Record{Tick: at(30)},
 		hear(strong(10)[0]), // late, inside of the open visit's reach
 		hear(strong(40)[0]),
-		oracle.Heard{Tick: at(200)},
+		oracle.Record{Tick: at(200)},
 		hear(strong(100)[0]), hear(strong(106)[0]), // late, in no visit
 	)
-	visits, late := oracle.VisitsOf(partition, presence.DefaultRules())
+	visits, late := oracle.PartitionVisits(partition, presence.DefaultRules())
 	if late != 3 {
 		t.Errorf("%d late ones, want 3", late)
 	}
@@ -56,9 +56,9 @@ func TestLateSightingsCountOnlyInAnOpenVisit(t *testing.T) {
 }
 
 func TestExpectCountsByContact(t *testing.T) {
-	partition := []oracle.Heard{}
+	partition := []oracle.Record{}
 	for _, s := range strong(0, 6, 60, 66, 120, 126) {
-		partition = append(partition, oracle.Heard{Device: "b/d", Sighting: s})
+		partition = append(partition, oracle.Record{Device: "b/d", Sighting: s})
 	}
 	crm := []oracle.CRM{ // told in another order than they took place
 		{At: noon.Add(130 * time.Minute), Device: "b/d", Contact: "b/bob"},
@@ -67,7 +67,7 @@ func TestExpectCountsByContact(t *testing.T) {
 		{At: noon.Add(100 * time.Minute), Contact: "b/anna"},
 	}
 	var got oracle.Expected
-	got.Add(partition, crm, presence.DefaultRules())
+	got.AddPartition(partition, crm, presence.DefaultRules())
 	want := map[string]int{"b/ann": 1, "b/anna": 1, "b/bob": 1}
 	if got.WalkIns != 3 || got.Enriched != 3 || !maps.Equal(got.Counts(), want) {
 		t.Errorf("expected %+v, want three walk-ins by %v", got, want)
