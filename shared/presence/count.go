@@ -8,90 +8,96 @@ import (
 	"time"
 )
 
-// MonthLayout is how a month is written, as a layout of package time.
+// MonthLayout is the layout of a month, for package time.
 const MonthLayout = "2006-01"
 
-// MonthOf is the month a walk-in is counted in, by UTC, so that it does not
-// depend on a setting that may change.
+// MonthOf returns the month in which a walk-in is counted. The month is that of
+// the start by UTC, so that it does not depend on a setting that may change.
 func MonthOf(start time.Time) string { return start.UTC().Format(MonthLayout) }
 
-// Fact is one thing that a count knows of a visit of its contact: that it began,
-// or when its device was last seen. Facts are only ever added, and adding one
-// again changes nothing; so a count does not depend on the order in which they
-// come, nor on how often. One with nothing but a Visit is of the time when a
-// count knew ids alone.
+// Fact is one piece of what a count holds about a visit of its contact: that the
+// visit began, or when its device was last seen. Facts are only ever added, and
+// adding a fact twice changes nothing, so a count does not depend on the order or
+// number of deliveries. A fact with nothing but Visit is from the time when a
+// count held ids alone.
 type Fact struct {
-	Visit  string // the id of its walk-in
-	Device string // short for the device, where the visit began; else ""
-	Start  int64  // the step of the grid in which it began, counted from 1970; else 0
-	Last   int64  // the step in which its device was last seen, once it is over; else 0
+	Visit  string // id of the walk-in of the visit
+	Device string // short form of the device if the visit began, else ""
+	Start  int64  // step of the grid in which the visit began, counted from 1970; else 0
+	Last   int64  // step in which the device was last seen, if the visit has ended; else 0
 }
 
-// deviceChars of base64 keep the 1,000 devices that a contact may have apart:
-// two of them are the same in one of 100,000 such contacts.
+// deviceChars is the number of base64 characters of the short form of a device.
+// They distinguish the up to 1,000 devices of a contact: two are the same in one
+// of 100,000 such contacts.
 const deviceChars = 6
 
-// Began is the fact that a visit began.
+// Began returns the fact that a visit began. visit is the id of the walk-in.
 func Began(visit, device string, start time.Time) Fact {
 	sum := sha256.Sum256([]byte(device))
 	return Fact{Visit: visit, Device: base64.RawURLEncoding.EncodeToString(sum[:])[:deviceChars], Start: int64(InstantOf(start).step())}
 }
 
-// LastSeen is the fact that a visit is over. Of several the latest holds: a visit
-// that late sightings prolong ends again.
+// LastSeen returns the fact that a visit ended. If a visit has several such facts
+// the latest holds: a visit that a late sighting extends ends again.
 func LastSeen(visit string, last time.Time) Fact {
 	return Fact{Visit: visit, Last: int64(InstantOf(last).step())}
 }
 
-// openFor is how long a visit may cover others while nobody knows that it is
-// over.
+// openFor is how long after its start a visit without an end may make others
+// companions.
 const openFor = 24 * time.Hour
 
-// counted is what facts come to for one visit.
-type counted struct {
+// visit holds all facts of one visit.
+type visit struct {
 	Fact
-	part    int
-	idAlone bool // counted before there were facts
+	part    int  // index of the part that the visit is counted in
+	idAlone bool // counted by its id, before there were facts
 }
 
-// CountVisits gives how many visits count of each part of what is known of one
-// contact, such as a month. A visit does not count where another device of the
-// contact was in the store already when it began, or began in the same step and
-// has the lower id: a contact with two devices overlapping in one store is one
-// visit, and so is a chain of them. One that was counted by its id alone stays
-// counted.
+// CountVisits returns how many visits of a contact count, per part of its facts,
+// such as a month.
+//
+// A companion does not count. A visit is a companion if another device of the
+// contact was in the store already when the visit began, or began in the same
+// step and has the lower id. So a contact with two devices in the store has one
+// visit, and so has a chain of overlapping visits. A visit that was counted by its
+// id alone stays counted.
 func CountVisits(parts [][]Fact) []int64 {
 	totals := make([]int64, len(parts))
-	var all []*counted
+	var began []*visit
 	for _, v := range visitsOf(parts) {
 		if v.idAlone {
 			totals[v.part]++
 		}
 		if v.Start != 0 {
-			all = append(all, v)
+			began = append(began, v)
 		}
 	}
-	slices.SortFunc(all, func(a, b *counted) int {
+
+	// Go through the visits in the order of their start: only a visit before can make
+	// a visit a companion.
+	slices.SortFunc(began, func(a, b *visit) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Visit, b.Visit))
 	})
-	var cover covering
-	for _, v := range all {
-		if !v.idAlone && !cover.covers(v) {
+	var before coverage
+	for _, v := range began {
+		if !v.idAlone && !before.covers(v) {
 			totals[v.part]++
 		}
-		cover.add(v)
+		before.add(v)
 	}
 	return totals
 }
 
-// visitsOf puts together what the facts say of each visit.
-func visitsOf(parts [][]Fact) map[string]*counted {
-	visits := map[string]*counted{}
+// visitsOf returns the visits that the facts describe, by id.
+func visitsOf(parts [][]Fact) map[string]*visit {
+	visits := map[string]*visit{}
 	for part, facts := range parts {
 		for _, f := range facts {
 			v := visits[f.Visit]
 			if v == nil {
-				v = &counted{Fact: Fact{Visit: f.Visit}, part: part}
+				v = &visit{Fact: Fact{Visit: f.Visit}, part: part}
 				visits[f.Visit] = v
 			}
 			if f.Start != 0 {
@@ -104,21 +110,24 @@ func visitsOf(parts [][]Fact) map[string]*counted {
 	return visits
 }
 
-// covering is how far the visits so far reach: that which reaches farthest, and
-// that of the other devices, since no visit covers one of its own device.
-type covering struct {
+// coverage holds how far the visits added so far reach: the device that reaches
+// farthest, until when, and until when the other devices reach. Two figures are
+// enough, since a visit is no companion of a visit of its own device.
+type coverage struct {
 	device       string
-	until, other int64
+	until, other int64 // steps
 }
 
-func (c *covering) covers(v *counted) bool {
+// covers reports whether another device was in the store when v began.
+func (c *coverage) covers(v *visit) bool {
 	if v.Device == c.device {
 		return v.Start <= c.other
 	}
 	return v.Start <= c.until
 }
 
-func (c *covering) add(v *counted) {
+// add adds a visit, which must not begin before those added.
+func (c *coverage) add(v *visit) {
 	until := v.Last
 	if until == 0 {
 		until = v.Start + int64(steps(openFor))

@@ -171,7 +171,7 @@ func TestValidateReportsEveryMistakeAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("rules without sense are taken")
 	}
-	for _, field := range []string{"entry", "hold", "candidate gap", "strong step", "span", "associated silence", "lateness", "resident days", "resident hours", "of Tuesday"} {
+	for _, field := range []string{"entry", "hold", "candidate gap", "strong step", "span", "associated session gap", "lateness", "resident days", "resident hours", "of Tuesday"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("no word of %s in %q", field, err)
 		}

@@ -7,119 +7,141 @@ import (
 	"time"
 )
 
-// Day is a local day in which a device was inside. It speaks for a resident once
-// the device was inside in more than Rules.ResidentHours hours of it, or in one
-// in which the store was closed.
+// Day is a local day on which a device was inside. A day speaks for a resident
+// device if the device was inside in more than Rules.ResidentHours hours of the
+// day, or in an hour in which the store was closed.
 type Day struct {
-	Number int32 // of days since the epoch, by the store's time zone
-	// Hours has bit h set where the device was inside in the hour that begins at h
-	// o'clock. A day that speaks has them all: nothing can be added to it, and
-	// settings that change later do not change what it says.
+	Number int32 // days since the epoch, in the time zone of the store
+	// Hours has bit h set if the device was inside in the hour that begins at h
+	// o'clock. A day that speaks has all bits set: no hour can be added, and a later
+	// change of the settings does not change the day.
 	Hours uint32
 }
 
-// Full are the Hours of a day that speaks for a resident.
+// Full is the value of Day.Hours if the day speaks for a resident device.
 const Full = allHours
 
 const allHours uint32 = 1<<24 - 1
 
-// Habit is what is remembered of the days of a device, in their order (rule 5).
+// Habit holds the days of a device that may still decide whether the device is
+// resident, in their order (resident devices).
 //
-// It is folded when a visit ends and at no other time, for that is a change of
-// state which whoever decides on the partition writes down. Were it folded when
-// a stay is forgotten, an environment that reads the state and forgets by the
-// same clock would have to fold as well, by settings of another time.
+// A habit changes when a visit ends and at no other time, because an end is a
+// change of state that detect writes to the changelog. If a habit changed when a
+// stay is forgotten, an environment that reads the state and forgets at the same
+// watermark would have to fold as well, by settings of another time.
 type Habit []Day
 
 const (
-	// windowDays is how many days before a visit still tell what it is.
+	// windowDays is how many days before the day of a visit decide whether the
+	// device is resident.
 	windowDays = 28
-	// longHours is how many clock hours a visit must touch to leave anything behind.
-	// Most customers stay for less and are forgotten whole.
+	// longHours is how many clock hours a visit must touch to change the habit. Most
+	// customers stay for less, and no state is left of their devices.
 	longHours = 3
-	// stepsPerDay is how many steps of the grid a day has, but for the two on which
-	// clocks are changed.
+	// stepsPerDay is how many steps of the grid a day has, except for the two days on
+	// which clocks are changed.
 	stepsPerDay = step(24 * time.Hour / Grid)
 )
 
-// fold adds what a visit tells that lasted from a step until another. Hours are
-// only added, so a visit that goes on after its end and ends again is folded
-// again, and adds no more than the hours that are new.
+// fold returns the habit with the hours of a visit added that began in step from
+// and was last seen in step until. Hours are only ever added, so a visit that goes
+// on after its end and ends again adds no more than its new hours.
 func (h Habit) fold(from, until step, r *Rules) Habit {
 	if r.ResidentDays == 0 {
 		return h
 	}
-	own := daysOf(from, until, r)
+
+	// A short visit leaves no state. A visit that touches a closed hour is long
+	// enough: its day has all hours.
+	visited := visitDays(from, until, r)
 	hours := 0
-	for _, d := range own {
+	for _, d := range visited {
 		hours += bits.OnesCount32(d.Hours)
 	}
 	if hours < longHours {
 		return h
 	}
-	for _, d := range own {
+
+	for _, d := range visited {
 		h = h.add(d, r)
 	}
-	return h.prune(own[0].Number, r)
+	return h.prune(visited[0].Number, r)
 }
 
-// daysOf gives the days of a visit. Those before the window of its last one never
-// matter again, however long it was.
-func daysOf(from, until step, r *Rules) (own Habit) {
+// visitDays returns the days of a visit with the hours in which the device was
+// inside. Days before the window of the last day never decide anything and are
+// left out, however long the visit was.
+func visitDays(from, until step, r *Rules) (visited Habit) {
 	from = max(from, until-(windowDays+1)*stepsPerDay)
 	eachHour(from, until, r, func(day int32, hour int) {
-		if n := len(own); n == 0 || own[n-1].Number != day {
-			own = append(own, Day{Number: day})
+		if n := len(visited); n == 0 || visited[n-1].Number != day {
+			visited = append(visited, Day{Number: day})
 		}
-		d := &own[len(own)-1]
+		d := &visited[len(visited)-1]
 		d.Hours |= 1 << hour
 		if r.closed(day, hour) {
 			d.Hours = Full
 		}
 	})
-	return own
+	return visited
 }
 
-// eachHour gives the local hours in which the steps lie. Clocks are taken to be
-// changed on the hour.
-func eachHour(from, until step, r *Rules, each func(day int32, hour int)) {
+// eachHour calls yield with each local hour that the steps from from to until
+// touch, in order. Clocks are assumed to be changed on the hour.
+func eachHour(from, until step, r *Rules, yield func(day int32, hour int)) {
 	zone := time.UTC
 	if r.Location != nil {
 		zone = r.Location
 	}
 	for x := from; x <= until; {
 		day, hour := r.local(x)
-		each(day, hour)
+		yield(day, hour)
 		t := x.start().Time().In(zone)
-		hasPassed := time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second
-		x += steps(time.Hour - hasPassed + Grid - 1) // to the first step of the next hour
+		sinceFullHour := time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second
+		x += steps(time.Hour - sinceFullHour + Grid - 1) // to the first step of the next hour
 	}
 }
 
-func (h Habit) add(own Day, r *Rules) Habit {
-	i, found := slices.BinarySearchFunc(h, own.Number, func(d Day, n int32) int { return cmp.Compare(d.Number, n) })
+// add returns the habit with the hours of a day added. The day becomes Full if it
+// has more than ResidentHours hours now.
+func (h Habit) add(visited Day, r *Rules) Habit {
+	i, found := slices.BinarySearchFunc(h, visited.Number, func(d Day, n int32) int { return cmp.Compare(d.Number, n) })
 	if !found {
-		h = slices.Insert(h, i, Day{Number: own.Number})
+		h = slices.Insert(h, i, Day{Number: visited.Number})
 	}
 	d := &h[i]
-	d.Hours |= own.Hours
+	d.Hours |= visited.Hours
 	if bits.OnesCount32(d.Hours) > r.ResidentHours {
 		d.Hours = Full
 	}
 	return h
 }
 
-// prune drops the days that decide nothing more, after a visit that began on a
-// day was folded.
+// prune returns the habit without the days that decide nothing any more, after a
+// visit that began on day began was folded.
 //
-// Of those that speak the newest ResidentDays are enough: a visit asks whether so
-// many lie in its window, and where an older one does, so do they. (A day that a
-// router's wrong clock put ahead of that visit is the exception: it takes the
-// place of an older one.) Of the others, those stay which hours can still be added
-// to. A visit that is folded after this one may have begun before it: this one may
-// lie up to a day ahead, by a wrong clock, and that one up to an hour back. So it
-// begins two days earlier at the most. A visit that goes on after its end adds to
-// its last day and later ones.
+// Of the days that speak, the newest ResidentDays are kept. A visit asks whether
+// so many lie in its window, and if an older one lies in the window, the newest
+// ones do as well. With [3] days, a device that is inside for long from Monday to
+// Thursday keeps Tuesday to Thursday. The exception is a day that a router with a
+// wrong clock put ahead of the visit: it takes the place of an older day.
+//
+// A day that does not speak is kept while a visit can still add hours to it, until
+// a visit is folded that began three days later. Two days are needed because
+// visits are not always folded in the order of their start: one may lie up to a
+// day ahead by a wrong clock, and another up to an hour behind the watermark. With
+// an allowed lateness of 1 h:
+//
+//   - Monday 20:10 to 22:46 a visit is folded: Monday has the hours 20 to 22.
+//   - The watermark is Tuesday 00:20. A router whose clock is a day ahead reports the
+//     device from Wednesday 00:01 on, in a closed hour. The next visit by that clock
+//     is confirmed, so the first one ends and is folded: began is Wednesday.
+//   - Sightings from Monday 23:50 on arrive late and open a visit, which lasts until
+//     Tuesday 02:56. When it is folded, it adds the hour 23 to Monday.
+//
+// A visit that goes on after its end adds hours to its last day and later ones
+// only.
 func (h Habit) prune(began int32, r *Rules) Habit {
 	full := 0
 	for i, d := range slices.Backward(h) {
@@ -135,25 +157,31 @@ func (h Habit) prune(began int32, r *Rules) Habit {
 	return h
 }
 
-// forgetAt is the clock from which on no day can matter, 0 where there is none.
-// Days are local and this is UTC, which is less than a day apart; a visit that
-// begins then is up to an hour behind the clock. So it begins at least 29 days
-// after a day that speaks, and after one that does not no earlier than on the
-// next day. resident looks at the window itself: who forgets later, or reads
-// an older state, decides the same.
-func (h Habit) forgetAt() (at Instant) {
+// forgetAt returns the watermark from which on no day of the habit can decide
+// anything, or 0 if the habit is empty.
+//
+// From this watermark on, a visit begins at least 29 days after a day that speaks,
+// and at the earliest on the day after one that does not. One day of the two or 30
+// makes up for two differences, together less than a day: days are local and the
+// watermark is UTC, and a visit may begin up to an hour behind the watermark.
+//
+// resident checks the window itself, so an environment that forgets later, or that
+// reads an older state, decides the same.
+func (h Habit) forgetAt() (watermark Instant) {
 	const perDay = Instant(24 * time.Hour / time.Millisecond)
 	for _, d := range h {
 		days := Instant(2)
 		if d.Hours == Full {
 			days = windowDays + 2
 		}
-		at = max(at, (Instant(d.Number)+days)*perDay)
+		watermark = max(watermark, (Instant(d.Number)+days)*perDay)
 	}
-	return at
+	return watermark
 }
 
-// resident says whether a visit that begins in step x is no customer's (rule 5).
+// resident reports whether a visit that begins in step x is that of a resident
+// device: it begins in a closed hour, or ResidentDays days that speak lie in the
+// window of windowDays days before its day, its own day included.
 func (d *Device) resident(x step, r *Rules) bool {
 	day, hour := r.local(x)
 	if r.closed(day, hour) {
@@ -168,16 +196,18 @@ func (d *Device) resident(x step, r *Rules) bool {
 	return r.ResidentDays > 0 && n >= r.ResidentDays
 }
 
-// mayBeginEarlier says that one late sighting could still move the start of a
-// candidate over midnight or over the edge of a closed hour, and with it what
-// rule 5 says. Then a walk-in told now may be one too many, so it waits for the
-// next step.
-func (s *Stay) mayBeginEarlier(now Instant, r *Rules) bool {
-	if s.firm(now) {
+// mayBeginEarlier reports whether one late sighting could still move the start of
+// a candidate over midnight or over the edge of a closed hour, and so change
+// whether the device is resident. A walk-in emitted now might then be one too
+// many, so the candidate waits for the next step. 12:00 to 13:00 the store is
+// closed. 12:00 an associated sighting opens a candidate, which waits. 11:59
+// arrives late: the visit began before the closed hour and is a walk-in.
+func (s *Stay) mayBeginEarlier(latest Instant, r *Rules) bool {
+	if s.startFinal(latest) {
 		return false
 	}
 	x := s.Start.step()
 	day, hour := r.local(x)
-	before, hourBefore := r.local(x - 1)
-	return r.ResidentDays > 0 && day != before || r.closed(day, hour) != r.closed(before, hourBefore)
+	dayBefore, hourBefore := r.local(x - 1)
+	return r.ResidentDays > 0 && day != dayBefore || r.closed(day, hour) != r.closed(dayBefore, hourBefore)
 }

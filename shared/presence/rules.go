@@ -1,6 +1,3 @@
-// Package presence holds the decisions of Footfall: who is in the store, whose
-// visit it is, how often they came. Everything here is a pure function of its
-// arguments: no clock, no I/O, no log.
 package presence
 
 import (
@@ -9,71 +6,82 @@ import (
 	"time"
 )
 
-// Instant is a moment in milliseconds since the Unix epoch; 0 stands for none.
+// Instant is a moment in milliseconds since the Unix epoch; 0 means no moment.
 type Instant int64
 
-// InstantOf gives the Instant of t, cut to the millisecond.
+// InstantOf returns t as an Instant, cut to the millisecond.
 func InstantOf(t time.Time) Instant { return Instant(t.UnixMilli()) }
 
-// Time gives the moment as a time in UTC.
+// Time returns the moment as a time.Time in UTC.
 func (i Instant) Time() time.Time { return time.UnixMilli(int64(i)).UTC() }
 
-// Grid is the step of event time that every rule is defined on. It is also the
-// disorder that arrival may have without changing what is decided: a sighting
-// that comes up to one Grid late lands in the step of the newest one or in the
-// step before it, never further back. It cannot be set, for state written on
+// Grid is the length of a step of event time. All rules are defined on steps.
+//
+// Grid is also the disorder that does not change a decision: a sighting that
+// arrives up to one Grid late lies in the step of the newest sighting or in the
+// step before, never further back. Grid cannot be set, because state written on
 // one grid means nothing on another.
 const Grid = 2 * time.Minute
 
-// step numbers the steps of the grid from the epoch.
+// step is the number of a step of the grid, counted from the Unix epoch.
 type step int64
 
+// step returns the step that holds the moment.
 func (i Instant) step() step { return step(i / Instant(Grid/time.Millisecond)) }
 
+// start returns the moment at which the step begins.
 func (s step) start() Instant { return Instant(s) * Instant(Grid/time.Millisecond) }
 
-// steps is the greatest number of steps that d has room for.
+// steps returns how many whole steps fit into d.
 func steps(d time.Duration) step { return step(d / Grid) }
 
-// Rules are the settings of one business.
+// Rules are the settings of one business. The package comment lists the rules
+// that the fields belong to.
 type Rules struct {
-	// Entry is the RSSI in dBm from which on a sighting is strong: it opens a
-	// candidate and speaks for a visit.
+	// Entry is the entry threshold in dBm. A sighting at or above Entry is strong:
+	// it opens a candidate and counts for its confirmation.
 	Entry int32
-	// Hold is the RSSI in dBm from which on a sighting prolongs a visit.
+	// Hold is the hold threshold in dBm. A sighting at or above Hold extends a
+	// visit.
 	Hold int32
-	// MinStrong is in how many steps of the grid a candidate must be seen
-	// strongly. Steps are counted, not sightings, so a duplicate adds nothing.
+	// MinStrong is the number of strong steps that a confirmation takes. Steps are
+	// counted, not sightings, so a duplicate adds nothing.
 	MinStrong int
-	// MinSpan is how far apart the first and the last of them must be: the setting
-	// dwell.
+	// MinSpan is the least time from the first strong step to the last. The setting
+	// is dwell.
 	MinSpan time.Duration
-	// MaxGap is how long a candidate may go without a strong sighting: the setting
-	// candidate_gap.
+	// MaxGap is the longest time that a candidate may be without a strong sighting.
+	// The setting is candidate_gap.
 	MaxGap time.Duration
-	// Silence ends a visit, AssociatedSilence one of which every sighting was
-	// associated: the settings gap and associated_gap.
+	// Silence is the session gap, after which a visit ends. AssociatedSilence is
+	// the session gap of a visit if every sighting of the visit was associated.
+	// The settings are gap and associated_gap.
 	Silence, AssociatedSilence time.Duration
-	// Lateness is how far behind the partition's clock a sighting still counts.
+	// Lateness is the allowed lateness: how far behind the watermark of its
+	// partition a sighting may be and still count.
 	Lateness time.Duration
-	// ResidentDays is on how many of the last days a device must have been inside
-	// in more than ResidentHours hours of the day, or while the store was closed,
-	// to be taken for no customer's (rule 5). With ResidentDays 0 nobody ever is.
+	// ResidentHours and ResidentDays decide when a device is learnt as resident. A
+	// day speaks for a resident device if the device was inside in more than
+	// ResidentHours hours of the day, or while the store was closed. A device with
+	// ResidentDays such days among the last 28 is resident. If ResidentDays is 0, no
+	// device is learnt.
 	ResidentHours, ResidentDays int
-	// Closed says when the store is closed: bit h of Closed[d] is set where it is
-	// throughout the hour that begins at h o'clock on weekday d. A visit that begins
-	// then is no customer's. It is taken as it is: whoever fills it leaves out the
-	// hours in which people may still be, or already are, at the door.
+	// Closed holds the closed hours: bit h of Closed[d] is set if the store is
+	// closed throughout the hour that begins at h o'clock on weekday d. A visit
+	// that begins in a closed hour is of a resident device. The caller that fills
+	// Closed must leave out the hours around opening and closing in which customers
+	// may already, or may still, be at the door: Closed is used unchanged.
 	Closed [7]uint32
-	// Excluded are devices that are no customers', by their id.
-	Excluded map[string]struct{}
-	// Sensors are the routers that count, by their id; nil lets all of them.
-	Sensors map[string]struct{}
-	// Location says when a day begins and what o'clock it is; nil is UTC.
+	// Excluded are the listed resident devices, by id. Sensors are the routers whose
+	// sightings count, by id; nil means all routers. The caller leaves out other
+	// sightings before it calls Device.Next.
+	Excluded, Sensors map[string]struct{}
+	// Location is the time zone of the store: it decides when a day begins and
+	// which hour of the day it is. nil means UTC.
 	Location *time.Location
 }
 
-// DefaultRules are the settings of a business that has none of its own.
+// DefaultRules returns the rules of a business that has no settings of its own.
 func DefaultRules() Rules {
 	return Rules{
 		Entry: -70, Hold: -85,
@@ -84,7 +92,7 @@ func DefaultRules() Rules {
 	}
 }
 
-// Validate reports every setting that is out of its range.
+// Validate returns an error that lists every setting outside its range, or nil.
 func (r Rules) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -94,15 +102,22 @@ func (r Rules) Validate() error {
 	}
 	check(r.Entry >= -127 && r.Entry <= 0, "entry threshold %d dBm is not within [-127, 0]", r.Entry)
 	check(r.Hold >= -127 && r.Hold <= r.Entry, "hold threshold %d dBm is not within [-127, entry threshold]", r.Hold)
-	// Strong steps are kept as bits, the latest maskBits of them.
+
+	// A candidate keeps its strong steps as bits, the latest maskBits steps. So
+	// MinStrong strong steps with gaps of MaxGap must fit into the mask.
 	check(r.MaxGap >= Grid && steps(r.MaxGap)*step(r.MinStrong) <= maskBits,
-		"candidate gap %v is not within [%v, %d steps of %v over MinStrong]", r.MaxGap, Grid, maskBits, Grid)
+		"candidate gap %v is not within [%v, %d steps of %v divided by the number of strong steps]", r.MaxGap, Grid, maskBits, Grid)
 	check(r.MinStrong >= 1, "a candidate needs at least 1 strong step, not %d", r.MinStrong)
-	check(r.MinSpan >= 0 && r.MinSpan <= 2*time.Hour, "candidate span %v is not within [0, 2h]", r.MinSpan)
-	check(r.AssociatedSilence >= r.MaxGap, "associated silence %v is under the candidate gap %v", r.AssociatedSilence, r.MaxGap)
+	check(r.MinSpan >= 0 && r.MinSpan <= 2*time.Hour, "candidate span (dwell) %v is not within [0, 2h]", r.MinSpan)
+
+	// The session gaps are ordered: candidate gap <= associated <= other. A
+	// confirmation, and a sighting that is not associated, then only ever extend
+	// the reach of a stay.
+	check(r.AssociatedSilence >= r.MaxGap, "associated session gap %v is under the candidate gap %v", r.AssociatedSilence, r.MaxGap)
 	check(r.Silence >= r.AssociatedSilence && r.Silence <= 12*time.Hour,
-		"silence %v is not within [associated silence, 12h]", r.Silence)
-	check(r.Lateness >= 2*Grid && r.Lateness <= time.Hour, "lateness %v is not within [%v, 1h]", r.Lateness, 2*Grid)
+		"session gap %v is not within [associated session gap, 12h]", r.Silence)
+
+	check(r.Lateness >= 2*Grid && r.Lateness <= time.Hour, "allowed lateness %v is not within [%v, 1h]", r.Lateness, 2*Grid)
 	check(r.ResidentDays >= 0 && r.ResidentDays <= windowDays, "resident days %d are not within [0, %d]", r.ResidentDays, windowDays)
 	check(r.ResidentDays == 0 || r.ResidentHours >= 1 && r.ResidentHours <= 23, "resident hours %d are not within [1, 23]", r.ResidentHours)
 	for d, hours := range r.Closed {
@@ -111,11 +126,11 @@ func (r Rules) Validate() error {
 	return errors.Join(errs...)
 }
 
-// minSpan rounds up: a span of 5 minutes takes 3 steps of 2.
+// minSpan returns MinSpan in steps, rounded up: 5 minutes are 3 steps.
 func (r *Rules) minSpan() step { return steps(r.MinSpan + Grid - 1) }
 
-// local gives the day of a step, counted from the epoch by the store's time zone,
-// and the hour of that day.
+// local returns the local day of step s, counted from the epoch, and the hour of
+// that day, both in the time zone of the store.
 func (r *Rules) local(s step) (day int32, hour int) {
 	seconds := int64(s.start() / 1000)
 	if r.Location != nil {
@@ -126,14 +141,14 @@ func (r *Rules) local(s step) (day int32, hour int) {
 	return int32(seconds / perDay), int(seconds % perDay / (60 * 60))
 }
 
-// day gives the local day of a step.
+// day returns the local day of a step.
 func (r *Rules) day(s step) int32 {
 	day, _ := r.local(s)
 	return day
 }
 
-// closed says whether the store is closed throughout an hour.
+// closed reports whether the store is closed throughout an hour of a local day.
 func (r *Rules) closed(day int32, hour int) bool {
-	weekday := (day + int32(time.Thursday)) % 7 // the epoch was one
+	weekday := (day + int32(time.Thursday)) % 7 // day 0, 1 January 1970, was a Thursday
 	return r.Closed[weekday]>>hour&1 != 0
 }

@@ -2,37 +2,38 @@ package presence
 
 import "math/bits"
 
-// maskBits is how many steps back a candidate remembers strong sightings.
+// maskBits is the number of steps for which a candidate keeps its strong steps.
 const maskBits = 64
 
-// Stay is what is remembered of one stay of a device: a candidate until it is
-// confirmed, a visit from then on. Times are those of the first sighting that
-// came in their step, so they change only with the step.
+// Stay is the state of one stay of a device: a candidate until it is confirmed, a
+// visit from then on. A moment in a Stay is that of the first sighting that
+// arrived in its step, so a moment changes only when its step does.
 type Stay struct {
 	Start Instant // earliest strong sighting
-	Last  Instant // latest sighting that counts for it
-	// ConfirmedStart is Start as the walk-in said it. A sighting that comes late may
-	// move Start back afterwards, the walk-in keeps its id.
+	Last  Instant // latest sighting that counts
+	// ConfirmedStart is Start when the candidate was confirmed: the walk-in states
+	// it, and the id of the visit is made of it. A late sighting may move Start back
+	// afterwards; the id stays.
 	ConfirmedStart Instant
-	// Weak is a sighting between hold and entry threshold that will count if the
-	// candidate is confirmed, or if a late sighting closes the gap to it.
+	// Weak is a weak sighting that will count if the candidate is confirmed, or if a
+	// late sighting closes the gap to it; 0 if none is kept.
 	Weak Instant
-	// Strong has bit n set where a candidate was seen strongly n steps before
-	// Last.
+	// Strong has bit n set if a candidate was seen strongly n steps before Last.
 	Strong     uint64
 	Confirmed  bool
 	Ended      bool
-	Associated bool // it was strongly seen associated at least once
-	Plain      bool // it was seen not associated at least once
-	WeakPlain  bool // Weak was not associated
-	Randomised bool // the device's address is randomised
-	Resident   bool // a visit that was told as no walk-in (rule 5)
+	Associated bool // a strong sighting was associated
+	Plain      bool // a sighting was not associated
+	WeakPlain  bool // a sighting kept in Weak was not associated
+	Randomised bool // the address of the device is randomised
+	Resident   bool // a visit that is no walk-in (resident devices)
 }
 
-// anonymous says that nothing ties the stay to another day (rule 6).
+// anonymous reports whether nothing ties the stay to another day (anonymous day).
 func (s *Stay) anonymous() bool { return s.Randomised && !s.Associated }
 
-// reach is how many steps after Last the stay still takes a sighting.
+// reach returns how many steps after Last a sighting still belongs to the stay:
+// the candidate gap, or the session gap of a visit.
 func (s *Stay) reach(r *Rules) step {
 	switch {
 	case !s.Confirmed:
@@ -44,20 +45,23 @@ func (s *Stay) reach(r *Rules) step {
 	}
 }
 
-// follows says whether something in step x, after the stay, belongs to it.
+// follows reports whether a sighting or stay in step x, after the stay, belongs to
+// the stay.
 func (s *Stay) follows(x step, r *Rules) bool {
 	return x-s.Last.step() <= s.reach(r) && sameLife(s.anonymous(), s.Last.step(), x, r)
 }
 
-// sameLife applies rule 6: what is anonymous does not reach into the next day.
-// Only the older side counts. Were it the newer one, a weak sighting that comes
-// just ahead of the first associated one would be dropped in one order of
-// arrival and count in the other.
+// sameLife reports whether two steps may belong to one stay: an anonymous stay
+// does not reach into the next day (anonymous day).
+//
+// The older side alone decides. If the newer side decided as well, a weak sighting
+// just before the first associated one would be dropped if it arrived first, and
+// would count if it arrived second.
 func sameLife(olderAnonymous bool, older, newer step, r *Rules) bool {
 	return !olderAnonymous || r.day(older) == r.day(newer)
 }
 
-// takes says whether a strong sighting belongs to the stay.
+// takes reports whether a strong sighting belongs to the stay.
 func (s *Stay) takes(in Sighting, r *Rules) bool {
 	x := in.SeenAt.step()
 	if x < s.Start.step() {
@@ -66,40 +70,41 @@ func (s *Stay) takes(in Sighting, r *Rules) bool {
 	return x <= s.Last.step() || s.follows(x, r)
 }
 
-// note sets the flags that a sighting proves.
-func (s *Stay) note(in Sighting) {
+// setFlags sets the flags that a strong sighting proves.
+func (s *Stay) setFlags(in Sighting) {
 	s.Associated = s.Associated || in.Associated
 	s.Plain = s.Plain || !in.Associated
 	s.Randomised = s.Randomised || in.Randomised
 }
 
-// add puts a strong sighting into the stay.
+// add adds a strong sighting to the stay.
 func (s *Stay) add(in Sighting, r *Rules) {
-	s.note(in)
+	s.setFlags(in)
 	x := in.SeenAt.step()
 	if x < s.Start.step() {
 		s.Start = in.SeenAt
 	}
 	s.moveLast(in.SeenAt)
 	if !s.Confirmed {
-		s.Strong |= 1 << min(uint64(s.Last.step()-x), maskBits) // a shift by maskBits sets nothing
+		s.Strong |= 1 << min(uint64(s.Last.step()-x), maskBits) // a shift by maskBits sets no bit
 	}
 	s.absorbWeak(r)
 }
 
-// moveLast makes at the latest sighting if its step is a later one. A visit
-// that had ended goes on: a late sighting has shown that it was not over.
-func (s *Stay) moveLast(at Instant) {
-	moved := at.step() - s.Last.step()
+// moveLast makes seenAt the latest sighting if its step is later than that of
+// Last. A visit that had ended goes on then: a late sighting has shown that the
+// visit was not over.
+func (s *Stay) moveLast(seenAt Instant) {
+	moved := seenAt.step() - s.Last.step()
 	if moved <= 0 {
 		return
 	}
 	s.Strong <<= min(uint64(moved), maskBits)
-	s.Last = at
+	s.Last = seenAt
 	s.Ended = false
 }
 
-// absorbWeak lets the remembered weak sighting count once it is within reach.
+// absorbWeak makes the kept weak sighting count once a visit reaches it.
 func (s *Stay) absorbWeak(r *Rules) {
 	if s.Weak == 0 || !s.Confirmed {
 		return
@@ -112,7 +117,7 @@ func (s *Stay) absorbWeak(r *Rules) {
 	s.Weak, s.WeakPlain = 0, false
 }
 
-// keepWeak remembers a weak sighting that may count later.
+// keepWeak keeps a weak sighting that may count later; the latest moment is kept.
 func (s *Stay) keepWeak(in Sighting) {
 	if in.SeenAt.step() > s.Weak.step() {
 		s.Weak = in.SeenAt
@@ -120,23 +125,41 @@ func (s *Stay) keepWeak(in Sighting) {
 	s.WeakPlain = s.WeakPlain || !in.Associated
 }
 
-// merge puts b, which begins later, into s. At most one of the two is
-// confirmed.
+// merge puts b, the stay after s, into s. At most one of the two is a visit.
+//
+// If b is the visit, the merged visit keeps the id of b. 12:00 a strong sighting
+// opens candidate s. 12:12 an associated one opens b, and the tick of 12:14
+// confirms b: its walk-in is emitted with the start 12:12. 12:10:30 arrives, late
+// but within the allowed lateness. The merged visit starts at 12:00, but its end
+// must name the walk-in that was emitted.
+//
+// If s is a visit that has ended and b is a candidate, the visit goes on. 12:00
+// and 12:06 make visit s, and the tick of 12:40 ends s. 12:48 a strong sighting
+// opens candidate b. 12:30 arrives, late but within the allowed lateness, and moves
+// Last of s: s reaches b, goes on, and ends again at 12:48 under the same id.
 func (s *Stay) merge(b *Stay, r *Rules) {
+	// Last is the later of the two. Shift the strong steps of the other stay, since
+	// bits count back from Last.
 	if b.Last.step() > s.Last.step() {
 		moved := b.Last.step() - s.Last.step()
 		s.Strong = s.Strong<<min(uint64(moved), maskBits) | b.Strong
 		s.Last = b.Last
 		s.Ended = b.Ended
 	} else {
+		// Both end in the same step. 12:01 an associated sighting opens visit s. 12:17 a
+		// strong one opens candidate b, and a weak one of 12:17 is kept in s. 12:15:30, a
+		// weak one, arrives late and extends s, which absorbs that of 12:17.
 		s.Strong |= b.Strong << min(uint64(s.Last.step()-b.Last.step()), maskBits)
 	}
+
+	// The walk-in of the visit stays the one that was emitted.
 	if b.Confirmed {
 		s.Confirmed, s.ConfirmedStart, s.Ended, s.Resident = true, b.ConfirmedStart, b.Ended, b.Resident
 	}
 	if s.Confirmed {
 		s.Strong = 0
 	}
+
 	if b.Weak.step() > s.Weak.step() {
 		s.Weak = b.Weak
 	}
@@ -147,8 +170,9 @@ func (s *Stay) merge(b *Stay, r *Rules) {
 	s.absorbWeak(r)
 }
 
-// ripe says whether a candidate has shown enough to be a visit (rule 2).
-func (s *Stay) ripe(r *Rules) bool {
+// confirmable reports whether a candidate has all that confirmation takes: an
+// associated strong sighting, or enough strong steps over a long enough span.
+func (s *Stay) confirmable(r *Rules) bool {
 	if s.Confirmed {
 		return false
 	}
@@ -156,23 +180,30 @@ func (s *Stay) ripe(r *Rules) bool {
 		bits.OnesCount64(s.Strong) >= r.MinStrong && s.Last.step()-s.Start.step() >= r.minSpan()
 }
 
-// firm says that nothing can come any more, within the disorder allowed, that
-// lies before the stay's first step. now is the latest moment that has been
-// heard of, by the clock or by a sighting of the device.
-func (s *Stay) firm(now Instant) bool { return max(now, s.Last).step() > s.Start.step() }
+// startFinal reports whether no sighting before the first step of the stay can
+// arrive any more, within the disorder allowed. latest is the latest moment known:
+// of the watermark or of a sighting of the device.
+func (s *Stay) startFinal(latest Instant) bool { return max(latest, s.Last).step() > s.Start.step() }
 
-// over says that nothing can come any more, within the disorder allowed, that
-// prolongs the visit.
-func (s *Stay) over(clock Instant, r *Rules) bool {
-	return s.Confirmed && !s.Ended && clock.step() >= s.Last.step()+s.reach(r)+2
+// over reports whether no sighting that extends the visit can arrive any more,
+// within the disorder allowed, and the visit has not ended yet.
+func (s *Stay) over(watermark Instant, r *Rules) bool {
+	return s.Confirmed && !s.Ended && watermark.step() >= s.Last.step()+s.reach(r)+2
 }
 
-// forgettable says that no sighting that still counts can belong to the stay.
-func (s *Stay) forgettable(clock Instant, r *Rules) bool {
-	return clock >= s.forgetAt(r) && (!s.Confirmed || s.Ended)
+// overAt returns the watermark from which on a visit is over. The visit reaches to
+// the end of step Last+reach. A watermark in the step after may still be followed
+// by a sighting of that step; a watermark two steps after may not.
+func (s *Stay) overAt(r *Rules) Instant { return (s.Last.step() + s.reach(r) + 2).start() }
+
+// forgettable reports whether no sighting that still counts can belong to the
+// stay.
+func (s *Stay) forgettable(watermark Instant, r *Rules) bool {
+	return watermark >= s.forgetAt(r) && (!s.Confirmed || s.Ended)
 }
 
-// forgetAt is the clock from which on the stay is forgettable.
+// forgetAt returns the watermark from which on the stay is forgettable: after it
+// is over, once the allowed lateness has passed.
 func (s *Stay) forgetAt(r *Rules) Instant {
-	return (s.Last.step() + s.reach(r) + 2).start() + Instant(r.Lateness.Milliseconds())
+	return s.overAt(r) + Instant(r.Lateness.Milliseconds())
 }

@@ -9,47 +9,51 @@ import (
 	"footfall/shared/presence"
 )
 
-// Record is one record of a partition of sightings: a tick, where Tick is set,
-// or a sighting of a device, which is named by its record key
-// "business/device".
+// Record is one record of a partition of sightings: a tick if Tick is set, else a
+// sighting of a device. Device is the record key, "business/device".
 type Record struct {
 	Tick     presence.Instant
 	Device   string
 	Sighting presence.Sighting
 }
 
-// maxAhead is how far ahead of the clock a sighting is taken for nonsense.
+// maxAhead is how far ahead of the watermark a sighting may be; one further ahead
+// is a dead letter.
 const maxAhead = 24 * time.Hour
 
-// PartitionVisits gives the visits of every device in a partition, whose records are
-// in the order of the topic, and how many sightings came too late to count.
+// PartitionVisits returns the visits of every device in a partition, whose
+// records are in the order of the topic, and the number of late sightings.
 func PartitionVisits(partition []Record, r presence.Rules) (visits map[string][]Visit, late int) {
 	return PartitionVisitsAfter(map[string]Past{}, partition, r)
 }
 
-// PartitionVisitsAfter does the same for a partition of which a part was read before. past
-// is what that part told of each device, and takes in what this one tells. No
-// visit may lie in both.
+// PartitionVisitsAfter does the same for the part of a partition after one that
+// was read before. past holds the earlier visits of each device, and the visits of
+// this part are added to it. No visit may lie in both parts.
 func PartitionVisitsAfter(past map[string]Past, partition []Record, r presence.Rules) (visits map[string][]Visit, late int) {
+	// Collect the sightings of each device that count.
 	counted := map[string][]presence.Sighting{}
-	var clock presence.Instant
-	for _, h := range partition {
-		if h.Tick != 0 {
-			clock = max(clock, h.Tick)
+	var watermark presence.Instant
+	for _, rec := range partition {
+		if rec.Tick != 0 {
+			watermark = max(watermark, rec.Tick)
 			continue
 		}
-		at := h.Sighting.SeenAt
-		if clock != 0 && at.Time().Sub(clock.Time()) > maxAhead {
+		seenAt := rec.Sighting.SeenAt
+		if watermark != 0 && seenAt.Time().Sub(watermark.Time()) > maxAhead {
 			continue
 		}
-		if clock != 0 && clock.Time().Sub(at.Time()) > r.Lateness {
+		// Lateness: a late sighting counts only inside an open visit.
+		if watermark != 0 && watermark.Time().Sub(seenAt.Time()) > r.Lateness {
 			late++
-			if !fallsIntoOpenVisit(counted[h.Device], h.Sighting, clock, r) {
+			if !fallsIntoOpenVisit(counted[rec.Device], rec.Sighting, watermark, r) {
 				continue
 			}
 		}
-		counted[h.Device] = append(counted[h.Device], h.Sighting)
+		counted[rec.Device] = append(counted[rec.Device], rec.Sighting)
 	}
+
+	// Apply the rules to each device in the order of time.
 	visits = map[string][]Visit{}
 	for device, sightings := range counted {
 		p := past[device]
@@ -66,21 +70,21 @@ func PartitionVisitsAfter(past map[string]Past, partition []Record, r presence.R
 	return visits, late
 }
 
-// fallsIntoOpenVisit reads the device's visits anew and looks whether s lies in
-// the latest of them, and that one can still be prolonged.
-func fallsIntoOpenVisit(sightings []presence.Sighting, s presence.Sighting, clock presence.Instant, r presence.Rules) bool {
+// fallsIntoOpenVisit computes the visits of a device from its sightings so far,
+// and reports whether s lies in the latest visit while it can still be extended.
+func fallsIntoOpenVisit(sightings []presence.Sighting, s presence.Sighting, watermark presence.Instant, r presence.Rules) bool {
 	visits := stays(sightings, r)
 	if len(visits) == 0 {
 		return false
 	}
 	v := &visits[len(visits)-1]
-	steps := int64(v.silence() / presence.Grid)
-	open := v.Open && number(clock) < number(v.Last)+steps+2
-	return open && number(s.SeenAt) >= number(v.Start) && (number(s.SeenAt) <= number(v.Last) || v.belongs(s))
+	reach := int64(v.sessionGap() / presence.Grid)
+	open := v.Open && stepOf(watermark) < stepOf(v.Last)+reach+2
+	return open && stepOf(s.SeenAt) >= stepOf(v.Start) && (stepOf(s.SeenAt) <= stepOf(v.Last) || v.belongs(s))
 }
 
-// CRM is one CRM event: a login where Device is set, a merge where Into is, else
-// a deletion. Device is named by its record key; contacts are too.
+// CRM is one CRM event: a login if Device is set, a merge if Into is set, else a
+// deletion. Devices and contacts are named by their record keys.
 type CRM struct {
 	At      time.Time
 	Device  string
@@ -88,10 +92,16 @@ type CRM struct {
 	Into    string // "business/contact"
 }
 
-// AttributedContact gives the contact that a walk-in of a device at start is attributed to,
-// "" for none. Events are in the order of their time. It knows of no binding
-// that expires, so it holds for histories shorter than presence.BindingExpiry.
+// AttributedContact returns the contact that a walk-in of a device is attributed
+// to, "" if it is unattributed. start is the start of the visit, crm the events in
+// the order of their time. late reports whether the contact is that of a login
+// after the start.
+//
+// AttributedContact knows no expiry of a binding, so it holds for input shorter
+// than presence.BindingExpiry.
 func AttributedContact(device string, start time.Time, crm []CRM) (contact string, late bool) {
+	// Follow the device up to the start: logins bind it, merges and deletions of the
+	// contact that it is bound to change that.
 	owner := ""
 	for _, e := range crm {
 		if e.At.After(start) {
@@ -107,6 +117,8 @@ func AttributedContact(device string, start time.Time, crm []CRM) (contact strin
 	if owner != "" {
 		return owner, false
 	}
+
+	// Otherwise the first login after the start counts, within the login window.
 	i := slices.IndexFunc(crm, func(e CRM) bool { return e.Device == device && e.At.After(start) })
 	if i >= 0 && crm[i].At.Sub(start) <= presence.LoginWindow {
 		return crm[i].Contact, true
@@ -114,29 +126,31 @@ func AttributedContact(device string, start time.Time, crm []CRM) (contact strin
 	return "", false
 }
 
-// Stay is a visit of a device of some contact.
+// Stay is a visit of one device of a contact.
 type Stay struct {
 	ID, Device  string
-	Start, Last time.Time // Last is zero where nobody knows that it is over
-	CountedByID bool      // it counts whatever else there is
+	Start, Last time.Time // Last is zero if no end of the visit is known
+	CountedByID bool      // counted before there were facts, so no companion
 }
 
-// Companion says whether a stay is one visit with another of the same contact:
-// another device was in the store already when this one came. Times are read on
-// the grid; of two that came in the same step the first by its id counts.
+// Companion reports whether a stay is a companion, among all stays of its contact:
+// another device was in the store already when this one came. Times are compared
+// on the grid; of two devices that came in the same step, the one with the lower
+// id counts. A stay without an end lasts for 24 hours.
 func Companion(s Stay, all []Stay) bool {
 	return slices.ContainsFunc(all, func(o Stay) bool {
 		last := o.Last
 		if last.IsZero() {
 			last = o.Start.Add(24 * time.Hour)
 		}
-		came, other, left := number(presence.InstantOf(s.Start)), number(presence.InstantOf(o.Start)), number(presence.InstantOf(last))
-		before := other < came || other == came && o.ID < s.ID
-		return o.Device != s.Device && before && came <= left
+		start := stepOf(presence.InstantOf(s.Start))
+		otherStart, otherLast := stepOf(presence.InstantOf(o.Start)), stepOf(presence.InstantOf(last))
+		before := otherStart < start || otherStart == start && o.ID < s.ID
+		return o.Device != s.Device && before && start <= otherLast
 	})
 }
 
-// Count gives how many of a contact's stays count, by month.
+// Count returns how many of the stays of a contact count, by month.
 func Count(all []Stay) map[string]int {
 	months := map[string]int{}
 	for _, s := range all {
@@ -147,15 +161,15 @@ func Count(all []Stay) map[string]int {
 	return months
 }
 
-// Expected is what a run must have told.
+// Expected holds what a run must have emitted.
 type Expected struct {
 	WalkIns  int
-	Late     int               // sightings too late to count
-	Enriched int               // walk-ins of a contact
-	Stays    map[string][]Stay // by "business/contact", what its devices did in all partitions
+	Late     int               // late sightings
+	Enriched int               // walk-ins that are attributed to a contact
+	Stays    map[string][]Stay // stays of the devices of a contact in all partitions, by "business/contact"
 }
 
-// AddWalkIn adds a walk-in of a contact.
+// AddWalkIn adds a walk-in that is attributed to a contact.
 func (e *Expected) AddWalkIn(contact string, s Stay) {
 	if e.Stays == nil {
 		e.Stays = map[string][]Stay{}
@@ -164,7 +178,8 @@ func (e *Expected) AddWalkIn(contact string, s Stay) {
 	e.Stays[contact] = append(e.Stays[contact], s)
 }
 
-// Counts gives how often each contact has come, once all is taken in.
+// Counts returns the number of visits of each contact that count. It must be
+// called after all partitions are added.
 func (e *Expected) Counts() map[string]int {
 	counts := map[string]int{}
 	for contact, stays := range e.Stays {
@@ -175,16 +190,17 @@ func (e *Expected) Counts() map[string]int {
 	return counts
 }
 
-// AddPartition takes in one partition of sightings, given all CRM events. Both are as
-// the topics hold them, so a login is among the sightings too.
+// AddPartition adds one partition of sightings, given all CRM events. Both are as
+// the topics hold them, so the sighting that a login makes is in the partition.
 func (e *Expected) AddPartition(partition []Record, crm []CRM, r presence.Rules) {
 	crm = slices.Clone(crm)
 	slices.SortStableFunc(crm, func(a, b CRM) int { return a.At.Compare(b.At) })
 	visits, late := PartitionVisits(partition, r)
 	e.Late += late
 	for device, all := range visits {
+		// Only events of the same business attribute a walk-in.
 		business, _, _ := strings.Cut(device, "/")
-		mine := slices.DeleteFunc(slices.Clone(crm), func(c CRM) bool {
+		ofBusiness := slices.DeleteFunc(slices.Clone(crm), func(c CRM) bool {
 			return !strings.HasPrefix(c.Contact, business+"/")
 		})
 		for _, v := range all {
@@ -193,7 +209,7 @@ func (e *Expected) AddPartition(partition []Record, crm []CRM, r presence.Rules)
 			}
 			e.WalkIns++
 			start := v.Start.Time()
-			if contact, _ := AttributedContact(device, start, mine); contact != "" {
+			if contact, _ := AttributedContact(device, start, ofBusiness); contact != "" {
 				e.AddWalkIn(contact, Stay{fmt.Sprint(device, start), device, start, v.Last.Time(), false})
 			}
 		}

@@ -1,6 +1,11 @@
-// Package oracle computes from the input alone what Footfall must tell: slowly,
-// with everything in memory, as the rules read. Tests and the check at the end
-// of a run hold the pipeline against it.
+// Package oracle computes from the input alone the visits, walk-ins and counts
+// that Footfall must emit: slowly, with everything in memory, as the rules read.
+// Tests, and the check at the end of a run, compare the pipeline with it. The
+// rules are those that the package comment of presence names.
+//
+// Start with Visits: it applies the rules to the sightings of one device in the
+// order of their time. Past learns resident devices. PartitionVisits adds late
+// sightings, and Expected adds contacts and counts.
 package oracle
 
 import (
@@ -13,58 +18,65 @@ import (
 // Visit is one visit of one device.
 type Visit struct {
 	Start, Last presence.Instant
-	Open        bool // nothing after Last ended it yet, as far as the input tells
-	Resident    bool // no customer's, so it has no walk-in
-	rules       *presence.Rules
-	seen        []presence.Sighting // everything that counts, in order
-	associated  bool
-	allAssoc    bool
-	randomised  bool
-	confirmed   bool
+	Open        bool // nothing in the input after Last ends the visit
+	Resident    bool // resident devices: the visit is no walk-in
+
+	rules      *presence.Rules
+	counted    []presence.Sighting // all sightings that count, in order
+	associated bool                // a strong sighting was associated
+	allAssoc   bool                // every sighting was associated
+	randomised bool
+	confirmed  bool // false for a candidate
 }
 
-// Visits reads the rules over the sightings of one device in the order of their
-// time, as if none had come late. Sightings in the same step of the grid are
-// read in the order given. Visits of residents are among them.
+// Visits returns the visits of one device, those of a resident device included.
+// The rules are applied to the sightings in the order of their time, as if no
+// sighting were late; sightings of the same moment are taken in the order given.
 func Visits(sightings []presence.Sighting, r presence.Rules) []Visit {
 	return Past{}.Visits(sightings, r)
 }
 
-// stays gives the visits without regard to who is a resident.
+// stays returns the visits of one device, without the decision which of them are
+// those of a resident device.
 func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 	sorted := slices.Clone(sightings)
 	slices.SortStableFunc(sorted, func(a, b presence.Sighting) int { return int(a.SeenAt - b.SeenAt) })
 	var visits []Visit
-	var cur *Visit // candidate or visit that the next sighting may belong to
+	var current *Visit // candidate or visit that the next sighting may belong to
 	for _, s := range sorted {
 		strong, hold := s.RSSI >= r.Entry, s.RSSI >= r.Hold
-		belongs := cur != nil && cur.belongs(s)
+		belongs := current != nil && current.belongs(s)
 		switch {
 		case strong && belongs:
-			cur.add(s)
+			current.add(s)
 		case strong:
-			if cur != nil && cur.confirmed {
-				visits = append(visits, *cur)
+			// Entry threshold: a strong sighting out of reach opens a candidate. The visit
+			// before is over.
+			if current != nil && current.confirmed {
+				visits = append(visits, *current)
 			}
-			cur = &Visit{Start: s.SeenAt, rules: &r, allAssoc: true}
-			cur.add(s)
-		case hold && belongs && cur.confirmed && number(s.SeenAt) >= number(cur.Start)+2:
-			cur.add(s)
+			current = &Visit{Start: s.SeenAt, rules: &r, allAssoc: true}
+			current.add(s)
+		case hold && belongs && current.confirmed && stepOf(s.SeenAt) >= stepOf(current.Start)+2:
+			// Session gap: a weak sighting extends a visit, from its third step on.
+			current.add(s)
 		}
 	}
-	if cur != nil && cur.confirmed {
-		cur.Open = true
-		visits = append(visits, *cur)
+	if current != nil && current.confirmed {
+		current.Open = true
+		visits = append(visits, *current)
 	}
 	return visits
 }
 
-// number counts the steps of the grid.
-func number(t presence.Instant) int64 {
+// stepOf returns the step of the grid that holds a moment.
+func stepOf(t presence.Instant) int64 {
 	return t.Time().UnixMilli() / presence.Grid.Milliseconds()
 }
 
-func (v *Visit) silence() time.Duration {
+// sessionGap returns how long after Last a sighting still belongs to the visit, or
+// to the candidate.
+func (v *Visit) sessionGap() time.Duration {
 	switch {
 	case !v.confirmed:
 		return v.rules.MaxGap
@@ -75,30 +87,34 @@ func (v *Visit) silence() time.Duration {
 	}
 }
 
-// belongs says whether s, which is not before Last, belongs to the visit.
+// belongs reports whether s, which is not before Last, belongs to the visit: it is
+// within the session gap, and on the same day if the visit is anonymous.
 func (v *Visit) belongs(s presence.Sighting) bool {
-	gap := time.Duration(number(s.SeenAt)-number(v.Last)) * presence.Grid
-	if gap > v.silence() {
+	gap := time.Duration(stepOf(s.SeenAt)-stepOf(v.Last)) * presence.Grid
+	if gap > v.sessionGap() {
 		return false
 	}
 	return !v.randomised || v.associated || v.date(s.SeenAt) == v.date(v.Last)
 }
 
+// date returns the local date of a moment.
 func (v *Visit) date(t presence.Instant) string {
-	return local(number(t), v.rules).Format(time.DateOnly)
+	return localTime(stepOf(t), v.rules).Format(time.DateOnly)
 }
 
-// local is what the store's clock shows when a step begins.
-func local(number int64, r *presence.Rules) time.Time {
-	loc := r.Location
-	if loc == nil {
-		loc = time.UTC
+// localTime returns the time in the zone of the store at which a step begins.
+func localTime(step int64, r *presence.Rules) time.Time {
+	zone := r.Location
+	if zone == nil {
+		zone = time.UTC
 	}
-	return time.UnixMilli(number * presence.Grid.Milliseconds()).In(loc)
+	return time.UnixMilli(step * presence.Grid.Milliseconds()).In(zone)
 }
 
+// add adds a sighting that belongs to the visit, and confirms a candidate that has
+// all that confirmation takes.
 func (v *Visit) add(s presence.Sighting) {
-	v.seen = append(v.seen, s)
+	v.counted = append(v.counted, s)
 	v.Last = s.SeenAt
 	v.associated = v.associated || s.Associated && s.RSSI >= v.rules.Entry
 	v.allAssoc = v.allAssoc && s.Associated
@@ -106,10 +122,13 @@ func (v *Visit) add(s presence.Sighting) {
 	if v.confirmed {
 		return
 	}
+
+	// Confirmation: at once if associated, or after enough strong steps over the span.
+	// All sightings of a candidate are strong.
 	strongSteps := map[int64]bool{}
-	for _, s := range v.seen {
-		strongSteps[number(s.SeenAt)] = true
+	for _, s := range v.counted {
+		strongSteps[stepOf(s.SeenAt)] = true
 	}
-	span := time.Duration(number(v.Last)-number(v.Start)) * presence.Grid
+	span := time.Duration(stepOf(v.Last)-stepOf(v.Start)) * presence.Grid
 	v.confirmed = v.associated || len(strongSteps) >= v.rules.MinStrong && span >= v.rules.MinSpan
 }
