@@ -87,8 +87,8 @@ func visitDays(from, until step, r *Rules) (visited Habit) {
 	return visited
 }
 
-// eachHour calls yield with each local hour that the steps from from to until
-// touch, in order. Clocks are assumed to be changed on the hour.
+// eachHour calls yield with each local hour that the steps between from and until,
+// both included, lie in, in order. Clocks are assumed to be changed on the hour.
 func eachHour(from, until step, r *Rules, yield func(day int32, hour int)) {
 	zone := time.UTC
 	if r.Location != nil {
@@ -133,12 +133,12 @@ func (h Habit) add(visited Day, r *Rules) Habit {
 // day ahead by a wrong clock, and another up to an hour behind the watermark. With
 // an allowed lateness of 1 h:
 //
-//   - Monday 20:10 to 22:46 a visit is folded: Monday has the hours 20 to 22.
+//   - Monday 20:10 to 22:43 a visit is folded: Monday has the hours 20 to 22.
 //   - The watermark is Tuesday 00:20. A router whose clock is a day ahead reports the
 //     device from Wednesday 00:01 on, in a closed hour. The next visit by that clock
 //     is confirmed, so the first one ends and is folded: began is Wednesday.
 //   - Sightings from Monday 23:50 on arrive late and open a visit, which lasts until
-//     Tuesday 02:56. When it is folded, it adds the hour 23 to Monday.
+//     Tuesday 02:59. When it is folded, it adds the hour 23 to Monday.
 //
 // A visit that goes on after its end adds hours to its last day and later ones
 // only.

@@ -11,13 +11,15 @@ import (
 	"footfall/shared/presence/oracle"
 )
 
+// newYear is day 0 of the histories here: 1 January, 9:00.
 var newYear = time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC)
 
+// day returns the moment n days after newYear.
 func day(n int) time.Time { return newYear.AddDate(0, 0, n) }
 
-// A randomised address that was not seen for 45 days is nobody's, and stays
-// nobody's for that time whoever logs in with it afterwards.
-func TestALoginDoesNotBringBackWhatHadExpired(t *testing.T) {
+// Bind, first sequence in its comment: a binding on a randomised address that was
+// not seen for 45 days has expired, and a later login does not revive it.
+func TestLoginDoesNotReviveAnExpiredBinding(t *testing.T) {
 	h := presence.History{}.Bind("ann", day(0), true)
 	h, _ = h.Seen(day(10))
 	h = h.Bind("bob", day(60), true).Bind("bob", day(60), true)
@@ -25,23 +27,39 @@ func TestALoginDoesNotBringBackWhatHadExpired(t *testing.T) {
 		start time.Time
 		want  string
 	}{
-		"while it was hers":               {day(40), "ann"},
-		"45 days after it was seen":       {day(55), "ann"},
-		"just after that":                 {day(55).Add(time.Millisecond), ""},
-		"ten minutes before the next one": {day(60).Add(-10 * time.Minute), "bob"},
-		"after it":                        {day(61), "bob"},
+		"bound to ann":                    {day(40), "ann"},
+		"45 days after the last sighting": {day(55), "ann"},
+		"a millisecond later":             {day(55).Add(time.Millisecond), ""},
+		"ten minutes before the login":    {day(60).Add(-10 * time.Minute), "bob"},
+		"a day after the login":           {day(61), "bob"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			if b, _ := h.Attribute(c.start); b.Contact != c.want {
-				t.Errorf("it is %q's, want %q's: %+v", b.Contact, c.want, h)
+				t.Errorf("attributed to %q, want %q: %+v", b.Contact, c.want, h)
 			}
 		})
 	}
 }
 
-// Whatever the order of logins, and however often each is told, the device is
-// the same contact's at any moment.
+// Bind, last sequence in its comment: if a login arrives late and the device was
+// seen since, the binding before it is left as it is.
+func TestLateLoginLeavesABindingThatMayHaveBeenSeen(t *testing.T) {
+	h := presence.History{}.Bind("ann", day(0), true)
+	for n := range 101 {
+		h, _ = h.Seen(day(n))
+	}
+	h = h.Bind("bob", day(60), true)
+	if until := h.Bindings[0].Until; !until.IsZero() {
+		t.Errorf("got the binding of ann until %v, want no end", until)
+	}
+	if b, _ := h.Attribute(day(60).Add(-10 * time.Minute)); b.Contact != "ann" {
+		t.Errorf("attributed to %q, want ann", b.Contact)
+	}
+}
+
+// Whatever the order of logins, and however often each is bound, a walk-in at any
+// moment is attributed to the same contact.
 func TestOwnersDoNotDependOnTheOrderOfLogins(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		days := rapid.SliceOfNDistinct(rapid.IntRange(0, 200), 1, 6, rapid.ID).Draw(t, "days")
@@ -53,37 +71,38 @@ func TestOwnersDoNotDependOnTheOrderOfLogins(t *testing.T) {
 			return h
 		}
 		a, b := bind(days), bind(append(rapid.Permutation(days).Draw(t, "other"), days...))
-		for at := day(-1); at.Before(day(260)); at = at.AddDate(0, 0, 1) {
-			x, _ := a.Attribute(at)
-			y, _ := b.Attribute(at)
+		for start := day(-1); start.Before(day(260)); start = start.AddDate(0, 0, 1) {
+			x, _ := a.Attribute(start)
+			y, _ := b.Attribute(start)
 			if x.Contact != y.Contact {
-				t.Fatalf("%v: %q in one order, %q in the other\n%+v\n%+v", at, x.Contact, y.Contact, a, b)
+				t.Fatalf("%v: attributed to %q in one order, to %q in the other\n%+v\n%+v", start, x.Contact, y.Contact, a, b)
 			}
 		}
 	})
 }
 
-// fate is what became of a contact: deleted, merged into another, or both.
+// fate holds when a contact was deleted, merged into another, or both.
 type fate struct {
-	deleted, merged time.Time // zero for never
+	deleted, merged time.Time // zero if never
 	into            string
 }
 
-// told is what identify does to a device's history with each event it is told,
-// in whatever order: what is known to have become of a contact is done again to
-// every binding to it.
-type told struct {
+// identified applies CRM events to the history of a device as identify does, in any
+// order: whenever the device is bound to a contact, the deletion and the merge of
+// that contact that arrived before are applied again.
+type identified struct {
 	history presence.History
 	listed  map[string]bool // contacts that the device was ever bound to
-	fates   map[string]fate // known by now
+	fates   map[string]fate // by contact, of the events that arrived
 }
 
-func (d *told) login(contact string, at time.Time) {
+func (d *identified) login(contact string, at time.Time) {
 	d.history = d.history.Bind(contact, at, false)
 	d.follow(contact)
 }
 
-func (d *told) ended(e oracle.CRM) {
+// ended applies a deletion or a merge.
+func (d *identified) ended(e oracle.CRM) {
 	f := d.fates[e.Contact]
 	if e.Into == "" {
 		f.deleted = e.At
@@ -96,7 +115,8 @@ func (d *told) ended(e oracle.CRM) {
 	}
 }
 
-func (d *told) follow(contact string) {
+// follow applies the fate of a contact, and of the contacts it was merged into.
+func (d *identified) follow(contact string) {
 	for contact != "" {
 		d.listed[contact] = true
 		f := d.fates[contact]
@@ -108,15 +128,18 @@ func (d *told) follow(contact string) {
 	}
 }
 
-// Whatever the order in which logins, merges and deletions are told, the device
-// is at any moment whose they say in the order of their time. A login told after
-// a merge, from before it, may leave the merge with nothing to hand on.
+// Whatever the order in which logins, merges and deletions arrive, the device is at
+// any moment bound to the contact that the events give in the order of their time.
+// A login from before a merge that arrives after it may leave the merge without
+// effect.
 func TestOwnersDoNotDependOnTheOrderOfEvents(t *testing.T) {
 	contacts := []string{"ann", "bob", "carl", "dora"}
 	rapid.Check(t, func(t *rapid.T) {
 		days := rapid.SliceOfNDistinct(rapid.IntRange(0, 40), 4, 8, rapid.ID).Draw(t, "days")
+
+		// Draw an event for each day. A contact has at most one deletion and one merge.
 		crm := make([]oracle.CRM, len(days))
-		done := map[string]bool{} // at most one of a kind for a contact
+		done := map[string]bool{}
 		for i, n := range days {
 			c := rapid.IntRange(0, len(contacts)-1).Draw(t, "contact")
 			crm[i] = oracle.CRM{At: day(n), Contact: contacts[c], Device: "phone"}
@@ -125,12 +148,14 @@ func TestOwnersDoNotDependOnTheOrderOfEvents(t *testing.T) {
 				continue
 			}
 			crm[i].Device, done[kind+contacts[c]] = "", true
-			if kind == "merge" { // upwards, so never in a circle
+			if kind == "merge" { // into a later contact, so merges form no circle
 				crm[i].Into = rapid.SampledFrom(contacts[c+1:]).Draw(t, "into")
 			}
 		}
-		d := told{listed: map[string]bool{}, fates: map[string]fate{}}
-		for _, e := range rapid.Permutation(crm).Draw(t, "told") {
+
+		// Apply them in another order, and compare with the oracle in the order of time.
+		d := identified{listed: map[string]bool{}, fates: map[string]fate{}}
+		for _, e := range rapid.Permutation(crm).Draw(t, "order") {
 			if e.Device != "" {
 				d.login(e.Contact, e.At)
 			} else {
@@ -138,13 +163,13 @@ func TestOwnersDoNotDependOnTheOrderOfEvents(t *testing.T) {
 			}
 		}
 		slices.SortFunc(crm, func(a, b oracle.CRM) int { return a.At.Compare(b.At) })
-		for at := day(0); at.Before(day(45)); at = at.Add(12 * time.Hour) {
-			got, ok := d.history.Owner(at)
+		for moment := day(0); moment.Before(day(45)); moment = moment.Add(12 * time.Hour) {
+			got, ok := d.history.Owner(moment)
 			if !ok {
 				got.Contact = ""
 			}
-			if want, late := oracle.AttributedContact("phone", at, crm); !late && got.Contact != want {
-				t.Fatalf("%v: %q's, want %q's\n%+v\nafter %+v", at, got.Contact, want, d.history.Bindings, crm)
+			if want, late := oracle.AttributedContact("phone", moment, crm); !late && got.Contact != want {
+				t.Fatalf("%v: bound to %q, want %q\n%+v\nafter %+v", moment, got.Contact, want, d.history.Bindings, crm)
 			}
 		}
 	})

@@ -7,15 +7,16 @@ import (
 	"testing"
 )
 
-// checks is how many cases a property is tried on where the command line does
-// not say it. make check-faults says ten times as many, without the race detector.
+// checks is how many drawn cases each property is tried on, unless the command line
+// sets -rapid.checks. make check-faults sets ten times as many, without the race
+// detector.
 const checks = 10_000
 
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", fmt.Sprint(checks)); err != nil {
-		fmt.Fprintln(os.Stderr, "rapid has no such flag any more:", err)
+		fmt.Fprintln(os.Stderr, "set the number of drawn cases: rapid has no flag of this name any more:", err)
 		os.Exit(1)
 	}
-	flag.Parse() // the command line wins
+	flag.Parse() // after Set, so that the command line decides
 	os.Exit(m.Run())
 }

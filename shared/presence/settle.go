@@ -10,10 +10,12 @@ package presence
 // into reach: A and B become one candidate with strong steps at 12:00, 12:10 and
 // 12:12, which is confirmed with the start 12:00.
 //
-// A confirmation calls for another round, because a visit reaches further than a
-// candidate. 12:00 a strong sighting opens A. 12:14 another opens B. An associated
-// sighting of 12:01 arrives, late but within the allowed lateness, and confirms A:
-// the visit A reaches to 12:31:59, so the next round merges B into A.
+// Each confirmation calls for another round, because a visit reaches further than a
+// candidate. 12:00 a strong sighting opens A. 12:12 an associated one opens B, one
+// step out of reach, so B waits (mayJoin). An associated sighting of 12:01 arrives,
+// late but within the allowed lateness: A is confirmable and waits as well. The
+// tick of 12:14 confirms A. The visit A reaches B, so the next round merges B into
+// A. Without another round, B would be confirmed as a second walk-in.
 func (d *Device) settle(latest Instant, r *Rules, out []Event) (changed bool, events []Event) {
 	for unsettled := true; unsettled; {
 		unsettled = d.mergeOnce(r)
