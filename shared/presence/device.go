@@ -22,7 +22,7 @@ type Event struct {
 // Verdict states how Next counted a sighting.
 type Verdict struct {
 	Late     bool // behind the watermark by more than the allowed lateness
-	PasserBy bool // not strong, and the device is not inside
+	PasserBy bool // below the entry threshold, and the device is not inside
 	Changed  bool // a stay was opened, changed, confirmed or merged; forgetting alone does not count
 }
 
@@ -57,8 +57,8 @@ func (d *Device) Next(in Sighting, watermark Instant, r *Rules, out []Event) (Ve
 	// candidate that waits, and a visit reaches further. 12:00 a strong sighting
 	// opens A. 12:12 an associated one opens B, one step out of reach of A, so B
 	// waits (mayJoin). 12:13 B is seen not associated. No tick arrives. 12:40 a
-	// weak sighting shows that B is final: it extends the visit B, and would be too
-	// far from the candidate B.
+	// weak sighting shows that the start of B is final. The sighting extends the
+	// visit B; it would be out of reach of the candidate B.
 	latest := max(in.SeenAt, watermark)
 	settled, out := d.settle(latest, r, out)
 
@@ -88,13 +88,14 @@ func (d *Device) Next(in Sighting, watermark Instant, r *Rules, out []Event) (Ve
 // others apart, because only neighbours are merged. With the default rules:
 //
 //   - 12:00 a strong sighting opens candidate A. 12:12 an associated one opens B.
-//   - The tick of 12:14 confirms B: A ends one step out of reach of B, and nothing
-//     can arrive in between any more. Then the ticks are held up.
-//   - 12:28 a strong sighting opens candidate C: 16 minutes after B, whose
-//     sightings were all associated, and 28 minutes after the candidate A.
+//   - The tick of 12:14 confirms B: B begins one step out of reach of A, and no
+//     sighting between the two can arrive any more. Then the ticks are held up.
+//   - 12:28 a strong sighting opens candidate C, out of reach of both: the visit B,
+//     whose sightings were all associated, reaches to 12:27:59, the candidate A to
+//     12:11:59.
 //   - An associated sighting of 12:01 arrives, late but within the allowed
-//     lateness, and confirms A. As a visit A reaches to 12:30 and so to the start
-//     of C, but B stands between the two.
+//     lateness, and confirms A. The visit A reaches to 12:31:59 and so to the start
+//     of C, but B stands between A and C.
 //   - The ticks of 12:30 and 12:34 end B and A. The tick of 12:45 forgets B. A and
 //     C are neighbours now and become one visit, which goes on.
 //

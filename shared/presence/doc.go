@@ -11,7 +11,7 @@
 //
 //   - Entry threshold: a sighting at or above the entry threshold [-70 dBm] is
 //     strong and opens a candidate. A weaker sighting of a device that is not
-//     inside is a passer-by and leaves no state.
+//     inside is a passer-by: it is counted and opens no candidate.
 //   - Confirmation: a candidate becomes a visit after [2] strong steps at least
 //     [5 min] apart without a gap over [10 min]; at once if a strong sighting is
 //     associated.
@@ -47,8 +47,11 @@
 // device.go and return the events to emit. settle.go confirms, merges and ends
 // stays, stay.go is the state of one candidate or visit, habit.go learns resident
 // devices. History in identity.go attributes a walk-in to a contact, and
-// CountVisits in count.go counts. Each function that must look odd to be right
-// has a worked sequence in its comment, and each sequence is a case of the tests.
-// Package oracle computes the same results from the whole input, slowly, for the
-// tests.
+// CountVisits in count.go counts.
+//
+// If the order of arrival is the reason for a piece of code, its comment has a
+// worked sequence: sightings and ticks in the order in which they arrive, each with
+// its time. Steps begin at even minutes, the rules are the default ones, and each
+// sequence is a case of the tests. Package oracle computes the same results from
+// the whole input, slowly, for the tests.
 package presence

@@ -217,6 +217,22 @@ func TestHabitHoldsFewDays(t *testing.T) {
 	}
 }
 
+// prune: of the days that speak, the newest three are kept.
+func TestHabitKeepsTheNewestDaysThatSpeak(t *testing.T) {
+	r := presence.DefaultRules()
+	var d presence.Device
+	for _, h := range days(t, time.UTC, "2026-06-01", presence.Sighting{}, daily(4, "8:00-20:00")) {
+		d.Tick(h.SeenAt, &r, nil)
+		d.Next(h.Sighting, h.SeenAt, &r, nil)
+	}
+	d.Tick(d.Due(&r), &r, nil)
+	monday := int32(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC).Unix() / (24 * 60 * 60))
+	want := presence.Habit{{Number: monday + 1, Hours: presence.Full}, {Number: monday + 2, Hours: presence.Full}, {Number: monday + 3, Hours: presence.Full}}
+	if !slices.Equal(d.Habit, want) {
+		t.Errorf("got %+v, want %+v", d.Habit, want)
+	}
+}
+
 // prune: the worked sequence in its comment. A router whose clock is a day ahead has
 // put the device into Wednesday when late sightings from Monday arrive.
 func TestHabitKeepsADayThatHoursCanBeAddedTo(t *testing.T) {

@@ -58,6 +58,19 @@ func TestLateLoginLeavesABindingThatMayHaveBeenSeen(t *testing.T) {
 	}
 }
 
+// Held, sequence in its comment: a login of another contact from before a merge
+// arrives after the merge, which does not hold any more.
+func TestMergeDoesNotHoldAfterALateLogin(t *testing.T) {
+	h := presence.History{}.Bind("ann", day(1), false).Hand("ann", "bob", day(4))
+	if b, _ := h.Owner(day(5)); b.Contact != "bob" {
+		t.Errorf("before the login: bound to %q, want bob", b.Contact)
+	}
+	h = h.Bind("carl", day(3), false)
+	if b, _ := h.Owner(day(5)); b.Contact != "carl" {
+		t.Errorf("after the login: bound to %q, want carl", b.Contact)
+	}
+}
+
 // Whatever the order of logins, and however often each is bound, a walk-in at any
 // moment is attributed to the same contact.
 func TestOwnersDoNotDependOnTheOrderOfLogins(t *testing.T) {

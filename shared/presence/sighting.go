@@ -112,9 +112,10 @@ func (d *Device) newestBefore(x step) int {
 //     minutes and 12:31 extends A. If the weak sighting were lost, 12:31 would open
 //     a second visit.
 //   - Step x is the first of a day, and the stay is anonymous so far and lives for
-//     the day before. A visit is seen at 23:52 and 23:58. 00:01 a weak sighting
-//     arrives. 23:59:30 an associated one arrives late: the visit is not anonymous,
-//     so the weak sighting belongs to the visit, and 00:30:30 extends the visit.
+//     the day before. A randomised address is seen at 23:52 and 23:58, which makes a
+//     visit. 00:01 a weak sighting arrives. 23:59:30 an associated one arrives late:
+//     the visit is not anonymous, so 00:01 belongs to it, and 00:30:30 extends the
+//     visit.
 //   - The stay is a candidate, which a weak sighting does not extend. 12:01 a
 //     strong sighting opens it. 12:10:30 a weak one arrives. 12:09:30 an associated
 //     one arrives late and confirms the visit: the weak sighting moves Last to
