@@ -53,7 +53,7 @@ func TestAContactIsForgotten(t *testing.T) {
 	maps.DeleteFunc(others, func(name, value string) bool {
 		return strings.Contains(name+value, "ann") || strings.Contains(name+value, "carl")
 	})
-	others["history phone"] = strings.Replace(before["history phone"], "{Contact:ann From:2026-03-31 14:00:00 +0000 UTC Until:0001-01-01 00:00:00 +0000 UTC Of:} ", "", 1)
+	others["history phone"] = strings.Replace(before["history phone"], "{Contact:ann From:2026-03-31 14:00:00 +0000 UTC Until:0001-01-01 00:00:00 +0000 UTC MergedFrom:} ", "", 1)
 	marker := fmt.Sprintf("%+v", stage.ContactRecord{ForgottenAt: at(1000)})
 	others["contact ann"], others["contact carl"] = marker, marker
 	wantSame(t, "the run left something else than the others", others, left)
