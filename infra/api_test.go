@@ -10,9 +10,9 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// httpAPI: the API has the two routes that ingest knows, both call its alias and
-// nothing else does, and its one stage bounds how many requests it lets in and
-// logs them without saying who made them.
+// httpAPI checks that the API has the two routes that ingest knows, that both invoke
+// its alias and nothing else does, and that the API's only stage limits its requests
+// and logs them without IP addresses.
 func httpAPI(a *assembly, f *findings) {
 	specs := slices.DeleteFunc(slices.Clone(a.d.graph.Stages), func(s pipeline.Stage) bool { return !s.HTTP })
 	apis := maps.Collect(a.all("AWS::ApiGatewayV2::Api"))
@@ -30,7 +30,7 @@ func httpAPI(a *assembly, f *findings) {
 	}
 }
 
-// liveOf is the alias live of a stage's function, as text gives it.
+// liveOf returns the alias live of a stage's function, in the form of text.
 func (a *assembly) liveOf(name string) string {
 	function, _, _ := a.functionOf(name)
 	for where, r := range a.all("AWS::Lambda::Alias") {
@@ -55,7 +55,7 @@ func (a *assembly) checkRoutes(f *findings, s pipeline.Stage, alias string) {
 			f.want(key, "kind of integration", i.prop("IntegrationType"), "AWS_PROXY")
 			f.want(key, "what it calls", a.text(id, i.prop("IntegrationUri")), alias)
 			f.want(key, "format", i.prop("PayloadFormatVersion"), "2.0")
-			// Ingest answers two seconds before its end at the latest.
+			// Ingest answers two seconds before its timeout at the latest.
 			ms, _ := i.prop("TimeoutInMillis").(float64)
 			if from, to := float64(s.Timeout.Milliseconds())-2000, float64(s.Timeout.Milliseconds()); ms <= from || ms >= to {
 				f.add("%s: gives up after %v ms, and %s answers after %v or is ended after %v", key, ms, s.Name, from, to)
@@ -69,7 +69,7 @@ func (a *assembly) checkRoutes(f *findings, s pipeline.Stage, alias string) {
 	f.want(s.Name, "routes", keys, []string{"GET /v1/{business}/{kind}", "POST /v1/{business}/{kind}"})
 }
 
-// checkCallers: who may call functions without a role of his own.
+// checkCallers checks which services may invoke functions without a role.
 func (a *assembly) checkCallers(f *findings, api, alias string) {
 	var sources []string
 	start := "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${" + api + ".ApiId}/"
@@ -117,7 +117,7 @@ func (a *assembly) checkAPIStage(f *findings, of string) {
 	f.want(of, "number of stages of its API", n, 1)
 }
 
-// checkURL: whoever deploys is told where routers post to.
+// checkURL checks that the stack outputs the URL for posts.
 func (a *assembly) checkURL(f *findings, api string) {
 	for _, o := range a.stacks["pipeline"].Outputs {
 		if a.text("pipeline/", o.Value) == "${"+api+".ApiEndpoint}/v1/{business}/{kind}" {

@@ -8,16 +8,15 @@ import (
 	"testing"
 )
 
-// fault is something wrong that is put into a template, and what is to be found
-// then: that, and nothing else.
+// fault is a fault that is planted in a template, with the findings that it must
+// cause, and no others.
 type fault struct {
 	name, deployment string
 	plant            func(a *assembly) error
 	want             []string
 }
 
-// change finds the one resource of a type that match is true for, and lets edit
-// have it.
+// change passes the only resource of a type that match accepts to edit.
 func (a *assembly) change(kind string, match func(where string, r resource) bool, edit func(r *resource)) error {
 	n := 0
 	for where, r := range a.all(kind) {
@@ -35,7 +34,7 @@ func (a *assembly) change(kind string, match func(where string, r resource) bool
 	return nil
 }
 
-// named matches the beginning of a resource's name, after its stack's.
+// named matches the beginning of a resource's name, after the name of its stack.
 func named(stackName, id string) func(string, resource) bool {
 	return func(where string, _ resource) bool { return strings.HasPrefix(where, stackName+"/"+id) }
 }
@@ -45,7 +44,7 @@ func (a *assembly) drop(kind string, match func(string, resource) bool) error {
 	return a.change(kind, match, func(r *resource) { r.Type = "dropped" })
 }
 
-// set puts a value, or nothing for nil, where path leads.
+// set sets the value at path, or removes it if value is nil.
 func set(r *resource, value any, path ...any) {
 	last := path[len(path)-1]
 	switch in := at(r.Properties, path[:len(path)-1]...).(type) {
@@ -353,7 +352,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	}
 }
 
-// Every property finds at least one of the faults: none is blind.
+// Every property finds at least one of the faults, so no property passes by mistake.
 func TestEveryPropertyFindsAFault(t *testing.T) {
 	blind := map[string]bool{}
 	for _, p := range properties {

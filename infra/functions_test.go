@@ -23,7 +23,7 @@ func (a *assembly) functionOf(name string) (where string, r resource, ok bool) {
 	return "", resource{}, false
 }
 
-// ours lists the functions of our own code.
+// ours returns the names of the functions with our own code.
 func (a *assembly) ours() (names []string) {
 	for _, s := range a.d.graph.Stages {
 		names = append(names, s.Name)
@@ -60,8 +60,8 @@ func functions(a *assembly, f *findings) {
 	}
 }
 
-// checkLeftBehind holds that an invocation is traced and has Lambda's own lines in
-// the log, and that a post leaves neither behind.
+// checkLeftBehind checks that an invocation is traced and has Lambda's own log
+// lines, and that a post leaves neither.
 func (a *assembly) checkLeftBehind(f *findings, name string, perPost bool, r resource) {
 	tracing, level := any("Active"), "INFO"
 	if perPost {
@@ -82,8 +82,8 @@ func (a *assembly) checkLogs(f *findings, name, group string) {
 	f.add("%s: no log group of its own, but %s", name, group)
 }
 
-// checkEnvironment holds that a function is told where things are, and nothing
-// more: no secret is among it.
+// checkEnvironment checks that a function has the variables that it needs and no
+// others, and no secret among them.
 func (a *assembly) checkEnvironment(f *findings, name, where string, r resource) {
 	env, _ := r.prop("Environment", "Variables").(map[string]any)
 	want := map[string]string{
@@ -100,7 +100,7 @@ func (a *assembly) checkEnvironment(f *findings, name, where string, r resource)
 		f.want(name, "FOOTFALL_PSEUDONYM_KEYS", a.text(where, env["FOOTFALL_PSEUDONYM_KEYS"]), a.pseudonymKeys())
 	}
 	brokers := a.text(where, env["FOOTFALL_BROKERS"])
-	stackName, _, _ := strings.Cut(where, "/") // what is looked up is never imported
+	stackName, _, _ := strings.Cut(where, "/") // values of lookups are never imported
 	if !strings.HasPrefix(brokers, "${"+stackName+"/Brokers") || !strings.HasSuffix(brokers, ".BootstrapBrokerStringSaslIam}") {
 		f.add("%s: FOOTFALL_BROKERS is %s, not the brokers that take IAM", name, brokers)
 	}
@@ -126,8 +126,8 @@ func (a *assembly) checkSize(f *findings, spec pipeline.Stage, r resource) {
 	f.want(spec.Name, "reserved concurrency", r.prop("ReservedConcurrentExecutions"), reserved)
 }
 
-// releases: alias live points to a version of the function, CodeDeploy moves it,
-// and goes back on alarms of this function.
+// releases checks that alias live points to a version of the function, and that
+// CodeDeploy moves it and rolls it back on alarms of this function.
 func releases(a *assembly, f *findings) {
 	for _, s := range a.d.graph.Stages {
 		where, _, _ := a.functionOf(s.Name)
@@ -165,7 +165,7 @@ func releases(a *assembly, f *findings) {
 	}
 }
 
-// checkOrder: a stage is moved after those that read what it writes.
+// checkOrder checks that a stage is released after the readers of its output.
 func (a *assembly) checkOrder(f *findings, s pipeline.Stage, alias resource) {
 	for _, reader := range a.d.graph.Stages {
 		reads := slices.ContainsFunc(reader.Reads, func(m pipeline.Mapping) bool { return slices.Contains(s.Writes, m.Topic) })
@@ -241,7 +241,7 @@ func mappings(a *assembly, f *findings) {
 	f.want("pipeline", "number of mappings", n, seen)
 }
 
-// mappingOf finds the mapping that calls alias live of a function for a topic.
+// mappingOf returns the mapping that invokes alias live of a function for a topic.
 func (a *assembly) mappingOf(function, topic string) (string, resource, bool) {
 	for where, r := range a.all("AWS::Lambda::EventSourceMapping") {
 		for alias, l := range a.all("AWS::Lambda::Alias") {
@@ -267,7 +267,7 @@ func (a *assembly) checkMapping(f *findings, name, where string, r resource, s p
 	if !slices.Contains(r.DependsOn, role) {
 		f.add("%s: does not wait for its permissions (%s)", name, role)
 	}
-	// The topics are in a stack of their own, which comes first.
+	// The topics are in a stack of their own, which is deployed first.
 	if !slices.Contains(a.stacks["pipeline"].dependsOn, "network-and-cluster") {
 		f.add("%s: does not wait for its topics", name)
 	}
@@ -302,7 +302,7 @@ func checkOnDemand(f *findings, name string, r resource) {
 	}
 }
 
-// clusterARN is the cluster's, as text gives it.
+// clusterARN returns the ARN of the cluster, in the form of text.
 func (a *assembly) clusterARN() string {
 	if a.d.set.Existing() {
 		return a.d.set.ClusterARN
@@ -343,7 +343,8 @@ func schedules(a *assembly, f *findings) {
 	}
 }
 
-// Whoever deploys has to ask for as many invocations as are set aside.
+// The document states the number of reserved invocations, since the account's quota
+// must allow it.
 func TestDocumentSaysWhatIsReserved(t *testing.T) {
 	text, err := os.ReadFile("../docs/deploy.md")
 	if err != nil {
@@ -362,8 +363,8 @@ func TestDocumentSaysWhatIsReserved(t *testing.T) {
 	}
 }
 
-// Where the brokers are is no part of a template: another cluster must be
-// another version all the same, or `live` goes on with the former one.
+// The brokers' addresses are not part of a template. Another cluster must still
+// result in another version, or `live` keeps the former brokers.
 func TestAnotherClusterMakesNewVersions(t *testing.T) {
 	context := maps.Clone(deployments["existing"])
 	context["clusterArn"] = strings.Replace(context["clusterArn"].(string), "theirs", "other", 1)

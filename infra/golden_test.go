@@ -12,17 +12,17 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden template anew")
+var update = flag.Bool("update", false, "write the golden template")
 
-// What changes with the code of a function: its asset, and the id of its
-// version, which CDK makes of all that the version holds.
+// The parts that change with the code of a function: its asset, and the id of its
+// version, which CDK derives from the contents of the version.
 var (
 	assetKey  = regexp.MustCompile(`"[0-9a-f]{64}\.zip"`)
 	versionID = regexp.MustCompile(`(CurrentVersion[0-9A-F]{8})[0-9a-f]{32}`)
 )
 
-// golden is the templates of an assembly as one JSON object by stack, without
-// what changes with code.
+// golden returns the templates of an assembly as one JSON object by stack, without
+// the parts that change with code.
 func golden(t *testing.T, a *assembly) []byte {
 	t.Helper()
 	all := map[string]any{}
@@ -32,7 +32,7 @@ func golden(t *testing.T, a *assembly) []byte {
 			t.Fatal(err)
 		}
 		for _, r := range v["Resources"].(map[string]any) {
-			delete(r.(map[string]any), "Metadata") // paths of constructs, and suppressions that nag.go has
+			delete(r.(map[string]any), "Metadata") // paths of constructs, and the suppressions of nag.go
 		}
 		all[name] = v
 	}
@@ -44,8 +44,8 @@ func golden(t *testing.T, a *assembly) []byte {
 	return append(versionID.ReplaceAll(text, []byte("$1")), '\n')
 }
 
-// TestGoldenSmall makes visible in review what a change means for a deployment
-// of size small. go test -update writes the file anew.
+// TestGoldenSmall shows in review which changes a deployment of size small would
+// make. go test -update writes the file.
 func TestGoldenSmall(t *testing.T) {
 	got := golden(t, of(t, "small"))
 	file := filepath.Join("testdata", "small.json")
@@ -65,7 +65,7 @@ func TestGoldenSmall(t *testing.T) {
 	}
 }
 
-// changed gives the lines that only one of two texts has, in their order.
+// changed returns the lines that only one of two texts has, in their order.
 func changed(before, after string) (removed, added []string) {
 	only := func(of, other string) (lines []string) {
 		count := map[string]int{}
@@ -82,9 +82,9 @@ func changed(before, after string) (removed, added []string) {
 	return only(before, after), only(after, before)
 }
 
-// A function's code is in four lines of the templates: where its asset lies, and
-// three times the name of its version. Nothing else of a deployment changes, so
-// nothing else is deployed.
+// A function's code is in four lines of the templates: the location of its asset,
+// and three times the name of its version. Nothing else changes, so nothing else is
+// deployed.
 func TestCodeOfOneFunctionChangesLittle(t *testing.T) {
 	before := of(t, "small")
 	after, err := synth("changed", deployments["small"], fakeAssets("another", "enrich"))

@@ -9,9 +9,9 @@ import (
 	"footfall/events"
 )
 
-// grants are what AWS's services need to do their part for a deployment. Without
-// one of them it deploys, and then something never happens: a tick, a release, a
-// mail.
+// grants checks the permissions that AWS's services need for their part of a
+// deployment. Without one of them the deployment succeeds, and then a tick, a
+// release or a mail never happens.
 func grants(a *assembly, f *findings) {
 	g := a.granted()
 	a.checkStages(f, g)
@@ -23,8 +23,8 @@ func grants(a *assembly, f *findings) {
 	a.checkKeyPolicies(f)
 }
 
-// granted is what each role may: "action on resource" by the role's ARN. What
-// it may do with a key is "action through service".
+// granted holds the permissions of each role: "action on resource" by the role's
+// ARN, and for keys "action through service".
 type granted map[string]map[string]bool
 
 func (a *assembly) granted() granted {
@@ -58,7 +58,7 @@ func (g granted) need(f *findings, who, role string, all ...string) {
 	}
 }
 
-// roleOf is the ARN of the role of a function, which is given by its ARN.
+// roleOf returns the ARN of the role of a function, given the function's ARN.
 func (a *assembly) roleOf(function string) string {
 	for where, r := range a.all("AWS::Lambda::Function") {
 		if function == "${"+where+".Arn}" || function == "${"+where+"}" {
@@ -68,8 +68,9 @@ func (a *assembly) roleOf(function string) string {
 	return ""
 }
 
-// checkStages: the key of its tables for a stage, that of its secret for the one
-// that makes pseudonyms, and for one that a schedule calls the place where Lambda puts what it gives up.
+// checkStages checks the key of the tables for a stage with tables, the key of the
+// secret for the stage that makes pseudonyms, and the bucket for failed invocations
+// for a stage that a schedule invokes.
 func (a *assembly) checkStages(f *findings, g granted) {
 	for _, s := range a.d.graph.Stages {
 		_, fn, _ := a.functionOf(s.Name)
@@ -128,8 +129,7 @@ func (a *assembly) checkTopicsFunction(f *findings, g granted) {
 	}
 }
 
-// checkEndpoints: what a role may do with a table is of no use if the way there
-// does not let it through.
+// checkEndpoints checks that endpoints allow the table actions that roles allow.
 func (a *assembly) checkEndpoints(f *findings) {
 	passes := map[string]bool{}
 	for _, s := range a.statements("AWS::EC2::VPCEndpoint", "PolicyDocument") {
@@ -163,15 +163,18 @@ func (a *assembly) checkEndpoints(f *findings) {
 	}
 }
 
-// makesTheWayToTables: an existing VPC may have its own.
+// makesTheWayToTables reports whether the stack creates the endpoint to DynamoDB: an
+// existing VPC may have its own.
 func (a *assembly) makesTheWayToTables() bool {
 	return !a.d.set.Existing() || len(a.d.set.ClusterRouteTables) > 0
 }
 
-// checkKeyPolicies: CloudWatch uses the keys of logs and alarms in its own name.
+// checkKeyPolicies checks that CloudWatch may use the keys of logs and alarms in its
+// own name.
 func (a *assembly) checkKeyPolicies(f *findings) {
 	all := a.statements("AWS::KMS::Key", "KeyPolicy")
-	// A service is named as the policy's JSON has it, that of Logs with its region.
+	// A service is named as in the policy's JSON; CloudWatch Logs is named with its
+	// region.
 	may := func(key, service string, holds func(statement) bool, actions ...string) bool {
 		return slices.ContainsFunc(all, func(s statement) bool {
 			return key == "${"+s.where+".Arn}" && strings.Contains(s.principal, service) && holds(s) &&

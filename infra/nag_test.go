@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// report is a line of what cdk-nag writes about a stack: rule, resource, what
-// came of it, and why.
+// report is a line of cdk-nag's report of a stack: rule, resource, result and
+// reason.
 type report struct{ rule, resource, result, reason string }
 
 func (a *assembly) nag(t *testing.T) (all []report) {
@@ -36,8 +36,8 @@ func (a *assembly) nag(t *testing.T) (all []report) {
 	return all
 }
 
-// TestNag: nothing is found that is not suppressed, and nothing is suppressed
-// that is not found.
+// TestNag checks that every finding is suppressed, and that every suppression has a
+// finding.
 func TestNag(t *testing.T) {
 	used := map[suppression]bool{}
 	for name := range deployments {

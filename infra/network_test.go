@@ -11,8 +11,8 @@ import (
 // rule lets something in or out of a group.
 type rule struct{ from, to, ports string }
 
-// rules gives those of all groups, as "from reaches to", each with the group
-// that says so.
+// rules returns the rules of all groups as "from reaches to", each with the group
+// that holds it.
 func (a *assembly) rules() (in, out []rule) {
 	ports := func(r any) string { return fmt.Sprintf("%v-%v", at(r, "FromPort"), at(r, "ToPort")) }
 	other := func(where string, r any, keys ...string) string {
@@ -41,7 +41,7 @@ func (a *assembly) rules() (in, out []rule) {
 	return in, out
 }
 
-// clusterGroup is the group that the cluster has.
+// clusterGroup returns the security group of the cluster.
 func (a *assembly) clusterGroup() string {
 	for where, r := range a.all("AWS::MSK::Cluster") {
 		return a.text(where, at(r.prop("BrokerNodeGroupInfo", "SecurityGroups"), 0))
@@ -52,9 +52,9 @@ func (a *assembly) clusterGroup() string {
 	return a.d.set.ClusterSecurityGroup
 }
 
-// reach: an event source mapping polls from the cluster's subnets with the
-// cluster's group. That of an existing cluster is not ours to look into, beside
-// the rule that lets the functions in.
+// reach checks that an event source mapping can poll from the cluster's subnets with
+// the cluster's group. Of an existing cluster's group only the rule for the
+// functions is checked.
 func reach(a *assembly, f *findings) {
 	in, out := a.rules()
 	cluster := a.clusterGroup()
@@ -85,8 +85,9 @@ func reach(a *assembly, f *findings) {
 	a.checkSecretsEndpoint(f, need)
 }
 
-// checkSecretsEndpoint: the functions share one group, so what ingest reaches all
-// of them do; the endpoint's policy and their roles tell them apart.
+// checkSecretsEndpoint checks the endpoint's policy. The functions share one group,
+// so all of them reach the endpoint; the endpoint's policy and the roles distinguish
+// them.
 func (a *assembly) checkSecretsEndpoint(f *findings, need func(who, from, to, port string)) {
 	_, fn, _ := a.functionOf(pipeline.Ingest)
 	from, to := a.text("pipeline", at(fn.prop("VpcConfig", "SecurityGroupIds"), 0)), a.d.set.ClusterSecretsGroup
@@ -122,8 +123,8 @@ func (a *assembly) checkPollerEndpoints(f *findings, need func(who, from, to, po
 	}
 }
 
-// closed: nothing leaves the network but to the services that are called, and
-// nothing gets in.
+// closed checks that the network reaches only the services that are called, and that
+// nothing from outside reaches the network.
 func closed(a *assembly, f *findings) {
 	in, out := a.rules()
 	for _, r := range append(in, out...) {
@@ -173,7 +174,8 @@ func closed(a *assembly, f *findings) {
 	f.want("network", "endpoints", got, services)
 }
 
-// subnets are as many as zones. A cluster that is there already may have two.
+// subnets returns the number of subnets: one for each zone. An existing cluster may
+// have two.
 func (a *assembly) subnets() int {
 	if a.d.set.Existing() {
 		return len(a.d.set.ClusterSubnets)
@@ -181,7 +183,8 @@ func (a *assembly) subnets() int {
 	return 3
 }
 
-// secretsZones is three zones, or all there are, but for size dev.
+// secretsZones returns the number of zones of the endpoint for Secrets Manager:
+// three, or all zones, or one for size dev.
 func (a *assembly) secretsZones() int {
 	if a.d.serverless() {
 		return 1

@@ -9,7 +9,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// statement is one of a policy, wherever it is written.
+// statement is a statement of any policy.
 type statement struct {
 	where, sid, effect string
 	actions, resources []string
@@ -17,7 +17,7 @@ type statement struct {
 	conditions         map[string]any
 }
 
-// statements gives those of all policies of a kind of resource.
+// statements returns the statements of all policies of a kind of resource.
 func (a *assembly) statements(kind string, path ...any) (all []statement) {
 	for where, r := range a.all(kind) {
 		for _, policy := range list(r.prop(path...)) {
@@ -45,9 +45,9 @@ func (a *assembly) statements(kind string, path ...any) (all []statement) {
 	return all
 }
 
-// forAllResources are the actions that may be allowed on "*" in a role: AWS
-// defines none of them for single resources, or checks them before there is one
-// (service authorization reference).
+// forAllResources holds the actions that a role may have on "*": AWS defines none of
+// them for single resources, or checks them before a resource exists (service
+// authorization reference).
 var forAllResources = map[string]string{
 	"xray:PutTraceSegments": "a trace is no resource", "xray:PutTelemetryRecords": "a trace is no resource",
 	"kafka:GetBootstrapBrokers":      "not defined for a cluster; only reads",
@@ -61,7 +61,7 @@ var forAllResources = map[string]string{
 	"ec2:UnassignPrivateIpAddresses": "as for the interface itself; denied to the function's code",
 }
 
-// inFolders are the resources that may end in "*" without being it.
+// inFolders holds the resources that may end in "*".
 var inFolders = []string{"/aws/lambda/async/*"}
 
 func wildcards(a *assembly, f *findings) {
@@ -85,8 +85,9 @@ func wildcards(a *assembly, f *findings) {
 		f.add("%d statements of policies beside the roles", n)
 	}
 	// In the policy of a resource "*" is that resource. Only the account itself,
-	// whose own policies decide then, may do everything with a key (AWS KMS
-	// developer guide, "Default key policy"), and nobody may without TLS.
+	// whose own policies decide then, may have all actions on a key (AWS KMS
+	// developer guide, "Default key policy"), and no principal may connect without
+	// TLS.
 	for _, kind := range []string{"AWS::KMS::Key", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::EC2::VPCEndpoint"} {
 		path := "PolicyDocument"
 		if kind == "AWS::KMS::Key" {
@@ -100,7 +101,8 @@ func wildcards(a *assembly, f *findings) {
 			if s.effect == "Allow" && strings.Contains(s.principal, `"*"`) && (kind != "AWS::EC2::VPCEndpoint" || slices.Contains(s.resources, "*")) {
 				f.add("%s, %s: allows %v to anybody", s.where, s.sid, s.actions)
 			}
-			// Who comes through an endpoint is in the network, and needs permission of his own.
+			// A caller of an endpoint is in the network, and needs permissions of
+			// its own.
 			if s.effect == "Allow" && strings.Contains(s.principal, "amazonaws.com") && s.conditions == nil && kind != "AWS::EC2::VPCEndpoint" {
 				f.add("%s, %s: allows %s in anybody's name", s.where, s.sid, s.principal)
 			}
@@ -108,8 +110,9 @@ func wildcards(a *assembly, f *findings) {
 	}
 }
 
-// access compares what each function may with what the graph says, as sets of
-// "action on resource". What a role needs in order to run is left out of both.
+// access compares the permissions of each function with the graph, as sets of
+// "action on resource". Permissions that every role needs to run are left out of
+// both.
 func access(a *assembly, f *findings) {
 	all := a.statements("AWS::IAM::Role", "Policies")
 	for _, s := range a.d.graph.Stages {
@@ -145,7 +148,7 @@ func access(a *assembly, f *findings) {
 	a.checkKeys(f, all)
 }
 
-// short names what a resource is of the deployment.
+// short returns the name of a resource within the deployment.
 func (a *assembly) short(resource string) string {
 	if resource == a.clusterARN() {
 		return "cluster"
@@ -180,7 +183,7 @@ func (a *assembly) short(resource string) string {
 	return resource
 }
 
-// wanted is what a stage needs, from the graph.
+// wanted returns the permissions that a stage needs by the graph.
 func (a *assembly) wanted(s pipeline.Stage) map[string]bool {
 	want := map[string]bool{}
 	add := func(on string, actions ...string) {
@@ -214,8 +217,8 @@ func (a *assembly) wanted(s pipeline.Stage) map[string]bool {
 	return want
 }
 
-// tableNeeds is written down once more, apart from access.go, whose parts are
-// put together there.
+// tableNeeds is written independently of access.go, which composes the permissions
+// from two tables.
 var tableNeeds = map[string][]string{
 	"ingest businesses":   {"BatchGetItem", "GetItem"},
 	"detect visit-log":    {"Query", "PutItem"},
@@ -227,8 +230,8 @@ var tableNeeds = map[string][]string{
 	"count counts":        {"Query", "UpdateItem"},
 }
 
-// checkKeys holds that functions use a key through a service only, and only
-// where they have a table, failures to keep, or pseudonyms to make.
+// checkKeys checks that functions use a key only through a service, and only if they
+// have a table, failures to keep, or pseudonyms to make.
 func (a *assembly) checkKeys(f *findings, all []statement) {
 	for _, s := range all {
 		if !strings.HasPrefix(s.actions[0], "kms:") {
@@ -246,7 +249,7 @@ func (a *assembly) checkKeys(f *findings, all []statement) {
 	}
 }
 
-// rolesOfHTTP are the roles of the stages that an HTTP API starts.
+// rolesOfHTTP returns the roles of the stages that an HTTP API starts.
 func (a *assembly) rolesOfHTTP() (all []string) {
 	for _, s := range a.d.graph.Stages {
 		if _, fn, ok := a.functionOf(s.Name); ok && s.HTTP {
@@ -256,8 +259,8 @@ func (a *assembly) rolesOfHTTP() (all []string) {
 	return all
 }
 
-// pseudonymKeys is the ARN of the secret of the pseudonyms' keys, as text gives
-// it.
+// pseudonymKeys returns the ARN of the secret with the pseudonym keys, in the form
+// of text.
 func (a *assembly) pseudonymKeys() string {
 	for where, r := range a.all("AWS::SecretsManager::Secret") {
 		if r.prop("Name") == a.d.set.Name+"/pseudonym-keys" {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// findings collects what a property finds wrong.
+// findings collects the findings of a property.
 type findings struct{ all []string }
 
 func (f *findings) add(format string, args ...any) {
@@ -23,13 +23,13 @@ func (f *findings) want(where, what string, got, want any) {
 	}
 }
 
-// property is something that holds for every deployment.
+// property is a property that holds for every deployment.
 type property struct {
 	name string
 	find func(a *assembly, f *findings)
 }
 
-// properties are all of them.
+// properties holds all properties.
 var properties = []property{
 	{"every stage is a function as it should be", functions},
 	{"every function is released by a canary", releases},
@@ -54,10 +54,10 @@ var properties = []property{
 	{"templates fit, and name no region and no account", fits},
 }
 
-// hash is what CDK puts behind the name of a construct.
+// hash matches the hash that CDK appends to the name of a construct.
 var hash = regexp.MustCompile(`([A-Za-z])[0-9A-F]{8}\b`)
 
-// findAll runs all properties and gives what they find, sorted.
+// findAll returns the findings of all properties, sorted.
 func findAll(a *assembly) []string {
 	var f findings
 	for _, p := range properties {

@@ -12,8 +12,8 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// verdict is what CloudFormation's own rules, which CDK has look at each
-// template, find in an assembly.
+// verdict returns the findings of CloudFormation's own rules, which CDK applies to
+// each template of an assembly.
 func verdict(t *testing.T, dir string) (found []string) {
 	t.Helper()
 	var report struct {

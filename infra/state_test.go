@@ -50,8 +50,9 @@ func tables(a *assembly, f *findings) {
 	}
 }
 
-// retained: what cannot be made anew, and what it is encrypted with. What a
-// second try of a deployment would stumble over goes when the first one fails.
+// retained checks that data which cannot be created again is retained, with its
+// encryption keys, and that resources which would block a second attempt of a first
+// deployment are removed when the first attempt fails.
 func retained(a *assembly, f *findings) {
 	for kind, policy := range map[string]string{
 		"AWS::DynamoDB::Table": "Retain", "AWS::S3::Bucket": "Retain", "AWS::SecretsManager::Secret": "Retain", "AWS::KMS::Key": "Retain",
@@ -64,8 +65,8 @@ func retained(a *assembly, f *findings) {
 	}
 }
 
-// encryptedAtRest: with a key of our own, which is rotated, except for the log
-// of who read the bucket.
+// encryptedAtRest checks that data is encrypted with a rotated key of the
+// deployment, except the access log of the bucket.
 func encryptedAtRest(a *assembly, f *findings) {
 	own := map[string]bool{}
 	for where, r := range a.all("AWS::KMS::Key") {
@@ -173,7 +174,8 @@ func topics(a *assembly, f *findings) {
 	}
 }
 
-// layers: what is deployed often is apart from what is kept.
+// layers checks that resources that are deployed often are separate from retained
+// data.
 func layers(a *assembly, f *findings) {
 	stateful := []string{"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::KMS::Key", "AWS::MSK::Cluster", "AWS::MSK::ServerlessCluster", "AWS::MSK::Topic"}
 	for _, kind := range stateful {
@@ -188,8 +190,8 @@ func layers(a *assembly, f *findings) {
 	}
 }
 
-// Limits of CloudFormation ("CloudFormation quotas") and of a role's policy in
-// its own text (IAM user guide, "IAM and AWS STS quotas").
+// Limits of CloudFormation ("CloudFormation quotas") and of inline policies of a
+// role (IAM user guide, "IAM and AWS STS quotas").
 const (
 	maxResources  = 500
 	maxTemplate   = 1 << 20
@@ -219,8 +221,8 @@ func fits(a *assembly, f *findings) {
 	}
 }
 
-// acyclic: CloudFormation finds resources that wait for each other only when it
-// is given the template.
+// acyclic checks for resources that wait for each other, which CloudFormation
+// reports only when a template is deployed.
 func acyclic(a *assembly, f *findings) {
 	for _, name := range slices.Sorted(maps.Keys(a.stacks)) {
 		t := a.stacks[name]
@@ -253,7 +255,7 @@ func acyclic(a *assembly, f *findings) {
 	}
 }
 
-// needs lists what a resource refers to or waits for.
+// needs returns the resources that a resource refers to or depends on.
 func (r resource) needs() []string {
 	all := slices.Clone(r.DependsOn)
 	var walk func(v any)
@@ -327,7 +329,7 @@ func watched(a *assembly, f *findings) {
 		}
 		for _, m := range s.Reads {
 			where, _, _ := a.mappingOf(function, m.Topic)
-			// Pollers on demand tell less than the cluster does of their group.
+			// Pollers on demand report less than the cluster does about their group.
 			poller, group := about["EventSourceMappingUUID ${"+where+".Id}"], about["Consumer Group "+a.d.group(s.Name, m.Topic)]
 			if !group || !poller && !a.d.onDemand() {
 				f.add("%s from %s has no alarm", s.Name, m.Topic)

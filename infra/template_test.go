@@ -19,7 +19,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// scratch holds what the tests synthesise.
+// scratch is the folder of the synthesised templates.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// resource is one of a template.
+// resource is a resource of a template.
 type resource struct {
 	Type                                string
 	Properties                          map[string]any
@@ -44,7 +44,7 @@ type resource struct {
 	UpdatePolicy                        map[string]any
 }
 
-// template is one of an assembly.
+// template is a template of an assembly.
 type template struct {
 	name      string // of the stack, without the deployment's
 	bytes     []byte
@@ -56,7 +56,7 @@ type template struct {
 	}
 }
 
-// assembly is what one deployment is synthesised to.
+// assembly is the synthesised output of one deployment.
 type assembly struct {
 	name   string
 	d      *deployment
@@ -64,7 +64,7 @@ type assembly struct {
 	stacks map[string]*template
 }
 
-// The deployments that the properties are held for.
+// The deployments for which the properties are checked.
 var deployments = map[string]map[string]any{
 	"dev": {"size": "dev"}, "small": {"size": "small"}, "large": {"size": "large", "postRate": 300.0, "postBurst": 900.0},
 	"existing with an endpoint": {
@@ -80,7 +80,8 @@ var deployments = map[string]map[string]any{
 	},
 }
 
-// synthesised has each of them once per run: starting CDK is most of the time.
+// synthesised returns each of them, synthesised once per run: starting CDK takes
+// most of the time.
 var synthesised = func() map[string]func() (*assembly, error) {
 	all := map[string]func() (*assembly, error){}
 	for name, context := range deployments {
@@ -89,8 +90,8 @@ var synthesised = func() map[string]func() (*assembly, error) {
 	return all
 }()
 
-// fakeAssets makes folders as the functions are built to. Their content does
-// not matter to a template, but whether it changes.
+// fakeAssets makes folders like those of built functions. Their content does not
+// matter to a template, only whether it changes.
 func fakeAssets(content string, changed ...string) string {
 	dir, err := os.MkdirTemp(scratch, "assets")
 	if err != nil {
@@ -177,7 +178,7 @@ func (a *assembly) load() error {
 	return nil
 }
 
-// of gives a deployment, as a copy that the test may change.
+// of returns a deployment, as a copy that the test may change.
 func of(t *testing.T, name string) *assembly {
 	t.Helper()
 	a, err := synthesised[name]()
@@ -192,8 +193,8 @@ func of(t *testing.T, name string) *assembly {
 	return &c
 }
 
-// all goes through the resources of a type, in all stacks or in those named, in
-// the order of their names.
+// all iterates over the resources of a type, in all stacks or in those named, in the
+// order of their names.
 func (a *assembly) all(kind string, stacks ...string) func(yield func(string, resource) bool) {
 	return func(yield func(string, resource) bool) {
 		for _, name := range slices.Sorted(maps.Keys(a.stacks)) {
@@ -210,8 +211,8 @@ func (a *assembly) all(kind string, stacks ...string) func(yield func(string, re
 	}
 }
 
-// at looks up what lies under keys of objects and indices of lists; nil where
-// there is nothing.
+// at returns the value under keys of objects and indices of lists; nil if there is
+// none.
 func at(v any, path ...any) any {
 	for _, step := range path {
 		switch s := step.(type) {
@@ -232,7 +233,7 @@ func at(v any, path ...any) any {
 // prop looks up a property.
 func (r resource) prop(path ...any) any { return at(r.Properties, path...) }
 
-// list makes a list of what may be one.
+// list returns a value that may be a single element as a list.
 func list(v any) []any {
 	switch v := v.(type) {
 	case nil:
@@ -244,9 +245,9 @@ func list(v any) []any {
 	}
 }
 
-// text writes a value of a template on one line, the same for the same thing
-// wherever it is named: a reference to a resource is ${stack/Id}, an attribute
-// ${stack/Id.Attribute}, an imported value what its stack exports.
+// text returns a value of a template on one line, with the same text for the same
+// resource everywhere: a reference to a resource is ${stack/Id}, an attribute
+// ${stack/Id.Attribute}, an imported value is the value that its stack exports.
 func (a *assembly) text(where string, v any) string {
 	stackName, _, _ := strings.Cut(where, "/")
 	m, ok := v.(map[string]any)

@@ -121,7 +121,7 @@ func lineOf(t *testing.T, items []Item, what string) float64 {
 	return 0
 }
 
-// What an hour costs whatever happens, by hand.
+// The fixed cost of an hour, computed by hand.
 func TestIdleBills(t *testing.T) {
 	serverless := bill(settings.Size{Cluster: settings.Serverless, Partitions: 2}, 0)
 	about(t, "Serverless", lineOf(t, serverless, "MSK Serverless, cluster"), 730*0.75)
@@ -139,8 +139,9 @@ func TestIdleBills(t *testing.T) {
 	about(t, "ticks in the log", lineOf(t, express, "DynamoDB, writes of visit-log"), 730*60*32*0.625e-6)
 }
 
-// 1,000 sightings a second for 12 hours a day. Beside 90 bytes each there are 180
-// for every CRM event, walk-in, end and enriched walk-in, twice: 1,513 of 152,276.
+// 1,000 sightings a second for 12 hours a day. In addition to 90 bytes each, there
+// are 180 bytes for every CRM event, walk-in, end and enriched walk-in, twice: 1,513
+// of 152,276.
 func TestBillOfAThousandASecond(t *testing.T) {
 	size := settings.Size{
 		Cluster: settings.Express, BrokerType: "express.m7g.large", Brokers: 3, Pollers: settings.Pollers{Sightings: 1, Max: 8},
@@ -152,12 +153,12 @@ func TestBillOfAThousandASecond(t *testing.T) {
 	written := kept + 180*760.0/152_276 // owners and counts are compacted, but written
 	about(t, "written", lineOf(t, items, trafficLine), perDay*730/24*written/1e9*0.01)
 	// A batch a second of all 32 partitions, 31 sightings each: one unit an item.
-	// The other half of the day has ticks alone.
+	// The other half of the day has only ticks.
 	about(t, "visit-log", lineOf(t, items, "DynamoDB, writes of visit-log"), 365*3600*(32+32/60.0)*0.625e-6)
 	writes := 440*2.14 + 377*1.3 + 376 + 2*160
 	about(t, "other writes", lineOf(t, items, "DynamoDB, other writes"), perDay*730/24*writes/152_276*0.625e-6)
-	// Two queries for each of two counts of a visit; and a look at the businesses
-	// a second, one every 20 of ingest, and one a minute at night.
+	// Two queries for each of the two counts of a visit. Reads of settings: one a
+	// second by detect, one every 20 seconds by ingest, one a minute at night.
 	reads, looks := 440*5.0+377*2+320*2, 365*3600*(1+0.05+1/60.0)
 	about(t, "reads", lineOf(t, items, "DynamoDB, reads"), (perDay*730/24*reads/152_276+looks)*0.125e-6)
 }
@@ -186,8 +187,8 @@ func TestBillOfPosts(t *testing.T) {
 	about(t, "one traced, and one of twenty others", own.Traces, 1+9*0.05)
 }
 
-// An environment looks at the table every 20 seconds, and no more often than it
-// is invoked.
+// An environment reads the table every 20 seconds, and no more often than it is
+// invoked.
 func TestLooksAtBusinesses(t *testing.T) {
 	for _, tt := range []struct {
 		name                string
@@ -225,8 +226,9 @@ func TestBillsGrow(t *testing.T) {
 	}
 }
 
-// Brokers must carry what a size is made for with one of three zones gone. An
-// Express broker of the smallest type takes 15.6 MB/s in, 31.2 out (Amazon MSK developer guide, "Amazon MSK Express broker quota").
+// The brokers must carry the rate of the size with one of three zones down. An
+// Express broker of the smallest type takes 15.6 MB/s in, 31.2 out (Amazon MSK
+// developer guide, "Amazon MSK Express broker quota").
 func TestBrokersCarryTheRate(t *testing.T) {
 	in := map[string]float64{"express.m7g.large": 15.6e6}
 	for _, size := range settings.Sizes() {

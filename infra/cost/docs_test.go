@@ -12,7 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables into docs/deploy.md")
 
-// The tables stand between these lines.
+// The tables are between these lines.
 const (
 	document = "../../docs/deploy.md"
 	begin    = "<!-- go -C infra run ./cost -->\n"
@@ -46,7 +46,7 @@ func TestDocumentHasTheTables(t *testing.T) {
 	}
 }
 
-// Whoever deploys reads of every setting and every size in the document.
+// The document describes every setting and every size.
 func TestDocumentHasEverySetting(t *testing.T) {
 	before, _, after := readDocument(t)
 	text := before + after

@@ -129,7 +129,7 @@ func TestParseReportsEveryMistake(t *testing.T) {
 	}
 }
 
-// Sizes hold together: what one has of a kind fits the others.
+// Sizes are consistent: the values of each kind fit each other.
 func TestSizes(t *testing.T) {
 	last := 0
 	for _, s := range Sizes() {

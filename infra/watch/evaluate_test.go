@@ -13,18 +13,18 @@ import (
 	"footfall/infra/watch/watchtest"
 )
 
-// series are data points by the id that an alarm's formula gives a metric, the
-// oldest first. "value" is the metric of an alarm without a formula, and the
-// answer of a query.
+// series holds data points by the id of a metric in an alarm's formula, the oldest
+// first. "value" is the metric of an alarm without a formula, and the result of a
+// query.
 type series map[string][]float64
 
-// none is a data point that is missing.
+// none is a missing data point.
 var none = math.NaN()
 
-// state is what an alarm makes of data points: ALARM, OK, or kept where they do
-// not change it (CloudWatch user guide, "Configuring how CloudWatch alarms treat
-// missing data"). CloudWatch looks at more points than it evaluates; so does
-// this one, at all it is given.
+// state returns the state of an alarm after data points: ALARM, OK, or kept if the
+// points do not change it (CloudWatch user guide, "Configuring how CloudWatch alarms
+// treat missing data"). CloudWatch looks at more points than it evaluates; state
+// looks at all points.
 func state(t *testing.T, a watchtest.Alarm, s series) string {
 	t.Helper()
 	points := values(t, a, s)
@@ -72,7 +72,7 @@ func breaks(t *testing.T, a watchtest.Alarm, p float64) bool {
 	}
 }
 
-// values are the points that the alarm compares with its limit.
+// values returns the points that the alarm compares with its limit.
 func values(t *testing.T, a watchtest.Alarm, s series) []float64 {
 	t.Helper()
 	metrics, _ := a.Properties["Metrics"].([]any)
@@ -102,9 +102,9 @@ func values(t *testing.T, a watchtest.Alarm, s series) []float64 {
 	return points
 }
 
-// at is the value of metric math at one point (CloudWatch user guide, "Using math
-// expressions"), as far as our alarms use it. What a missing value is part of is
-// missing.
+// at returns the value of metric math at one point (CloudWatch user guide, "Using
+// math expressions"), for the functions that our alarms use. An expression with a
+// missing value is missing.
 func at(t *testing.T, e ast.Expr, s series, i int) float64 {
 	t.Helper()
 	switch e := e.(type) {

@@ -19,13 +19,13 @@ import (
 	"footfall/shared/stage"
 )
 
-// outbox is where a stage produces to in these tests.
+// outbox is the producer of a stage in these tests.
 type outbox struct{ err error }
 
 func (o outbox) Produce(context.Context, []stage.Record) error { return o.err }
 
-// logged runs stage count on an event of two records as the function does, and
-// gives what it writes to its log. produce is what producing answers.
+// logged runs stage count on an event of two records, as the function does, and
+// returns its log. produce is the result of producing.
 func logged(t *testing.T, produce error) [][]byte {
 	t.Helper()
 	var log bytes.Buffer
@@ -38,26 +38,26 @@ func logged(t *testing.T, produce error) [][]byte {
 	return bytes.Split(bytes.TrimSpace(log.Bytes()), []byte("\n"))
 }
 
-// twoRecords are one that cannot be read and one that has no value, from a
-// moment in 2026.
+// twoRecords holds a record that cannot be decoded and a record without a value,
+// from a moment in 2026.
 const twoRecords = `{"records":{"` + events.EnrichedWalkIns + `-3":[
 	{"topic":"` + events.EnrichedWalkIns + `","partition":3,"offset":7,"timestamp":1793613781000,"timestampType":"CREATE_TIME","key":"eA==","value":"eA=="},
 	{"topic":"` + events.EnrichedWalkIns + `","partition":3,"offset":8,"timestamp":1793613781000,"timestampType":"CREATE_TIME","key":"eA=="}]}}`
 
-// logLines are lines of a function that worked, of one that put records among
-// the dead letters, and of one that could not write.
+// logLines returns log lines of a function that succeeded, of one that wrote dead
+// letters, and of one whose producer failed.
 func logLines(t *testing.T) [][]byte {
 	t.Helper()
 	return slices.Concat(logged(t, nil), logged(t, errors.New("no broker")), postLines(t), accessLines(t, "200", "429"))
 }
 
-// TestFiltersCountWhatIsLogged has each filter read the log of one event that
-// went well and one that failed.
+// TestFiltersCountWhatIsLogged applies each filter to the log of one event that
+// succeeded and one that failed.
 func TestFiltersCountWhatIsLogged(t *testing.T) {
 	well, failed := logged(t, nil), logged(t, errors.New("no broker"))
 	for _, c := range []struct {
 		metric       string
-		well, failed float64 // the sum of what the filter publishes
+		well, failed float64 // the sum of the values that the filter publishes
 		why          string
 	}{
 		{"RecordsHandled", 2, 2, "an event is handled, whatever comes of it"},
@@ -71,14 +71,14 @@ func TestFiltersCountWhatIsLogged(t *testing.T) {
 			t.Errorf("%s of the event that failed: %v, want %v: %s", c.metric, got, c.failed, c.why)
 		}
 	}
-	// 2026-11-02 lies behind us by however much; ahead of us it would be 0.
+	// 2026-11-02 is in the past; in the future the age would be 0.
 	if got := published(t, "OldestRecordMs", pipeline.Count, well); got <= 0 {
 		t.Errorf("age of the oldest record: %v ms, want more than 0", got)
 	}
 }
 
-// published is the sum of the values that the filter of a metric of a stage makes
-// of lines.
+// published returns the sum of the values that the filter of a stage's metric makes
+// of the lines.
 func published(t *testing.T, metric, stageName string, lines [][]byte) float64 {
 	t.Helper()
 	total := 0.0
@@ -122,7 +122,7 @@ func mustJSON(t *testing.T, v any) string {
 	return b.String()
 }
 
-// replaced is v with a text replaced wherever it stands.
+// replaced returns v with all occurrences of a text replaced.
 func replaced(t *testing.T, v any, from, to string) any {
 	t.Helper()
 	quote := func(s string) string { return strings.Trim(strings.TrimSpace(mustJSON(t, s)), `"`) }

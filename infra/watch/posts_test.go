@@ -15,8 +15,8 @@ import (
 	"footfall/infra/watch"
 )
 
-// inIngest goes through the functions and variables of shared/ingest and of its
-// senders, without their tests.
+// inIngest visits the functions and variables of shared/ingest and its senders,
+// without their tests.
 func inIngest(t *testing.T, visit func(ast.Decl)) {
 	t.Helper()
 	own, _ := filepath.Glob("../../shared/ingest/*.go")
@@ -38,7 +38,7 @@ func inIngest(t *testing.T, visit func(ast.Decl)) {
 	}
 }
 
-// of gives the name X where n is pkg.X.
+// of returns the name X if n is pkg.X.
 func of(pkg string, n ast.Node) (name string, ok bool) {
 	s, ok := n.(*ast.SelectorExpr)
 	if !ok || fmt.Sprint(s.X) != pkg {
@@ -47,7 +47,7 @@ func of(pkg string, n ast.Node) (name string, ok bool) {
 	return s.Sel.Name, true
 }
 
-// postFields are the fields of the line "post handled": the names of all
+// postFields returns the fields of the line "post handled": the names of all
 // attributes in the function that logs it.
 func postFields(t *testing.T) (fields []string) {
 	t.Helper()
@@ -74,7 +74,7 @@ func postFields(t *testing.T) (fields []string) {
 	return fields
 }
 
-// refusals are the statuses from 400 on that ingest's code names.
+// refusals returns the statuses from 400 on that ingest's code names.
 func refusals(t *testing.T) (statuses []int) {
 	t.Helper()
 	byName := map[string]int{}
@@ -93,8 +93,8 @@ func refusals(t *testing.T) (statuses []int) {
 	return slices.Compact(statuses)
 }
 
-// postLines are what ingest logs of a post that it takes, and of one that it
-// refuses with each of its statuses. Which fields there are is read from its code.
+// postLines returns ingest's log lines of an accepted post, and of a post rejected
+// with each status. The fields are read from ingest's code.
 func postLines(t *testing.T) (lines [][]byte) {
 	t.Helper()
 	fields := postFields(t)
@@ -113,7 +113,7 @@ func postLines(t *testing.T) (lines [][]byte) {
 	return lines
 }
 
-// accessLines are what the API logs of requests that were answered so.
+// accessLines returns the API's log lines of requests with the given statuses.
 func accessLines(t *testing.T, statuses ...string) (lines [][]byte) {
 	t.Helper()
 	for _, status := range statuses {
@@ -129,8 +129,8 @@ func accessLines(t *testing.T, statuses ...string) (lines [][]byte) {
 	return lines
 }
 
-// TestFiltersCountPosts has each filter read one post that is taken, one that is
-// refused with each status, and one that the API refuses itself.
+// TestFiltersCountPosts applies each filter to one accepted post, one post rejected
+// with each status, and one post that the API itself rejects.
 func TestFiltersCountPosts(t *testing.T) {
 	all := refusals(t)
 	i := slices.IndexFunc(all, func(status int) bool { return status > 499 })
@@ -148,8 +148,8 @@ func TestFiltersCountPosts(t *testing.T) {
 	}
 }
 
-// TestDimensionsAreFew keeps what comes in from the internet out of the names of
-// metrics: each value of a dimension is a metric, and is billed.
+// TestDimensionsAreFew checks that no input from the internet becomes the name of a
+// metric: each value of a dimension is a billed metric.
 func TestDimensionsAreFew(t *testing.T) {
 	for id, p := range deployments()[1].parsed(t).Resources("AWS::Logs::MetricFilter") {
 		dimensions, _ := p["MetricTransformations"].([]any)[0].(map[string]any)["Dimensions"].([]any)
@@ -161,7 +161,7 @@ func TestDimensionsAreFew(t *testing.T) {
 	}
 }
 
-// TestQuietNights: where all shops may be silent, nobody is told of it.
+// TestQuietNights checks that no alarm reports silence if all shops may be silent.
 func TestQuietNights(t *testing.T) {
 	for _, d := range deployments() {
 		n := strings.Count(mustJSON(t, d.parsed(t).Alarms()), "docs/runbook.md#no-sightings")

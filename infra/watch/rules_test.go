@@ -9,7 +9,7 @@ import (
 // repeat is the same point n times over.
 func repeat(n int, point float64) []float64 { return slices.Repeat([]float64{point}, n) }
 
-// then is points one after the other.
+// then returns the points of all parts in sequence.
 func then(parts ...[]float64) []float64 { return slices.Concat(parts...) }
 
 // rising is n points from a number on, each higher by step.
@@ -21,8 +21,8 @@ func rising(n int, from, step float64) []float64 {
 	return points
 }
 
-// ruleCase is what an alarm does on some data. Points are as far apart as the
-// rule's period.
+// ruleCase is the behaviour of an alarm on some data. Points are one period of the
+// rule apart.
 type ruleCase struct {
 	alarm string // without the stack
 	story string
@@ -30,9 +30,8 @@ type ruleCase struct {
 	want  string
 }
 
-// ruleCases have each rule ring for what it is there for, and keep quiet about
-// what looks alike. They are of size small; broker-disk is of a cluster that was
-// there.
+// ruleCases have data on which each rule goes off, and similar data on which it does
+// not. They are of size small; broker-disk is of an existing cluster.
 var ruleCases = []ruleCase{
 	{"function-errors-count", "a release that crashes, as a canary of a tenth",
 		series{"errors": {0, 120}, "invocations": {1200, 1200}}, "ALARM"},
@@ -183,8 +182,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestLimitsFollowTheDeployment holds limits that are computed against the figures
-// they are made of.
+// TestLimitsFollowTheDeployment compares computed limits with the figures that they
+// are computed from.
 func TestLimitsFollowTheDeployment(t *testing.T) {
 	for _, c := range []struct {
 		alarm             string
@@ -209,9 +208,9 @@ func TestLimitsFollowTheDeployment(t *testing.T) {
 	}
 }
 
-// TestLagHasTwoSources keeps one silent source from silencing all alarms of lag.
-// Pollers on demand have no metrics that AWS promises, so there it is the
-// cluster alone.
+// TestLagHasTwoSources checks that one missing source does not silence all alarms of
+// lag. Pollers on demand have no metrics that AWS promises, so their alarms use the
+// cluster's metrics alone.
 func TestLagHasTwoSources(t *testing.T) {
 	for _, d := range deployments() {
 		fromPoller, fromCluster := 0, 0

@@ -19,7 +19,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// prefix is the name of the stack that every deployment here has.
+// prefix is the name of the stack of every deployment in these tests.
 const prefix = "shop-pipeline"
 
 // deployment is one way to deploy, with its template.
@@ -30,8 +30,8 @@ type deployment struct {
 	template []byte
 }
 
-// deployments are all sizes, and one that uses a cluster that was there, built
-// once: each build takes seconds.
+// deployments returns all sizes, and one with an existing cluster, built once: each
+// build takes seconds.
 var deployments = sync.OnceValue(func() []deployment {
 	var all []deployment
 	for _, size := range settings.Sizes() {
@@ -50,8 +50,8 @@ var deployments = sync.OnceValue(func() []deployment {
 	return all
 })
 
-// synth makes the template of a stack that holds the pipeline's functions, empty
-// ones, and everything that watches them.
+// synth returns the template of a stack with empty functions and everything that
+// watches them.
 func synth(set settings.Settings, size settings.Size) []byte {
 	stack := awscdk.NewStack(awscdk.NewApp(nil), jsii.String(prefix), nil)
 	d := watch.Deployment{
@@ -95,7 +95,7 @@ func newStage(stack awscdk.Stack, spec pipeline.Stage) watch.Stage {
 	return s
 }
 
-// parsed gives a template that the caller may change.
+// parsed returns a template that the caller may change.
 func (d deployment) parsed(t *testing.T) watchtest.Template {
 	t.Helper()
 	template, err := watchtest.Parse(d.template)

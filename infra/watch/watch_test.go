@@ -33,7 +33,7 @@ func TestEveryDeploymentIsWatched(t *testing.T) {
 			for _, a := range template.Alarms() {
 				metrics += max(1, strings.Count(mustJSON(t, a.Properties["Metrics"]), `"MetricStat"`))
 			}
-			// CloudWatch bills an alarm by the metrics that it evaluates.
+			// CloudWatch bills an alarm by the number of its metrics.
 			t.Logf("%d alarms on %d metrics at $0.10, %d metrics from logs at $0.30 a month",
 				len(template.Alarms()), metrics, len(template.Resources("AWS::Logs::MetricFilter")))
 		})
@@ -73,7 +73,7 @@ func TestLinksOfTheRunbookLeadSomewhere(t *testing.T) {
 }
 
 // TestPlantedFaultsAreFound breaks the template of size small in one place at a
-// time. The property named must say what is broken, by name.
+// time. The named property must report the broken resource by name.
 func TestPlantedFaultsAreFound(t *testing.T) {
 	small := deployments()[1]
 	alarms := func(template watchtest.Template) error { return watchtest.CheckAlarms(template, runbook(t)) }
@@ -196,7 +196,7 @@ func alarmNamed(t *testing.T, template watchtest.Template, name string) watchtes
 	return all[i]
 }
 
-// only gives the properties of the one resource of a type.
+// only returns the properties of the only resource of a type.
 func only(t *testing.T, template watchtest.Template, kind string) map[string]any {
 	t.Helper()
 	found := slices.Collect(maps.Values(template.Resources(kind)))

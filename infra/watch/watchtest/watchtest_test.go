@@ -28,8 +28,8 @@ func TestHeadingsAreThoseThatGitHubLinksTo(t *testing.T) {
 	}
 }
 
-// TestFiltersThatCannotBeReadAreReported keeps a filter from passing because it
-// was not understood.
+// TestFiltersThatCannotBeReadAreReported checks that a filter with an unknown syntax
+// does not pass.
 func TestFiltersThatCannotBeReadAreReported(t *testing.T) {
 	line := []byte(`{"message":"done","records":3,"stage":"count"}`)
 	for pattern, says := range map[string]string{
