@@ -1,23 +1,23 @@
-# Everything done with this repository, by name; `make` alone lists the names.
+# The tasks of this repository; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-# Go and npm use all CPUs by themselves; steps side by side only mix their output.
+# Go and npm use all CPUs by themselves; parallel steps would only mix their output.
 .NOTPARALLEL:
 
 FUZZTIME ?= 10m
 CHECK_FUZZTIME ?= 5s
 
-# The race detector needs a C compiler; Go turns cgo off where it finds none.
+# The race detector needs a C compiler; Go turns cgo off if it finds none.
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
-# -count=1: Go does not see that a binary or a Node package a test starts changed.
+# -count=1: Go's cache does not notice a changed binary or Node package that a test starts.
 TEST = go test $(RACE) -count=1 -timeout 20m ./...
 BENCH = go test -run '^$$' -bench . -benchmem -timeout 20m
 LINT = bin/tools/golangci-lint
 
 # Sizes of a deployment in AWS; see infra/settings.
 SIZES = dev small large
-# The CDK's command: cdk.json says what it runs. CONTEXT passes settings on, as
-# in make deploy CONTEXT="-c size=large -c alarmEmail=ops@example.com".
+# The CDK command runs the program in cdk.json. CONTEXT passes settings, as in
+# make deploy CONTEXT="-c size=large -c alarmEmail=ops@example.com".
 CDK = CDK_DISABLE_VERSION_CHECK=1 node_modules/.bin/cdk
 CONTEXT ?=
 
@@ -26,7 +26,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-7s  %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
-setup: prerequisites node_modules/.package-lock.json ## Check what has to be installed, then fetch the Node packages
+setup: prerequisites node_modules/.package-lock.json ## Check the prerequisites and install the Node packages
 
 .PHONY: build
 build: prerequisites ## Build bin/footfall and every function as bin/<function>/bootstrap
@@ -37,16 +37,16 @@ build: prerequisites ## Build bin/footfall and every function as bin/<function>/
 	done
 
 .PHONY: run
-run: setup build ## Run the whole pipeline on this machine with simulated shops
+run: setup build ## Run the whole pipeline on this machine with a simulated town
 	bin/footfall simulate
 
 .PHONY: test
-test: setup build ## Run all tests, with the race detector where there is a C compiler
+test: setup build ## Run all tests, with the race detector if there is a C compiler
 	@$(if $(RACE),,echo "No C compiler (or CGO_ENABLED=0): testing without the race detector.")
 	$(TEST)
 
 .PHONY: check
-check: check-race check-format check-tidy lint test check-faults check-run check-bench check-fuzz nag check-infra ## Run all that CI runs
+check: check-race check-format check-tidy lint test check-faults check-run check-bench check-fuzz nag check-infra ## Run everything that CI runs
 
 .PHONY: bench
 bench: setup build ## Run every benchmark
@@ -57,8 +57,8 @@ fuzz: setup build ## Run every fuzz target for FUZZTIME [10m]
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak
-soak: setup build ## Prove the counts at length: 1,000,000 seeds, drawn cases, 50 kills of processes
-	$(call tell,$(FAULTS) -run TestSimulation -timeout 6h -seeds 111112)
+soak: setup build ## Test the counts at length: 1,000,000 seeds, drawn cases, 50 killed processes
+	$(call summary,$(FAULTS) -run TestSimulation -timeout 6h -seeds 111112)
 	$(call PROPERTIES,1000000,200000)
 	$(SOAK) -timeout 60m -sightings 1000000 -devices 20000 -kills 50 -pollers 10 -planted 240
 
@@ -77,28 +77,28 @@ synth: setup app ## Write the CloudFormation templates to bin/cdk.out, offline
 	done
 
 .PHONY: nag
-nag: synth ## Check the templates with cdk-nag, and list what is suppressed and why
+nag: synth ## Check the templates with cdk-nag, and list the suppressions with reasons
 	@scripts/nag.sh $(SIZES:%=bin/cdk.out/%)
 
 .PHONY: diff
-diff: setup ## Show what a deployment would change in AWS [CONTEXT="-c size=small"]
+diff: setup ## Show the changes that a deployment would make in AWS [CONTEXT="-c size=small"]
 	$(CDK) diff $(CONTEXT)
 
 .PHONY: deploy
-deploy: setup ## Deploy to AWS what cdk.json says [CONTEXT="-c size=small"]
+deploy: setup ## Deploy to AWS with the settings of cdk.json [CONTEXT="-c size=small"]
 	$(CDK) deploy --all $(CONTEXT)
 
 .PHONY: destroy
-destroy: setup ## Take the deployment down in AWS; tables, buckets, keys and secret stay
-	@echo "This ends the functions, the alarms and a Kafka cluster of the deployment's own, with all that its topics hold."
-	@echo "Tables, buckets, the pseudonyms' keys and the keys that encrypt them stay: docs/deploy.md says how to take them up again."
+destroy: setup ## Delete the deployment in AWS; tables, buckets, keys and secret stay
+	@echo "This deletes the functions, the alarms and the deployment's own Kafka cluster with all records in its topics."
+	@echo "Tables, buckets, the pseudonym keys and the encryption keys stay: docs/deploy.md describes how to use them again."
 	$(CDK) destroy --all $(CONTEXT)
 
 .PHONY: clean
-clean: ## Remove what the other targets made: bin and node_modules
+clean: ## Remove the outputs of the other targets: bin and node_modules
 	rm -rf bin node_modules
 
-# The parts of the above.
+# Parts of the targets above.
 
 .PHONY: prerequisites
 prerequisites:
@@ -127,8 +127,8 @@ check-tidy: prerequisites
 	go -C tools mod tidy -diff
 	go -C infra mod tidy -diff
 
-# A simulated day and, where there are recordings beside the repository, that of
-# an office whose people wrote down when they came and went.
+# A simulated day and, if the recordings are beside the repository, an office whose
+# people wrote down when they came and left.
 TRACES = ../shared/traces
 .PHONY: check-run
 check-run: setup build
@@ -137,20 +137,20 @@ check-run: setup build
 		bin/footfall replay --truth $(TRACES)/office-visits.csv $(TRACES)/office.csv.gz; \
 	else echo "No recordings in $(TRACES): none is replayed."; fi
 
-# Without the race detector, which leaves time for a hundredth of the seeds only.
-# The seeds are for each of ten modes. The tag is franz-go's own, for tests whose
-# time is simulated.
+# Without the race detector, with which only a hundredth of the seeds would fit.
+# The number of seeds is for each of ten modes. The tag is franz-go's own, for tests
+# with simulated time.
 FAULTS = go test -count=1 -v ./shared/simtest
-# Of presence, and of detect with odd rules: so many drawn cases of each. With a
-# seed they are the same each time; make soak draws others.
+# Numbers of drawn cases for presence, and for detect with unusual rules. With a seed
+# the cases are the same each time; make soak draws others.
 PROPERTIES = go test -count=1 -timeout 2h ./shared/presence -rapid.checks $(1) $(3) && \
 	go test -count=1 -timeout 2h ./shared/detect -run WhateverTheRules -rapid.checks $(2) $(3)
 SOAK = go test -count=1 -v -run TestSoak ./local/soak
-# What a test says, without the lines on which of its parts run.
-tell = bash -o pipefail -c '$(1) | grep --line-buffered -v "^ *=== "'
+# The output of a test without the lines about its subtests.
+summary = bash -o pipefail -c '$(1) | grep --line-buffered -v "^ *=== "'
 .PHONY: check-faults
 check-faults: prerequisites
-	$(call tell,$(FAULTS) -timeout 20m)
+	$(call summary,$(FAULTS) -timeout 20m)
 	$(call PROPERTIES,100000,20000,-rapid.seed 1)
 	go test -tags synctests -count=1 ./local/faults
 
@@ -162,9 +162,8 @@ check-bench: setup build
 check-fuzz: setup build
 	scripts/fuzz.sh $(CHECK_FUZZTIME)
 
-# What cdk.json runs: the program of the stacks, and the functions as Lambda
-# wants them. Nothing in them says where or when they were built, so that code
-# that did not change is not deployed.
+# The program that cdk.json runs, and the functions for Lambda. The binaries contain
+# neither the place nor the time of their build, so unchanged code is not deployed.
 LAMBDA = GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w -buildid="
 .PHONY: app
 app: prerequisites
@@ -175,7 +174,7 @@ app: prerequisites
 		mkdir -p bin/lambda/$$fn && ln -f bin/build/arm64/$$fn bin/lambda/$$fn/bootstrap || exit; \
 	done
 
-# The stacks are a module of their own, whose packages take minutes to build.
+# The stacks are a module of their own, since its packages take minutes to build.
 .PHONY: check-infra
 check-infra: app check-reproducible bin/tools/built
 	cd infra && ../$(LINT) run --config ../.golangci.yml
@@ -183,18 +182,18 @@ check-infra: app check-reproducible bin/tools/built
 	@dead=$$(cd infra && ../bin/tools/deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 	go -C infra test -count=1 -timeout 20m ./...
 
-# A copy of the code, elsewhere, gives the functions that are to be deployed.
+# A copy of the code in another folder must build identical functions.
 .PHONY: check-reproducible
 check-reproducible: app
 	@scripts/reproducible.sh '$(LAMBDA)'
 
-# npm writes this file last. The one native package brings its binaries along, so
-# no script of a package has to run.
+# npm writes this file last. The only native package ships its binaries, so no
+# package script has to run.
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-# The linters are pinned apart from the product. Building them takes minutes, once.
+# The linters are pinned in a module of their own. Building them takes minutes, once.
 bin/tools/built: tools/go.mod tools/go.sum
 	go -C tools build -o ../bin/tools/ tool
 	@touch $@

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzz target, one after the other, each for the time given:
+# Runs every fuzz target in sequence, each for the given time:
 #
 #   scripts/fuzz.sh 10m
 #
@@ -13,15 +13,16 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=()
 
-# stopped_late recognises a race in Go 1.26 (https://go.dev/issue/75804): where
-# time is up at a bad moment, a target fails although it found nothing.
+# stopped_late reports whether a target failed by a race in Go 1.26
+# (https://go.dev/issue/75804): if the time ends at a bad moment, a target fails
+# although it found nothing.
 stopped_late() {
 	grep -qx '    context deadline exceeded' "$log" &&
 		! grep -Eq 'Failing input|seed corpus entry|hung or terminated|panic:' "$log"
 }
 
-# Go would spend up to a minute on making each new input smaller, which for those
-# of 100 KB is all the time there is.
+# By default Go spends up to a minute on minimising each new input, which for inputs
+# of 100 KB would be the whole time.
 fuzz() {
 	echo "== $2 in $1, $fuzztime"
 	if go test -run '^$' -fuzz "^$2\$" -fuzztime "$fuzztime" -fuzzminimizetime 10x "$1" 2>&1 | tee "$log"; then

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Reads cdk-nag's reports in the assemblies named. It lists what is suppressed
-# under the reason for it, once for all of them, and fails for a finding that is
-# not, or for an assembly without a report of each pack on each stack.
+# Reads cdk-nag's reports in the given assemblies. It lists the suppressed findings
+# by reason, once for all assemblies. It fails if a finding is not suppressed, or if
+# an assembly lacks the report of a rule pack on a stack.
 #
 #   scripts/nag.sh bin/cdk.out/small...
 set -eu
@@ -14,15 +14,15 @@ for assembly in "$@"; do
 		reports=$(ls "$assembly/$pack"-*NagReport.csv | wc -l)
 		[ "$reports" = "$templates" ] || { echo "$assembly: $reports reports of $pack for $templates stacks" >&2; status=1; }
 	done
-	# CloudFormation's own rules; without a finding they leave no report.
+	# CloudFormation's own rules write no report if they find nothing.
 	grep -q '"pluginReports"' "$assembly/validation-report.json" && ! grep -q '"conclusion": "failure"' "$assembly/validation-report.json" ||
-		{ echo "$assembly: CloudFormation's rules found something: $assembly/validation-report.json" >&2; status=1; }
+		{ echo "$assembly: CloudFormation's rules have findings, see $assembly/validation-report.json" >&2; status=1; }
 	if grep -H '"Non-Compliant"\|"UNKNOWN"' "$assembly"/*NagReport.csv; then status=1; fi
 done
 cat $(for assembly in "$@"; do ls "$assembly"/*NagReport.csv; done) | awk -F '","' '
 	$3 == "Suppressed" {
 		sub(/^"/, "", $1)
-		# What the finding is about goes with it, and not with the reason.
+		# The subject of a finding belongs to the finding, not to the reason.
 		about = match($4, /^\[[^]]*\] /) ? " " substr($4, 1, RLENGTH - 1) : ""
 		reason = substr($4, about == "" ? 1 : RLENGTH + 1)
 		finding = "    " $1 about "  " $2
@@ -31,5 +31,5 @@ cat $(for assembly in "$@"; do ls "$assembly"/*NagReport.csv; done) | awk -F '",
 		findings[reason] = findings[reason] finding "\n"
 	}
 	END { for (i = 1; i <= n; i++) printf "Suppressed: %s\n%s", order[i], findings[order[i]] }'
-[ $status != 0 ] || echo "$stacks stacks: nothing found by cdk-nag but what is suppressed above, and nothing by CloudFormation's rules."
+[ $status != 0 ] || echo "$stacks stacks: cdk-nag found nothing except the suppressed findings above, CloudFormation's rules found nothing."
 exit $status

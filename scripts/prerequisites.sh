@@ -1,18 +1,18 @@
 #!/bin/sh
-# Checks that this machine has what Footfall is built and tested with, and says
-# in one line for each thing that is missing how to get it.
+# Checks that the tools for building and testing Footfall are installed, and prints
+# one line for each missing tool with the place to get it.
 #
 #   scripts/prerequisites.sh         to build, run and test
-#   scripts/prerequisites.sh race    to find data races as well, as CI does
+#   scripts/prerequisites.sh race    also to detect data races, as CI does
 #
-# As root on Debian it installs what Debian offers in a version that will do.
+# As root on Debian it installs missing tools if Debian's version is new enough.
 set -eu
 cd "$(dirname "$0")/.."
 
 missing=0
 updated=no
 
-# at_least VERSION WANTED compares dotted numbers. Nothing at all is version 0.
+# at_least VERSION WANTED compares dotted numbers. An empty version counts as 0.
 at_least() {
 	awk -v have="$1" -v want="$2" 'BEGIN {
 		split(have, h, "."); n = split(want, w, ".")
@@ -20,15 +20,15 @@ at_least() {
 	}'
 }
 
-# version TOOL prints the version that is there, or nothing.
+# version TOOL prints the installed version, or nothing if there is none.
 version() {
 	case $1 in
-	# Asked in this directory, an older Go answers with the version that it
-	# fetches for go.mod, if it may.
+	# In this directory an older Go prints the version that it downloads for go.mod,
+	# if downloads are allowed.
 	go) go env GOVERSION | sed 's/^go//' ;;
 	node) node --version | sed 's/^v//' ;;
 	make | npm) command -v "$1" >/dev/null && echo 1 ;;
-	# Go turns cgo off by itself where it finds no C compiler.
+	# Go turns cgo off if it finds no C compiler.
 	cgo) go env CGO_ENABLED | grep 1 ;;
 	esac 2>/dev/null || true
 }
@@ -49,7 +49,7 @@ debian_install() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" </dev/null >/dev/null || true
 }
 
-# need TOOL WANTED HOW PACKAGE... is silent if the tool is there.
+# need TOOL WANTED HOW PACKAGE... prints nothing if the tool is installed.
 need() {
 	tool=$1 wanted_version=$2 how=$3
 	shift 3
@@ -67,7 +67,7 @@ node_version=$(sed -n 's/.*"node": *">=\([0-9.]*\)".*/\1/p' package.json)
 need make 1 "make; get it from the system's packages" make
 need go "$go_version" "Go $go_version or newer; get it from https://go.dev/dl/" golang-go
 need node "$node_version" "Node.js $node_version or newer; get it from https://nodejs.org/en/download" nodejs npm
-# Not from Debian on its own: its npm brings its Node.js, which may be too old.
+# Not from Debian alone: its npm depends on its Node.js, which may be too old.
 need npm 1 "npm; it comes with Node.js from https://nodejs.org/en/download"
 if [ "${1:-}" = race ] && [ $missing = 0 ]; then
 	need cgo 1 "a C compiler for the race detector; get gcc from the system's packages (and do not set CGO_ENABLED=0)" gcc libc6-dev

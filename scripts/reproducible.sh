@@ -1,8 +1,8 @@
 #!/bin/sh
-# Builds the functions once more, from a copy of the code in another directory,
-# and compares them byte by byte with those in bin/lambda, which make app has
-# just built. Go's cache would only give the first ones back, so this has one of
-# its own. The one argument is the command that builds.
+# Builds the functions again, from a copy of the code in another directory, and
+# compares them byte by byte with the functions in bin/lambda, which make app has
+# just built. Go's cache would return the first build, so the script uses a cache of
+# its own. The only argument is the build command.
 set -eu
 cd "$(dirname "$0")/.."
 here=$PWD
@@ -16,4 +16,4 @@ eval "$1 -o out/ ./functions/..."
 for built in out/*; do
 	cmp "$built" "$here/bin/lambda/$(basename "$built")/bootstrap"
 done
-echo "$(ls out | wc -l) functions are the same, byte by byte, built in two directories."
+echo "$(ls out | wc -l) functions are identical, built in two directories."
