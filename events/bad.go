@@ -17,9 +17,9 @@ const (
 	// WrongPartition is a record in another partition than murmur2 of its key
 	// calls for: its producer uses another partitioner, and one device would be
 	// decided on in two places.
-	WrongPartition Reason = "wrong-partition"
-	TooManyDevices Reason = "too-many-devices" // a login of a contact that has more devices than a person can have
-	AheadOfClock   Reason = "ahead-of-clock"   // seen-at too far in the future of the partition's clock
+	WrongPartition   Reason = "wrong-partition"
+	TooManyDevices   Reason = "too-many-devices" // a login of a contact that has more devices than a person can have
+	AheadOfWatermark Reason = "ahead-of-clock"   // seen-at too far in the future of the partition's clock
 )
 
 // MaxValueBytes bounds the value of a record on a topic that foreign producers

@@ -195,7 +195,7 @@ func poisons(at time.Time) []poison {
 			wrong := (events.Partition(key(n), partitions) + 1) % partitions
 			return stage.Record{Partition: wrong, Key: key(n), Value: sighting(n, at, -50)}
 		}},
-		{events.Sightings, pipeline.Detect, events.AheadOfClock, func(n int) stage.Record {
+		{events.Sightings, pipeline.Detect, events.AheadOfWatermark, func(n int) stage.Record {
 			return stage.Record{Partition: free, Key: key(n), Value: sighting(n, at.AddDate(0, 1, 0), -50)}
 		}},
 		{events.CRMEvents, pipeline.Identify, events.KeyMismatch, func(n int) stage.Record {

@@ -59,7 +59,7 @@ func (w *decision) decide(ctx context.Context, r *stage.Record) error {
 	if w.event.IsTick {
 		at := presence.InstantOf(w.event.Tick.At)
 		if at > presence.InstantOf(r.Timestamp)+maxAhead {
-			return events.Bad(events.AheadOfClock, "tick of %v in a record of %v", w.event.Tick.At, r.Timestamp)
+			return events.Bad(events.AheadOfWatermark, "tick of %v in a record of %v", w.event.Tick.At, r.Timestamp)
 		}
 		return w.tick(ctx, at)
 	}
@@ -75,7 +75,7 @@ func (w *decision) sighting(ctx context.Context, r *stage.Record) error {
 	}
 	clock := w.view.clock
 	if clock != 0 && in.SeenAt > clock+maxAhead {
-		return events.Bad(events.AheadOfClock, "seen at %v, the partition's clock is at %v", s.SeenAt, clock.Time())
+		return events.Bad(events.AheadOfWatermark, "seen at %v, the partition's clock is at %v", s.SeenAt, clock.Time())
 	}
 	if events.Partition(r.Key, w.view.gen.Partitions) != w.batch.Partition {
 		if err := w.misplaced(ctx, r); err != nil {

@@ -109,7 +109,7 @@ func TestDetectPutsBadRecordsAside(t *testing.T) {
 		t.Errorf("%d walk-ins from the good records, want 1", len(got))
 	}
 	want := []events.Reason{
-		events.NullValue, events.Undecodable, events.InvalidField, events.AheadOfClock, events.KeyMismatch, events.UnknownSchema, events.AheadOfClock,
+		events.NullValue, events.Undecodable, events.InvalidField, events.AheadOfWatermark, events.KeyMismatch, events.UnknownSchema, events.AheadOfWatermark,
 	}
 	dead := w.out.On("sightings-dead-letters")
 	if len(dead) != len(want) {

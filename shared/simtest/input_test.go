@@ -258,7 +258,7 @@ func (s *script) spoil() {
 	case 0:
 		good.SeenAt = at.Add(72 * time.Hour)
 		s.add(at, events.Sightings, key, good)
-		poison = events.AheadOfClock
+		poison = events.AheadOfWatermark
 	case 1:
 		s.add(at, events.Sightings, []byte("b9/other"), good)
 		poison = events.KeyMismatch
@@ -269,7 +269,7 @@ func (s *script) spoil() {
 	case 3:
 		s.add(at, events.Sightings, []byte("tick"), &events.Tick{At: at.AddDate(2, 0, 0)})
 		s.items[len(s.items)-1].record.Partition = int32(s.random.IntN(2))
-		poison = events.AheadOfClock
+		poison = events.AheadOfWatermark
 	default:
 		topic := []string{events.CRMEvents, events.WalkIns, events.VisitsEnded, events.EnrichedWalkIns}[s.random.IntN(4)]
 		s.add(at, topic, key, good)
