@@ -13,8 +13,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestRoundTrip: every record comes back as it went, under its key, whatever is
-// in front of it in the buffer.
+// TestRoundTrip: an encoded record decodes under its key into the same record.
+// Bytes in front of it in the buffer stay as they are.
 func TestRoundTrip(t *testing.T) {
 	for _, s := range samples() {
 		t.Run(s.name, func(t *testing.T) {
@@ -37,6 +37,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestRoundTripOfAnyRecord is TestRoundTrip for drawn records.
 func TestRoundTripOfAnyRecord(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		topic, e := drawOther(t)
@@ -60,8 +61,8 @@ func TestRoundTripOfAnyRecord(t *testing.T) {
 	})
 }
 
-// TestTick: a tick is decoded whatever its key is, since it goes to every
-// partition.
+// TestTick: a tick decodes under any key, since a tick goes to every partition by
+// number.
 func TestTick(t *testing.T) {
 	value := mustEncode(t, &Tick{At: start})
 	for _, key := range [][]byte{nil, {}, []byte("tick"), DeviceKey(cafe, guest)} {
@@ -77,8 +78,8 @@ func TestTick(t *testing.T) {
 	wantReason(t, err, InvalidField)
 }
 
-// TestDecodeOverwrites: nothing of the record before stays in into, neither of
-// a tick in a sighting nor of a sighting in one from JSON that lacks fields.
+// TestDecodeOverwrites: DecodeSightings leaves nothing of the previous record in
+// into: no tick in a sighting, and no flag in a sighting from JSON without flags.
 func TestDecodeOverwrites(t *testing.T) {
 	s := *samples()[0].event.(*Sighting)
 	key := DeviceKey(s.Business, s.Device)
@@ -106,8 +107,8 @@ func TestDecodeOverwrites(t *testing.T) {
 	}
 }
 
-// TestEncodeCutsTimes: the wire holds UTC milliseconds, so a finer time in
-// another zone comes back cut and in UTC.
+// TestEncodeCutsTimes: the wire holds UTC milliseconds, so a time with
+// nanoseconds in another zone decodes into UTC, cut to milliseconds.
 func TestEncodeCutsTimes(t *testing.T) {
 	s := *samples()[0].event.(*Sighting)
 	s.SeenAt = start.Add(123_456_789).In(time.FixedZone("east", 7200))
@@ -120,21 +121,23 @@ func TestEncodeCutsTimes(t *testing.T) {
 	}
 }
 
-func TestEncodeRefuses(t *testing.T) {
+// TestEncodeFails: Encode returns an error and dst unchanged if event is not a
+// pointer to a record.
+func TestEncodeFails(t *testing.T) {
 	for _, event := range []any{nil, Sighting{}, (*Sighting)(nil), "text", &CRMEvent{}, new(int)} {
 		dst := []byte("before")
 		out, err := Encode(dst, event)
 		if err == nil {
-			t.Errorf("Encode(%T) gave no error", event)
+			t.Errorf("Encode(%T): got no error", event)
 		}
 		if string(out) != "before" {
-			t.Errorf("Encode(%T) gave %q, want dst as it was", event, out)
+			t.Errorf("Encode(%T): got %q, want dst unchanged", event, out)
 		}
 	}
 }
 
-// TestReasons gives every decoder each kind of record that can never be
-// processed.
+// TestReasons: every decoder returns the right reason for each kind of record
+// that can never be processed.
 func TestReasons(t *testing.T) {
 	for _, s := range samples() {
 		value := mustEncode(t, s.event)
@@ -155,11 +158,11 @@ func TestReasons(t *testing.T) {
 			{"at the limit", s.key, append(bytes.Clone(value), make([]byte, MaxValueBytes-len(value))...), Undecodable},
 			{"text", s.key, []byte("hello, world"), Undecodable},
 			{"white space", s.key, []byte("   \n   \n   \n"), Undecodable},
-			{"JSON that is no object", s.key, []byte(`[{"business":"cafe-1"}]`), Undecodable},
+			{"JSON that is not an object", s.key, []byte(`[{"business":"cafe-1"}]`), Undecodable},
 			{"wrong version byte", s.key, append([]byte{0xC3, 0x02}, value[2:]...), Undecodable},
-			{"fingerprint of nobody", s.key, unknown, UnknownSchema},
+			{"unknown fingerprint", s.key, unknown, UnknownSchema},
 			{"record of another topic", s.key, other, UnknownSchema},
-			{"a byte more", s.key, append(bytes.Clone(value), 0), Undecodable},
+			{"one byte too many", s.key, append(bytes.Clone(value), 0), Undecodable},
 			{"another key", []byte("cafe-1/somebody"), value, KeyMismatch},
 			{"no key", nil, value, KeyMismatch},
 			{"key of another length", s.key[:len(s.key)-1], value, KeyMismatch},
@@ -173,36 +176,39 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestCutShort: no record is a prefix of another one, so every cut is noticed.
+// TestCutShort: no record is a prefix of another, so a record that is cut short
+// anywhere is Undecodable.
 func TestCutShort(t *testing.T) {
 	for _, s := range samples() {
 		value := mustEncode(t, s.event)
 		for n := range value {
 			if _, err := decodeAs(s.topic, s.key, value[:n]); reasonOf(t, err) != Undecodable {
-				t.Errorf("%s: first %d of %d bytes: %v", s.name, n, len(value), err)
+				t.Errorf("%s: first %d of %d bytes: got %v, want %s", s.name, n, len(value), err, Undecodable)
 			}
 		}
 	}
 }
 
-// TestFailedDecodeIsZero: a caller that forgets the error gets no half record.
+// TestFailedDecodeIsZero: beside an error a decoder returns the zero record, so a
+// caller that ignores the error uses no record that is decoded by half.
 func TestFailedDecodeIsZero(t *testing.T) {
 	for _, s := range samples() {
 		got, err := decodeAs(s.topic, []byte("wrong"), mustEncode(t, s.event))
 		if err == nil {
-			t.Fatalf("%s: no error", s.name)
+			t.Fatalf("%s: got no error", s.name)
 		}
-		if s.topic == Sightings { // documented to leave into as it is
+		if s.topic == Sightings { // DecodeSightings documents that into must not be used
 			continue
 		}
 		if v := reflect.ValueOf(got); v.IsValid() && !v.Elem().IsZero() {
-			t.Errorf("%s: %+v beside error %v", s.name, got, err)
+			t.Errorf("%s: got %+v beside error %v, want the zero record", s.name, got, err)
 		}
 	}
 }
 
-// TestOnlyJSONTopicsTakeJSON holds the decoders to the list of topics.
-func TestOnlyJSONTopicsTakeJSON(t *testing.T) {
+// TestOnlyJSONTopicsAcceptJSON: a decoder accepts JSON if and only if Topic.JSON
+// is true.
+func TestOnlyJSONTopicsAcceptJSON(t *testing.T) {
 	for _, s := range samples() {
 		value, err := json.Marshal(s.event)
 		if err != nil {
@@ -223,9 +229,9 @@ func TestOnlyJSONTopicsTakeJSON(t *testing.T) {
 	}
 }
 
-// TestLengthsAreNotBelieved: a body says how long its strings are, and whoever
-// wrote it may say anything.
-func TestLengthsAreNotBelieved(t *testing.T) {
+// TestWrongLengthsAllocateLittle: a body holds the lengths of its strings. A wrong
+// length is Undecodable, and the decoder does not allocate that many bytes.
+func TestWrongLengthsAllocateLittle(t *testing.T) {
 	header := mustEncode(t, samples()[0].event)[:headerBytes]
 	for _, length := range []int64{1 << 20, 1 << 31, 1 << 40, 1<<62 - 1, -1, -1 << 62} {
 		body := binary.AppendVarint(nil, length) // the same zigzag as Avro's long
@@ -237,13 +243,13 @@ func TestLengthsAreNotBelieved(t *testing.T) {
 		runtime.ReadMemStats(&now)
 		wantReason(t, err, Undecodable)
 		if grown := now.TotalAlloc - before.TotalAlloc; grown > 64<<10 {
-			t.Errorf("length %d: %d bytes allocated for %d", length, grown, len(value))
+			t.Errorf("length %d: %d bytes allocated for a value of %d, want at most 64 KiB", length, grown, len(value))
 		}
 	}
 }
 
-// TestErrorsStaySmall: errors go into headers, so they do not repeat a foreign
-// value at its length.
+// TestErrorsStaySmall: an error text repeats only the beginning of a foreign
+// value, since error texts go into headers of dead letters.
 func TestErrorsStaySmall(t *testing.T) {
 	long := strings.Repeat("\x01", 60_000)
 	s := *samples()[0].event.(*Sighting)
@@ -264,17 +270,18 @@ func TestErrorsStaySmall(t *testing.T) {
 	for _, c := range cases {
 		_, err := decodeAs(Sightings, c.key, c.value)
 		if err == nil {
-			t.Fatalf("%s: no error", c.name)
+			t.Fatalf("%s: got no error", c.name)
 		}
 		if len(err.Error()) > 1000 {
-			t.Errorf("%s: an error of %d bytes", c.name, len(err.Error()))
+			t.Errorf("%s: got an error of %d bytes, want at most 1000", c.name, len(err.Error()))
 		}
 	}
 }
 
-// TestHotPathAllocations: a decode allocates its three strings and nothing
-// else, and Avro's share a chunk, so they are less than one allocation on
-// average. An encode into a grown buffer allocates nothing.
+// TestHotPathAllocations: a decode of a sighting allocates its three strings and
+// nothing else. The strings of Avro records share a chunk, which is less than one
+// allocation per record on average. An encode into a buffer that is large enough
+// allocates nothing.
 func TestHotPathAllocations(t *testing.T) {
 	s := samples()[0]
 	avro, asJSON := mustEncode(t, s.event), mustJSON(t, s.event)

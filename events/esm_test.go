@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// esmEvent is what an event source mapping for MSK gives a function (AWS Lambda
-// developer guide, "Using Lambda with Amazon MSK"). A key or value that is null
-// in Kafka is missing.
+// esmEvent is the event that an event source mapping for MSK passes to a function
+// (AWS Lambda developer guide, "Using Lambda with Amazon MSK"). If a key or value
+// is null in Kafka, the event has no such field.
 type esmEvent struct {
 	EventSource      string                 `json:"eventSource"`
 	EventSourceArn   string                 `json:"eventSourceArn"`
@@ -32,7 +32,7 @@ type esmRecord struct {
 	Headers       []map[string][]int `json:"headers"`
 }
 
-// esmBuilder collects records by partition; offsets run on from 100 in each.
+// esmBuilder collects records by partition. Offsets begin at 100 in each.
 type esmBuilder struct {
 	topic Topic
 	event esmEvent
@@ -52,11 +52,12 @@ func newESM(t *testing.T, topic string) *esmBuilder {
 	}}
 }
 
-// add puts a record on the partition of its key.
+// add appends a record to the partition of its key.
 func (b *esmBuilder) add(at time.Time, key, value []byte, headers ...map[string][]int) {
 	b.addTo(Partition(key, b.topic.Partitions), at, key, value, headers...)
 }
 
+// addTo appends a record to that partition.
 func (b *esmBuilder) addTo(partition int32, at time.Time, key, value []byte, headers ...map[string][]int) {
 	name := b.topic.Name + "-" + strconv.Itoa(int(partition))
 	b.event.Records[name] = append(b.event.Records[name], esmRecord{
@@ -86,13 +87,14 @@ func decode64(t *testing.T, text *string) []byte {
 	return data
 }
 
-// producerHeader is a header as producers add them; its bytes come as numbers.
+// producerHeader returns a header as a producer adds it. The event holds the
+// bytes of a header as numbers.
 func producerHeader() map[string][]int {
 	return map[string][]int{"producer": {'d', 'o', 'o', 'r'}}
 }
 
-// checkGolden holds a file of testdata to what the test makes, and gives the
-// file's content.
+// checkGolden fails the test unless the file of testdata holds made as JSON. With
+// -update it writes the file first. It returns the content of the file.
 func checkGolden(t *testing.T, name string, made any) []byte {
 	t.Helper()
 	want, err := json.MarshalIndent(made, "", "  ")
@@ -109,12 +111,12 @@ func checkGolden(t *testing.T, name string, made any) []byte {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs from what the test makes; look at the change and run with -update", path)
+		t.Errorf("%s differs from the test's records; if the change is meant, run with -update", path)
 	}
 	return got
 }
 
-// readESM gives the records of a golden file by partition.
+// readESM returns the records of a golden file by partition.
 func readESM(t *testing.T, data []byte) map[string][]esmRecord {
 	t.Helper()
 	var e esmEvent
@@ -128,8 +130,9 @@ func heard(sensor SensorID, device DeviceID, rssi RSSI, at time.Time) *Sighting 
 	return &Sighting{Business: cafe, Sensor: sensor, Device: device, RSSI: rssi, SeenAt: at}
 }
 
-// TestDetectFile: a guest is heard strongly for 7 minutes, by two routers, once
-// as JSON; somebody passes by on another partition; a tick on both.
+// TestDetectFile: detect.json holds sightings that decode, each on the partition
+// of its key. Two routers hear a guest strongly for 7 minutes, once as JSON;
+// another device, on another partition, passes by; both partitions get a tick.
 func TestDetectFile(t *testing.T) {
 	b := newESM(t, Sightings)
 	guestKey, passerKey := DeviceKey(cafe, guest), DeviceKey(cafe, passer)
@@ -162,7 +165,7 @@ func TestDetectFile(t *testing.T) {
 
 	records := readESM(t, checkGolden(t, "detect.json", b.event))
 	if len(records) != 2 {
-		t.Errorf("%d partitions, want 2", len(records))
+		t.Errorf("got %d partitions, want 2", len(records))
 	}
 	count := map[string]int{}
 	for name, partition := range records {
@@ -177,25 +180,25 @@ func TestDetectFile(t *testing.T) {
 			case *Sighting:
 				count[string(e.Device)]++
 				if want := Partition(DeviceKey(e.Business, e.Device), b.topic.Partitions); r.Partition != want {
-					t.Errorf("%s, offset %d: its key belongs on partition %d", name, r.Offset, want)
+					t.Errorf("%s, offset %d: got partition %d, want %d by its key", name, r.Offset, r.Partition, want)
 				}
 			}
 		}
 	}
 	if want := map[string]int{"tick": 2, string(guest): 5, string(passer): 1}; !reflect.DeepEqual(count, want) {
-		t.Errorf("records %v, want %v", count, want)
+		t.Errorf("got records %v, want %v", count, want)
 	}
 }
 
-// TestStageFiles: what the later stages get of the guest's visit, each the
-// event that the stage before would have written.
+// TestStageFiles: each file of a later stage holds the record of the guest's visit
+// that the stage before produces.
 func TestStageFiles(t *testing.T) {
 	visit := NewWalkInID(cafe, guest, start)
 	files := []struct {
 		name, topic string
 		key         []byte
-		event       event
-		at          time.Time
+		event       keyed
+		producedAt  time.Time
 	}{
 		{"identify.json", CRMEvents, BusinessKey(cafe), &PortalLogin{
 			Business: cafe, Device: guest, Contact: regular, At: after(9 * time.Minute),
@@ -211,7 +214,7 @@ func TestStageFiles(t *testing.T) {
 	for _, f := range files {
 		t.Run(f.name, func(t *testing.T) {
 			b := newESM(t, f.topic)
-			b.add(f.at.Add(time.Second), f.key, mustEncode(t, f.event))
+			b.add(f.producedAt.Add(time.Second), f.key, mustEncode(t, f.event))
 			for _, partition := range readESM(t, checkGolden(t, f.name, b.event)) {
 				got, err := decodeAs(f.topic, decode64(t, partition[0].Key), decode64(t, partition[0].Value))
 				if err != nil || !reflect.DeepEqual(got, any(f.event)) {
@@ -222,8 +225,9 @@ func TestStageFiles(t *testing.T) {
 	}
 }
 
-// TestBadRecordsFile: one of each record that detect can never process, all on
-// one partition, and a good one behind them that must not be held up.
+// TestBadRecordsFile: bad-records.json holds one of each record that detect can
+// never process, all on one partition, and a good record behind them, which must
+// not be held up.
 func TestBadRecordsFile(t *testing.T) {
 	key := DeviceKey(cafe, guest)
 	good := mustEncode(t, heard("cafe-1-door", guest, -60, start))
@@ -262,7 +266,7 @@ func TestBadRecordsFile(t *testing.T) {
 	}
 }
 
-// scheduledEvent is what a schedule sends (Amazon EventBridge user guide,
+// scheduledEvent is the event that a schedule sends (Amazon EventBridge user guide,
 // "Creating a rule that runs on a schedule").
 type scheduledEvent struct {
 	Version    string         `json:"version"`
@@ -276,7 +280,7 @@ type scheduledEvent struct {
 	Detail     map[string]any `json:"detail"`
 }
 
-// TestTickFile: the minute that the schedule names is the tick of detect.json.
+// TestTickFile: the time in tick.json is the time of the ticks in detect.json.
 func TestTickFile(t *testing.T) {
 	data := checkGolden(t, "tick.json", scheduledEvent{
 		Version: "0", ID: "7bf73129-1428-4cd3-a780-95db273d1602", DetailType: "Scheduled Event",
@@ -288,6 +292,6 @@ func TestTickFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if tick := (Tick{At: e.Time}); e.DetailType != "Scheduled Event" || tick.Validate() != nil || !tick.At.Equal(after(8*time.Minute)) {
-		t.Errorf("%q at %v", e.DetailType, e.Time)
+		t.Errorf("got %q at %v, want a Scheduled Event at the time of the tick", e.DetailType, e.Time)
 	}
 }

@@ -8,19 +8,22 @@ import (
 	"time"
 )
 
-// The fuzz targets hold, for any key and value, that
-//   - no decoder panics, and every error is a *BadRecord of a reason that a
-//     decoder may give;
-//   - the key is looked at last: under its own key the record decodes;
-//   - what decodes is valid, has its times in UTC milliseconds, and encodes to
-//     something that decodes to the same again;
-//   - what decodes from JSON is what encoding/json reads in it.
+// The fuzz targets check, for any key and value:
+//   - No decoder panics, and every error is a *BadRecord with a reason of
+//     decoderReasons.
+//   - The key is checked last: a record that fails with KeyMismatch decodes under
+//     its own key.
+//   - A decoded record is valid, has its times in UTC milliseconds, and encodes
+//     into bytes that decode into the same record.
+//   - A record decoded from JSON has the values that encoding/json reads.
 
-// decoderReasons leaves out what only a stage can find.
+// decoderReasons are the reasons that a decoder may return. The others are found
+// by stages.
 var decoderReasons = map[Reason]bool{
 	NullValue: true, TooLarge: true, Undecodable: true, UnknownSchema: true, InvalidField: true, KeyMismatch: true,
 }
 
+// FuzzDecodeSightings checks DecodeSightings.
 func FuzzDecodeSightings(f *testing.F) {
 	f.Add([]byte(nil), mustEncode(f, &Tick{At: start}))
 	for _, s := range samples() {
@@ -41,14 +44,15 @@ func FuzzDecodeSightings(f *testing.F) {
 		switch {
 		case err != nil:
 		case r.IsTick:
-			holds(t, Sightings, key, &r.Tick)
+			checkDecoded(t, Sightings, key, &r.Tick)
 		default:
-			holds(t, Sightings, key, &r.Sighting)
-			agreesWithJSON(t, value, &r.Sighting)
+			checkDecoded(t, Sightings, key, &r.Sighting)
+			checkAgainstJSON(t, value, &r.Sighting)
 		}
 	})
 }
 
+// FuzzDecodeCRM checks DecodeCRM, and that exactly one record is set.
 func FuzzDecodeCRM(f *testing.F) {
 	for _, s := range samples() {
 		f.Add(s.key, mustEncode(f, s.event))
@@ -60,7 +64,7 @@ func FuzzDecodeCRM(f *testing.F) {
 		if err != nil && decoderReason(t, err) == KeyMismatch {
 			_, record, readErr := readCRM(value)
 			if readErr != nil {
-				t.Fatalf("key compared before the value was read: %v", readErr)
+				t.Fatalf("the key was checked before the value: %v", readErr)
 			}
 			key = keyOf(record)
 			if e, err = DecodeCRM(key, value); err != nil {
@@ -72,17 +76,18 @@ func FuzzDecodeCRM(f *testing.F) {
 		}
 		record := theRecord(e)
 		if record == nil {
-			t.Fatalf("not exactly one record: %+v", e)
+			t.Fatalf("got %+v, want exactly one record", e)
 		}
-		holds(t, CRMEvents, key, record)
-		agreesWithJSON(t, value, record)
+		checkDecoded(t, CRMEvents, key, record)
+		checkAgainstJSON(t, value, record)
 		again, err := DecodeCRM(key, mustJSON(t, e))
 		if err != nil || !reflect.DeepEqual(again, e) {
-			t.Fatalf("through JSON: %+v, %v, want %+v", again, err, e)
+			t.Fatalf("through JSON: got %+v, %v, want %+v", again, err, e)
 		}
 	})
 }
 
+// FuzzDecodeOthers checks the decoders of the topics that accept Avro only.
 func FuzzDecodeOthers(f *testing.F) {
 	topics := []string{DeviceContacts, WalkIns, VisitsEnded, EnrichedWalkIns, WalkInCounts}
 	for _, s := range samples() {
@@ -95,21 +100,21 @@ func FuzzDecodeOthers(f *testing.F) {
 				got, err = underOwnKey(t, i, value), nil
 			}
 			if err == nil {
-				holds(t, topic, keyOf(got.(event)), got.(event))
+				checkDecoded(t, topic, keyOf(got.(keyed)), got.(keyed))
 			}
 		}
 	})
 }
 
-// underOwnKey reads the value of the i-th topic of FuzzDecodeOthers without
-// looking at its key, and then decodes it under the key it calls for.
+// underOwnKey decodes the value with the decoder of the i-th topic of
+// FuzzDecodeOthers, under the key that the value calls for.
 func underOwnKey(t *testing.T, i int, value []byte) any {
 	t.Helper()
-	records := []event{&DeviceContact{}, &WalkIn{}, &VisitEnded{}, &EnrichedWalkIn{}, &WalkInCount{}}
-	rs := []readers{deviceContactReaders, walkInReaders, visitEndedReaders, enrichedWalkInReaders, walkInCountReaders}
+	records := []keyed{&DeviceContact{}, &WalkIn{}, &VisitEnded{}, &EnrichedWalkIn{}, &WalkInCount{}}
+	ds := []decoders{deviceContactDecoders, walkInDecoders, visitEndedDecoders, enrichedWalkInDecoders, walkInCountDecoders}
 	topics := []string{DeviceContacts, WalkIns, VisitsEnded, EnrichedWalkIns, WalkInCounts}
-	if err := rs[i].read(value, records[i]); err != nil {
-		t.Fatalf("key compared before the value was read: %v", err)
+	if err := ds[i].decodeInto(records[i], value); err != nil {
+		t.Fatalf("the key was checked before the value: %v", err)
 	}
 	got, err := decodeAs(topics[i], keyOf(records[i]), value)
 	if err != nil {
@@ -118,47 +123,49 @@ func underOwnKey(t *testing.T, i int, value []byte) any {
 	return got
 }
 
+// decoderReason returns the reason of err, which must be one of decoderReasons.
 func decoderReason(t *testing.T, err error) Reason {
 	t.Helper()
 	reason := reasonOf(t, err)
 	if !decoderReasons[reason] {
-		t.Fatalf("reason %q is not a decoder's", reason)
+		t.Fatalf("got reason %q, which no decoder may return", reason)
 	}
 	return reason
 }
 
-// holds checks a record that was decoded.
-func holds(t *testing.T, topic string, key []byte, e validator) {
+// checkDecoded checks that a decoded record is valid, has its times in UTC
+// milliseconds, and survives a round trip.
+func checkDecoded(t *testing.T, topic string, key []byte, e validator) {
 	t.Helper()
 	if err := e.Validate(); err != nil {
-		t.Fatalf("decoded, but %v", err)
+		t.Fatalf("decoded an invalid record: %v", err)
 	}
 	v := reflect.ValueOf(e).Elem()
 	for i := range v.NumField() {
 		if at, ok := reflect.TypeAssert[time.Time](v.Field(i)); ok && at != time.UnixMilli(at.UnixMilli()).UTC() {
-			t.Fatalf("%s is %v", v.Type().Field(i).Name, at)
+			t.Fatalf("%s is %v, want UTC milliseconds", v.Type().Field(i).Name, at)
 		}
 	}
 	value := mustEncode(t, e)
 	again, err := decodeAs(topic, key, value)
 	if err != nil || !reflect.DeepEqual(again, any(e)) {
-		t.Fatalf("again: %+v, %v, want %+v", again, err, e)
+		t.Fatalf("second decode: got %+v, %v, want %+v", again, err, e)
 	}
 	if !bytes.Equal(mustEncode(t, again), value) {
 		t.Fatalf("%+v has two encodings", e)
 	}
 }
 
-// agreesWithJSON compares a record with the strings and numbers that
-// encoding/json finds in value, where that is JSON.
-func agreesWithJSON(t *testing.T, value []byte, e event) {
+// checkAgainstJSON compares a record with the strings and numbers that
+// encoding/json reads from value, if value is JSON.
+func checkAgainstJSON(t *testing.T, value []byte, e keyed) {
 	t.Helper()
 	if !isJSON(value) {
 		return
 	}
 	var theirs map[string]any
 	if err := json.Unmarshal(value, &theirs); err != nil {
-		t.Fatalf("accepted what encoding/json refuses: %v", err)
+		t.Fatalf("the decoder accepted JSON that encoding/json rejects: %v", err)
 	}
 	var ours map[string]any
 	if err := json.Unmarshal(mustJSON(t, e), &ours); err != nil {
@@ -166,10 +173,11 @@ func agreesWithJSON(t *testing.T, value []byte, e event) {
 	}
 	for name, v := range ours {
 		if given, ok := theirs[name]; ok && given != nil && !isTime(name) && !reflect.DeepEqual(given, v) {
-			t.Fatalf("%s: read %v, encoding/json reads %v", name, v, given)
+			t.Fatalf("%s: got %v, encoding/json reads %v", name, v, given)
 		}
 	}
 }
 
-// isTime names the fields whose form in JSON may differ from ours.
+// isTime reports whether the field is a time, which JSON may hold in another form
+// than json.Marshal writes.
 func isTime(name string) bool { return name == "at" || name == "seen_at" }

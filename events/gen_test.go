@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Generators of valid records: ids as they are in practice and ids of any
-// characters that are allowed, times over the whole range.
+// Generators of valid records: ids as in practice, ids of any allowed characters,
+// and times over the whole range.
 
 func genID() *rapid.Generator[string] {
 	anyText := rapid.Map(rapid.StringN(1, 40, MaxIDBytes), func(s string) string {
@@ -64,8 +64,8 @@ func drawCRM(t *rapid.T) CRMEvent {
 	}
 }
 
-// drawOther draws a record of a topic that takes Avro only.
-func drawOther(t *rapid.T) (topic string, e event) {
+// drawOther draws a record of a topic that accepts Avro only.
+func drawOther(t *rapid.T) (topic string, e keyed) {
 	b, d, c := draw(t, genBusiness(), "business"), drawID[DeviceID](t, "device"), drawID[ContactID](t, "contact")
 	id, from, to := drawID[WalkInID](t, "id"), draw(t, genTime(), "from"), draw(t, genTime(), "to")
 	flag, n := draw(t, rapid.Bool(), "flag"), draw(t, rapid.Int64Min(0), "n")
@@ -86,8 +86,8 @@ func drawOther(t *rapid.T) (topic string, e event) {
 	}
 }
 
-// keyOf is the key that a producer gives a record.
-func keyOf(e event) []byte {
+// keyOf returns the key that the record's value calls for.
+func keyOf(e keyed) []byte {
 	b, rest := e.keyParts()
 	if rest == "" {
 		return BusinessKey(b)

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// isJSON says whether value is to be read as a JSON object. No Avro value
-// begins so: its first byte is C3.
+// isJSON reports whether value is to be read as a JSON object. An Avro value
+// never begins with '{': its first byte is C3.
 func isJSON(value []byte) bool {
 	value = bytes.TrimLeft(value, jsonSpace)
 	return len(value) > 0 && value[0] == '{'
@@ -18,9 +18,9 @@ func isJSON(value []byte) bool {
 // jsonSpace is the white space of RFC 8259, section 2.
 const jsonSpace = " \t\r\n"
 
-// jsonField is a field that readObject fills: into is a *string, *int32, *bool
-// or *time.Time. A field that is optional may be missing or null and keeps its
-// value then.
+// jsonField is a field that readObject fills. into is a *string, *int32, *bool
+// or *time.Time. An optional field may be missing or null and then keeps its
+// value.
 type jsonField struct {
 	name     string
 	into     any
@@ -28,12 +28,14 @@ type jsonField struct {
 	seen     bool
 }
 
-// readObject reads one JSON object into fields. Names are compared exactly and
-// fields that nobody asks for are ignored. encoding/json alone is not enough:
-// of a field given twice it silently takes the last one, where another reader
-// of the same record may take the first, and it cannot tell missing from zero.
-// Its validator runs first, so the walk over the object meets only valid JSON.
-// Errors are *BadRecord.
+// readObject reads one JSON object into fields. Names are compared exactly;
+// other fields of the object are ignored. Errors are *BadRecord.
+//
+// encoding/json alone is not enough. If an object holds a field twice,
+// encoding/json silently takes the last one, but another reader of the same
+// record may take the first. And encoding/json cannot tell a missing field from
+// a zero. json.Valid runs first, so the walk over the object meets only valid
+// JSON.
 func readObject(data []byte, fields ...jsonField) error {
 	if !json.Valid(data) {
 		return Bad(Undecodable, "the %d bytes are not one JSON value", len(data))
@@ -51,6 +53,7 @@ func readObject(data []byte, fields ...jsonField) error {
 			return err
 		}
 	}
+	// The object is read: every field without a default must have been in it.
 	for i := range fields {
 		if !fields[i].seen && !fields[i].optional {
 			return Bad(InvalidField, "%s: missing", fields[i].name)
@@ -59,10 +62,11 @@ func readObject(data []byte, fields ...jsonField) error {
 	return nil
 }
 
+// fillField sets the field of that name, if fields holds one.
 func fillField(fields []jsonField, name, value []byte) error {
 	name, ok := unquote(name)
 	if !ok {
-		return nil
+		return nil // not valid Unicode, so it equals none of our names
 	}
 	for i := range fields {
 		f := &fields[i]
@@ -70,7 +74,7 @@ func fillField(fields []jsonField, name, value []byte) error {
 			continue
 		}
 		if f.seen {
-			return Bad(Undecodable, "%s: given twice", f.name)
+			return Bad(Undecodable, "%s: the object holds it twice", f.name)
 		}
 		f.seen = true
 		return f.fill(value)
@@ -95,6 +99,7 @@ func (f *jsonField) fill(value []byte) error {
 	case *time.Time:
 		want, ok = "a time: integer milliseconds since 1970 or an RFC 3339 string", fillTime(into, value)
 	}
+	// The form is wrong; whether the value is in its range is up to Validate.
 	if !ok {
 		return Bad(InvalidField, "%s: %.*q is not %s", f.name, maxShown, value, want)
 	}
@@ -118,22 +123,24 @@ func fillBool(into *bool, value []byte) bool {
 	return *into || string(value) == "false"
 }
 
-// fillTime cuts what is finer than a millisecond, as Avro does.
+// fillTime cuts the time to milliseconds, as Avro does.
 func fillTime(into *time.Time, value []byte) bool {
 	if text, ok := unquote(value); ok {
 		err := into.UnmarshalText(text)
 		*into = time.UnixMilli(into.UnixMilli()).UTC()
 		return err == nil
 	}
+	// Not a string, so only an integer is left.
 	millis, err := strconv.ParseInt(string(value), 10, 64)
 	*into = time.UnixMilli(millis).UTC()
 	return err == nil
 }
 
-// unquote gives the text of a JSON string; ok is false for another literal.
-// Where an escape is half of a surrogate pair, or a byte beside an escape is no
-// UTF-8, encoding/json puts U+FFFD: two ids could become one, so ok is false
-// there too. Without escapes the text is as it came.
+// unquote returns the text of a JSON string. ok is false if the literal is not a
+// string, or if encoding/json would put U+FFFD in place of a part of the text:
+// for an escape that is half of a surrogate pair, or, in a string with escapes,
+// for a byte that is not UTF-8. With U+FFFD two ids could become one. The text
+// of a string without escapes is returned as it is.
 func unquote(value []byte) (text []byte, ok bool) {
 	if value[0] != '"' {
 		return nil, false
@@ -142,6 +149,8 @@ func unquote(value []byte) (text []byte, ok bool) {
 	if bytes.IndexByte(text, '\\') < 0 {
 		return text, true
 	}
+	// Let encoding/json resolve the escapes. More U+FFFD afterwards than before
+	// means that it replaced something.
 	lost := bytes.Count(text, []byte(string(utf8.RuneError)))
 	var s string
 	if err := json.Unmarshal(value, &s); err != nil {
@@ -149,89 +158,4 @@ func unquote(value []byte) (text []byte, ok bool) {
 	}
 	text = []byte(s)
 	return text, bytes.Count(text, []byte(string(utf8.RuneError))) == lost
-}
-
-// object walks the fields of an object that json.Valid has passed; only
-// therefore may it index without looking at the length.
-type object struct {
-	data []byte
-	at   int
-}
-
-// openObject gives ok false where data is no object.
-func openObject(data []byte) (o object, ok bool) {
-	o = object{data: data}
-	o.space()
-	if data[o.at] != '{' {
-		return object{}, false
-	}
-	o.at++
-	return o, true
-}
-
-// next gives the name of the next field, with its quotes, and its value; ok is
-// false after the last one.
-func (o *object) next() (name, value []byte, ok bool) {
-	o.space()
-	if o.data[o.at] == ',' {
-		o.at++
-		o.space()
-	}
-	if o.data[o.at] == '}' {
-		return nil, nil, false
-	}
-	name = o.value()
-	o.space()
-	o.at++ // the colon
-	o.space()
-	return name, o.value(), true
-}
-
-func (o *object) space() {
-	for o.data[o.at] <= ' ' {
-		o.at++
-	}
-}
-
-// value passes over one value, however deep, and gives its bytes.
-func (o *object) value() []byte {
-	start, depth := o.at, 0
-	for {
-		switch o.data[o.at] {
-		case '"':
-			o.text()
-		case '{', '[':
-			depth++
-			o.at++
-		case '}', ']':
-			depth--
-			o.at++
-		case ',', ':', ' ', '\t', '\r', '\n':
-			o.at++
-		default:
-			o.literal()
-		}
-		if depth == 0 {
-			return o.data[start:o.at]
-		}
-	}
-}
-
-func (o *object) text() {
-	for o.at++; o.data[o.at] != '"'; o.at++ {
-		if o.data[o.at] == '\\' {
-			o.at++
-		}
-	}
-	o.at++
-}
-
-func (o *object) literal() {
-	for {
-		switch o.data[o.at] {
-		case ',', '}', ']', ' ', '\t', '\r', '\n':
-			return
-		}
-		o.at++
-	}
 }

@@ -20,7 +20,7 @@ func mustJSON(t testing.TB, v any) []byte {
 	return data
 }
 
-// goodJSON is a sighting as a foreign producer writes it.
+// goodJSON is the sighting of goodSighting as a foreign producer writes it.
 const goodJSON = `{"business":"cafe-1","sensor":"door","device":"k3Jw0fUyZr5nQm8sTq1vXA","rssi_dbm":-61,` +
 	`"seen_at":1793613600000,"associated":true,"randomised":false}`
 
@@ -28,8 +28,8 @@ func goodSighting() Sighting {
 	return Sighting{Business: cafe, Sensor: "door", Device: guest, RSSI: -61, SeenAt: start, Associated: true}
 }
 
-// TestJSONSightings: what foreign producers may write, each differing from
-// goodJSON by one replacement.
+// TestJSONSightings: the forms that foreign producers may write are accepted.
+// Each differs from goodJSON by one replacement.
 func TestJSONSightings(t *testing.T) {
 	plain := goodSighting()
 	with := func(change func(*Sighting)) Sighting {
@@ -76,12 +76,13 @@ func TestJSONSightings(t *testing.T) {
 	}
 }
 
-// TestBadJSONSightings: says is what the error must name.
+// TestBadJSONSightings: DecodeSightings rejects each of these with the reason
+// want, and the error text holds inText.
 func TestBadJSONSightings(t *testing.T) {
 	cases := []struct {
 		name, old, new string
 		want           Reason
-		says           string
+		inText         string
 	}{
 		{"cut short", `false}`, `fal`, Undecodable, "JSON"},
 		{"two values", `false}`, `false} {}`, Undecodable, "JSON"},
@@ -97,7 +98,7 @@ func TestBadJSONSightings(t *testing.T) {
 		{"null rssi", "-61", "null", InvalidField, "rssi_dbm"},
 		{"null time", "1793613600000", "null", InvalidField, "seen_at"},
 		{"number as id", `"door"`, "17", InvalidField, "17"},
-		{"bytes that are no text as a time", "1793613600000", "\"2026\xff\"", InvalidField, "seen_at"},
+		{"bytes that are not UTF-8 as a time", "1793613600000", "\"2026\xff\"", InvalidField, "seen_at"},
 		{"object as id", `"door"`, `{"id":"door"}`, InvalidField, "sensor"},
 		{"empty id", `"door"`, `""`, InvalidField, "sensor"},
 		{"rssi as string", "-61", `"-61"`, InvalidField, `-61`},
@@ -113,8 +114,8 @@ func TestBadJSONSightings(t *testing.T) {
 		{"flag as number", "true", "1", InvalidField, "associated"},
 		{"flag as string", "true", `"true"`, InvalidField, "associated"},
 		{"half a surrogate pair", `"door"`, `"\ud83d"`, InvalidField, "sensor"},
-		{"bytes that are no text", `"door"`, "\"\xff\"", InvalidField, "sensor"},
-		{"bytes that are no text beside an escape", `"door"`, "\"\\u0061\xff\"", InvalidField, "sensor"},
+		{"bytes that are not UTF-8", `"door"`, "\"\xff\"", InvalidField, "sensor"},
+		{"bytes that are not UTF-8 beside an escape", `"door"`, "\"\\u0061\xff\"", InvalidField, "sensor"},
 		{"escaped control character", `"door"`, `"a\u0000"`, InvalidField, "sensor"},
 		{"a tick", goodJSON, `{"at":1793613600000}`, InvalidField, "business: missing"},
 		{"another device than in the key", "k3Jw0fUyZr5nQm8sTq1vXA", "k3Jw0fUyZr5nQm8sTq1vXB", KeyMismatch, "vXB"},
@@ -125,15 +126,15 @@ func TestBadJSONSightings(t *testing.T) {
 			var into SightingsRecord
 			err := DecodeSightings(DeviceKey(cafe, guest), value, &into)
 			wantReason(t, err, c.want)
-			if !strings.Contains(err.Error(), c.says) {
-				t.Errorf("error %q does not say %q", err, c.says)
+			if !strings.Contains(err.Error(), c.inText) {
+				t.Errorf("got error %q, want one with %q", err, c.inText)
 			}
 		})
 	}
 }
 
-// TestJSONRoundTrip: what json.Marshal gives is what the decoder takes, also
-// indented, since the walk over the object is our own.
+// TestJSONRoundTrip: the decoder accepts the JSON that json.Marshal writes, also
+// indented, since the walk over the object is code of this package.
 func TestJSONRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSighting(t)
@@ -157,6 +158,8 @@ func TestJSONRoundTrip(t *testing.T) {
 	})
 }
 
+// TestCRMJSONRoundTrip: DecodeCRM and json.Unmarshal both read the JSON that
+// json.Marshal writes.
 func TestCRMJSONRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := drawCRM(t)
@@ -178,7 +181,7 @@ func TestCRMJSONRoundTrip(t *testing.T) {
 	})
 }
 
-// TestCRMJSON pins the form of each event.
+// TestCRMJSON: the JSON form of each CRM event is the one below, byte for byte.
 func TestCRMJSON(t *testing.T) {
 	at := time.Date(2026, 11, 2, 10, 10, 0, 0, time.UTC)
 	cases := []struct {
@@ -194,27 +197,28 @@ func TestCRMJSON(t *testing.T) {
 	}
 	for _, c := range cases {
 		if got := mustJSON(t, c.want); string(got) != c.json {
-			t.Errorf("marshalled\n%s, want\n%s", got, c.json)
+			t.Errorf("Marshal: got\n%s, want\n%s", got, c.json)
 		}
 		got, err := DecodeCRM(BusinessKey(cafe), []byte(c.json))
 		if err != nil || !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: got %+v, %v", c.json, got, err)
+			t.Errorf("%s: got %+v, %v, want %+v", c.json, got, err, c.want)
 		}
 		if !got.At().Equal(at) || got.Business() != cafe {
-			t.Errorf("%s: at %v of %q, want %v of %q", c.json, got.At(), got.Business(), at, cafe)
+			t.Errorf("%s: got time %v and business %q, want %v and %q", c.json, got.At(), got.Business(), at, cafe)
 		}
 	}
 }
 
+// TestBadCRMJSON: DecodeCRM rejects each of these, and returns the zero event.
 func TestBadCRMJSON(t *testing.T) {
 	cases := []struct {
 		name, json string
 		want       Reason
-		says       string
+		inText     string
 	}{
 		{"no type", `{"business":"cafe-1","contact":"c","at":1793613600000}`, InvalidField, "type: missing"},
-		{"type is no string", `{"type":1,"business":"cafe-1","contact":"c","at":1793613600000}`, InvalidField, "type"},
-		{"type of nobody", `{"type":"contact-hired","business":"cafe-1"}`, UnknownSchema, "contact-hired"},
+		{"type is not a string", `{"type":1,"business":"cafe-1","contact":"c","at":1793613600000}`, InvalidField, "type"},
+		{"unknown type", `{"type":"contact-hired","business":"cafe-1"}`, UnknownSchema, "contact-hired"},
 		{"type of another topic", `{"type":"sighting","business":"cafe-1"}`, UnknownSchema, "sighting"},
 		{"type twice", `{"type":"contact-deleted","type":"portal-login"}`, Undecodable, "type"},
 		{"a field of the type missing", `{"type":"portal-login","business":"cafe-1","contact":"c","at":1793613600000}`, InvalidField, "device: missing"},
@@ -226,42 +230,44 @@ func TestBadCRMJSON(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e, err := DecodeCRM(BusinessKey(cafe), []byte(c.json))
 			wantReason(t, err, c.want)
-			if !strings.Contains(err.Error(), c.says) {
-				t.Errorf("error %q does not say %q", err, c.says)
+			if !strings.Contains(err.Error(), c.inText) {
+				t.Errorf("got error %q, want one with %q", err, c.inText)
 			}
 			if e != (CRMEvent{}) {
-				t.Errorf("%+v beside the error", e)
+				t.Errorf("got %+v beside the error, want the zero event", e)
 			}
 		})
 	}
 }
 
-// TestUnmarshalCRM: json.Unmarshal validates too, and leaves the event as it
-// was when it fails.
+// TestUnmarshalCRM: json.Unmarshal validates too, and if it fails leaves the event
+// unchanged.
 func TestUnmarshalCRM(t *testing.T) {
 	for _, data := range []string{`null`, `"portal-login"`, `{"type":"contact-deleted","business":"a/b","contact":"c","at":1793613600000}`, `{"type":"?"}`} {
 		e := CRMEvent{Deleted: &ContactDeleted{Business: cafe}}
 		if err := json.Unmarshal([]byte(data), &e); err == nil {
-			t.Errorf("%s: no error", data)
+			t.Errorf("%s: got no error", data)
 		}
 		if e.Business() != cafe {
-			t.Errorf("%s: changed the event to %+v", data, e)
+			t.Errorf("%s: got the event %+v, want it unchanged", data, e)
 		}
 	}
 }
 
+// TestMarshalCRMNeedsOneRecord: json.Marshal fails unless exactly one record is
+// set.
 func TestMarshalCRMNeedsOneRecord(t *testing.T) {
 	for _, e := range []CRMEvent{{}, {Login: &PortalLogin{}, Deleted: &ContactDeleted{}}} {
 		if data, err := json.Marshal(e); err == nil {
-			t.Errorf("%+v gave %s", e, data)
+			t.Errorf("%+v: got %s, want an error", e, data)
 		}
 	}
 	if got := (CRMEvent{}); got.Business() != "" || !got.At().IsZero() {
-		t.Errorf("an empty event has business %q and time %v", got.Business(), got.At())
+		t.Errorf("empty event: got business %q and time %v, want zero values", got.Business(), got.At())
 	}
 }
 
-// withoutField gives the JSON form of a sample less one field.
+// withoutField returns the JSON form of a sample without one field.
 func withoutField(t testing.TB, s sample, field string) []byte {
 	t.Helper()
 	var all map[string]json.RawMessage

@@ -2,18 +2,21 @@ package events
 
 import "strings"
 
-// DeviceKey is the record key for what belongs to a device at a business:
-// "business/device". Kafka's murmur2 of these bytes picks the partition.
+// DeviceKey returns the key of records of one device at one business:
+// "business/device". The partition of a record is Kafka's murmur2 of these
+// bytes, see Partition.
 func DeviceKey(b BusinessID, d DeviceID) []byte { return joinKey(string(b), string(d)) }
 
-// ContactKey is the record key for what belongs to a contact of a business:
+// ContactKey returns the key of records of one contact of a business:
 // "business/contact".
 func ContactKey(b BusinessID, c ContactID) []byte { return joinKey(string(b), string(c)) }
 
-// BusinessKey is the record key for what a business must see in order.
+// BusinessKey returns the key of records that a business needs in order:
+// "business".
 func BusinessKey(b BusinessID) []byte { return []byte(b) }
 
-// SplitDeviceKey undoes DeviceKey. ok is false where key has no '/'.
+// SplitDeviceKey returns the business and the device of a key that DeviceKey
+// returned. ok is false if key holds no '/'.
 func SplitDeviceKey(key string) (b BusinessID, d DeviceID, ok bool) {
 	bs, ds, ok := strings.Cut(key, "/")
 	return BusinessID(bs), DeviceID(ds), ok
@@ -26,7 +29,7 @@ func joinKey(a, b string) []byte {
 	return append(k, b...)
 }
 
-// isJoinedKey says whether key is joinKey(a, b), without making that.
+// isJoinedKey reports whether key equals joinKey(a, b), without an allocation.
 func isJoinedKey(key []byte, a, b string) bool {
 	n := len(a)
 	return len(key) == n+1+len(b) &&

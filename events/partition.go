@@ -2,16 +2,16 @@ package events
 
 import "encoding/binary"
 
-// Partition gives the partition of a key among partitions, which must be above
-// 0, as Kafka's default partitioner does for keyed records: murmur2 without its
-// sign bit, modulo the number of partitions. It is here so that whoever needs
-// to know where a key lives needs no Kafka client for it.
+// Partition returns the partition of a key in a topic of that many partitions,
+// which must be above 0. The rule is that of Kafka's default partitioner for
+// records with a key: murmur2 without its sign bit, modulo the number of
+// partitions. Callers that only look up a partition need no Kafka client.
 func Partition(key []byte, partitions int32) int32 {
 	return int32(murmur2(key)&0x7fff_ffff) % partitions
 }
 
-// murmur2 is MurmurHash2 for 32 bits, little-endian, with the seed that Kafka's
-// Java client took (org.apache.kafka.common.utils.Utils.murmur2).
+// murmur2 returns the MurmurHash2 of data for 32 bits, little-endian, with the
+// seed of Kafka's Java client (org.apache.kafka.common.utils.Utils.murmur2).
 func murmur2(data []byte) uint32 {
 	const seed, m = 0x9747b28c, 0x5bd1e995
 	h := seed ^ uint32(len(data))
@@ -20,6 +20,7 @@ func murmur2(data []byte) uint32 {
 		k = (k ^ k>>24) * m
 		h = h*m ^ k
 	}
+	// The last 1 to 3 bytes.
 	if len(data) > 0 {
 		var last [4]byte
 		copy(last[:], data)

@@ -2,6 +2,6 @@
 
 package events
 
-// raceEnabled: the race detector drops pooled memory at random, so allocations
-// are not counted under it.
+// raceEnabled is true under the race detector, which drops pooled memory at
+// random: tests then do not count allocations.
 const raceEnabled = true

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files of testdata")
 
 const (
 	cafe    BusinessID = "cafe-1"
@@ -15,20 +15,20 @@ const (
 	regular ContactID  = "contact-17"
 )
 
-// start is when the guest of all samples walks in.
+// start is the moment at which the guest of all samples walks in.
 var start = time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC)
 
 func after(d time.Duration) time.Time { return start.Add(d) }
 
-// sample is one record of a topic as it is in Kafka.
+// sample is one record with its topic and key.
 type sample struct {
-	name  string // of the record
+	name  string // of the schema file
 	topic string
 	key   []byte
-	event event
+	event keyed
 }
 
-// samples gives one of each keyed record; the tick has no key and is apart.
+// samples returns one of each record that has a key: all but the tick.
 func samples() []sample {
 	id := NewWalkInID(cafe, guest, start)
 	device, contact := DeviceKey(cafe, guest), ContactKey(cafe, regular)
@@ -66,8 +66,8 @@ func samples() []sample {
 	}
 }
 
-// decodeAs decodes a record with the decoder of a topic and gives a pointer to
-// it, a *Tick for a tick.
+// decodeAs decodes a record with the decoder of its topic and returns a pointer
+// to the record.
 func decodeAs(topic string, key, value []byte) (any, error) {
 	switch topic {
 	case Sightings:
@@ -99,8 +99,8 @@ func decodeAs(topic string, key, value []byte) (any, error) {
 	}
 }
 
-// theRecord gives the one record of e, nil if there is none or more than one.
-func theRecord(e CRMEvent) event {
+// theRecord returns the record of e, or nil unless e holds exactly one.
+func theRecord(e CRMEvent) keyed {
 	switch {
 	case e.Login != nil && e.Changed == nil && e.Deleted == nil:
 		return e.Login
@@ -126,15 +126,16 @@ func mustEncode(t testing.TB, event any) []byte {
 func wantReason(t testing.TB, err error, want Reason) {
 	t.Helper()
 	if got := reasonOf(t, err); got != want {
-		t.Errorf("reason %s, want %s (%v)", got, want, err)
+		t.Errorf("got reason %s, want %s (%v)", got, want, err)
 	}
 }
 
+// reasonOf returns the reason of err, which must be a *BadRecord.
 func reasonOf(t testing.TB, err error) Reason {
 	t.Helper()
-	bad, ok := err.(*BadRecord) //nolint:errorlint // the error must be one itself, with nothing around it
+	bad, ok := err.(*BadRecord) //nolint:errorlint // the error must be a *BadRecord itself, not wrap one
 	if !ok {
-		t.Fatalf("error %v (%T), want a *BadRecord", err, err)
+		t.Fatalf("got error %v (%T), want a *BadRecord", err, err)
 	}
 	return bad.Reason
 }

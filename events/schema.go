@@ -9,60 +9,49 @@ import (
 	"github.com/twmb/avro"
 )
 
-// schemaFiles holds the schema that each record is written with (<record>.avsc)
-// and every version that was ever published (<record>.v<n>.avsc). Records of 90
-// days and of compacted topics stay in Kafka, so no published version is ever
-// taken away or changed.
+// schemaFiles holds the schema that each record is written with
+// (schemas/<record>.avsc) and every version that was ever published
+// (schemas/published/<record>.v<n>.avsc). Records stay in Kafka for 90 days, on
+// compacted topics for good, so a published version is never removed or changed.
 //
-//go:embed *.avsc testdata/schemas/*.avsc
+//go:embed schemas/*.avsc schemas/published/*.avsc
 var schemaFiles embed.FS
 
-// record is one record type. A Schema is parsed once and shared: decoding
-// through one that is new compiles it again.
-type record struct {
-	name     string       // of its file, and its "type" where it is accepted as JSON
-	schema   *avro.Schema // it is written with
+// recordType is one type of record with its schemas. The schemas are parsed once
+// and shared, because the first decode through a new *avro.Schema compiles it.
+type recordType struct {
+	name     string       // of the schema file, and the "type" in JSON of CRM events
+	current  *avro.Schema // the schema that records are written with
 	versions map[uint64]*avro.Schema
 }
 
-// The records. A schema that does not parse, or a published version that the
-// current one cannot read, ends the process at its start: the files are part
-// of the binary, so the tests have the same end.
-var (
-	sightingRecord       = mustRecord(schemaFiles, "sighting")
-	tickRecord           = mustRecord(schemaFiles, "tick")
-	portalLoginRecord    = mustRecord(schemaFiles, "portal-login")
-	contactChangedRecord = mustRecord(schemaFiles, "contact-changed")
-	contactDeletedRecord = mustRecord(schemaFiles, "contact-deleted")
-	deviceContactRecord  = mustRecord(schemaFiles, "device-contact")
-	walkInRecord         = mustRecord(schemaFiles, "walk-in")
-	visitEndedRecord     = mustRecord(schemaFiles, "visit-ended")
-	enrichedWalkInRecord = mustRecord(schemaFiles, "enriched-walk-in")
-	walkInCountRecord    = mustRecord(schemaFiles, "walk-in-count")
-)
-
-func mustRecord(files fs.FS, name string) *record {
-	r, err := loadRecord(files, name)
+// mustRecordType is loadRecordType for package variables. It panics if a schema
+// does not parse or if the current schema cannot read a published version: the
+// process ends at its start. The files are part of the binary, so a test run of
+// this package ends in the same way.
+func mustRecordType(files fs.FS, name string) *recordType {
+	r, err := loadRecordType(files, name)
 	if err != nil {
 		panic("events: " + err.Error())
 	}
 	return r
 }
 
-// loadRecord reads the current schema of a record and makes, for it and for
-// each published version, the schema that decodes such bytes into today's Go
-// type: what the version lacks is filled from defaults, what it has too much
-// is skipped.
-func loadRecord(files fs.FS, name string) (*record, error) {
-	current, err := parseSchema(files, name+".avsc")
+// loadRecordType reads the schemas of a record. The map versions holds, by
+// fingerprint, the schema that decodes bytes of that version into today's Go
+// type: a field that the version lacks is filled from its default, a field that
+// today's type lacks is skipped.
+func loadRecordType(files fs.FS, name string) (*recordType, error) {
+	current, err := parseSchema(files, "schemas/"+name+".avsc")
 	if err != nil {
 		return nil, err
 	}
-	r := &record{name: name, schema: current, versions: map[uint64]*avro.Schema{}}
-	paths, err := fs.Glob(files, "testdata/schemas/"+name+".v*.avsc")
+	r := &recordType{name: name, current: current, versions: map[uint64]*avro.Schema{}}
+	paths, err := fs.Glob(files, "schemas/published/"+name+".v*.avsc")
 	if err != nil {
-		return nil, fmt.Errorf("finding the versions of %s: %w", name, err)
+		return nil, fmt.Errorf("finding the published versions of schema %s: %w", name, err)
 	}
+	// Resolve each published version against the current schema.
 	for _, path := range paths {
 		version, err := parseSchema(files, path)
 		if err != nil {
@@ -70,10 +59,11 @@ func loadRecord(files fs.FS, name string) (*record, error) {
 		}
 		resolved, err := avro.Resolve(version, current)
 		if err != nil {
-			return nil, fmt.Errorf("%s.avsc cannot read %s: %w", name, path, err)
+			return nil, fmt.Errorf("schemas/%s.avsc cannot read %s: %w", name, path, err)
 		}
 		r.versions[fingerprint(version)] = resolved
 	}
+	// The current schema needs no resolution, and replaces its published copy.
 	r.versions[fingerprint(current)] = current
 	return r, nil
 }
@@ -90,48 +80,51 @@ func parseSchema(files fs.FS, path string) (*avro.Schema, error) {
 	return s, nil
 }
 
-// fingerprint is CRC-64-AVRO of the schema's parsing canonical form (Avro
-// specification, "Schema Fingerprints"). The library gives it big-endian, as
-// Go's hashes do; on the wire it is little-endian.
+// fingerprint returns the CRC-64-AVRO of the schema's parsing canonical form
+// (Avro specification, "Schema Fingerprints"). The library returns the bytes
+// big-endian, like Go's hashes; on the wire they are little-endian.
 func fingerprint(s *avro.Schema) uint64 {
 	return binary.BigEndian.Uint64(s.Fingerprint(avro.NewRabin()))
 }
 
-// reader decodes one version of one record.
-type reader struct {
-	record *record
+// decoder decodes one version of one record type.
+type decoder struct {
+	record *recordType
 	schema *avro.Schema
 }
 
-// readers are the versions of the records of one topic, by fingerprint.
-type readers map[uint64]reader
+// decoders holds a decoder for every version of the record types of one topic,
+// by fingerprint.
+type decoders map[uint64]decoder
 
-func newReaders(records ...*record) readers {
-	rs := readers{}
-	for _, r := range records {
+func newDecoders(types ...*recordType) decoders {
+	ds := decoders{}
+	for _, r := range types {
 		for fp, s := range r.versions {
-			rs[fp] = reader{r, s}
+			ds[fp] = decoder{r, s}
 		}
 	}
-	return rs
+	return ds
 }
 
-// headerBytes is the length of what single-object encoding puts before the
-// body: C3 01 and the fingerprint (Avro specification, "Single-object
+// headerBytes is the length of the header before the body in single-object
+// encoding: C3 01 and the fingerprint (Avro specification, "Single-object
 // encoding").
 const headerBytes = 10
 
-// find gives the reader for value and what follows the header. Its errors are
-// *BadRecord.
-func (rs readers) find(value []byte) (reader, []byte, error) {
+// find returns the decoder for value and the body behind the header. Its errors
+// are *BadRecord.
+func (ds decoders) find(value []byte) (decoder, []byte, error) {
 	if len(value) < headerBytes || value[0] != 0xC3 || value[1] != 0x01 {
 		start := value[:min(len(value), headerBytes)]
-		return reader{}, nil, Bad(Undecodable, "no single-object header in %d bytes that begin with %x", len(value), start)
+		return decoder{}, nil, Bad(Undecodable, "no single-object header in %d bytes that begin with %x", len(value), start)
 	}
+	// An unknown fingerprint is of another topic's record, or of a version that is
+	// newer than this binary.
 	fp := binary.LittleEndian.Uint64(value[2:headerBytes])
-	r, ok := rs[fp]
+	d, ok := ds[fp]
 	if !ok {
-		return reader{}, nil, Bad(UnknownSchema, "fingerprint %016x is no record of this topic", fp)
+		return decoder{}, nil, Bad(UnknownSchema, "fingerprint %016x belongs to no record of this topic", fp)
 	}
-	return r, value[headerBytes:], nil
+	return d, value[headerBytes:], nil
 }

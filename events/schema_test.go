@@ -15,81 +15,84 @@ import (
 	"github.com/twmb/avro"
 )
 
-// allRecords is every record of the package.
-var allRecords = []*record{
-	sightingRecord, tickRecord, portalLoginRecord, contactChangedRecord, contactDeletedRecord,
-	deviceContactRecord, walkInRecord, visitEndedRecord, enrichedWalkInRecord, walkInCountRecord,
+// allRecordTypes lists every record type of the package.
+var allRecordTypes = []*recordType{
+	sightingType, tickType, portalLoginType, contactChangedType, contactDeletedType,
+	deviceContactType, walkInType, visitEndedType, enrichedWalkInType, walkInCountType,
 }
+
+func currentPath(name string) string { return "schemas/" + name + ".avsc" }
 
 func publishedPath(name string, version int) string {
-	return fmt.Sprintf("testdata/schemas/%s.v%d.avsc", name, version)
+	return fmt.Sprintf("schemas/published/%s.v%d.avsc", name, version)
 }
 
-// latestVersion is the number of the newest published version; they are
-// numbered from 1 without holes.
+// latestVersion returns the number of the newest published version. Versions are
+// numbered from 1 without gaps.
 func latestVersion(t *testing.T, name string) int {
 	t.Helper()
-	all, err := filepath.Glob("testdata/schemas/" + name + ".v*.avsc")
+	all, err := filepath.Glob("schemas/published/" + name + ".v*.avsc")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for v := 1; v <= len(all); v++ {
 		if _, err := os.Stat(publishedPath(name, v)); err != nil {
-			t.Fatalf("%d versions of %s, but no %s", len(all), name, publishedPath(name, v))
+			t.Fatalf("%d versions of %s are published, but %s is missing", len(all), name, publishedPath(name, v))
 		}
 	}
 	return len(all)
 }
 
-// TestSchemasReadAllVersions: every record that any version ever wrote is
-// still readable.
+// TestSchemasReadAllVersions: the current schema reads the records of every
+// published version.
 func TestSchemasReadAllVersions(t *testing.T) {
-	for _, r := range allRecords {
+	for _, r := range allRecordTypes {
 		for v := 1; v <= latestVersion(t, r.name); v++ {
 			published, err := parseSchema(schemaFiles, publishedPath(r.name, v))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := avro.CheckCompatibility(published, r.schema); err != nil {
-				t.Errorf("%s.avsc cannot read version %d: %v", r.name, v, err)
+			if err := avro.CheckCompatibility(published, r.current); err != nil {
+				t.Errorf("%s cannot read version %d: %v", currentPath(r.name), v, err)
 			}
-			if _, err := avro.Resolve(published, r.schema); err != nil {
-				t.Errorf("%s.avsc does not resolve version %d: %v", r.name, v, err)
+			if _, err := avro.Resolve(published, r.current); err != nil {
+				t.Errorf("%s does not resolve version %d: %v", currentPath(r.name), v, err)
 			}
 			if r.versions[fingerprint(published)] == nil {
-				t.Errorf("%s: the decoder does not know version %d", r.name, v)
+				t.Errorf("%s: no decoder for version %d", r.name, v)
 			}
 		}
 	}
 }
 
-// TestSchemaChangesArePublished: a schema that changes becomes a new version.
-// Editing the published file instead fails TestWireFormat.
+// TestSchemaChangesArePublished: the current schema equals the newest published
+// version byte for byte, so a changed schema is published as a new version. A
+// change of the published file itself fails TestWireFormat.
 func TestSchemaChangesArePublished(t *testing.T) {
-	for _, r := range allRecords {
+	for _, r := range allRecordTypes {
 		latest := latestVersion(t, r.name)
-		current, err := fs.ReadFile(schemaFiles, r.name+".avsc")
+		current, err := fs.ReadFile(schemaFiles, currentPath(r.name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		published, err := fs.ReadFile(schemaFiles, publishedPath(r.name, latest))
 		if err != nil {
-			t.Fatalf("%s was never published: copy it to %s", r.name, publishedPath(r.name, 1))
+			t.Fatalf("%s was never published: copy it to %s", currentPath(r.name), publishedPath(r.name, 1))
 		}
 		if !bytes.Equal(current, published) {
-			t.Errorf("%s.avsc is not version %d any more: copy it to %s", r.name, latest, publishedPath(r.name, latest+1))
+			t.Errorf("%s differs from published version %d: copy it to %s", currentPath(r.name), latest, publishedPath(r.name, latest+1))
 		}
 	}
 }
 
-// TestSchemaFilesHaveRecords: a schema that no record uses is one that nobody
-// tests.
+// TestSchemaFilesHaveRecords: every schema file belongs to a record type, so the
+// other tests cover it.
 func TestSchemaFilesHaveRecords(t *testing.T) {
 	known := map[string]bool{}
-	for _, r := range allRecords {
+	for _, r := range allRecordTypes {
 		known[r.name] = true
 	}
-	for _, dir := range []string{".", "testdata/schemas"} {
+	for _, dir := range []string{"schemas", "schemas/published"} {
 		paths, err := filepath.Glob(dir + "/*.avsc")
 		if err != nil {
 			t.Fatal(err)
@@ -97,40 +100,42 @@ func TestSchemaFilesHaveRecords(t *testing.T) {
 		for _, path := range paths {
 			name, _, _ := strings.Cut(filepath.Base(path), ".")
 			if !known[name] {
-				t.Errorf("%s belongs to no record", path)
+				t.Errorf("%s belongs to no record type", path)
 			}
 		}
 	}
 }
 
-// TestSchemasAreDocumented: the files are what other teams read.
+// TestSchemasAreDocumented: every record and field has a doc text, since other
+// teams read the schema files and not this package.
 func TestSchemasAreDocumented(t *testing.T) {
-	for _, r := range allRecords {
-		root := r.schema.Root()
+	for _, r := range allRecordTypes {
+		root := r.current.Root()
 		if root.Namespace != "footfall" || root.Doc == "" {
-			t.Errorf("%s: namespace %q, doc %q", r.name, root.Namespace, root.Doc)
+			t.Errorf("%s: got namespace %q and doc %q, want namespace footfall and a doc", r.name, root.Namespace, root.Doc)
 		}
 		for _, f := range root.Fields {
 			if f.Doc == "" {
 				t.Errorf("%s.%s has no doc", r.name, f.Name)
 			}
 			if f.Type.Type == "long" && strings.HasSuffix(f.Name, "at") && f.Type.LogicalType != "timestamp-millis" {
-				t.Errorf("%s.%s is no timestamp-millis", r.name, f.Name)
+				t.Errorf("%s.%s is not a timestamp-millis", r.name, f.Name)
 			}
 		}
 	}
 }
 
-// TestSchemasMatchTypes: a field of the Go type that the schema lacks would
-// silently not be sent, and a JSON name that differs would be another contract.
+// TestSchemasMatchTypes: the Go type has the fields of the schema, in the same
+// order and with the same names in Avro and JSON. A field that the schema lacks
+// would silently not be sent; another JSON name would be another contract.
 func TestSchemasMatchTypes(t *testing.T) {
 	types := map[string]any{"tick": &Tick{}}
 	for _, s := range samples() {
 		types[s.name] = s.event
 	}
-	for _, r := range allRecords {
+	for _, r := range allRecordTypes {
 		typ := reflect.TypeOf(types[r.name]).Elem()
-		fields := r.schema.Root().Fields
+		fields := r.current.Root().Fields
 		if typ.NumField() != len(fields) {
 			t.Errorf("%s: %d fields in Go, %d in the schema", r.name, typ.NumField(), len(fields))
 			continue
@@ -144,15 +149,15 @@ func TestSchemasMatchTypes(t *testing.T) {
 	}
 }
 
-// TestJSONMayLackWhatHasADefault: the fields that JSON may lack are those that
-// an older Avro version may lack.
-func TestJSONMayLackWhatHasADefault(t *testing.T) {
+// TestFieldsWithDefaultAreOptionalInJSON: JSON may lack a field if and only if
+// the schema has a default for the field.
+func TestFieldsWithDefaultAreOptionalInJSON(t *testing.T) {
 	for _, s := range samples() {
 		topic, _ := TopicByName(s.topic)
 		if !topic.JSON {
 			continue
 		}
-		root := recordOf(s.event).schema.Root()
+		root := s.event.(encodable).recordType().current.Root()
 		for _, f := range root.Fields {
 			value := withoutField(t, s, f.Name)
 			_, err := decodeAs(s.topic, s.key, value)
@@ -166,11 +171,12 @@ func TestJSONMayLackWhatHasADefault(t *testing.T) {
 	}
 }
 
-// testFiles are the schema files with some more, or others, in their place.
+// testFiles returns the schema files of the sighting, with files added or
+// replaced.
 func testFiles(t *testing.T, files map[string]string) fs.FS {
 	t.Helper()
 	all := fstest.MapFS{}
-	for _, name := range []string{"sighting.avsc", "testdata/schemas/sighting.v1.avsc"} {
+	for _, name := range []string{currentPath("sighting"), publishedPath("sighting", 1)} {
 		data, err := fs.ReadFile(schemaFiles, name)
 		if err != nil {
 			t.Fatal(err)
@@ -183,9 +189,9 @@ func testFiles(t *testing.T, files map[string]string) fs.FS {
 	return all
 }
 
-// sightingBefore is a sighting as a first release might have had it: no flags,
-// the fields in another order, one that is gone since, times without a logical
-// type.
+// sightingBefore is the schema of an invented older release: it has no flags,
+// another order of the fields, a field that today's schema lacks, and times
+// without a logical type.
 const sightingBefore = `{"type": "record", "name": "Sighting", "namespace": "footfall", "fields": [
 	{"name": "seen_at", "type": "long"},
 	{"name": "channel", "type": "int"},
@@ -196,9 +202,10 @@ const sightingBefore = `{"type": "record", "name": "Sighting", "namespace": "foo
 ]}`
 
 // TestOldVersionsDecode: a record of an old version, found by its fingerprint,
-// comes as today's type, with defaults for what it lacks.
+// decodes into today's type, with defaults for the fields that it lacks. A
+// version that was never published does not decode.
 func TestOldVersionsDecode(t *testing.T) {
-	r, err := loadRecord(testFiles(t, map[string]string{"testdata/schemas/sighting.v0.avsc": sightingBefore}), "sighting")
+	r, err := loadRecordType(testFiles(t, map[string]string{publishedPath("sighting", 0): sightingBefore}), "sighting")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,40 +223,42 @@ func TestOldVersionsDecode(t *testing.T) {
 	}
 	want.Associated = false
 	got := Sighting{Associated: true, Randomised: true}
-	if err := newReaders(r).read(value, &got); err != nil {
+	if err := newDecoders(r).decodeInto(&got, value); err != nil {
 		t.Fatal(err)
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if err := newReaders(sightingRecord).read(value, &got); err == nil {
+	if err := newDecoders(sightingType).decodeInto(&got, value); err == nil {
 		t.Error("a version that was never published was decoded")
 	}
 }
 
-// TestLoadRecordRefuses: what would make records unreadable does not start.
-func TestLoadRecordRefuses(t *testing.T) {
-	withChannel := strings.Replace(sightingBefore, `"channel"`, `"band"`, 1)
+// TestLoadRecordTypeFails: loading fails if the files would make records
+// unreadable, so the process does not start.
+func TestLoadRecordTypeFails(t *testing.T) {
+	withBand := strings.Replace(sightingBefore, `"channel"`, `"band"`, 1)
 	cases := []struct {
-		name, file, text, says string
+		name, file, text, want string
 	}{
-		{"a new field without default", "sighting.avsc", withChannel, "cannot read"},
-		{"a version that is no schema", "testdata/schemas/sighting.v2.avsc", `{"type": "record"}`, "v2"},
-		{"a current one that is no schema", "sighting.avsc", `{`, "parsing"},
+		{"a new field without default", currentPath("sighting"), withBand, "cannot read"},
+		{"a published file that is not a schema", publishedPath("sighting", 2), `{"type": "record"}`, "v2"},
+		{"a current file that is not a schema", currentPath("sighting"), `{`, "parsing"},
 	}
 	for _, c := range cases {
-		_, err := loadRecord(testFiles(t, map[string]string{c.file: c.text}), "sighting")
-		if err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: error %v, want one that says %q", c.name, err, c.says)
+		_, err := loadRecordType(testFiles(t, map[string]string{c.file: c.text}), "sighting")
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got error %v, want one with %q", c.name, err, c.want)
 		}
 	}
-	if _, err := loadRecord(fstest.MapFS{}, "sighting"); err == nil {
-		t.Error("no schema at all: no error")
+	if _, err := loadRecordType(fstest.MapFS{}, "sighting"); err == nil {
+		t.Error("no schema at all: got no error")
 	}
 }
 
-// TestWireFormat holds the bytes of each published version. Records like them
-// lie in Kafka, so a file here is written once (with -update) and never again.
+// TestWireFormat: the bytes of each published version still decode, and the
+// newest version still encodes to them. Such records lie in Kafka, so -update
+// writes a file of testdata/wire once and never again.
 func TestWireFormat(t *testing.T) {
 	all := append(samples(), sample{name: "tick", topic: Sightings})
 	for _, s := range all {
@@ -266,13 +275,14 @@ func TestWireFormat(t *testing.T) {
 				t.Fatalf("%s: %v", path, err)
 			}
 			if v == latest && (!reflect.DeepEqual(got, e) || !bytes.Equal(mustEncode(t, e), value)) {
-				t.Errorf("%s: %x decodes to %+v; %+v encodes to %x", path, value, got, e, mustEncode(t, e))
+				t.Errorf("%s: %x decodes to %+v, want %+v, which encodes to %x", path, value, got, e, mustEncode(t, e))
 			}
 		}
 	}
 }
 
-// wireFile gives the bytes in path, after making it where it is allowed to.
+// wireFile returns the bytes of the file at path. If the file is missing, mayCreate
+// is true and -update is set, it writes the file first.
 func wireFile(t *testing.T, path string, e any, mayCreate bool) []byte {
 	t.Helper()
 	if _, err := os.Stat(path); os.IsNotExist(err) && *update && mayCreate {

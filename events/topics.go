@@ -2,19 +2,20 @@ package events
 
 import "time"
 
-// Topic is one Kafka topic of the pipeline as it must exist.
+// Topic is the description of one Kafka topic as it must exist on the cluster.
 type Topic struct {
 	Name       string
-	Key        string // what its record keys are made of, for readers
+	Key        string // the form of the record keys, for documentation
 	Partitions int32
-	Retention  time.Duration // 0 where the topic is compacted
+	Retention  time.Duration // 0 if the topic is compacted
 	Compacted  bool
-	// MaxMessage bounds one record batch as the broker counts it, in bytes.
+	// MaxMessage is the maximum size of one record batch as the broker counts it,
+	// in bytes.
 	MaxMessage int32
-	// JSON says that foreign producers may send plain JSON values.
+	// JSON is true if foreign producers may send plain JSON values.
 	JSON bool
-	// DeadLetters names the topic that takes what a stage can never process;
-	// empty for a dead-letter topic itself.
+	// DeadLetters is the name of the topic for records that a stage can never
+	// process. It is empty for a dead-letter topic itself.
 	DeadLetters string
 }
 
@@ -32,19 +33,19 @@ const (
 
 const (
 	day = 24 * time.Hour
-	// replayHorizon is how far back history can be processed anew.
+	// replayHorizon is how much history can be processed again.
 	replayHorizon = 90 * day
-	// maxMessage is Kafka's own default for max.message.bytes.
+	// maxMessage is Kafka's default for max.message.bytes.
 	maxMessage = 1 << 20
-	// deadLetterRoom is what provenance headers may add to a dead letter, so
-	// that a record at the size limit still fits beside them.
+	// deadLetterRoom is the room for the headers that a dead letter adds. A record
+	// at the size limit still fits into the dead-letter topic with them.
 	deadLetterRoom = 64 << 10
 )
 
-// topics is the one list of topics; see Topics.
+// topics is the list that Topics returns.
 var topics = withDeadLetters([]Topic{
 	{Name: Sightings, Key: "business/device", Partitions: 32, Retention: replayHorizon, JSON: true},
-	// One business keeps the order of its logins and deletions.
+	// The key business keeps the logins and deletions of one business in order.
 	{Name: CRMEvents, Key: "business", Partitions: 8, Retention: replayHorizon, JSON: true},
 	{Name: CRMEventsBackfill, Key: "business", Partitions: 8, Retention: replayHorizon, JSON: true},
 	{Name: DeviceContacts, Key: "business/device", Partitions: 8, Compacted: true},
@@ -54,6 +55,7 @@ var topics = withDeadLetters([]Topic{
 	{Name: WalkInCounts, Key: "business/contact", Partitions: 16, Compacted: true},
 })
 
+// withDeadLetters returns ts with a dead-letter topic behind each topic.
 func withDeadLetters(ts []Topic) []Topic {
 	all := make([]Topic, 0, 2*len(ts))
 	for _, t := range ts {
@@ -70,11 +72,12 @@ func withDeadLetters(ts []Topic) []Topic {
 	return all
 }
 
-// Topics lists every topic, each followed by its dead-letter topic. The slice
-// is the caller's.
+// Topics returns every topic, each followed by its dead-letter topic. The caller
+// may change the slice.
 func Topics() []Topic { return append([]Topic(nil), topics...) }
 
-// TopicByName finds a topic of Topics; ok is false for a name not in it.
+// TopicByName returns the topic of that name. ok is false if Topics holds no
+// such topic.
 func TopicByName(name string) (t Topic, ok bool) {
 	for _, t := range topics {
 		if t.Name == name {

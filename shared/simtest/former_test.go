@@ -43,7 +43,7 @@ type formerProducer struct{ stage.Producer }
 
 // countV1 is the first schema of a count as it was published.
 var countV1 = func() *avro.Schema {
-	text, err := os.ReadFile("../../events/testdata/schemas/walk-in-count.v1.avsc")
+	text, err := os.ReadFile("../../events/schemas/published/walk-in-count.v1.avsc")
 	if err != nil {
 		panic(err) // the schema lies in the repository
 	}

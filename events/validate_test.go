@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// validator is a record of any kind.
+// validator is the interface of every record, ticks too.
 type validator interface{ Validate() error }
 
-// TestIDs: every id of every record obeys the same rules; the business may
-// hold no '/' besides.
+// TestIDs: every id of every record obeys the same rules. Only merged_into may be
+// empty. TestSlash has the further rule for the business.
 func TestIDs(t *testing.T) {
 	cases := []struct {
 		name, id string
@@ -35,13 +35,13 @@ func TestIDs(t *testing.T) {
 			err := f.record.Validate()
 			if c.ok {
 				if err != nil {
-					t.Errorf("%s as %s: %v", c.name, f.name, err)
+					t.Errorf("%s as %s: got %v, want no error", c.name, f.name, err)
 				}
 				continue
 			}
 			if f.name == "merged_into" && c.id == "" {
 				if err != nil {
-					t.Errorf("nothing merged: %v", err)
+					t.Errorf("empty merged_into: got %v, want no error", err)
 				}
 				continue
 			}
@@ -50,8 +50,8 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// TestSlash: a '/' ends the business in a key, so "a/b" and "c" would share a
-// key with "a" and "b/c". Elsewhere it is a character like others.
+// TestSlash: a business must not hold a '/'. Otherwise "a/b" and "c" would share
+// a key with "a" and "b/c". In other ids a '/' is allowed.
 func TestSlash(t *testing.T) {
 	for _, f := range idFields("a/b") {
 		err := f.record.Validate()
@@ -63,12 +63,14 @@ func TestSlash(t *testing.T) {
 	}
 }
 
+// fieldCase is a record in which one field holds the value under test.
 type fieldCase struct {
 	name   string
 	record validator
 }
 
-// idFields gives, for every id of every record, a sample with that id.
+// idFields returns, for every id field of every record, a sample in which that
+// field holds id.
 func idFields(id string) []fieldCase {
 	b, d, c, w := BusinessID(id), DeviceID(id), ContactID(id), WalkInID(id)
 	var all []fieldCase
@@ -115,7 +117,7 @@ func idFields(id string) []fieldCase {
 	return all
 }
 
-// TestTimes: every time of every record lies within 2000 to 2099.
+// TestTimes: every time of every record must lie within the years 2000 to 2099.
 func TestTimes(t *testing.T) {
 	cases := []struct {
 		name string
@@ -140,13 +142,14 @@ func TestTimes(t *testing.T) {
 			if !c.ok {
 				wantInvalid(t, err, f.name)
 			} else if err != nil {
-				t.Errorf("%s as %s: %v", c.name, f.name, err)
+				t.Errorf("%s as %s: got %v, want no error", c.name, f.name, err)
 			}
 		}
 	}
 }
 
-// timeFields gives, for every time of every record, a sample with that time.
+// timeFields returns, for every time field of every record, a sample in which that
+// field holds at.
 func timeFields(at time.Time) []fieldCase {
 	all := []fieldCase{{"at", &Tick{At: at}}}
 	for _, s := range samples() {
@@ -186,7 +189,8 @@ func timeFields(at time.Time) []fieldCase {
 	return all
 }
 
-// TestNumbers: signal strengths, counts and months, through the wire.
+// TestNumbers: signal strengths, counts and months outside of their range are
+// rejected after a decode. A count has all fields of a walk-in or none.
 func TestNumbers(t *testing.T) {
 	sighting := func(rssi RSSI) *Sighting { s := goodSighting(); s.RSSI = rssi; return &s }
 	ended := func(dwell int64) *VisitEnded {
@@ -203,8 +207,8 @@ func TestNumbers(t *testing.T) {
 	}
 	cases := []struct {
 		topic string
-		event event
-		bad   string // the field that is outside of its range, "" for none
+		event keyed
+		bad   string // the field that is out of its range, "" if none is
 	}{
 		{Sightings, sighting(0), ""},
 		{Sightings, sighting(-127), ""},
@@ -231,37 +235,37 @@ func TestNumbers(t *testing.T) {
 		if c.bad != "" {
 			wantInvalid(t, err, c.bad)
 		} else if err != nil {
-			t.Errorf("%+v: %v", c.event, err)
+			t.Errorf("%+v: got %v, want no error", c.event, err)
 		}
 	}
 }
 
-// wantInvalid fails the test unless err is InvalidField and names the field
-// first.
+// wantInvalid fails the test unless err has the reason InvalidField and its text
+// begins with the name of the field.
 func wantInvalid(t testing.TB, err error, field string) {
 	t.Helper()
 	wantReason(t, err, InvalidField)
 	if want := string(InvalidField) + ": " + field + ": "; !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("error %q does not begin with %q", err, want)
+		t.Errorf("got error %q, want it to begin with %q", err, want)
 	}
 }
 
-// TestInvalidFieldsShowTheValue: who reads a dead letter wants to know what was
-// there.
+// TestInvalidFieldsShowTheValue: the error text shows the value that is out of
+// its range, for the operator who reads the dead letter.
 func TestInvalidFieldsShowTheValue(t *testing.T) {
 	s := goodSighting()
 	s.RSSI = 5
 	if err := s.Validate(); !strings.Contains(err.Error(), "5") {
-		t.Errorf("%q does not show 5", err)
+		t.Errorf("got error %q, want it to show 5", err)
 	}
 	s = goodSighting()
 	s.Sensor = "north\x07door"
 	if err := s.Validate(); !strings.Contains(err.Error(), `north\adoor`) {
-		t.Errorf("%q does not show the id", err)
+		t.Errorf("got error %q, want it to show the id", err)
 	}
 	s = goodSighting()
 	s.SeenAt = time.UnixMilli(-42)
 	if err := s.Validate(); !strings.Contains(err.Error(), "-42") {
-		t.Errorf("%q does not show -42", err)
+		t.Errorf("got error %q, want it to show -42", err)
 	}
 }
