@@ -79,7 +79,7 @@ func TestMistakesInNDJSON(t *testing.T) {
 		{"two devices", `{"sensor":"door","device":"a","mac":"00:1b:63:84:45:e6"}`, "a.json:1: mac and device: "},
 		{"signal as a string", `{"rssi_dbm":"-61"}`, "a.json:1: rssi_dbm: a string is not expected there"},
 		{"time in words", good + `{"seen_at":"noon"}`, `a.json:2: not a JSON object of the form wanted: "noon" is neither an RFC 3339 time`},
-		{"no known event", `{"type":"birthday","business":"cafe"}`, `a.json:1: type: "birthday" is no CRM event`},
+		{"no known event", `{"type":"birthday","business":"cafe"}`, `a.json:1: type: "birthday" is not a CRM event`},
 		{"event without contact", `{"type":"contact-deleted","business":"cafe","at":1793620800000}`, "a.json:1: contact: missing"},
 		{"login of a device without name", `{"type":"portal-login","mac":"00:1b:63:84:45:e6","at":1793620800000}`, `a.json:1: contact: "" is empty`},
 		{"login of nobody", `{"type":"portal-login","mac":"01:00:5e:00:00:fb","contact":"ada","at":1793620800000}`, "a.json:1: mac: a multicast address"},
