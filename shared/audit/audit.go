@@ -1,6 +1,3 @@
-// Package audit recounts walk-ins from the topics, apart from the stages that
-// counted them, and says where the table counts and the topic walk-in-counts
-// differ. It reads the rules with the oracle.
 package audit
 
 import (
@@ -18,14 +15,14 @@ import (
 	"footfall/shared/stage"
 )
 
-// Input is what a recount reads with.
+// Input holds the sources and the rules of a recount.
 type Input struct {
 	Client      *kgo.Client    // with kafka.ReadOptions
-	Rules       presence.Rules // of a business without any of its own
+	Rules       presence.Rules // of a business without rules of its own
 	DeadLetters *DeadLetters
-	OnRecord    func(*kgo.Record) // is told every record; nil for nobody
-	// OnDamage is told which offsets no client can read; nil for nobody.
-	OnDamage   func(left kafka.OffsetRange, err error)
+	OnRecord    func(*kgo.Record) // called for every record read; may be nil
+	// OnDamage is called for each unreadable range of offsets; may be nil.
+	OnDamage   func(skipped kafka.OffsetRange, err error)
 	Businesses Histories
 }
 
@@ -35,34 +32,40 @@ func (in *Input) progress(r *kgo.Record) {
 	}
 }
 
-// read reads a span around damaged batches. A stage is moved past those by hand,
-// so they count for nothing there either.
-func (in *Input) read(ctx context.Context, s kafka.OffsetRange, each func(*kgo.Record) error) error {
-	return kafka.ReadAround(ctx, in.Client, s, each, func(left kafka.OffsetRange, err error) {
+// read reads a range and continues after damaged batches. An operator moves the
+// stages past a damaged batch, so its records have no effect on the counts.
+func (in *Input) read(ctx context.Context, r kafka.OffsetRange, each func(*kgo.Record) error) error {
+	return kafka.ReadAround(ctx, in.Client, r, each, func(skipped kafka.OffsetRange, err error) {
 		if in.OnDamage != nil {
-			in.OnDamage(left, err)
+			in.OnDamage(skipped, err)
 		}
 	})
 }
 
-// Options of an audit. Client, Rules and Counts are needed.
+// Options are the options of an audit. Client, Rules and Counts are required.
 type Options struct {
 	Client *kgo.Client    // with kafka.ReadOptions
-	Rules  presence.Rules // of a business without any of its own
+	Rules  presence.Rules // of a business without rules of its own
 	Counts Table
-	// Identities tell who was forgotten; nil where nobody was.
+	// Identities holds which contacts were forgotten. nil means none.
 	Identities Contacts
-	// Businesses are the others.
+	// Businesses holds the rules of businesses with rules of their own.
 	Businesses Histories
-	// From and To bound the starts of the walk-ins: from From on, before To. A
-	// zero time leaves that side open.
+	// From and To limit the starts of the walk-ins compared: at or after From,
+	// before To. A zero time is no limit.
 	From, To time.Time
-	Progress func(done, total int64, topic string) // of records; nil for nobody
+	// Progress is called now and then with the number of records read so far, the
+	// number of all records, and the present topic; may be nil.
+	Progress func(done, total int64, topic string)
 }
 
-// Run recounts and compares. It reads what was told before the table and then
-// what was told since: whatever the table held was told by then, so on a live
-// system walk-ins that are counted meanwhile are no differences.
+// Run recounts the walk-ins of a range of time and compares them with the table.
+//
+// Run may be used on a live system. It reads enriched-walk-ins and walk-in-counts,
+// then the table, then the records produced on the two topics meanwhile. A walk-in
+// is produced before the stage count adds the walk-in to the table, so the second
+// reading contains every walk-in of the table. A walk-in that only the second
+// reading contains is no difference.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	in := Input{Client: o.Client, Rules: o.Rules, Businesses: o.Businesses}
 	progress, err := o.progress(ctx)
@@ -70,34 +73,36 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	in.OnRecord = progress
-	a := &audit{report: &Report{From: o.From, To: o.To}, whole: o.From.IsZero() && o.To.IsZero()}
-	in.OnDamage = func(left kafka.OffsetRange, err error) {
-		a.report.note("%s: offsets %d to %d cannot be read and are left out: %v", left, left.From, left.To-1, err)
+	a := &audit{report: &Report{From: o.From, To: o.To}, unlimited: o.From.IsZero() && o.To.IsZero()}
+	in.OnDamage = func(skipped kafka.OffsetRange, err error) {
+		a.report.note("%s: offsets %d to %d cannot be read and are left out: %v", skipped, skipped.From, skipped.To-1, err)
 	}
 	a.in = in
-	if err := a.look(ctx, o); err != nil {
+
+	// Read everything, compare, then leave out the forgotten contacts.
+	if err := a.readAll(ctx, o); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	a.compare()
-	if err := a.forgotten(ctx, o.Identities); err != nil {
+	if err := a.leaveOutForgotten(ctx, o.Identities); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	return a.report, nil
 }
 
-// progress counts the records that are read against all there are, some of which
-// a range does not need.
+// progress returns a function that counts records for o.Progress. The total includes
+// all records of the topics, although a limited range needs only a part.
 func (o *Options) progress(ctx context.Context) (func(*kgo.Record), error) {
 	if o.Progress == nil {
 		return nil, nil
 	}
-	spans, err := kafka.ListOffsetRanges(ctx, o.Client, events.Sightings, events.EnrichedWalkIns, events.WalkInCounts)
+	ranges, err := kafka.ListOffsetRanges(ctx, o.Client, events.Sightings, events.EnrichedWalkIns, events.WalkInCounts)
 	if err != nil {
 		return nil, err
 	}
 	var done, total int64
-	for _, s := range spans {
-		total += s.Len()
+	for _, r := range ranges {
+		total += r.Len()
 	}
 	return func(r *kgo.Record) {
 		if done++; done%1000 == 0 {
@@ -106,151 +111,168 @@ func (o *Options) progress(ctx context.Context) (func(*kgo.Record), error) {
 	}, nil
 }
 
-// audit is the state of a Run.
+// audit is the state of one Run.
 type audit struct {
-	in     Input
-	report *Report
-	whole  bool // no range was asked for
-	months months
+	in        Input
+	report    *Report
+	unlimited bool // Options has neither From nor To
+	limits    timeRange
 
-	crm    *CRM
-	told   *told
-	stored *stored
-	// When visits of residents began, by device, as visits-ended tells it.
-	residents map[string][]time.Time
-	// What was told before the table was read, and after.
-	before map[stage.CountKey]events.WalkInCount
-	totals totals
+	// The content of the topics and of the table. totalsBefore is the content of
+	// walk-in-counts before the table was read, and totals the content afterwards.
+	crm          *CRM
+	produced     *producedWalkIns
+	residents    map[string][]time.Time // starts of resident visits, by device
+	stored       *stored
+	totalsBefore map[stage.CountKey]events.WalkInCount
+	totals       totals
 
-	wanted  []wanted
-	changed int                // devices heard around a change of rules
-	unsure  map[string]windows // devices
-	known   []Coverage         // by partition of sightings
-	// Walk-ins that were told, of which the recount found the visit: those of
-	// which the CRM topics do not say enough, and those that they say are nobody's.
-	open, nobodys map[*toldWalkIn]bool
+	// The results of the recount.
+	expected     []expectedWalkIn
+	coverage     []Coverage           // by partition of sightings
+	uncertain    map[string]intervals // the times of uncertain visits, by device
+	rulesChanged int                  // devices heard during a change of rules
+	// Produced walk-ins whose visit the recount has found: with an uncertain contact,
+	// and without a contact.
+	contactUncertain, unattributed map[*producedWalkIn]bool
 }
 
-// wanted is a walk-in that must have been counted.
-type wanted struct {
+// expectedWalkIn is a recounted walk-in that the table must contain.
+type expectedWalkIn struct {
 	device, contact string
 	start, last     time.Time
 }
 
-// window is a run of time.
-type window struct{ from, to time.Time }
+// interval is the time between two moments, both included.
+type interval struct{ from, to time.Time }
 
-// look reads everything, in the order that Run needs.
-func (a *audit) look(ctx context.Context, o Options) (err error) {
+// readAll reads all topics and the table, in the order that Run describes.
+func (a *audit) readAll(ctx context.Context, o Options) (err error) {
+	// Dead letters come first, since the other readers leave out dead letters.
 	if a.in.DeadLetters, err = ReadDeadLetters(ctx, a.in); err != nil {
 		return err
 	}
 	a.report.DeadLetters = len(a.in.DeadLetters.records)
-	if n := a.in.DeadLetters.unknown; n > 0 {
-		a.report.note("%d dead letters do not tell where their records were: what those would have brought is listed as missing", n)
+	if n := a.in.DeadLetters.unplaced; n > 0 {
+		a.report.note("%d dead letters lack the position of their record: walk-ins that need these records are listed as missing", n)
 	}
-	if a.told, err = readTold(ctx, a.in, months{o.From, o.To}); err != nil {
+
+	// The beginning of enriched-walk-ins may raise the lower limit, so read this topic
+	// before the others.
+	if a.produced, err = readProduced(ctx, a.in, timeRange{o.From, o.To}); err != nil {
 		return err
 	}
-	a.bound(o)
+	a.setLimits(o)
 	if a.crm, err = ReadCRM(ctx, a.in); err != nil {
 		return err
 	}
-	a.told.months = a.months
-	if a.residents, err = readResidents(ctx, a.in, a.months); err != nil {
+	a.produced.limits = a.limits
+	if a.residents, err = readResidents(ctx, a.in, a.limits); err != nil {
 		return err
 	}
-	if err := a.recount(ctx); err != nil {
+	if err := a.recountSightings(ctx); err != nil {
 		return err
 	}
+
+	// Read the table between two readings of both topics; see Run.
 	if err := a.totals.readOn(ctx, a.in); err != nil {
 		return err
 	}
-	a.before = maps.Clone(a.totals.latest)
-	if a.stored, err = readStored(ctx, o.Counts, a.months); err != nil {
+	a.totalsBefore = maps.Clone(a.totals.latest)
+	if a.stored, err = readStored(ctx, o.Counts, a.limits); err != nil {
 		return err
 	}
-	if err := a.told.readOn(ctx, a.in); err != nil {
+	if err := a.produced.readOn(ctx, a.in); err != nil {
 		return err
 	}
 	return a.totals.readOn(ctx, a.in)
 }
 
-// bound moves the beginning of the range to where enriched-walk-ins goes back
-// to: of earlier walk-ins nobody knows which id they were told as.
-func (a *audit) bound(o Options) {
-	a.months = months{o.From, o.To}
-	if since := a.told.since; !since.IsZero() && a.months.from.Before(since) {
-		a.months.from = since
+// setLimits sets the range of the audit. If retention has dropped the beginning of
+// enriched-walk-ins, the range begins with the first complete time: the ids of
+// earlier walk-ins are not known.
+func (a *audit) setLimits(o Options) {
+	a.limits = timeRange{o.From, o.To}
+	if since := a.produced.since; !since.IsZero() && a.limits.from.Before(since) {
+		a.limits.from = since
 		a.report.From = since
-		a.report.note("%s goes back to %s: what is before that is not compared", events.EnrichedWalkIns, since.UTC().Format(time.RFC3339))
+		a.report.note("%s is complete from %s on: earlier walk-ins are not compared", events.EnrichedWalkIns, since.UTC().Format(time.RFC3339))
 	}
 }
 
-// recount finds the walk-ins that must have been counted.
-func (a *audit) recount(ctx context.Context) error {
-	spans, err := kafka.ListOffsetRanges(ctx, a.in.Client, events.Sightings)
+// recountSightings finds the walk-ins that the table must contain.
+func (a *audit) recountSightings(ctx context.Context) error {
+	ranges, err := kafka.ListOffsetRanges(ctx, a.in.Client, events.Sightings)
 	if err != nil {
 		return err
 	}
-	a.unsure = map[string]windows{}
-	a.open, a.nobodys = map[*toldWalkIn]bool{}, map[*toldWalkIn]bool{}
+	a.uncertain = map[string]intervals{}
+	a.contactUncertain, a.unattributed = map[*producedWalkIn]bool{}, map[*producedWalkIn]bool{}
+
+	// Settled becomes the earliest end of all coverages, and since the latest
+	// beginning.
 	var since time.Time
-	for _, s := range spans {
-		known, err := Recount(ctx, a.in, s, a.months.from, a.months.to, a.found)
+	for _, r := range ranges {
+		covered, err := Recount(ctx, a.in, r, a.limits.from, a.limits.to, a.addVisit)
 		if err != nil {
 			return err
 		}
-		a.known = append(a.known, known)
-		if until := known.Until; !until.IsZero() && (a.report.Settled.IsZero() || until.Before(a.report.Settled)) {
+		a.coverage = append(a.coverage, covered)
+		if until := covered.Until; !until.IsZero() && (a.report.Settled.IsZero() || until.Before(a.report.Settled)) {
 			a.report.Settled = until
 		}
-		if known.Since.After(since) {
-			since = known.Since
+		if covered.Since.After(since) {
+			since = covered.Since
 		}
 	}
-	if a.changed > 0 {
-		a.report.note("rules changed while %d devices were about: their walk-ins around that are those of %s", a.changed, events.EnrichedWalkIns)
+
+	// Note the walk-ins that were not recounted.
+	if a.rulesChanged > 0 {
+		a.report.note("rules changed while %d devices were heard: their walk-ins around the change are taken from %s", a.rulesChanged, events.EnrichedWalkIns)
 	}
-	if since.After(a.months.from) {
-		at := "not far enough in every partition"
-		if since.Before(never) {
-			at = "to " + since.UTC().Format(time.RFC3339)
-		}
-		a.report.note("%s goes back %s: before that, walk-ins are those of %s", events.Sightings, at, events.EnrichedWalkIns)
+	switch {
+	case !since.After(a.limits.from):
+	case since.Before(never):
+		a.report.note("%s can be recounted from %s on: earlier walk-ins are taken from %s", events.Sightings, since.UTC().Format(time.RFC3339), events.EnrichedWalkIns)
+	default:
+		a.report.note("%s cannot be recounted in at least one partition: its walk-ins are taken from %s", events.Sightings, events.EnrichedWalkIns)
 	}
 	return nil
 }
 
-// found takes in a visit.
-func (a *audit) found(v Visit) {
+// addVisit takes in a visit of the recount. If the CRM topics attribute the device
+// to a contact, the visit is an expected walk-in.
+func (a *audit) addVisit(v Visit) {
 	if v.Uncertain {
-		a.unsure[v.Device] = append(a.unsure[v.Device], window{v.Start, v.Until})
+		a.uncertain[v.Device] = append(a.uncertain[v.Device], interval{v.Start, v.Until})
 		if v.RulesChanged {
-			a.changed++
+			a.rulesChanged++
 		}
 		return
 	}
-	if v.MaybeResident && a.resident(v) {
+	if v.MaybeResident && a.producedAsResident(v) {
 		return
 	}
 	a.report.Visits++
-	contact, sure := a.crm.Attribute(v.Device, v.Start)
-	if sure && contact != "" {
-		a.wanted = append(a.wanted, wanted{v.Device, contact, v.Start, v.Last})
+	contact, certain := a.crm.Attribute(v.Device, v.Start)
+	if certain && contact != "" {
+		a.expected = append(a.expected, expectedWalkIn{v.Device, contact, v.Start, v.Last})
 		return
 	}
-	switch t := a.told.find(v.Device, v.Start); {
-	case t == nil:
-	case sure:
-		a.nobodys[t] = true
+	// The visit has no contact, or an uncertain contact. If a walk-in was produced for
+	// the visit, remember the reason.
+	switch p := a.produced.find(v.Device, v.Start); {
+	case p == nil:
+	case certain:
+		a.unattributed[p] = true
 	default:
-		a.open[t] = true
+		a.contactUncertain[p] = true
 	}
 }
 
-// resident takes the word of visits-ended for a visit that may be a resident's.
-func (a *audit) resident(v Visit) bool {
+// producedAsResident reports whether visits-ended holds the visit as a visit of a
+// resident device.
+func (a *audit) producedAsResident(v Visit) bool {
 	return slices.ContainsFunc(a.residents[v.Device], func(start time.Time) bool {
 		return start.Sub(v.Start).Abs() <= presence.Grid
 	})

@@ -12,170 +12,193 @@ import (
 	"footfall/shared/stage"
 )
 
-// Report is what an audit found.
+// Report is the result of an audit.
 type Report struct {
-	From, To    time.Time // of the walk-ins compared; zero where that side is open
-	Settled     time.Time // later walk-ins are not recounted: the clock has not gone on for long enough
-	DeadLetters int       // records of the topics recounted that are left out, for they are among the dead letters
-	Visits      int       // found in sightings, nobody's among them
-	Expected    int       // walk-ins of contacts that the table must have
-	Counted     int       // that the table has
-	Companions  int       // of those expected, visits that are one with another of their contact
-	Unjudged    int       // ids in the table of which the topics do not tell enough
-	Contacts    int       // that have either
-	Forgotten   int       // contacts that differ and were forgotten, which are left out
+	From, To time.Time // the starts of the walk-ins compared; zero for no limit
+	// Settled is the time up to which walk-ins were recounted. Later walk-ins may not
+	// be confirmed yet by the watermark.
+	Settled     time.Time
+	DeadLetters int // records of sightings and the CRM topics left out as dead letters
+	Visits      int // visits found in sightings, with and without a contact
+	Expected    int // expected walk-ins of contacts
+	Counted     int // walk-ins of contacts in the table
+	Companions  int // expected visits that are not counted, as companions
+	Unjudged    int // ids in the table from before the records of the topics
+	Contacts    int // contacts with expected or counted walk-ins
+	Forgotten   int // forgotten contacts with differences, which are left out
 	Differences []Difference
-	Notes       []string // what a reader has to know of how it was done
+	Notes       []string // limits of this audit, for its reader
 }
 
-// Difference is one count that is not what it must be.
+// Difference is one count that differs from the expected count.
 type Difference struct {
 	Business events.BusinessID `json:"business"`
 	Contact  events.ContactID  `json:"contact"`
-	Month    string            `json:"month"` // "" where it is about the total of all months
-	Kind     string            `json:"what"`
+	Month    string            `json:"month"` // "" for the total of all months
+	Kind     string            `json:"what"`  // InTable, InTotal or OnTopic
 	Expected int64             `json:"expected"`
 	Found    int64             `json:"found"`
-	Missing  []DifferingWalkIn `json:"missing,omitempty"`  // must be counted and are not
-	TooMany  []DifferingWalkIn `json:"too_many,omitempty"` // are counted and must not be
+	Missing  []DifferingWalkIn `json:"missing,omitempty"`  // expected and not counted
+	TooMany  []DifferingWalkIn `json:"too_many,omitempty"` // counted and not expected
 }
 
 // DifferingWalkIn is one walk-in of a difference.
 type DifferingWalkIn struct {
 	ID    events.WalkInID `json:"id"`
-	Start time.Time       `json:"start,omitzero"` // zero where no topic tells
+	Start time.Time       `json:"start,omitzero"` // zero if no topic holds the walk-in
 	Why   string          `json:"why"`
 }
 
-// What a difference is about.
+// The kinds of a Difference.
 const (
-	InTable = "table" // the ids of a month in the table
-	InTotal = "total" // the visits of a month, those counted once that are one
-	OnTopic = "topic" // the total that walk-in-counts tells, against the sum in the table
+	InTable = "table" // the ids of the walk-ins of a month in the table
+	InTotal = "total" // the number of visits of a month in the table, companions counted once
+	OnTopic = "topic" // the total on walk-in-counts, compared with the sum in the table
 )
 
 func (r *Report) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// expectation is the walk-ins that an account must have, with when they began
-// and whether they were told.
-type expectation map[events.WalkInID]expected
+// expectedVisits holds the expected visits of one count.
+type expectedVisits map[events.WalkInID]expectedVisit
 
-type expected struct {
-	start, last time.Time // last is zero where nobody can know that it is over
-	told        bool
+type expectedVisit struct {
+	start, last time.Time // last is zero if the visit may not have ended
+	produced    bool      // the walk-in is on enriched-walk-ins
 }
 
-// compare holds the recount against what is stored and what was told.
+// compare compares the expected walk-ins with the table, and the table with
+// walk-in-counts.
 func (a *audit) compare() {
-	want := a.expect()
-	accounts := map[account]bool{}
-	for acc := range want {
-		accounts[acc] = true
+	// Compare the visits of each contact and month, expected or counted.
+	want := a.expectedCounts()
+	counts := map[monthKey]bool{}
+	for key := range want {
+		counts[key] = true
 	}
-	for acc := range a.stored.counts {
-		accounts[acc] = true
+	for key := range a.stored.counts {
+		counts[key] = true
 	}
 	contacts, differ := map[stage.CountKey]bool{}, map[stage.CountKey]bool{}
-	for acc := range accounts {
-		contacts[acc.CountKey] = true
-		if !a.compareMonth(acc, want[acc], a.stored.counts[acc]) {
-			differ[acc.CountKey] = true
+	for key := range counts {
+		contacts[key.CountKey] = true
+		if !a.compareMonth(key, want[key], a.stored.counts[key]) {
+			differ[key.CountKey] = true
 		}
 	}
 	a.compareTotals(want, differ)
-	if a.whole {
-		// Those with nothing but a base count, or with what only the topic has.
+
+	// Without limits, also compare contacts with a base count alone, or with a total
+	// on the topic alone.
+	if a.unlimited {
 		for key := range a.stored.sums {
 			contacts[key] = true
 		}
-		for key := range a.before {
+		for key := range a.totalsBefore {
 			contacts[key] = true
 		}
 	}
 	a.report.Contacts = len(contacts)
 	for key := range contacts {
-		// Count writes the table and then tells, so what the table had lies between
-		// what was told before it was read and after.
-		told, sum := a.totals.latest[key].Total, a.stored.sums[key]
-		if sum < min(told, a.before[key].Total) || sum > max(told, a.before[key].Total) {
-			a.report.Differences = append(a.report.Differences, Difference{
-				Business: key.Business, Contact: key.Contact, Kind: OnTopic, Expected: sum, Found: told,
-			})
-		}
+		a.compareWithTopic(key)
 	}
+
 	slices.SortFunc(a.report.Differences, func(x, y Difference) int {
 		return cmp.Or(cmp.Compare(x.Business, y.Business), cmp.Compare(x.Contact, y.Contact),
 			cmp.Compare(x.Month, y.Month), cmp.Compare(x.Kind, y.Kind))
 	})
 }
 
-// expect gives what must have been counted within the range: what the recount
-// found, and where it cannot know, what was told.
-func (a *audit) expect() map[account]expectation {
-	want := map[account]expectation{}
-	put := func(key stage.CountKey, id events.WalkInID, e expected) {
-		if !a.months.in(e.start) {
+// compareWithTopic compares the sum of a contact in the table with the total on
+// walk-in-counts. The stage count writes the table first and produces the total
+// afterwards. So the sum in the table lies between the total before the table was
+// read and the total afterwards.
+func (a *audit) compareWithTopic(key stage.CountKey) {
+	before, after, sum := a.totalsBefore[key].Total, a.totals.latest[key].Total, a.stored.sums[key]
+	if sum < min(after, before) || sum > max(after, before) {
+		a.report.Differences = append(a.report.Differences, Difference{
+			Business: key.Business, Contact: key.Contact, Kind: OnTopic, Expected: sum, Found: after,
+		})
+	}
+}
+
+// expectedCounts returns the expected visits within the limits, by contact and
+// month: the recounted visits and, if the recount cannot decide, the visits of
+// produced walk-ins. The package comment lists the undecided cases.
+func (a *audit) expectedCounts() map[monthKey]expectedVisits {
+	want := map[monthKey]expectedVisits{}
+	put := func(contact stage.CountKey, id events.WalkInID, e expectedVisit) {
+		if !a.limits.contains(e.start) {
 			return
 		}
-		acc := account{key, presence.MonthOf(e.start)}
-		if want[acc] == nil {
-			want[acc] = expectation{}
+		key := monthKey{contact, presence.MonthOf(e.start)}
+		if want[key] == nil {
+			want[key] = expectedVisits{}
 		}
-		want[acc][id] = e
+		want[key][id] = e
 		a.report.Expected++
 	}
-	for _, w := range a.wanted {
-		if !a.knownOf(w.device).holds(w.start) {
+
+	// Recounted walk-ins. The id comes from the record on enriched-walk-ins. Without
+	// such a record, the walk-in was not produced, and the id is computed.
+	for _, w := range a.expected {
+		if !a.coverageOf(w.device).contains(w.start) {
 			continue
 		}
 		business, device, _ := events.SplitDeviceKey(w.device)
 		_, contact, _ := strings.Cut(w.contact, "/")
 		key := stage.CountKey{Business: business, Contact: events.ContactID(contact)}
-		if t := a.told.find(w.device, w.start); t != nil {
-			t.used = true
-			put(key, t.id, expected{t.start, a.lastOf(t, w.last), true})
+		if p := a.produced.find(w.device, w.start); p != nil {
+			p.used = true
+			put(key, p.id, expectedVisit{p.start, a.lastOf(p, w.last), true})
 			continue
 		}
-		put(key, events.NewWalkInID(business, device, w.start), expected{start: w.start, last: w.last})
+		put(key, events.NewWalkInID(business, device, w.start), expectedVisit{start: w.start, last: w.last})
 	}
-	for device, all := range a.told.byDevice {
-		for _, t := range all {
-			if !t.used && !t.after && (a.open[t] || !a.knownOf(device).holds(t.start) || a.unsure[device].holds(t.start)) {
-				t.used = true
-				put(t.key, t.id, expected{t.start, t.last, true})
+
+	// Produced walk-ins on which the recount cannot decide.
+	for device, all := range a.produced.byDevice {
+		for _, p := range all {
+			if !p.used && !p.meanwhile && (a.contactUncertain[p] || !a.coverageOf(device).contains(p.start) || a.uncertain[device].contain(p.start)) {
+				p.used = true
+				put(p.contact, p.id, expectedVisit{p.start, p.last, true})
 			}
 		}
 	}
 	return want
 }
 
-// lastOf is when a visit must be known to have ended: as it was told where that
-// is at most a step off what the sightings tell.
-func (a *audit) lastOf(t *toldWalkIn, found time.Time) time.Time {
-	switch off := t.last.Sub(found).Abs(); {
+// lastOf returns the time at which the device of a produced walk-in was last seen:
+// the produced time if the two times differ by at most one step, otherwise the
+// recounted time. If no end was produced and the stage may not have decided on an
+// end yet, lastOf returns the zero time.
+func (a *audit) lastOf(p *producedWalkIn, recounted time.Time) time.Time {
+	switch off := p.last.Sub(recounted).Abs(); {
 	case off <= presence.Grid:
-		return t.last
-	case t.last.IsZero() && found.After(a.report.Settled.Add(-leadOut(a.in.Rules))):
+		return p.last
+	case p.last.IsZero() && recounted.After(a.report.Settled.Add(-leadOut(a.in.Rules))):
 		return time.Time{}
 	default:
-		return found
+		return recounted
 	}
 }
 
-func (w window) holds(at time.Time) bool {
-	return !w.to.IsZero() && !at.Before(w.from.Add(-margin)) && !at.After(w.to.Add(margin))
+// contains reports whether a time lies in the interval, widened by margin on both
+// sides. An interval without an end contains nothing.
+func (i interval) contains(t time.Time) bool {
+	return !i.to.IsZero() && !t.Before(i.from.Add(-margin)) && !t.After(i.to.Add(margin))
 }
 
-// knownOf is which visits of a device are known.
-func (a *audit) knownOf(device string) Coverage {
-	return a.known[events.Partition([]byte(device), int32(len(a.known)))]
+// coverageOf returns the coverage of the partition of a device.
+func (a *audit) coverageOf(device string) Coverage {
+	return a.coverage[events.Partition([]byte(device), int32(len(a.coverage)))]
 }
 
-// compareMonth compares the visits of a month, and says whether they are the same.
-func (a *audit) compareMonth(acc account, want expectation, have storedCount) bool {
-	d := Difference{Business: acc.Business, Contact: acc.Contact, Month: acc.month, Kind: InTable, Expected: int64(len(want))}
+// compareMonth compares the visits of one count with the expected visits, and
+// reports whether they are the same.
+func (a *audit) compareMonth(key monthKey, want expectedVisits, have storedCount) bool {
+	d := Difference{Business: key.Business, Contact: key.Contact, Month: key.month, Kind: InTable, Expected: int64(len(want))}
 	for id, e := range want {
 		if _, ok := have.visits[id]; !ok {
 			d.Missing = append(d.Missing, DifferingWalkIn{id, e.start.UTC(), a.whyMissing(id, e)})
@@ -183,15 +206,17 @@ func (a *audit) compareMonth(acc account, want expectation, have storedCount) bo
 		}
 		d.Found++
 	}
+	// An unexpected id may still be no difference; see checkUnexpected.
 	for id := range have.visits {
 		if _, ok := want[id]; ok {
 			continue
 		}
-		if item, judged := a.tooMany(acc, id); judged {
-			d.TooMany = append(d.TooMany, item)
+		if w, differs := a.checkUnexpected(key, id); differs {
+			d.TooMany = append(d.TooMany, w)
 			d.Found++
 		}
 	}
+
 	a.report.Counted += int(d.Found)
 	differ := len(d.Missing)+len(d.TooMany) > 0
 	if differ {
@@ -203,45 +228,54 @@ func (a *audit) compareMonth(acc account, want expectation, have storedCount) bo
 	return !differ
 }
 
-func (a *audit) whyMissing(id events.WalkInID, e expected) string {
-	switch place, dead := a.in.DeadLetters.walkIns[id]; {
+// whyMissing returns the reason why an expected walk-in may be missing in the table:
+// how far the walk-in came on the topics.
+func (a *audit) whyMissing(id events.WalkInID, e expectedVisit) string {
+	switch position, dead := a.in.DeadLetters.walkIns[id]; {
 	case dead:
-		return "it is the dead letter " + place.String()
-	case e.told:
-		return "it was told, and is not counted"
+		return "its record is the dead letter " + position.String()
+	case e.produced:
+		return "produced on " + events.EnrichedWalkIns + ", but not counted"
 	default:
-		return "it was never told on " + events.EnrichedWalkIns
+		return "not produced on " + events.EnrichedWalkIns
 	}
 }
 
-// tooMany tells of an id that the table has and the recount has not; judged is
-// false where that is no mistake, or nobody can know.
-func (a *audit) tooMany(acc account, id events.WalkInID) (item DifferingWalkIn, judged bool) {
-	t := a.told.byID[id]
+// checkUnexpected judges an id in the table that the audit does not expect. It
+// returns differs = false if the id is no difference, or if the topics do not hold
+// enough to decide.
+func (a *audit) checkUnexpected(key monthKey, id events.WalkInID) (w DifferingWalkIn, differs bool) {
+	p := a.produced.byID[id]
 	switch {
-	case t == nil && a.beforeTold(acc.month):
+	case p == nil && a.beforeProduced(key.month):
+		// Retention may have dropped the record with this id.
 		a.report.Unjudged++
 		return DifferingWalkIn{}, false
-	case t == nil:
-		return DifferingWalkIn{ID: id, Why: "no topic tells of it"}, true
-	case t.after && t.key == acc.CountKey, !a.months.in(t.start):
-		return DifferingWalkIn{}, false // counted while this was looked at, or not asked for
+	case p == nil:
+		return DifferingWalkIn{ID: id, Why: "no topic holds this walk-in"}, true
+	case p.meanwhile && p.contact == key.CountKey, !a.limits.contains(p.start):
+		// The walk-in was produced and counted while the audit was reading, or its
+		// start is outside the limits.
+		return DifferingWalkIn{}, false
 	}
-	why := "the sightings tell of no such walk-in"
+
+	// The record exists. Find the fact that contradicts this count.
+	why := "the sightings contain no such walk-in"
 	switch {
-	case t.key != acc.CountKey:
-		why = fmt.Sprintf("it was told as one of %s", t.key.Contact)
-	case presence.MonthOf(t.start) != acc.month:
-		why = "it is one of " + presence.MonthOf(t.start)
-	case t.used:
-		why = "by the CRM events it is somebody else's"
-	case a.nobodys[t]:
-		why = "by the CRM events it is nobody's"
+	case p.contact != key.CountKey:
+		why = fmt.Sprintf("produced as a walk-in of %s", p.contact.Contact)
+	case presence.MonthOf(p.start) != key.month:
+		why = "belongs to month " + presence.MonthOf(p.start)
+	case p.used:
+		why = "by the CRM events it belongs to another contact"
+	case a.unattributed[p]:
+		why = "by the CRM events its device is unattributed"
 	}
-	return DifferingWalkIn{id, t.start.UTC(), why}, true
+	return DifferingWalkIn{id, p.start.UTC(), why}, true
 }
 
-// beforeTold says whether a month began before what enriched-walk-ins holds.
-func (a *audit) beforeTold(month string) bool {
-	return !a.told.since.IsZero() && month <= presence.MonthOf(a.told.since)
+// beforeProduced reports whether a month began before the first complete time of
+// enriched-walk-ins.
+func (a *audit) beforeProduced(month string) bool {
+	return !a.produced.since.IsZero() && month <= presence.MonthOf(a.produced.since)
 }

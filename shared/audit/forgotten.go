@@ -8,18 +8,19 @@ import (
 	"footfall/shared/stage"
 )
 
-// Contacts tell what became of a contact.
+// Contacts returns the record of a contact in table identities.
 type Contacts interface {
 	Contact(ctx context.Context, b events.BusinessID, c events.ContactID) (stage.ContactRecord, int64, error)
 }
 
-// forgotten leaves out the differences of contacts that were forgotten, and what
-// they add to the figures: the topics tell of them until retention ends, the
-// tables no more.
-func (a *audit) forgotten(ctx context.Context, all Contacts) error {
+// leaveOutForgotten removes the differences of forgotten contacts, and their part of
+// the figures. The tables hold nothing of a forgotten contact, while the topics hold
+// the records until retention ends, so such a difference is no error.
+func (a *audit) leaveOutForgotten(ctx context.Context, all Contacts) error {
 	if all == nil {
 		return nil
 	}
+	// Look up each contact with a difference once.
 	gone := map[stage.CountKey]bool{}
 	for _, d := range a.report.Differences {
 		key := stage.CountKey{Business: d.Business, Contact: d.Contact}
@@ -35,13 +36,15 @@ func (a *audit) forgotten(ctx context.Context, all Contacts) error {
 			a.report.Contacts--
 		}
 	}
+
+	// Remove the differences. A difference of the table is part of the figures too.
 	a.report.Differences = slices.DeleteFunc(a.report.Differences, func(d Difference) bool {
-		left := gone[stage.CountKey{Business: d.Business, Contact: d.Contact}]
-		if left && d.Kind == InTable {
+		forgotten := gone[stage.CountKey{Business: d.Business, Contact: d.Contact}]
+		if forgotten && d.Kind == InTable {
 			a.report.Expected -= int(d.Expected)
 			a.report.Counted -= int(d.Found)
 		}
-		return left
+		return forgotten
 	})
 	return nil
 }

@@ -10,22 +10,23 @@ import (
 	"footfall/shared/stage"
 )
 
-// Histories are the rules of the businesses that have any of their own, each by
+// Histories holds the rules of the businesses with rules of their own, each by
 // ascending Since.
 type Histories map[events.BusinessID][]stage.RulesSince
 
-// at gives the rules of a business in force at a clock.
-func (in *Input) at(id events.BusinessID, clock presence.Instant) presence.Rules {
+// rulesAt returns the rules of a business in force at a watermark.
+func (in *Input) rulesAt(id events.BusinessID, watermark presence.Instant) presence.Rules {
 	for i := len(in.Businesses[id]) - 1; i >= 0; i-- {
-		if r := &in.Businesses[id][i]; r.Since <= clock {
+		if r := &in.Businesses[id][i]; r.Since <= watermark {
 			return r.Rules
 		}
 	}
 	return in.Rules
 }
 
-// changed says whether other rules of a business began after from, up to to.
-func (in *Input) changed(id events.BusinessID, from, to presence.Instant) bool {
+// rulesChange reports whether the rules of a business change after from, up to and
+// including to.
+func (in *Input) rulesChange(id events.BusinessID, from, to presence.Instant) bool {
 	for i := range in.Businesses[id] {
 		if since := in.Businesses[id][i].Since; from < since && since <= to {
 			return true
@@ -34,9 +35,9 @@ func (in *Input) changed(id events.BusinessID, from, to presence.Instant) bool {
 	return false
 }
 
-// hold is the weakest signal that ever counted at a business. What decides leaves
-// out what is too weak for its own rules.
-func (in *Input) hold(id events.BusinessID) int32 {
+// lowestHold returns the lowest hold threshold of a business ever, in dBm. The oracle
+// leaves out sightings below the threshold of the rules in force.
+func (in *Input) lowestHold(id events.BusinessID) int32 {
 	hold := in.Rules.Hold
 	for i := range in.Businesses[id] {
 		hold = min(hold, in.Businesses[id][i].Rules.Hold)
@@ -44,9 +45,9 @@ func (in *Input) hold(id events.BusinessID) int32 {
 	return hold
 }
 
-// widest are rules whose spans are as long as those of any business: what they
-// wait for, all have waited for.
-func (in *Input) widest() presence.Rules {
+// longestRules returns rules with the longest times of all businesses. A wait that is
+// long enough by longestRules is long enough for every business.
+func (in *Input) longestRules() presence.Rules {
 	w := in.Rules
 	for _, history := range in.Businesses {
 		for i := range history {
@@ -58,45 +59,46 @@ func (in *Input) widest() presence.Rules {
 	return w
 }
 
-// clockOf is the clock that the rules for a record go by: before the first tick
-// the record's timestamp, as in detect.
-func (c *recount) clockOf(r *kgo.Record) presence.Instant {
-	if c.clock != 0 {
-		return c.clock
+// watermarkFor returns the watermark for the choice of the rules for a record. Before
+// the first tick, the timestamp of the record is used instead, as in detect.
+func (c *recount) watermarkFor(r *kgo.Record) presence.Instant {
+	if c.watermark != 0 {
+		return c.watermark
 	}
 	return max(0, presence.InstantOf(r.Timestamp))
 }
 
-// ruledOut says that a sighting counts for nothing at its business.
-func (c *recount) ruledOut(r *kgo.Record, s *events.Sighting) bool {
+// excluded reports whether a sighting counts for nothing at its business, because
+// of its device or its sensor.
+func (c *recount) excluded(r *kgo.Record, s *events.Sighting) bool {
 	if len(c.in.Businesses[s.Business]) == 0 {
 		return false
 	}
-	rules := c.in.at(s.Business, c.clockOf(r))
+	rules := c.in.rulesAt(s.Business, c.watermarkFor(r))
 	return stage.Excluded(&rules, s)
 }
 
-// tellChanged tells of a device that was heard around a change of its business's
-// rules. What the change made of its visits is for the stage to know: which rules
-// decided on what, the clocks between two ticks included. So its walk-ins are
-// taken as they were told.
-func (c *recount) tellChanged(device string, h *heard) {
-	first := h.last
-	for _, one := range h.all {
+// reportRulesChanged reports an uncertain visit for a device that was heard around
+// a change of the rules of the business. Only the stage knows the rules that were
+// applied to each sighting and to the ticks in between. So the walk-ins of the device
+// are taken from enriched-walk-ins.
+func (c *recount) reportRulesChanged(device string, h *heard) {
+	first := h.lastSeen
+	for _, one := range h.records {
 		if one.Tick == 0 {
 			first = min(first, one.Sighting.SeenAt)
 		}
 	}
-	c.tell(Visit{Device: device, Start: first.Time(), Uncertain: true, Until: h.last.Time(), RulesChanged: true})
+	c.reportVisit(Visit{Device: device, Start: first.Time(), Uncertain: true, Until: h.lastSeen.Time(), RulesChanged: true})
 }
 
-// windows are several.
-type windows []window
+// intervals is a set of intervals.
+type intervals []interval
 
-// holds says whether any of them has a moment in it.
-func (all windows) holds(at time.Time) bool {
-	for _, w := range all {
-		if w.holds(at) {
+// contain reports whether a time lies in one of the intervals.
+func (all intervals) contain(t time.Time) bool {
+	for _, i := range all {
+		if i.contains(t) {
 			return true
 		}
 	}

@@ -12,9 +12,10 @@ import (
 	"footfall/shared/stage"
 )
 
-// A device is heard twice, ten minutes apart, and the clock goes on for two hours.
-// What it comes to hangs on the rules of its business, and on when they began.
-func TestRecountGoesByTheRulesOfTheBusiness(t *testing.T) {
+// A device is heard twice, ten minutes apart, and ticks follow for two hours. Whether
+// this is a visit depends on the rules of the business and on when they began. If
+// the rules change while the device is heard, the visit is uncertain.
+func TestRecountUsesTheRulesOfTheBusiness(t *testing.T) {
 	begin := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	after := func(d time.Duration, change func(*presence.Rules)) stage.RulesSince {
 		r := stage.RulesSince{Rules: presence.DefaultRules()}
@@ -34,19 +35,19 @@ func TestRecountGoesByTheRulesOfTheBusiness(t *testing.T) {
 	}{
 		{"no rules of its own", nil, found},
 		{"a threshold above what is heard", []stage.RulesSince{after(0, loud)}, none},
-		{"the device is no customer's", []stage.RulesSince{after(0, func(r *presence.Rules) {
+		{"the device is a listed resident device", []stage.RulesSince{after(0, func(r *presence.Rules) {
 			r.Excluded = map[string]struct{}{"phone": {}}
 		})}, none},
-		{"another sensor stands in the store", []stage.RulesSince{after(0, func(r *presence.Rules) {
+		{"the sensor is not one of the store", []stage.RulesSince{after(0, func(r *presence.Rules) {
 			r.Sensors = map[string]struct{}{"window": {}}
 		})}, none},
-		{"this sensor stands in the store", []stage.RulesSince{after(0, func(r *presence.Rules) {
+		{"the sensor is one of the store", []stage.RulesSince{after(0, func(r *presence.Rules) {
 			r.Sensors = map[string]struct{}{"door": {}}
 		})}, found},
 		{"other rules long before", []stage.RulesSince{after(0, loud), after(-24*time.Hour, usual)}, found},
 		{"other rules long after", []stage.RulesSince{after(0, usual), after(24*time.Hour, loud)}, found},
-		{"other rules in the middle", []stage.RulesSince{after(0, usual), after(5*time.Minute, loud)}, changed},
-		{"other rules before its silence was over", []stage.RulesSince{after(30*time.Minute, loud)}, changed},
+		{"other rules between the two sightings", []stage.RulesSince{after(0, usual), after(5*time.Minute, loud)}, changed},
+		{"other rules before the quiet period is over", []stage.RulesSince{after(30*time.Minute, loud)}, changed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
@@ -68,12 +69,14 @@ func TestRecountGoesByTheRulesOfTheBusiness(t *testing.T) {
 				got = []string{none}
 			}
 			if !slices.Equal(got, []string{c.want}) {
-				t.Errorf("found %v, want %s", got, c.want)
+				t.Errorf("got %v, want %s", got, c.want)
 			}
 		})
 	}
 }
 
+// heardTwice returns the records of a device that is heard 2 and 12 minutes after
+// begin, with a tick every minute for two hours.
 func heardTwice(t *testing.T, begin time.Time) (records []*kgo.Record) {
 	t.Helper()
 	put := func(key []byte, at time.Time, event any) {

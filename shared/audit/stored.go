@@ -9,56 +9,62 @@ import (
 	"footfall/shared/stage"
 )
 
-// Table is what an audit needs of the table counts.
+// Table reads table counts.
 type Table interface {
-	// Each gives every contact and what Get of stage.Counts gives of it.
+	// Each MUST call each once for every contact, with the parts that Get of
+	// stage.Counts returns for the contact. If each fails, Each returns its error.
 	Each(ctx context.Context, each func(key stage.CountKey, parts []stage.MonthCount) error) error
 }
 
-// account is the count of a contact in a month.
-type account struct {
+// monthKey names the count of a contact in a month.
+type monthKey struct {
 	stage.CountKey
 	month string
 }
 
-// storedCount is what the table has of it.
+// storedCount is the count of a contact in a month as the table holds it.
 type storedCount struct {
 	total  int64
 	visits map[events.WalkInID]storedVisit
 }
 
-// storedVisit is a visit as its facts tell it. A count of before there were facts
-// knows its id alone.
+// storedVisit is a visit as its facts in the table describe it. Earlier versions
+// of count stored the id of a visit and no facts.
 type storedVisit struct {
-	device      string    // short for it, as in a fact
-	start, last time.Time // at the beginning of their steps; zero where no fact tells
-	idAlone     bool
+	device      string    // the short form of a fact
+	start, last time.Time // the beginnings of their steps; zero without a fact
+	idAlone     bool      // an earlier version has counted the visit
 }
 
-// stored is what the table holds: the counts of some months, those of the month
-// before, of which a visit may go on into them, and the sum of everything of each
-// contact.
+// stored is the content of the table.
 type stored struct {
-	counts, before map[account]storedCount
-	sums           map[stage.CountKey]int64
+	counts map[monthKey]storedCount // of the months of the range
+	// before holds the counts of the month before the range, since a visit may go on
+	// from the month before into the range.
+	before map[monthKey]storedCount
+	sums   map[stage.CountKey]int64 // of all months and the base count, by contact
 }
 
-func readStored(ctx context.Context, t Table, m months) (*stored, error) {
-	s := &stored{counts: map[account]storedCount{}, before: map[account]storedCount{}, sums: map[stage.CountKey]int64{}}
+// readStored reads the table. It keeps the months of a range and the month before.
+func readStored(ctx context.Context, t Table, limits timeRange) (*stored, error) {
+	s := &stored{counts: map[monthKey]storedCount{}, before: map[monthKey]storedCount{}, sums: map[stage.CountKey]int64{}}
+
+	// Months are strings that sort by time. An open end gets the greatest string.
 	first, last, before := "", "9999-12", ""
-	if !m.from.IsZero() {
-		first = presence.MonthOf(m.from)
-		before = presence.MonthOf(m.from.AddDate(0, 0, -m.from.UTC().Day()))
+	if !limits.from.IsZero() {
+		first = presence.MonthOf(limits.from)
+		before = presence.MonthOf(limits.from.AddDate(0, 0, -limits.from.UTC().Day()))
 	}
-	if !m.to.IsZero() {
-		last = presence.MonthOf(m.to.Add(-1))
+	if !limits.to.IsZero() {
+		last = presence.MonthOf(limits.to.Add(-1))
 	}
+
 	err := t.Each(ctx, func(key stage.CountKey, parts []stage.MonthCount) error {
 		for _, p := range parts {
 			s.sums[key] += p.Total
-			one := account{key, p.Month}
+			one := monthKey{key, p.Month}
 			switch {
-			case p.Month == "":
+			case p.Month == "": // the base count
 			case p.Month >= first && p.Month <= last:
 				s.counts[one] = storedCount{p.Total, visitsOf(p.Facts)}
 			case p.Month == before:
@@ -70,6 +76,8 @@ func readStored(ctx context.Context, t Table, m months) (*stored, error) {
 	return s, err
 }
 
+// visitsOf returns the visits of facts. A fact has a start, or a last time, or
+// neither; the latest of the last times counts.
 func visitsOf(facts []presence.Fact) map[events.WalkInID]storedVisit {
 	visits := make(map[events.WalkInID]storedVisit, len(facts))
 	stepTime := func(n int64) time.Time { return time.Unix(0, 0).Add(time.Duration(n) * presence.Grid) }

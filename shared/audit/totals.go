@@ -1,62 +1,123 @@
 package audit
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"footfall/events"
+	"footfall/shared/kafka"
 	"footfall/shared/presence"
 	"footfall/shared/presence/oracle"
 	"footfall/shared/stage"
 )
 
-// compareTotals holds what the visits of each contact come to by the rule against
-// the totals of the table. It says nothing of a contact whose visits differ,
-// which is told already, nor of one of which something was told meanwhile.
-func (a *audit) compareTotals(want map[account]expectation, differ map[stage.CountKey]bool) {
+// totals holds the latest counts on topic walk-in-counts, by contact.
+type totals struct {
+	latest map[stage.CountKey]events.WalkInCount
+	read   []kafka.OffsetRange
+}
+
+// readOn reads the unread records of the topic.
+func (t *totals) readOn(ctx context.Context, in Input) error {
+	ranges, err := kafka.ListOffsetRanges(ctx, in.Client, events.WalkInCounts)
+	if err != nil {
+		return err
+	}
+	if t.latest == nil {
+		t.latest = map[stage.CountKey]events.WalkInCount{}
+	}
+	// Begin in each partition at the end of the former reading.
+	former := t.read
+	t.read = slices.Clone(ranges)
+	for i, r := range ranges {
+		if i < len(former) {
+			r.From = max(r.From, former[i].To)
+		}
+		if err := in.read(ctx, r, func(r *kgo.Record) error { return t.add(in, r) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add takes in one record, and keeps the count with the highest version of each
+// contact.
+func (t *totals) add(in Input, r *kgo.Record) error {
+	in.progress(r)
+	// A null value: the contact was forgotten. Keys of contacts have the form of keys
+	// of devices.
+	if b, c, ok := events.SplitDeviceKey(string(r.Key)); ok && r.Value == nil {
+		delete(t.latest, stage.CountKey{Business: b, Contact: events.ContactID(c)})
+		return nil
+	}
+	c, err := events.DecodeWalkInCount(r.Key, r.Value)
+	if err != nil {
+		return fmt.Errorf("decode %s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
+	key := stage.CountKey{Business: c.Business, Contact: c.Contact}
+	if former, ok := t.latest[key]; !ok || c.Version >= former.Version {
+		t.latest[key] = c
+	}
+	return nil
+}
+
+// compareTotals compares the monthly totals of the table with the count of the oracle
+// for the visits in the table, without companions. It skips a contact in differ,
+// whose visits are a difference already, and a contact with a walk-in or an end that
+// was produced while the audit was reading.
+func (a *audit) compareTotals(want map[monthKey]expectedVisits, differ map[stage.CountKey]bool) {
+	// Collect the visits of each contact, also of the month before the range.
 	stays := map[stage.CountKey][]oracle.Stay{}
-	for _, counts := range []map[account]storedCount{a.stored.before, a.stored.counts} {
-		for acc, have := range counts {
+	for _, counts := range []map[monthKey]storedCount{a.stored.before, a.stored.counts} {
+		for key, have := range counts {
 			for id, v := range have.visits {
-				if t := a.told.byID[id]; t != nil && (t.after || t.endAfter) {
-					differ[acc.CountKey] = true
+				if p := a.produced.byID[id]; p != nil && (p.meanwhile || p.endMeanwhile) {
+					differ[key.CountKey] = true
 				}
 				if !v.start.IsZero() || v.idAlone {
-					stays[acc.CountKey] = append(stays[acc.CountKey], a.stay(acc, id, v, want[acc]))
+					stays[key.CountKey] = append(stays[key.CountKey], a.stay(key, id, v, want[key]))
 				}
 			}
 		}
 	}
-	totals := map[account]int64{}
-	for key, all := range stays {
+
+	// Let the oracle count the visits.
+	totals := map[monthKey]int64{}
+	for contact, all := range stays {
 		for month, n := range oracle.Count(all) {
-			totals[account{key, month}] = int64(n)
+			totals[monthKey{contact, month}] = int64(n)
 		}
 	}
-	for acc, have := range a.stored.counts {
-		if differ[acc.CountKey] {
+	for key, have := range a.stored.counts {
+		if differ[key.CountKey] {
 			continue
 		}
-		a.report.Companions += len(have.visits) - int(totals[acc])
-		if n := totals[acc]; n != have.total {
+		a.report.Companions += len(have.visits) - int(totals[key])
+		if n := totals[key]; n != have.total {
 			a.report.Differences = append(a.report.Differences, Difference{
-				Business: acc.Business, Contact: acc.Contact, Month: acc.month, Kind: InTotal, Expected: n, Found: have.total,
+				Business: key.Business, Contact: key.Contact, Month: key.month, Kind: InTotal, Expected: n, Found: have.total,
 			})
 		}
 	}
 }
 
-// stay gives a visit that the table has as it must be: by the sightings and what
-// was told, or where those do not tell, by its facts. One that was counted by its
-// id alone is by itself.
-func (a *audit) stay(acc account, id events.WalkInID, v storedVisit, want expectation) oracle.Stay {
+// stay returns a visit of the table with its correct times: the times of the expected
+// visit, or else of enriched-walk-ins, or else of the facts in the table.
+func (a *audit) stay(key monthKey, id events.WalkInID, v storedVisit, want expectedVisits) oracle.Stay {
 	s := oracle.Stay{ID: string(id), Device: v.device, Start: v.start, Last: v.last, CountedByID: v.idAlone}
 	if v.start.IsZero() {
-		s.Start, _ = time.Parse(presence.MonthLayout, acc.month)
-		s.Last = s.Start.AddDate(0, 0, -1) // so it reaches nobody
+		// An earlier version has counted the visit by its id alone. An end before the
+		// start makes the visit a companion of no other visit.
+		s.Start, _ = time.Parse(presence.MonthLayout, key.month)
+		s.Last = s.Start.AddDate(0, 0, -1)
 		return s
 	}
-	if t := a.told.byID[id]; t != nil {
-		s.Device, s.Start, s.Last = presence.Began("", string(t.device), t.start).Device, t.start, t.last
+	if p := a.produced.byID[id]; p != nil {
+		s.Device, s.Start, s.Last = presence.Began("", string(p.device), p.start).Device, p.start, p.last
 	}
 	if e, expected := want[id]; expected {
 		s.Start, s.Last = e.start, e.last

@@ -15,10 +15,10 @@ import (
 	"footfall/shared/presence/oracle"
 )
 
-// partition is a history of a partition of sightings as records: three days of
-// a few devices, of which one may hardly ever be silent, each record up to some
-// minutes late and some too late, with a tick every ten minutes.
-func partition(t *rapid.T) []*kgo.Record {
+// drawPartition draws the records of a partition of sightings: three days of up to
+// three devices, with a tick every ten minutes. Records are up to some minutes late,
+// and a few are too late to count. A device may never pause.
+func drawPartition(t *rapid.T) []*kgo.Record {
 	var all []arrival
 	add := func(arrives time.Time, key string, event any) {
 		value, err := events.Encode(nil, event)
@@ -29,17 +29,17 @@ func partition(t *rapid.T) []*kgo.Record {
 	}
 	const last = 3 * day
 	for m := 0; m <= last; m += 10 {
-		add(at(m), "tick", &events.Tick{At: at(m)})
+		add(afterNoon(m), "tick", &events.Tick{At: afterNoon(m)})
 	}
 	for d := range rapid.IntRange(1, 3).Draw(t, "devices") {
 		device := events.DeviceID(fmt.Sprint("device", d))
 		if rapid.IntRange(0, 3).Draw(t, "never leaves") == 0 {
-			// It is associated but at first, which makes its visit survive pauses
-			// that would end it.
+			// The device is associated, except in its first two sightings: its visit
+			// goes on through pauses that end the visit of an associated device.
 			for m, first := 0, true; m < last; m, first = m+rapid.IntRange(5, 25).Draw(t, "pause"), false {
-				add(at(m), "cafe/"+string(device), &events.Sighting{Business: "cafe", Sensor: "door", Device: device, SeenAt: at(m), RSSI: -60, Associated: !first})
+				add(afterNoon(m), "cafe/"+string(device), &events.Sighting{Business: "cafe", Sensor: "door", Device: device, SeenAt: afterNoon(m), RSSI: -60, Associated: !first})
 				if first {
-					add(at(m+6), "cafe/"+string(device), &events.Sighting{Business: "cafe", Sensor: "door", Device: device, SeenAt: at(m + 6), RSSI: -60})
+					add(afterNoon(m+6), "cafe/"+string(device), &events.Sighting{Business: "cafe", Sensor: "door", Device: device, SeenAt: afterNoon(m + 6), RSSI: -60})
 				}
 			}
 			continue
@@ -48,15 +48,15 @@ func partition(t *rapid.T) []*kgo.Record {
 		randomised := rapid.Bool().Draw(t, "randomised")
 		for m := rapid.IntRange(0, 300).Draw(t, "begins"); m < last; m += rapid.IntRange(1, longest).Draw(t, "pause") {
 			late := rapid.SampledFrom([]int{0, 0, 0, 1, 2, 14, 16, 40}).Draw(t, "late")
-			add(at(m+late), "cafe/"+string(device), &events.Sighting{
-				Business: "cafe", Sensor: "door", Device: device, SeenAt: at(m), Randomised: randomised,
+			add(afterNoon(m+late), "cafe/"+string(device), &events.Sighting{
+				Business: "cafe", Sensor: "door", Device: device, SeenAt: afterNoon(m), Randomised: randomised,
 				RSSI:       events.RSSI(rapid.SampledFrom([]int{-60, -60, -80, -90}).Draw(t, "rssi")),
 				Associated: rapid.IntRange(0, 9).Draw(t, "associated") == 0,
 			})
 			if longest == 2000 && rapid.Bool().Draw(t, "stays") {
 				for range 4 {
 					m += 3
-					add(at(m), "cafe/"+string(device), &events.Sighting{Business: "cafe", Sensor: "door", Device: device, SeenAt: at(m), RSSI: -60, Randomised: randomised})
+					add(afterNoon(m), "cafe/"+string(device), &events.Sighting{Business: "cafe", Sensor: "door", Device: device, SeenAt: afterNoon(m), RSSI: -60, Randomised: randomised})
 				}
 			}
 		}
@@ -70,21 +70,23 @@ func partition(t *rapid.T) []*kgo.Record {
 	return records
 }
 
+// arrival is a record with the time at which it arrives in the topic.
 type arrival struct {
 	at     time.Time
 	record *kgo.Record
 }
 
-// soonLearnt are rules by which a device is a resident's after one long visit.
-func soonLearnt() presence.Rules {
+// quickLearningRules returns rules by which a device is a resident device after one
+// long visit.
+func quickLearningRules() presence.Rules {
 	r := presence.DefaultRules()
 	r.ResidentHours, r.ResidentDays = 2, 1
 	return r
 }
 
-// recounted gives the visits that are found from a record on.
-func recounted(t *rapid.T, records []*kgo.Record, first int) (visits []Visit, known Coverage) {
-	c := &recount{in: Input{Rules: soonLearnt()}, each: func(v Visit) { visits = append(visits, v) }}
+// recounted returns the visits of a recount that begins at records[first].
+func recounted(t *rapid.T, records []*kgo.Record, first int) (visits []Visit, covered Coverage) {
+	c := &recount{in: Input{Rules: quickLearningRules()}, each: func(v Visit) { visits = append(visits, v) }}
 	c.begin(first > 0, false)
 	for _, r := range records[first:] {
 		if err := c.take(r); err != nil {
@@ -93,14 +95,14 @@ func recounted(t *rapid.T, records []*kgo.Record, first int) (visits []Visit, kn
 	}
 	c.sweep(true)
 	slices.SortFunc(visits, func(a, b Visit) int { return cmp.Or(cmp.Compare(a.Device, b.Device), a.Start.Compare(b.Start)) })
-	return visits, c.known()
+	return visits, c.covered()
 }
 
-// Letting go of devices on the way changes nothing: the visits are those that
-// the oracle finds in the whole partition at once.
-func TestRecountIsWhatTheOracleFinds(t *testing.T) {
+// A recount, which decides on devices and drops them while it reads, finds the same
+// visits as the oracle in the whole partition at once.
+func TestRecountFindsTheVisitsOfTheOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		records := partition(t)
+		records := drawPartition(t)
 		var all []oracle.Record
 		for _, r := range records {
 			var e events.SightingsRecord
@@ -117,7 +119,7 @@ func TestRecountIsWhatTheOracleFinds(t *testing.T) {
 			}})
 		}
 		var want []Visit
-		byDevice, _ := oracle.PartitionVisits(all, soonLearnt())
+		byDevice, _ := oracle.PartitionVisits(all, quickLearningRules())
 		for device, visits := range byDevice {
 			for _, v := range visits {
 				if !v.Resident {
@@ -126,43 +128,43 @@ func TestRecountIsWhatTheOracleFinds(t *testing.T) {
 			}
 		}
 		slices.SortFunc(want, func(a, b Visit) int { return cmp.Or(cmp.Compare(a.Device, b.Device), a.Start.Compare(b.Start)) })
-		got, known := recounted(t, records, 0)
+		got, covered := recounted(t, records, 0)
 		if !slices.Equal(got, want) {
-			t.Fatalf("found\n%v\nthe oracle has\n%v", got, want)
+			t.Fatalf("got\n%v\nwant, by the oracle,\n%v", got, want)
 		}
-		if !known.Since.IsZero() {
-			t.Fatalf("known since %v, want from the beginning", known.Since)
+		if !covered.Since.IsZero() {
+			t.Fatalf("coverage since %v, want from the beginning", covered.Since)
 		}
 	})
 }
 
-// A recount that begins anywhere finds, of the visits that it says it knows,
-// the same as one that begins at the beginning, but for those of which it says that
-// they may be a resident's.
-func TestRecountFromTheMiddleKnowsWhatItKnows(t *testing.T) {
+// A recount that begins in the middle finds, within its coverage, the same visits as
+// a recount of everything. The exceptions are visits that it reports as uncertain or
+// as possibly of a resident device.
+func TestRecountFromTheMiddleIsRightWithinItsCoverage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		records := partition(t)
+		records := drawPartition(t)
 		whole, _ := recounted(t, records, 0)
-		part, known := recounted(t, records, rapid.IntRange(1, len(records)-1).Draw(t, "first"))
-		unsure := map[string]Visit{}
+		part, covered := recounted(t, records, rapid.IntRange(1, len(records)-1).Draw(t, "first"))
+		uncertain := map[string]Visit{}
 		for _, v := range part {
 			if v.Uncertain {
-				unsure[v.Device] = v
+				uncertain[v.Device] = v
 			}
 		}
 		var got []Visit
 		for _, v := range part {
-			told := Visit{Device: v.Device, Start: v.Start, Last: v.Last}
-			if !v.Uncertain && !v.Start.Before(known.Since) && (!v.MaybeResident || slices.Contains(whole, told)) {
-				got = append(got, told)
+			plain := Visit{Device: v.Device, Start: v.Start, Last: v.Last}
+			if !v.Uncertain && !v.Start.Before(covered.Since) && (!v.MaybeResident || slices.Contains(whole, plain)) {
+				got = append(got, plain)
 			}
 		}
 		want := slices.DeleteFunc(slices.Clone(whole), func(v Visit) bool {
-			u, ok := unsure[v.Device]
-			return v.Start.Before(known.Since) || ok && !v.Start.After(u.Until)
+			u, ok := uncertain[v.Device]
+			return v.Start.Before(covered.Since) || ok && !v.Start.After(u.Until)
 		})
 		if !slices.Equal(got, want) {
-			t.Fatalf("known since %v, found\n%v\nthe whole has\n%v\nunsure %v", known.Since, got, want, unsure)
+			t.Fatalf("coverage since %v, got\n%v\nwant, by the recount of everything,\n%v\nuncertain %v", covered.Since, got, want, uncertain)
 		}
 	})
 }
