@@ -139,7 +139,7 @@ type audit struct {
 
 // expectedWalkIn is a recounted walk-in that the table must contain.
 type expectedWalkIn struct {
-	device, contact string
+	device, contact string // record keys, "business/device" and "business/contact"
 	start, last     time.Time
 }
 
@@ -240,7 +240,7 @@ func (a *audit) recountSightings(ctx context.Context) error {
 	return nil
 }
 
-// addVisit takes in a visit of the recount. If the CRM topics attribute the device
+// addVisit adds a visit of the recount. If the CRM topics attribute the device
 // to a contact, the visit is an expected walk-in.
 func (a *audit) addVisit(v Visit) {
 	if v.Uncertain {

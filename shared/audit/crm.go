@@ -40,9 +40,9 @@ func ReadCRM(ctx context.Context, in Input) (*CRM, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range ranges {
-			c.truncated = c.truncated || r.From > 0
-			if err := in.read(ctx, r, func(r *kgo.Record) error { return c.add(r, in.DeadLetters) }); err != nil {
+		for _, held := range ranges {
+			c.truncated = c.truncated || held.From > 0
+			if err := in.read(ctx, held, func(r *kgo.Record) error { return c.add(r, in.DeadLetters) }); err != nil {
 				return nil, err
 			}
 		}
@@ -50,7 +50,7 @@ func ReadCRM(ctx context.Context, in Input) (*CRM, error) {
 	return c, nil
 }
 
-// add takes in one record of a CRM topic.
+// add adds the event of one record of a CRM topic.
 func (c *CRM) add(r *kgo.Record, dead *DeadLetters) error {
 	if dead.has(r) {
 		return nil

@@ -34,8 +34,8 @@ func ReadDeadLetters(ctx context.Context, in Input) (*DeadLetters, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range ranges {
-			if err := in.read(ctx, r, func(r *kgo.Record) error { d.add(r); return nil }); err != nil {
+		for _, held := range ranges {
+			if err := in.read(ctx, held, func(r *kgo.Record) error { d.add(r); return nil }); err != nil {
 				return nil, err
 			}
 		}
@@ -43,7 +43,7 @@ func ReadDeadLetters(ctx context.Context, in Input) (*DeadLetters, error) {
 	return d, nil
 }
 
-// add takes in one dead letter: a walk-in by its id, any other record by its
+// add adds one dead letter: a walk-in by its id, any other record by its
 // position and content.
 func (d *DeadLetters) add(r *kgo.Record) {
 	l := kafka.ParseDeadLetter(r)

@@ -62,9 +62,9 @@ func readProduced(ctx context.Context, in Input, limits timeRange) (*producedWal
 		return nil, err
 	}
 	p.read = ranges
-	for _, r := range ranges {
-		first := r.From > 0
-		err := in.read(ctx, r, func(r *kgo.Record) error {
+	for _, held := range ranges {
+		first := held.From > 0
+		err := in.read(ctx, held, func(r *kgo.Record) error {
 			// Retention has dropped the records before this one. The dropped records were
 			// produced before this timestamp, and their walk-ins began earlier still. So
 			// the partition is complete from this timestamp on, and the topic is complete
@@ -88,19 +88,19 @@ func (p *producedWalkIns) readOn(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	for i, r := range ranges {
+	for i, held := range ranges {
 		if i < len(p.read) {
-			r.From = max(r.From, p.read[i].To)
+			held.From = max(held.From, p.read[i].To)
 		}
-		if err := in.read(ctx, r, func(r *kgo.Record) error { return p.add(in, r, true) }); err != nil {
+		if err := in.read(ctx, held, func(r *kgo.Record) error { return p.add(in, r, true) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// add takes in one record. Several records may have the same walk-in: records are
-// redelivered, and the end of a visit comes in a record of its own.
+// add adds the walk-in of one record. Several records may have the same walk-in:
+// records are redelivered, and the end of a visit comes in a record of its own.
 func (p *producedWalkIns) add(in Input, r *kgo.Record, meanwhile bool) error {
 	in.progress(r)
 	w, err := events.DecodeEnrichedWalkIn(r.Key, r.Value)
@@ -157,8 +157,8 @@ func readResidents(ctx context.Context, in Input, limits timeRange) (map[string]
 		return nil, err
 	}
 	starts := map[string][]time.Time{}
-	for _, r := range ranges {
-		err := in.read(ctx, r, func(r *kgo.Record) error {
+	for _, held := range ranges {
+		err := in.read(ctx, held, func(r *kgo.Record) error {
 			in.progress(r)
 			v, err := events.DecodeVisitEnded(r.Key, r.Value)
 			if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {

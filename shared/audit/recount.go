@@ -33,8 +33,8 @@ type recount struct {
 
 // heard holds the sightings of a device since its last quiet period.
 type heard struct {
-	records  []oracle.Record // sightings, and a tick whenever the watermark has moved
-	ticked   presence.Instant
+	records  []oracle.Record  // sightings, and a tick whenever the watermark has moved
+	ticked   presence.Instant // the watermark of the last tick in records
 	since    presence.Instant // the watermark at the first sighting
 	lastSeen presence.Instant // the time of the latest sighting
 }
@@ -79,7 +79,7 @@ func (c *recount) covered() (cov Coverage) {
 	return cov
 }
 
-// take takes in one record.
+// take processes one record.
 func (c *recount) take(r *kgo.Record) error {
 	c.in.progress(r)
 	if c.in.DeadLetters.has(r) {

@@ -33,19 +33,19 @@ func (t *totals) readOn(ctx context.Context, in Input) error {
 	// Begin in each partition at the end of the former reading.
 	former := t.read
 	t.read = slices.Clone(ranges)
-	for i, r := range ranges {
+	for i, held := range ranges {
 		if i < len(former) {
-			r.From = max(r.From, former[i].To)
+			held.From = max(held.From, former[i].To)
 		}
-		if err := in.read(ctx, r, func(r *kgo.Record) error { return t.add(in, r) }); err != nil {
+		if err := in.read(ctx, held, func(r *kgo.Record) error { return t.add(in, r) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// add takes in one record, and keeps the count with the highest version of each
-// contact.
+// add adds the count of one record, and keeps the count with the highest version of
+// each contact.
 func (t *totals) add(in Input, r *kgo.Record) error {
 	in.progress(r)
 	// A null value: the contact was forgotten. Keys of contacts have the form of keys

@@ -113,11 +113,15 @@ func (c Config) options() []kgo.Opt {
 		kgo.AlwaysRetryEOF(),
 
 		// Writes are idempotent, in order and acknowledged by all in-sync
-		// replicas, which is the client's default. Unlike the default, a call ends
-		// at its deadline, because Lambda kills an invocation that waits longer,
-		// and a killed invocation reports nothing. Records that a cancelled call
-		// has written are written again by the next attempt. This is harmless:
-		// their ids are hashes of data, so consumers recognise them.
+		// replicas, which is the client's default. If the answer to a write is
+		// lost, the client sends the batch again, and the broker recognises the
+		// repetition.
+		//
+		// Unlike the default, a call ends at its deadline, because Lambda kills an
+		// invocation that waits longer, and a killed invocation reports nothing.
+		// If a cancelled call has written records, the next attempt writes them
+		// again. This is harmless: the ids of records are hashes of data, so
+		// consumers recognise the repetition.
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.AllowIdempotentProduceCancellation(),
 		kgo.ProducerLinger(linger),

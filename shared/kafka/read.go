@@ -64,13 +64,13 @@ func ReadAround(ctx context.Context, client *kgo.Client, r OffsetRange, each fun
 		// Read has stopped at an offset. Fetch the batch of this offset as raw bytes.
 		// If the batch is whole, the error has another cause. If the length of the
 		// batch cannot be read, the next batch cannot be found. In both cases stop.
-		at := unreadable.Unread
-		batches, fetchErr := StoredBatches(ctx, client, OffsetRange{at.Topic, at.Partition, at.From, at.From + 1})
+		rest := unreadable.Unread
+		batches, fetchErr := StoredBatches(ctx, client, OffsetRange{rest.Topic, rest.Partition, rest.From, rest.From + 1})
 		if fetchErr != nil || len(batches) == 0 || batches[0].Err == nil || errors.Is(batches[0].Err, errNoBatch) {
 			return err
 		}
 		r.From = batches[0].Last + 1
-		damaged(OffsetRange{at.Topic, at.Partition, at.From, r.From}, unreadable.Err)
+		damaged(OffsetRange{rest.Topic, rest.Partition, rest.From, r.From}, unreadable.Err)
 	}
 }
 
