@@ -26,15 +26,15 @@ type auditCmd struct {
 	clusterFlags
 	tableFlags
 	deploymentFlags
-	From  momentFlag `placeholder:"TIME" help:"Walk-ins from this time on: 2026-11-01, 2026-11-01T12:00:00Z, or 36h for so long ago."`
+	From  momentFlag `placeholder:"TIME" help:"Walk-ins from this time: 2026-11-01, 2026-11-01T12:00:00Z, or 36h for 36 hours ago."`
 	To    momentFlag `placeholder:"TIME" help:"Walk-ins before this time."`
-	Items int        `default:"10" placeholder:"N" help:"How many walk-ins to list of each difference; 0 for all."`
+	Items int        `default:"10" placeholder:"N" help:"Number of walk-ins to list for each difference; 0 for all."`
 	JSON  bool       `help:"Print the differences as JSON, one a line."`
 }
 
 // Help says what is compared with what, and what the answer means.
 func (c *auditCmd) Help() string {
-	return `Recounts the walk-ins of a time range, apart from the functions that counted them, and lists where the counts differ.
+	return `Recounts the walk-ins of a time range, independently of the functions that counted them, and lists the differences.
 
 What must have been counted comes from the topics sightings, crm-events and crm-events-backfill, read by the rules of
 docs/design.md in a second, slow implementation. Records among the dead letters are left out until they are put back.
@@ -48,7 +48,7 @@ While the functions are behind, what they have not counted yet is listed as miss
 hours ago. Logins that come later than that, and deletions that come after a walk-in they should have preceded, show as
 differences.
 
-Exit status: 0 all is equal, 1 there are differences or the audit could not be done, 2 the command line makes no sense.`
+Exit status: 0 all counts are equal, 1 there are differences or the audit failed, 2 the command line is invalid.`
 }
 
 // Validate refuses a range without time in it.
@@ -118,7 +118,7 @@ func (c *auditCmd) warnOfLag(ctx context.Context, w io.Writer, client *kgo.Clien
 				lag += o.Lag()
 			}
 			if lag > 0 {
-				fmt.Fprintf(w, "note: %s has %d records of %s before it: what it has not done yet is listed as missing\n", spec.Name, lag, m.Topic)
+				fmt.Fprintf(w, "note: %s has a lag of %d records on %s: walk-ins that it has not processed yet are listed as missing\n", spec.Name, lag, m.Topic)
 			}
 		}
 	}
@@ -139,21 +139,21 @@ func (c *auditCmd) print(w io.Writer, r *audit.Report) error {
 	fmt.Fprintf(t, "walk-ins from\t%s\n", timeOr(r.From, "the beginning"))
 	fmt.Fprintf(t, "to\t%s\n", timeOr(r.To, "the end"))
 	if !r.Settled.IsZero() && (r.To.IsZero() || r.Settled.Before(r.To)) {
-		fmt.Fprintf(t, "recounted up to\t%s; later ones are those of %s\n", timeOr(r.Settled, ""), events.EnrichedWalkIns)
+		fmt.Fprintf(t, "recounted up to\t%s; later walk-ins are taken from %s\n", timeOr(r.Settled, ""), events.EnrichedWalkIns)
 	}
 	fmt.Fprintf(t, "visits found\t%d\tin sightings\n", r.Visits)
 	if r.DeadLetters > 0 {
-		fmt.Fprintf(t, "left out\t%d\trecords that are dead letters, or were until they were put back\n", r.DeadLetters)
+		fmt.Fprintf(t, "left out\t%d\trecords that are dead letters, or were until they were redriven\n", r.DeadLetters)
 	}
-	fmt.Fprintf(t, "walk-ins expected\t%d\tof contacts\n", r.Expected)
-	fmt.Fprintf(t, "walk-ins counted\t%d\tin the table\n", r.Counted)
-	fmt.Fprintf(t, "companions\t%d\tof them, one visit with another device of the contact\n", r.Companions)
-	fmt.Fprintf(t, "contacts\t%d\twhose totals were compared\n", r.Contacts)
+	fmt.Fprintf(t, "walk-ins expected\t%d\tattributed to a contact, by the recount\n", r.Expected)
+	fmt.Fprintf(t, "walk-ins counted\t%d\tin the table counts\n", r.Counted)
+	fmt.Fprintf(t, "companions\t%d\tof them, part of a visit with another device of the contact\n", r.Companions)
+	fmt.Fprintf(t, "contacts\t%d\twith compared totals\n", r.Contacts)
 	if r.Unjudged > 0 {
-		fmt.Fprintf(t, "not judged\t%d\tids from before what the topics hold\n", r.Unjudged)
+		fmt.Fprintf(t, "not judged\t%d\tids from before the beginning of the topics\n", r.Unjudged)
 	}
 	if r.Forgotten > 0 {
-		fmt.Fprintf(t, "left out\t%d\tcontacts that were forgotten, and of whom topics still tell\n", r.Forgotten)
+		fmt.Fprintf(t, "left out\t%d\tforgotten contacts with records still in the topics\n", r.Forgotten)
 	}
 	flush(t)
 	if len(r.Differences) == 0 {

@@ -31,10 +31,10 @@ const (
 type calibrateCmd struct {
 	traceFlags
 
-	Split   string  `default:"0.5" help:"Choose on what is before this day, or on this share of what is known, and report on the rest; 1 leaves no rest."`
-	Limit   float64 `default:"1" help:"False walk-ins per 100 empty hours that are borne."`
-	Out     string  `help:"Write the settings here as JSON; - for stdout." placeholder:"rules.json"`
-	Picture string  `help:"Draw here, as SVG, what the thresholds stand on." placeholder:"FILE.svg"`
+	Split   string  `default:"0.5" help:"Choose on the recording before this day, or on this share of it, and report on the rest; 1 leaves no rest."`
+	Limit   float64 `default:"1" help:"Accepted number of false walk-ins per 100 empty hours."`
+	Out     string  `help:"Write the settings to this file as JSON; - for stdout." placeholder:"rules.json"`
+	Picture string  `help:"Write a chart of the thresholds to this file, as SVG." placeholder:"FILE.svg"`
 }
 
 // Validate refuses a limit that nothing could keep.
@@ -57,7 +57,7 @@ func (c *calibrateCmd) Run(_ context.Context, s streams) error {
 		return err
 	}
 	if all := m.trace.Businesses(); len(all) > 1 {
-		return fmt.Errorf("the recording is of %d stores, choose one with --only: %v", len(all), all)
+		return fmt.Errorf("the recording has %d stores, choose one with --only: %v", len(all), all)
 	}
 	split, err := c.split(m)
 	if err != nil {
@@ -102,7 +102,7 @@ func (c *calibrateCmd) split(m *material) (time.Time, error) {
 	if at > 0 {
 		return days[at], nil
 	}
-	return time.Time{}, fmt.Errorf("--split %s does not part a recording of %d days; 1 takes all of it to choose on", c.Split, len(days))
+	return time.Time{}, fmt.Errorf("--split %s does not split a recording of %d days; 1 chooses on all of it", c.Split, len(days))
 }
 
 // end is when the recording ends.
@@ -221,11 +221,11 @@ func (c *calibrateCmd) print(w io.Writer, m *material, split time.Time, resident
 		return err
 	}
 	if !split.Before(m.end()) {
-		fmt.Fprintln(w, "\nNothing is left to report on: what the settings come to on another day is not known.")
+		fmt.Fprintln(w, "\nNo part of the recording is left for a report: the accuracy on another day is unknown.")
 		return nil
 	}
 	trace, known := m.part(split, time.Time{}, chosen.Static)
-	fmt.Fprintf(w, "\nfrom %s on, which nothing was chosen on:\n", split.Format(time.DateOnly))
+	fmt.Fprintf(w, "\nfrom %s on, the part that the settings were not chosen on:\n", split.Format(time.DateOnly))
 	printFigures(w, score.Measure(trace.Visits(rules), known, rules.MinSpan))
 	usual := presence.DefaultRules()
 	usual.Location = rules.Location
@@ -235,7 +235,7 @@ func (c *calibrateCmd) print(w io.Writer, m *material, split time.Time, resident
 }
 
 func printResidents(w io.Writer, all []calibrate.Resident) {
-	fmt.Fprintf(w, "%d devices look like no customers; they are left out below. Who of them is one after all?\n", len(all))
+	fmt.Fprintf(w, "%d devices do not look like customers and are left out below. Check the list: is one of them a customer?\n", len(all))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for i, r := range all {
 		if i == 0 {

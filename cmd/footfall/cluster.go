@@ -42,7 +42,7 @@ func (f clusterFlags) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client,
 
 // deploymentFlags tell whose consumer groups are asked how far they are.
 type deploymentFlags struct {
-	Deployment string `default:"footfall" placeholder:"NAME" help:"What the consumer groups of the stages begin with [footfall]; they tell who is behind."`
+	Deployment string `default:"footfall" placeholder:"NAME" help:"Name of the deployment, with which the consumer groups of its stages begin [footfall]."`
 }
 
 // offsets gives how far a stage is with a topic that it reads.

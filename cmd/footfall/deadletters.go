@@ -17,19 +17,19 @@ import (
 // deadLettersCmd is what people do with records that could not be processed.
 type deadLettersCmd struct {
 	List    letterListCmd    `cmd:"" help:"List dead letters, and count them by reason."`
-	Show    letterShowCmd    `cmd:"" help:"Show one dead letter with all there is in it."`
-	Redrive letterRedriveCmd `cmd:"" help:"Put dead letters back where they came from."`
+	Show    letterShowCmd    `cmd:"" help:"Show one dead letter in full."`
+	Redrive letterRedriveCmd `cmd:"" help:"Put dead letters back into their topics."`
 }
 
 // letterFlags say which dead letters are meant.
 type letterFlags struct {
-	Topic     []string        `placeholder:"NAME" help:"Of this topic, which may be named without -dead-letters; otherwise of all."`
-	Reason    []events.Reason `placeholder:"REASON" help:"With this reason, such as undecodable."`
-	Stage     []string        `placeholder:"NAME" help:"Given up by this stage."`
-	Partition []int32         `placeholder:"N" help:"In this partition of the dead-letter topic."`
-	Key       *string         `placeholder:"KEY" help:"Of records with this key."`
-	Since     momentFlag      `placeholder:"TIME" help:"Of records from this time on: 2026-11-21, 2026-11-21T18:00:00Z, or 36h for so long ago."`
-	Until     momentFlag      `placeholder:"TIME" help:"Of records before this time."`
+	Topic     []string        `placeholder:"NAME" help:"Only of this topic, with or without -dead-letters; by default of all topics."`
+	Reason    []events.Reason `placeholder:"REASON" help:"Only with this reason, such as undecodable."`
+	Stage     []string        `placeholder:"NAME" help:"Only of this stage."`
+	Partition []int32         `placeholder:"N" help:"Only in this partition of the dead-letter topic."`
+	Key       *string         `placeholder:"KEY" help:"Only of records with this key."`
+	Since     momentFlag      `placeholder:"TIME" help:"Only of records from this time: 2026-11-21, 2026-11-21T18:00:00Z, or 36h for 36 hours ago."`
+	Until     momentFlag      `placeholder:"TIME" help:"Only of records before this time."`
 }
 
 // topics names the dead-letter topics that are meant.
@@ -44,7 +44,7 @@ func (f *letterFlags) topics() ([]string, error) {
 			name = t.DeadLetters
 		}
 		if !slices.Contains(all, name) {
-			return nil, fmt.Errorf("--topic %s: there are %s", name, strings.Join(all, ", "))
+			return nil, fmt.Errorf("--topic %s: the topics are %s", name, strings.Join(all, ", "))
 		}
 		chosen = append(chosen, name)
 	}
@@ -126,7 +126,7 @@ func (m *momentFlag) UnmarshalText(text []byte) error {
 	}
 	ago, err := time.ParseDuration(string(text))
 	if err != nil || ago < 0 {
-		return fmt.Errorf("%q is none of 2026-11-21, 2026-11-21T18:00:00Z and 36h", text)
+		return fmt.Errorf("%q is not a time such as 2026-11-21, 2026-11-21T18:00:00Z or 36h", text)
 	}
 	m.Time = time.Now().Add(-ago).Truncate(time.Second)
 	return nil

@@ -19,13 +19,13 @@ import (
 type letterListCmd struct {
 	clusterFlags
 	letterFlags
-	Open bool `help:"Only those that were not put back."`
+	Open bool `help:"Only dead letters that were not put back."`
 	JSON bool `help:"Print a JSON object a line instead of a table."`
 }
 
 // Help says what the table tells.
 func (c *letterListCmd) Help() string {
-	return `TIME is that of the record. ORIGIN is where the record was: a ? stands for what nobody wrote down, as with records
+	return `TIME is the time of the record. ORIGIN is its former place: ? if the headers do not name it, as with records
 that Lambda itself delivered to a failure destination. BACK tells whether the letter was put back by redrive; letters
 that were stay in their topic until retention drops them.`
 }
@@ -74,7 +74,7 @@ func (c *letterListCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if len(tallies) == 0 && box.seen > 0 {
-		fmt.Fprintf(s.out, "no dead letters match, of %d there are\n", box.seen)
+		fmt.Fprintf(s.out, "none of %d dead letters match\n", box.seen)
 		return nil
 	}
 	printTallies(s.out, tallies)
@@ -102,7 +102,7 @@ func printTallies(w io.Writer, tallies map[events.Reason]*letterTally) {
 	for _, r := range append(all, &sum) {
 		fmt.Fprintf(t, "%s\t%d", printable([]byte(r.reason)), r.total)
 		if r.back > 0 {
-			fmt.Fprintf(t, "\t%d of them put back", r.back)
+			fmt.Fprintf(t, "\t%d put back", r.back)
 		}
 		fmt.Fprintln(t)
 	}

@@ -16,10 +16,10 @@ import (
 type letterRedriveCmd struct {
 	clusterFlags
 	letterFlags
-	Yes         bool    `help:"Do it. Without this, redrive only says what it would put back."`
-	Rate        float64 `default:"0" placeholder:"N" help:"At most so many records a second; 0 for as many as go."`
-	MaxRedrives int     `default:"3" placeholder:"N" help:"Leave out letters whose record was put back so often already [3]."`
-	Force       bool    `help:"Put those back too."`
+	Yes         bool    `help:"Put them back. Without this flag, redrive only lists them."`
+	Rate        float64 `default:"0" placeholder:"N" help:"Maximum number of records a second; 0 for no limit."`
+	MaxRedrives int     `default:"3" placeholder:"N" help:"Leave out records that were put back this many times already [3]."`
+	Force       bool    `help:"Put those records back too."`
 }
 
 // Help says what a redrive does, and what it promises.
@@ -67,13 +67,13 @@ func (c *letterRedriveCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if plan.tooLarge > 0 {
-		fmt.Fprintf(s.out, "%d left out: with the headers of a redrive they are larger than their topic takes\n", plan.tooLarge)
+		fmt.Fprintf(s.out, "%d left out: with the headers of a redrive they exceed the maximum size of their topic\n", plan.tooLarge)
 	}
 	if plan.refused > 0 {
-		fmt.Fprintf(s.out, "%d left out: put back %d times or more already; --force puts them back all the same\n", plan.refused, c.MaxRedrives)
+		fmt.Fprintf(s.out, "%d left out: put back %d times or more already; --force puts them back again\n", plan.refused, c.MaxRedrives)
 	}
 	if !c.Yes {
-		fmt.Fprintf(s.out, "%d to put back; --yes does it\n", plan.total)
+		fmt.Fprintf(s.out, "%d to put back; run again with --yes to put them back\n", plan.total)
 		return nil
 	}
 	w := &redriveWork{letterRedriveCmd: c, box: box, progress: newProgress(s.err, "putting back", plan.total), total: plan.total}
@@ -82,7 +82,7 @@ func (c *letterRedriveCmd) Run(ctx context.Context, s streams) error {
 	fmt.Fprintf(s.err, "that took %s\n", span(took))
 	fmt.Fprintf(s.out, "%d put back\n", w.done)
 	if left := plan.total - w.done; err == nil && left > 0 {
-		fmt.Fprintf(s.out, "%d were gone when their turn came: retention has dropped them\n", left)
+		fmt.Fprintf(s.out, "%d were removed by retention before they could be put back\n", left)
 	}
 	return err
 }

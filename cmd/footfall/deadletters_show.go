@@ -24,7 +24,7 @@ import (
 // letterShowCmd shows one dead letter.
 type letterShowCmd struct {
 	clusterFlags
-	Letter string `arg:"" name:"topic/partition/offset" help:"Where it lies, as list tells it."`
+	Letter string `arg:"" name:"topic/partition/offset" help:"Its place, as list prints it."`
 }
 
 // Validate refuses what names no letter.
@@ -34,7 +34,7 @@ func (c *letterShowCmd) Validate() error {
 		return err
 	}
 	if all := kafka.DeadLetterTopics(); !slices.Contains(all, at.Topic) {
-		return fmt.Errorf("%s holds no dead letters: there are %s", at.Topic, strings.Join(all, ", "))
+		return fmt.Errorf("%s is no dead-letter topic; the topics are %s", at.Topic, strings.Join(all, ", "))
 	}
 	return nil
 }
@@ -63,7 +63,7 @@ func (c *letterShowCmd) Run(ctx context.Context, s streams) error {
 }
 
 // errNoLetter is about a place where nothing is, or nothing any more.
-var errNoLetter = errors.New("there is no such record")
+var errNoLetter = errors.New("no such record")
 
 func findLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*kafka.DeadLetter, error) {
 	spans, err := kafka.ListOffsetRanges(ctx, client, at.Topic)
@@ -164,7 +164,7 @@ func decodeValue(topic string, key, value []byte) (string, error) {
 	case events.WalkInCounts:
 		v, err = events.DecodeWalkInCount(key, value)
 	default:
-		err = fmt.Errorf("%q is no topic whose records are known", topic)
+		err = fmt.Errorf("%q is not a topic with known records", topic)
 	}
 	if err != nil {
 		return "", err

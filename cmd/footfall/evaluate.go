@@ -34,17 +34,17 @@ func (d *dbm) Decode(ctx *kong.DecodeContext) error {
 type evaluateCmd struct {
 	traceFlags
 
-	From string `help:"Take what arrived on this day and later." placeholder:"2026-03-02"`
-	To   string `help:"Take what arrived before this day." placeholder:"2026-03-02"`
+	From string `help:"Only records that arrived on this day or later." placeholder:"2026-03-02"`
+	To   string `help:"Only records that arrived before this day." placeholder:"2026-03-02"`
 	JSON bool   `help:"Print the figures as JSON."`
 
 	Rules         string         `group:"Settings:" help:"Settings as calibrate writes them; the flags below change them." placeholder:"FILE"`
-	Entry         *dbm           `group:"Settings:" help:"Signal strength in dBm from which on a device may come in." placeholder:"-70"`
-	Hold          *dbm           `group:"Settings:" help:"Signal strength in dBm from which on it stays in." placeholder:"-85"`
-	Dwell         *time.Duration `group:"Settings:" help:"How long it must be there to be a visit." placeholder:"5m"`
-	CandidateGap  *time.Duration `group:"Settings:" help:"How long it may be silent until then." placeholder:"10m"`
-	Gap           *time.Duration `group:"Settings:" help:"How long a silence ends a visit." placeholder:"30m"`
-	AssociatedGap *time.Duration `group:"Settings:" help:"How long one ends a visit that was on the store's network throughout." placeholder:"15m"`
+	Entry         *dbm           `group:"Settings:" help:"Entry threshold in dBm." placeholder:"-70"`
+	Hold          *dbm           `group:"Settings:" help:"Hold threshold in dBm." placeholder:"-85"`
+	Dwell         *time.Duration `group:"Settings:" help:"Minimum stay before a candidate is confirmed as a visit." placeholder:"5m"`
+	CandidateGap  *time.Duration `group:"Settings:" help:"Longest gap within a candidate." placeholder:"10m"`
+	Gap           *time.Duration `group:"Settings:" help:"Session gap: a visit without a sighting for this long ends." placeholder:"30m"`
+	AssociatedGap *time.Duration `group:"Settings:" help:"Session gap of a visit that was associated throughout." placeholder:"15m"`
 }
 
 // evaluation is what evaluate prints as JSON.
@@ -132,7 +132,7 @@ func dayIn(date string, zone *time.Location) (time.Time, error) {
 	}
 	t, err := time.ParseInLocation(time.DateOnly, date, zone)
 	if err != nil {
-		return t, fmt.Errorf("%q is no day like 2026-03-02", date)
+		return t, fmt.Errorf("%q is not a day such as 2026-03-02", date)
 	}
 	return t, nil
 }
@@ -143,13 +143,13 @@ func printFigures(w io.Writer, f score.Figures) {
 	fmt.Fprintf(t, "walk-ins\t%d\t  visits confirmed\n", f.WalkIns)
 	fmt.Fprintf(t, "anonymous\t%d\t  of them, by a randomised address that never associated\n", f.Anonymous)
 	if f.Unnamed > 0 {
-		fmt.Fprintf(t, "of others\t%d\t  of them, by devices that --truth does not name: neither right nor wrong\n", f.Unnamed)
+		fmt.Fprintf(t, "of other devices\t%d\t  of them, by devices that --truth does not name: neither right nor wrong\n", f.Unnamed)
 	}
-	fmt.Fprintf(t, "static\t%d\t  more, of devices listed as no customers\n", f.StaticWalkIns)
-	fmt.Fprintf(t, "of residents\t%d\t  visits of devices that are no customers': no walk-ins\n", f.Residents)
+	fmt.Fprintf(t, "static devices\t%d\t  in addition, by devices in --static\n", f.StaticWalkIns)
+	fmt.Fprintf(t, "resident devices\t%d\t  visits of resident devices, which are no walk-ins\n", f.Residents)
 	if e := f.Empty; e != nil {
-		fmt.Fprintf(t, "empty hours\t%.1f\t  in which truly nobody was there\n", e.Hours)
-		fmt.Fprintf(t, "false in them\t%d\t  %s\n", e.False, rate(e))
+		fmt.Fprintf(t, "empty hours\t%.1f\t  without people in the store, by the head-counts\n", e.Hours)
+		fmt.Fprintf(t, "false in these\t%d\t  %s\n", e.False, rate(e))
 	}
 	flush(t)
 	if f.Visits == nil {

@@ -24,18 +24,18 @@ type forgetCmd struct {
 	tableFlags
 	deploymentFlags
 	keysFlag
-	Business events.BusinessID `required:"" placeholder:"ID" help:"Of this business."`
-	Contact  events.ContactID  `placeholder:"ID" help:"This contact, with those that were merged into it."`
-	Device   []events.DeviceID `placeholder:"ID" help:"This device, by its pseudonym, whoever's it was; may be given again."`
+	Business events.BusinessID `required:"" placeholder:"ID" help:"The business."`
+	Contact  events.ContactID  `placeholder:"ID" help:"The contact, with all contacts that were merged into it."`
+	Device   []events.DeviceID `placeholder:"ID" help:"The device, by its pseudonym, of any contact; may be repeated."`
 	Mac      []string          `placeholder:"ADDRESS" help:"The device with this MAC address."`
-	Wait     time.Duration     `default:"1m" placeholder:"SPAN" help:"How long to wait for what the stages have before them [1m]."`
-	Yes      bool              `help:"Do it. Without this, forget only says what it would remove."`
+	Wait     time.Duration     `default:"1m" placeholder:"SPAN" help:"How long to wait for the lag of the stages [1m]."`
+	Yes      bool              `help:"Remove it. Without this flag, forget only lists what it would remove."`
 	JSON     bool              `help:"Print the report as JSON, one line for each contact or device."`
 }
 
 // Help says what goes, what stays, and what to do before and after.
 func (c *forgetCmd) Help() string {
-	return `Removes a contact, or a device, from the tables and the compacted topics, and says what it removed, what stays for
+	return `Removes a contact, or a device, from the tables and the compacted topics, and lists what it removed, what stays for
 now, and until when. docs/privacy.md tells what is kept of whom.
 
 A contact: its part of the histories of all devices it ever had, its walk-ins, its counts, its list of devices; the same
@@ -51,7 +51,7 @@ while it is not associated, are not looked for: they are never anybody's, and en
 It works while the stages run, and can be run again at any time; ended anywhere, the next run finishes the work. Run it
 twice: the second time it finds nothing.
 
-Exit status: 0 done, or nothing was found, 1 it failed or the stages were too far behind, 2 the command line makes no sense.`
+Exit status: 0 removed, or nothing was found, 1 it failed or the stages lag too far behind, 2 the command line is invalid.`
 }
 
 // Validate wants one contact or some devices.
@@ -60,7 +60,7 @@ func (c *forgetCmd) Validate() error {
 		return errors.New("give one of --contact and --device or --mac")
 	}
 	if (len(c.Mac) == 0) != (c.PseudonymKeys == "") {
-		return errors.New("--mac and --pseudonym-keys need one another")
+		return errors.New("--mac needs --pseudonym-keys, and the other way round")
 	}
 	if c.Wait < 0 {
 		return fmt.Errorf("--wait %s is negative", c.Wait)
@@ -81,7 +81,7 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 	defer client.Close()
 	if c.Yes { // what is marked and not told of is half of the work
 		if err := client.Ping(ctx); err != nil {
-			return fmt.Errorf("nothing is removed so far: brokers %s: %w", strings.Join(c.Brokers, ","), err)
+			return fmt.Errorf("nothing was removed: brokers %s: %w", strings.Join(c.Brokers, ","), err)
 		}
 	}
 	tables, err := c.tables(ctx)
@@ -122,7 +122,7 @@ func (c *forgetCmd) told(s streams, r *forget.Report, now time.Time, err error) 
 		return err
 	}
 	if r.Unsettled {
-		return fmt.Errorf("the stages had more before them than they did in %s: run forget again when they have caught up", c.Wait)
+		return fmt.Errorf("the stages did not catch up within %s: run forget again when their lag is 0", c.Wait)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func (c *forgetCmd) print(w io.Writer, r *forget.Report, now time.Time) error {
 		fmt.Fprintf(w, "forgotten before, at %s\n", r.ForgottenAt.Format(time.RFC3339))
 	}
 	if r.MergedInto != "" {
-		fmt.Fprintf(w, "merged into %s, who lives on and is not forgotten\n", r.MergedInto)
+		fmt.Fprintf(w, "merged into %s, which is not forgotten\n", r.MergedInto)
 	}
 	if !r.Found() {
 		_, err := fmt.Fprintln(w, "nothing found")
@@ -45,7 +45,7 @@ func (c *forgetCmd) print(w io.Writer, r *forget.Report, now time.Time) error {
 	printRemoved(w, r)
 	printLeft(w, left)
 	if !r.Done {
-		fmt.Fprintln(w, "\nnothing is removed so far; --yes does it")
+		fmt.Fprintln(w, "\nnothing was removed; run again with --yes to remove this")
 	}
 	return nil
 }
@@ -72,14 +72,14 @@ func printRemoved(w io.Writer, r *forget.Report) {
 	if r.Contact == "" || len(r.Devices) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\ndevices it had, whose other walk-ins and owners stay; forget --device removes those too")
+	fmt.Fprintln(w, "\ndevices of the contact; their other walk-ins and owners stay, forget --device removes them")
 	for _, d := range r.Devices {
 		fmt.Fprintf(w, "  %s\n", d)
 	}
 }
 
 func printLeft(w io.Writer, left []forget.Remainder) {
-	fmt.Fprintln(w, "\nkept for now, and gone by")
+	fmt.Fprintln(w, "\nkept for now, and removed by")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, l := range left {
 		until := ""

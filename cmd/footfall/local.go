@@ -11,10 +11,10 @@ import (
 
 // localCmd runs the whole pipeline.
 type localCmd struct {
-	Ticks         bool   `default:"true" negatable:"" help:"Tell the time each minute; without it the clock is that of whoever puts ticks on sightings."`
-	Listen        string `default:"127.0.0.1:0" help:"Take posts of routers here (host:port; port 0 for any)." placeholder:"ADDR"`
-	Businesses    string `help:"Store these businesses first: a JSON object of their documents by their ids." placeholder:"FILE"`
-	PseudonymKeys string `help:"Keys that MAC addresses are turned into pseudonyms with; by default they are made, and kept with the broker's data." placeholder:"FILE"`
+	Ticks         bool   `default:"true" negatable:"" help:"Produce a tick each minute; with --no-ticks another producer has to put ticks on sightings."`
+	Listen        string `default:"127.0.0.1:0" help:"Address for posts of routers (host:port; port 0 for any free port)." placeholder:"ADDR"`
+	Businesses    string `help:"Store the businesses of this file first: a JSON object of documents by id." placeholder:"FILE"`
+	PseudonymKeys string `help:"Keys for the pseudonyms of MAC addresses; by default they are generated and kept with the broker's data." placeholder:"FILE"`
 	stackFlags
 }
 
@@ -29,7 +29,7 @@ func (c *localCmd) Run(ctx context.Context, s streams) error {
 	fmt.Fprintf(t, "tables\t%s\n", stack.TableEndpoint())
 	fmt.Fprintf(t, "ingest\t%s\n", stack.IngestURL())
 	flush(t)
-	fmt.Fprintln(s.out, "running until interrupted: routers post to /v1/{business}/{kind} of ingest, walk-in-counts tells what came of it")
+	fmt.Fprintln(s.out, "running until interrupted: routers post to /v1/{business}/{kind} of ingest, counts are on topic walk-in-counts")
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(s.err, "stopping")

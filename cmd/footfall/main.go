@@ -20,20 +20,20 @@ import (
 // cli is what people type.
 type cli struct {
 	Local    localCmd    `cmd:"" help:"Run the whole pipeline until interrupted."`
-	Replay   replayCmd   `cmd:"" help:"Run recorded sightings through the pipeline and say what they told."`
-	Simulate simulateCmd `cmd:"" help:"Make a town of walking people; run it through the pipeline, or write it down."`
-	Invoke   invokeCmd   `cmd:"" set:"partitions=0" help:"Give one function one event, as Lambda would."`
-	Topics   topicsCmd   `cmd:"" help:"Bring the topics of a cluster to what they should be."`
+	Replay   replayCmd   `cmd:"" help:"Run recorded sightings through the pipeline and print a summary."`
+	Simulate simulateCmd `cmd:"" help:"Simulate a town; run it through the pipeline, or write it to a file."`
+	Invoke   invokeCmd   `cmd:"" set:"partitions=0" help:"Invoke one function with one event, as Lambda would."`
+	Topics   topicsCmd   `cmd:"" help:"Create and change the topics of a cluster as the pipeline needs them."`
 
-	Evaluate  evaluateCmd  `cmd:"" help:"Say how right the visits are that some settings find in a recording."`
+	Evaluate  evaluateCmd  `cmd:"" help:"Measure how right the visits are that given settings find in a recording."`
 	Calibrate calibrateCmd `cmd:"" help:"Find the settings that suit a store from a recording of it."`
 
-	Business businessCmd `cmd:"" help:"Look at what a business decides by, and change it."`
+	Business businessCmd `cmd:"" help:"Show and change the settings of businesses."`
 
-	DeadLetters deadLettersCmd `cmd:"" help:"Look at records that could not be processed, and put them back."`
-	Forget      forgetCmd      `cmd:"" help:"Remove what is kept of a contact or a device."`
-	Audit       auditCmd       `cmd:"" help:"Recount walk-ins from the topics and compare with what was counted."`
-	Offsets     offsetsCmd     `cmd:"" help:"Look at how far the stages have read, and get them past what nobody can read."`
+	DeadLetters deadLettersCmd `cmd:"" help:"Show records that could not be processed, and put them back."`
+	Forget      forgetCmd      `cmd:"" help:"Remove the data of a contact or a device."`
+	Audit       auditCmd       `cmd:"" help:"Recount walk-ins from the topics and compare with the counts."`
+	Offsets     offsetsCmd     `cmd:"" help:"Show how far the stages have read, and skip batches that no client can read."`
 }
 
 // streams are where a command reads and prints.

@@ -22,17 +22,17 @@ import (
 // traceFlags say what is recorded and what is known of it.
 type traceFlags struct {
 	Files    []string          `arg:"" name:"trace" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
-	Business events.BusinessID `default:"store" help:"The store of rows that name none."`
-	Only     events.BusinessID `help:"Of a recording of several stores, take this one." placeholder:"ID"`
-	Key      string            `default:"footfall-replay" help:"Key of the pseudonyms that MAC addresses are turned into, where --pseudonym-keys gives none."`
+	Business events.BusinessID `default:"store" help:"The store of rows without a business."`
+	Only     events.BusinessID `help:"The store, if the recording has several." placeholder:"ID"`
+	Key      string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses, if there is no --pseudonym-keys."`
 	keysFlag
-	KeyID     string            `default:"1" help:"Which of those keys."`
-	Truth     string            `help:"Who was really there: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
-	Occupancy string            `help:"How many people were there: CSV (from_ms,sensor,people)." placeholder:"FILE"`
-	Static    string            `help:"Devices that are no customers: MAC addresses or pseudonyms, one a line." placeholder:"FILE"`
-	Closed    []string          `default:"sat,sun" enum:"sun,mon,tue,wed,thu,fri,sat,none" help:"Days on which nobody comes: on them a head-count of 0 all day is believed."`
-	Sensors   []events.SensorID `help:"The sensors that stand in the store; without it, all of the recording." placeholder:"ID"`
-	TimeZone  string            `help:"Where the store's days begin, as in Europe/Berlin; UTC by default." placeholder:"ZONE"`
+	KeyID     string            `default:"1" help:"The id of the key in that file."`
+	Truth     string            `help:"The true visits: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
+	Occupancy string            `help:"Head-counts of people: CSV (from_ms,sensor,people)." placeholder:"FILE"`
+	Static    string            `help:"Devices that belong to no customer: MAC addresses or pseudonyms, one a line." placeholder:"FILE"`
+	Closed    []string          `default:"sat,sun" enum:"sun,mon,tue,wed,thu,fri,sat,none" help:"Days on which the store is closed: a head-count of 0 all day counts as empty."`
+	Sensors   []events.SensorID `help:"The sensors in the store; by default all sensors of the recording." placeholder:"ID"`
+	TimeZone  string            `help:"Time zone of the store, such as Europe/Berlin; UTC by default." placeholder:"ZONE"`
 }
 
 // material is a recording and what is known of it, read.

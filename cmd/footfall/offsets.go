@@ -14,16 +14,16 @@ import (
 
 // offsetsCmd is what people do with how far a stage has read.
 type offsetsCmd struct {
-	Show  offsetsShowCmd  `cmd:"" help:"Show how far consumer groups are in every partition."`
-	Shift offsetsShiftCmd `cmd:"" help:"Move one group in one partition, past a batch that no client can read."`
+	Show  offsetsShowCmd  `cmd:"" help:"Show the offsets of consumer groups in every partition."`
+	Shift offsetsShiftCmd `cmd:"" help:"Move the offset of one group in one partition, to skip a batch that no client can read."`
 }
 
 // offsetsShowCmd shows committed offsets.
 type offsetsShowCmd struct {
 	clusterFlags
-	Group     string `placeholder:"NAME" help:"This group; otherwise those of all stages."`
-	Topic     string `placeholder:"NAME" help:"On this topic only."`
-	Partition *int32 `placeholder:"N" help:"In this partition only."`
+	Group     string `placeholder:"NAME" help:"Only this group; by default the groups of all stages."`
+	Topic     string `placeholder:"NAME" help:"Only this topic."`
+	Partition *int32 `placeholder:"N" help:"Only this partition."`
 }
 
 // groupTopics is a group and what it reads.
@@ -55,7 +55,7 @@ func (c *offsetsShowCmd) groups() ([]groupTopics, error) {
 		case c.Topic != "":
 			known = []groupTopics{{c.Group, []string{c.Topic}}}
 		default:
-			return nil, fmt.Errorf("group %s is no stage's: --topic says what it reads", c.Group)
+			return nil, fmt.Errorf("group %s belongs to no stage of deployment %s: name its topic with --topic", c.Group)
 		}
 	} else {
 		known = known[1:]
@@ -73,7 +73,7 @@ func (c *offsetsShowCmd) groups() ([]groupTopics, error) {
 	case c.Group != "":
 		return nil, fmt.Errorf("group %s does not read %s", c.Group, c.Topic)
 	default:
-		return nil, fmt.Errorf("no stage reads %s: --group says whose offsets are meant", c.Topic)
+		return nil, fmt.Errorf("no stage reads %s: name the group with --group", c.Topic)
 	}
 }
 
@@ -127,8 +127,8 @@ type offsetsShiftCmd struct {
 	Group     string `required:"" placeholder:"NAME" help:"The consumer group, as offsets show names it."`
 	Topic     string `required:"" placeholder:"NAME" help:"The topic."`
 	Partition int32  `required:"" placeholder:"N" help:"The partition."`
-	By        int64  `required:"" placeholder:"N" help:"How many offsets to go forwards, or with a minus back, as in --by=-3."`
-	Yes       bool   `help:"Do it. Without this, shift only says what would be passed over."`
+	By        int64  `required:"" placeholder:"N" help:"Number of offsets to skip; negative to go back, as in --by=-3."`
+	Yes       bool   `help:"Move the offset. Without this flag, shift only lists the records that it would skip."`
 }
 
 // Help says when and how to use it.
@@ -168,22 +168,22 @@ func (c *offsetsShiftCmd) Run(ctx context.Context, s streams) error {
 		// A mistyped name would make a group that nobody reads with, while what it
 		// was meant for stands still.
 		if !slices.ContainsFunc(stageGroups(), func(g groupTopics) bool { return g.group == c.Group }) {
-			return fmt.Errorf("there is no group %s: footfall offsets show lists those of the stages", c.Group)
+			return fmt.Errorf("no group %s: footfall offsets show lists the groups of the stages", c.Group)
 		}
-		fmt.Fprintf(s.err, "note: group %s has not read anything so far\n", c.Group)
+		fmt.Fprintf(s.err, "note: group %s has no committed offset yet\n", c.Group)
 	}
 	printShift(s.out, shift)
 	switch {
 	case c.By == 0:
 		return nil
 	case !c.Yes:
-		fmt.Fprintln(s.out, "nothing is changed; --yes does it")
+		fmt.Fprintln(s.out, "nothing was changed; run again with --yes to move the offset")
 		return nil
 	}
 	if err := shift.Apply(ctx, client); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "group %s goes on with offset %d\n", c.Group, shift.Target)
+	fmt.Fprintf(s.out, "group %s continues at offset %d\n", c.Group, shift.Target)
 	return nil
 }
 
@@ -191,14 +191,14 @@ func printShift(w io.Writer, shift kafka.Shift) {
 	from, to := shift.Current.Next(), shift.Target
 	switch {
 	case to > from:
-		fmt.Fprintf(w, "%s: would go from offset %d to %d and pass over %d offsets\n", shift.Current.OffsetRange, from, to, to-from)
+		fmt.Fprintf(w, "%s: would move from offset %d to %d and skip %d offsets\n", shift.Current.OffsetRange, from, to, to-from)
 	case to < from:
-		fmt.Fprintf(w, "%s: would go back from offset %d to %d and give %d offsets again\n", shift.Current.OffsetRange, from, to, from-to)
+		fmt.Fprintf(w, "%s: would move back from offset %d to %d and redeliver %d offsets\n", shift.Current.OffsetRange, from, to, from-to)
 	default:
 		fmt.Fprintf(w, "%s: is at offset %d of %d\n", shift.Current.OffsetRange, from, shift.Current.To)
 	}
 	if len(shift.Batches) == 0 {
-		fmt.Fprintln(w, "nothing lies there")
+		fmt.Fprintln(w, "no batches there")
 		return
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

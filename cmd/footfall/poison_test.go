@@ -306,8 +306,8 @@ func TestADamagedBatchIsPassedByAShift(t *testing.T) {
 	stop()
 	s.footfall(0, shift+"0", "is at offset 2 of 5", "2 to 3", "CANNOT BE READ: encoded crc", "4 to 4")
 	s.footfall(0, shift+"1", "offset 3 is in the middle of it", "nothing is changed")
-	s.footfall(0, shift+"2", "would go from offset 2 to 4 and pass over 2 offsets", "nothing is changed")
-	s.footfall(0, shift+"2 --yes", "goes on with offset 4")
+	s.footfall(0, shift+"2", "would move from offset 2 to 4 and skip 2 offsets", "nothing is changed")
+	s.footfall(0, shift+"2 --yes", "continues at offset 4")
 	s.process()
 	s.wantCounts("ann 1, bob 1, carl 0, dora 0, emil 1, fay 1, gus 1")
 }
@@ -344,7 +344,7 @@ func TestDetectGoesOnBehindADamagedBatch(t *testing.T) {
 	if got := walkInsTold(t, stack); got != 0 {
 		t.Errorf("%d walk-ins before the visit was confirmed", got)
 	}
-	s.footfall(0, fmt.Sprintf("offsets shift --group %s --topic sightings --partition %d --by 2 --yes", group, p), "goes on with offset 3")
+	s.footfall(0, fmt.Sprintf("offsets shift --group %s --topic sightings --partition %d --by 2 --yes", group, p), "continues at offset 3")
 	stack = stackFor(t, external)
 	s.must(stack.Drain(t.Context()))
 	if got := walkInsTold(t, stack); got != 1 {

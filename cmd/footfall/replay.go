@@ -18,12 +18,12 @@ import (
 // replayCmd runs recordings through the pipeline.
 type replayCmd struct {
 	Files    []string          `arg:"" name:"file" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
-	Business events.BusinessID `default:"store" help:"The store of rows that name none."`
-	Key      string            `default:"footfall-replay" help:"Key of the pseudonyms that MAC addresses are turned into."`
+	Business events.BusinessID `default:"store" help:"The store of rows without a business."`
+	Key      string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses."`
 	Speed    speedFlag         `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
 	// Businesses have rules of their own, as in local.
-	Businesses string `help:"Store these businesses first: a JSON object of their documents by their ids." placeholder:"FILE"`
-	Truth      string `help:"Who was really there, to compare with: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
+	Businesses string `help:"Store the businesses of this file first: a JSON object of documents by id." placeholder:"FILE"`
+	Truth      string `help:"The true visits, for comparison: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
 
 	stackFlags `group:"The pipeline:"`
 }

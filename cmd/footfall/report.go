@@ -37,7 +37,7 @@ func printReport(w io.Writer, o *outcome) {
 	fmt.Fprintln(w)
 	printCheck(w, r)
 	if r.Changed > 0 {
-		fmt.Fprintf(w, "Settings changed while %d devices were about: their walk-ins around that are taken as they were told.\n\n", r.Changed)
+		fmt.Fprintf(w, "Settings changed during visits of %d devices: their walk-ins around the change are taken as produced.\n\n", r.Changed)
 	}
 	printLoyal(w, r.Loyal)
 }
@@ -73,7 +73,7 @@ func printLoyal(w io.Writer, loyal []check.Loyal) {
 	if len(loyal) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "most loyal contacts, by walk-ins")
+	fmt.Fprintln(w, "contacts with the most walk-ins")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, l := range loyal[:min(loyalShown, len(loyal))] {
 		fmt.Fprintf(t, "  %s\tat %s\t%d\n", l.Contact, l.Business, l.Total)
@@ -91,7 +91,7 @@ type scoreRow struct {
 
 // printScore prints how what was told compares with who was really there, and more.
 func printScore(w io.Writer, s score.Result, more ...scoreRow) {
-	fmt.Fprintf(w, "who really came: %d visits of 2 minutes or more\n", s.True)
+	fmt.Fprintf(w, "true visits: %d of 2 minutes or more\n", s.True)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, r := range append([]scoreRow{
 		{"found", s.Found, "of them, by at least one walk-in"},

@@ -24,16 +24,16 @@ import (
 
 // simulateCmd makes a town.
 type simulateCmd struct {
-	Seed     uint64        `default:"1" help:"The same seed makes the same town."`
-	Start    string        `default:"2026-11-02" help:"The first day of the town. One to come lets settings that are announced begin meanwhile."`
-	Duration time.Duration `default:"24h" help:"How long the town lives, in its own time."`
-	Visits   float64       `default:"1" help:"Factor on the visits of every business."`
-	Traffic  float64       `default:"1" help:"Factor on the passers-by of every business."`
+	Seed     uint64        `default:"1" help:"Seed of the town: the same seed gives the same town."`
+	Start    string        `default:"2026-11-02" help:"The first day of the town. With a future day, announced settings begin to hold during the run."`
+	Duration time.Duration `default:"24h" help:"Simulated duration."`
+	Visits   float64       `default:"1" help:"Factor for the visits of every business."`
+	Traffic  float64       `default:"1" help:"Factor for the passers-by of every business."`
 	Speed    speedFlag     `help:"Seconds of the town per second; without it, as fast as the machine can." placeholder:"N"`
-	Out      string        `help:"Write what the routers and the CRM tell here as NDJSON, instead of running it; - for stdout." placeholder:"FILE"`
-	TruthOut string        `help:"Write who was really there here as NDJSON." placeholder:"FILE"`
+	Out      string        `help:"Write the records of routers and CRM to this file as NDJSON, instead of running the pipeline; - for stdout." placeholder:"FILE"`
+	TruthOut string        `help:"Write the true visits to this file as NDJSON." placeholder:"FILE"`
 	// What the town's businesses decide by, for who runs --out.
-	BusinessesOut string `help:"Write the settings of the businesses here as JSON; replay and local take them as --businesses." placeholder:"FILE"`
+	BusinessesOut string `help:"Write the settings of the businesses to this file as JSON, for --businesses of replay and local." placeholder:"FILE"`
 
 	stackFlags `group:"The pipeline:"`
 }
@@ -70,7 +70,7 @@ func (c *simulateCmd) config() (town.Config, error) {
 	config := town.Defaults()
 	start, err := time.Parse(time.DateOnly, c.Start)
 	if err != nil {
-		return config, fmt.Errorf("--start %s is no day like 2026-11-02", c.Start)
+		return config, fmt.Errorf("--start %s is not a day such as 2026-11-02", c.Start)
 	}
 	config.Seed, config.Start, config.Duration = c.Seed, start, c.Duration
 	for i := range config.Businesses {
@@ -111,7 +111,7 @@ func (c *simulateCmd) opening(t town.Town) func(context.Context, *dynamodb.Clien
 	return func(ctx context.Context, tables *dynamodb.Client) error {
 		log, err := tables.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(c.TablePrefix + pipeline.VisitLogTable), Limit: aws.Int32(1)})
 		if err != nil {
-			return fmt.Errorf("look whether anything was decided: %w", err)
+			return fmt.Errorf("read the decisions of the table: %w", err)
 		}
 		if len(log.Items) > 0 {
 			return nil

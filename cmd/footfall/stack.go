@@ -21,16 +21,16 @@ import (
 
 // stackFlags say what the local pipeline stands on.
 type stackFlags struct {
-	Bin            string        `default:"bin" help:"Directory with the function binaries, as make build leaves them." placeholder:"DIR"`
-	DataDir        string        `help:"Keep the broker's data here; by default it goes when the command ends." placeholder:"DIR"`
+	Bin            string        `default:"bin" help:"Directory with the function binaries of make build." placeholder:"DIR"`
+	DataDir        string        `help:"Directory for the broker's data; by default the data is removed when the command ends." placeholder:"DIR"`
 	TablesOnDisk   bool          `help:"Keep the tables on disk too, below the data directory, instead of in memory."`
 	Partitions     int32         `default:"${partitions}" help:"Partitions of every topic; 0 for as many as in AWS."`
 	Brokers        []string      `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
 	TableEndpoint  string        `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
-	TablePrefix    string        `help:"Put this before the names of the tables." placeholder:"TEXT"`
+	TablePrefix    string        `help:"Prefix of the table names." placeholder:"TEXT"`
 	Environments   int           `default:"2" help:"Processes per function."`
-	SessionTimeout time.Duration `default:"10s" help:"How long the partitions of a pipeline that died wait for another one; 6s or more." placeholder:"SPAN"`
-	FunctionLogs   bool          `help:"Print what the functions log, a JSON object a line."`
+	SessionTimeout time.Duration `default:"10s" help:"How long the partitions of a killed pipeline wait before another one takes them over; 6s or more." placeholder:"SPAN"`
+	FunctionLogs   bool          `help:"Print the logs of the functions, a JSON object a line."`
 }
 
 // minSessionTimeout is the least that brokers take (group.min.session.timeout.ms).
@@ -143,13 +143,13 @@ func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, s
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(s.err, "fed %d sightings and %d CRM events of %s in %s\nwaiting for the functions\n",
+	fmt.Fprintf(s.err, "produced %d sightings and %d CRM events of %s in %s\nwaiting for the functions\n",
 		stats.Sightings, stats.CRMEvents, span(stats.To.Sub(stats.From)), span(time.Since(began)))
 	if err := stack.Drain(ctx); err != nil {
 		return nil, fmt.Errorf("wait for the functions: %w", err)
 	}
 	o := &outcome{fed: stats, took: time.Since(began)}
-	fmt.Fprintln(s.err, "checking against the oracle")
+	fmt.Fprintln(s.err, "comparing with the oracle")
 	businesses, err := ruleHistories(ctx, dynamo.NewBusinesses(stack.TableClient(), stack.TablePrefix()))
 	if err != nil {
 		return nil, err

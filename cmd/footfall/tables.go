@@ -15,7 +15,7 @@ import (
 // tableFlags say which tables a command works on: those that `footfall local`
 // names when it starts, or those in AWS.
 type tableFlags struct {
-	TableEndpoint string `placeholder:"URL" help:"The tables are here, as footfall local says when it starts; otherwise in AWS, with the credentials and the region of the AWS SDK."`
+	TableEndpoint string `placeholder:"URL" help:"Endpoint of the tables, as footfall local prints it; by default AWS, with the credentials and the region of the AWS SDK."`
 	TablePrefix   string `placeholder:"TEXT" help:"What the names of the tables begin with."`
 }
 
