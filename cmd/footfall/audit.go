@@ -32,26 +32,28 @@ type auditCmd struct {
 	JSON  bool       `help:"Print the differences as JSON, one a line."`
 }
 
-// Help says what is compared with what, and what the answer means.
+// Help returns the help text: the sources that are compared, and the meaning of the
+// result.
 func (c *auditCmd) Help() string {
 	return `Recounts the walk-ins of a time range, independently of the functions that counted them, and lists the differences.
 
-What must have been counted comes from the topics sightings, crm-events and crm-events-backfill, read by the rules of
-docs/design.md in a second, slow implementation. Records among the dead letters are left out until they are put back.
-Where retention has dropped the beginning, or a device was in the store all the time from before it, the walk-ins that
-enriched-walk-ins tells of are taken instead. The audit reads from a day before --from on.
+The expected counts come from the topics sightings, crm-events and crm-events-backfill, by a second, slow implementation
+of the rules in docs/design.md. Records among the dead letters are left out until they are put back. If retention has
+removed the beginning, or a device was in the store all the time since before it, the walk-ins on enriched-walk-ins are
+taken instead. The audit reads from a day before --from.
 
-Compared are, of every contact and month, the visits in the table counts, whose whole it reads; what they come to, two
-devices of a contact in a store at once being one visit; and the latest total on walk-in-counts with the sum in the table.
+For every contact and month it compares the visits in the table counts, which it reads completely; the totals, in which
+two devices of a contact in a store at the same time are one visit; and the latest total on walk-in-counts with the sum
+in the table.
 
-While the functions are behind, what they have not counted yet is listed as missing: on a live system give --to as some
-hours ago. Logins that come later than that, and deletions that come after a walk-in they should have preceded, show as
+Walk-ins that lagging functions have not counted yet are listed as missing: on a live system set --to to some hours ago.
+Logins that arrive later than that, and deletions that arrive after a walk-in that they should have preceded, show as
 differences.
 
 Exit status: 0 all counts are equal, 1 there are differences or the audit failed, 2 the command line is invalid.`
 }
 
-// Validate refuses a range without time in it.
+// Validate returns an error if the range is empty.
 func (c *auditCmd) Validate() error {
 	if !c.From.IsZero() && !c.To.IsZero() && !c.From.Before(c.To.Time) {
 		return errors.New("--from is not before --to")
@@ -62,7 +64,7 @@ func (c *auditCmd) Validate() error {
 	return nil
 }
 
-// Run audits and prints what it found.
+// Run recounts and prints the differences. It returns an error if there are any.
 func (c *auditCmd) Run(ctx context.Context, s streams) error {
 	client, err := c.client(ctx, kafka.ReadOptions()...)
 	if err != nil {
@@ -80,6 +82,7 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 	if err := c.warnOfLag(ctx, s.err, client); err != nil {
 		return err
 	}
+	// Recount, with progress by records read.
 	p := newProgress(s.err, "auditing", -1)
 	report, err := audit.Run(ctx, audit.Options{
 		Client: client, Rules: presence.DefaultRules(), Counts: dynamo.NewCounts(tables, c.TablePrefix), Businesses: businesses,
@@ -93,6 +96,7 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// Print the report; differences are an error, for the exit status.
 	for _, note := range report.Notes {
 		fmt.Fprintln(s.err, "note:", note)
 	}
@@ -105,7 +109,8 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// warnOfLag says which stages have records before them.
+// warnOfLag prints a note for each stage that lags, since its walk-ins are listed as
+// missing.
 func (c *auditCmd) warnOfLag(ctx context.Context, w io.Writer, client *kgo.Client) error {
 	for _, spec := range pipeline.Default().Stages {
 		for _, m := range spec.Reads {
@@ -135,6 +140,7 @@ func (c *auditCmd) print(w io.Writer, r *audit.Report) error {
 		}
 		return nil
 	}
+	// The figures; lines that are usually 0 are left out.
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "walk-ins from\t%s\n", timeOr(r.From, "the beginning"))
 	fmt.Fprintf(t, "to\t%s\n", timeOr(r.To, "the end"))
@@ -165,7 +171,8 @@ func (c *auditCmd) print(w io.Writer, r *audit.Report) error {
 }
 
 // printDifferences prints a table, with the walk-ins of each difference below its
-// line. They are no cells: a line without any would end the table's columns.
+// line. The walk-ins are not part of the table: a line without cells would end its
+// columns.
 func (c *auditCmd) printDifferences(w io.Writer, all []audit.Difference) error {
 	var table bytes.Buffer
 	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
@@ -188,7 +195,7 @@ func (c *auditCmd) printDifferences(w io.Writer, all []audit.Difference) error {
 	return nil
 }
 
-// differsIn says what a difference is about.
+// differsIn holds the label of each kind of difference.
 var differsIn = map[string]string{
 	audit.InTable: "visits in the table",
 	audit.InTotal: "total, two devices at once being one visit",
@@ -209,7 +216,7 @@ func (c *auditCmd) printItems(w io.Writer, what string, items []audit.DifferingW
 	}
 }
 
-// timeOr writes a time, or what it means that there is none.
+// timeOr returns a time as text, or none if the time is zero.
 func timeOr(at time.Time, none string) string {
 	if at.IsZero() {
 		return none

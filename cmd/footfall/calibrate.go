@@ -26,8 +26,8 @@ const (
 	residentsShown = 40
 )
 
-// calibrateCmd finds settings on one part of a recording and reports what they
-// come to on the rest.
+// calibrateCmd chooses settings on one part of a recording and reports their figures
+// on the rest.
 type calibrateCmd struct {
 	traceFlags
 
@@ -37,7 +37,7 @@ type calibrateCmd struct {
 	Picture string  `help:"Write a chart of the thresholds to this file, as SVG." placeholder:"FILE.svg"`
 }
 
-// Validate refuses a limit that nothing could keep.
+// Validate returns an error if no setting could keep the limit.
 func (c *calibrateCmd) Validate() error {
 	if !(c.Limit > 0) {
 		return fmt.Errorf("--limit %v is not above 0", c.Limit)
@@ -59,6 +59,8 @@ func (c *calibrateCmd) Run(_ context.Context, s streams) error {
 	if all := m.trace.Businesses(); len(all) > 1 {
 		return fmt.Errorf("the recording has %d stores, choose one with --only: %v", len(all), all)
 	}
+	// Leave out devices that do not look like customers, then choose on the
+	// first part.
 	split, err := c.split(m)
 	if err != nil {
 		return err
@@ -72,14 +74,16 @@ func (c *calibrateCmd) Run(_ context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// Print the choice with its figures on the rest, and write the files.
 	if err := c.print(s.out, m, split, residents, choice); err != nil {
 		return err
 	}
 	return c.write(s, m, choice)
 }
 
-// split gives the day that parts the recording: midnight in the store's zone.
-func (c *calibrateCmd) split(m *material) (time.Time, error) {
+// split returns the day that splits the recording: midnight in the store's time
+// zone.
+func (c *calibrateCmd) split(m *input) (time.Time, error) {
 	days := recordedDays(m)
 	share, err := strconv.ParseFloat(c.Split, 64)
 	switch {
@@ -95,7 +99,7 @@ func (c *calibrateCmd) split(m *material) (time.Time, error) {
 	at := 0
 	if share > 0 && share < 1 {
 		at = splitAt(m.weights(days), share)
-		if at == 0 { // what is known lies on one day, or nothing is
+		if at == 0 { // all weight lies on one day, or there is none
 			at = splitAt(slices.Repeat([]float64{1}, len(days)), share)
 		}
 	}
@@ -106,14 +110,14 @@ func (c *calibrateCmd) split(m *material) (time.Time, error) {
 }
 
 // end is when the recording ends.
-func (m *material) end() time.Time {
+func (m *input) end() time.Time {
 	recorded := m.trace.Recorded(0)
 	return recorded[len(recorded)-1].To
 }
 
-// weights says how much each day has to choose on: its true visits or, where
-// they are not known, its empty minutes.
-func (m *material) weights(days []time.Time) []float64 {
+// weights returns the weight of each day for the choice: the number of its true
+// visits or, without true visits, its empty minutes.
+func (m *input) weights(days []time.Time) []float64 {
 	w := make([]float64, len(days))
 	dayOf := func(at time.Time) int {
 		return sort.Search(len(days), func(i int) bool { return days[i].After(at) }) - 1
@@ -123,6 +127,7 @@ func (m *material) weights(days []time.Time) []float64 {
 			w[i]++
 		}
 	}
+	// True visits count most; without them, empty minutes.
 	_, k := m.part(time.Time{}, time.Time{}, nil)
 	for _, v := range k.Truth {
 		add(v.Enter)
@@ -137,8 +142,8 @@ func (m *material) weights(days []time.Time) []float64 {
 	return w
 }
 
-// splitAt gives the day before which the share of all weights lies most nearly,
-// neither part being empty; 0 where there is none.
+// splitAt returns the index of the day before which the share of all weights lies
+// most nearly, with neither part empty; 0 if there is no such day.
 func splitAt(weights []float64, share float64) int {
 	all := 0.0
 	for _, w := range weights {
@@ -154,8 +159,8 @@ func splitAt(weights []float64, share float64) int {
 	return best
 }
 
-// recordedDays are the midnights that the days of the recording begin with.
-func recordedDays(m *material) []time.Time {
+// recordedDays returns the midnights at which the days of the recording begin.
+func recordedDays(m *input) []time.Time {
 	var days []time.Time
 	for _, s := range m.trace.Recorded(0) {
 		y, mon, d := s.From.In(m.zone).Date()
@@ -169,13 +174,13 @@ func recordedDays(m *material) []time.Time {
 	return days
 }
 
-// residents finds the devices of the first part that look like no customers.
-func (c *calibrateCmd) residents(m *material, split time.Time) []calibrate.Resident {
+// residents returns the devices of the first part that do not look like customers.
+func (c *calibrateCmd) residents(m *input, split time.Time) []calibrate.Resident {
 	trace, known := m.part(time.Time{}, split, slices.Collect(maps.Keys(m.static)))
 	return calibrate.Residents(trace, known.Empty, calibrate.WeakestEntry, m.zone, named(m.truth))
 }
 
-func (c *calibrateCmd) choose(s streams, m *material, split time.Time, base business.Settings) (calibrate.Choice, error) {
+func (c *calibrateCmd) choose(s streams, m *input, split time.Time, base business.Settings) (calibrate.Choice, error) {
 	trace, known := m.part(time.Time{}, split, base.Static)
 	if m.truth != nil && len(m.truth) == 0 {
 		return calibrate.Choice{}, errors.New("no true visit is of this store; see --business and --only")
@@ -194,9 +199,9 @@ func (c *calibrateCmd) choose(s streams, m *material, split time.Time, base busi
 	})
 }
 
-// print prints what was chosen, on which figures, and what it comes to on the
-// rest of the recording.
-func (c *calibrateCmd) print(w io.Writer, m *material, split time.Time, residents []calibrate.Resident, choice calibrate.Choice) error {
+// print prints the chosen settings, the figures that led to them, and the figures on
+// the rest of the recording.
+func (c *calibrateCmd) print(w io.Writer, m *input, split time.Time, residents []calibrate.Resident, choice calibrate.Choice) error {
 	printResidents(w, residents)
 	printPoints(w, "entry threshold", choice.Entries, func(p calibrate.Point) (string, bool) {
 		chosen := p.Entry == choice.Settings.Entry
@@ -212,6 +217,7 @@ func (c *calibrateCmd) print(w io.Writer, m *material, split time.Time, resident
 	printPoints(w, "hold threshold", choice.Holds, func(p calibrate.Point) (string, bool) {
 		return fmt.Sprintf("%d dBm", p.Hold), p.Hold == chosen.Hold
 	})
+	// The choice, and its reasons.
 	fmt.Fprintf(w, "recommended: --entry %d --hold %d --dwell %v --gap %v\n", chosen.Entry, chosen.Hold, time.Duration(chosen.Dwell), time.Duration(chosen.Gap))
 	for _, line := range choice.Why() {
 		fmt.Fprintln(w, "  "+line)
@@ -224,6 +230,8 @@ func (c *calibrateCmd) print(w io.Writer, m *material, split time.Time, resident
 		fmt.Fprintln(w, "\nNo part of the recording is left for a report: the accuracy on another day is unknown.")
 		return nil
 	}
+	// The figures on the rest of the recording, with the chosen and the default
+	// settings.
 	trace, known := m.part(split, time.Time{}, chosen.Static)
 	fmt.Fprintf(w, "\nfrom %s on, the part that the settings were not chosen on:\n", split.Format(time.DateOnly))
 	printFigures(w, score.Measure(trace.Visits(rules), known, rules.MinSpan))
@@ -255,8 +263,8 @@ func printResidents(w io.Writer, all []calibrate.Resident) {
 	fmt.Fprintln(w)
 }
 
-// printPoints prints a table over the candidates of one setting. Of the entry
-// thresholds, which are many, it prints some.
+// printPoints prints a table of the candidates of one setting. Of the many entry
+// thresholds it prints a selection.
 func printPoints(w io.Writer, what string, points []calibrate.Point, name func(calibrate.Point) (string, bool)) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	head := what + "\twalk-ins\tanonymous"
@@ -269,6 +277,8 @@ func printPoints(w io.Writer, what string, points []calibrate.Point, name func(c
 		head += "\tfound\tsplit\tmerged\tfalse\tbeyond dwell\tcost"
 	}
 	fmt.Fprintln(t, head+"\t")
+	// One row for each candidate. Of long lists only some rows, and the chosen
+	// one.
 	for i, p := range points {
 		label, chosen := name(p)
 		if !chosen && len(points) > 3*tableEvery && i%tableEvery != 0 {
@@ -294,7 +304,7 @@ func printPoints(w io.Writer, what string, points []calibrate.Point, name func(c
 }
 
 // write writes the files asked for.
-func (c *calibrateCmd) write(s streams, m *material, choice calibrate.Choice) error {
+func (c *calibrateCmd) write(s streams, m *input, choice calibrate.Choice) error {
 	var errs []error
 	if c.Out != "" {
 		errs = append(errs, toFile(c.Out, s.out, choice.Settings.Write))

@@ -13,19 +13,19 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// clusterFlags say which Kafka cluster a command works on: the one that
-// `footfall local` names when it starts, or one in AWS.
+// clusterFlags select a Kafka cluster: the one that `footfall local` prints when it
+// starts, or one in AWS.
 type clusterFlags struct {
 	Brokers   []string `required:"" placeholder:"HOST:PORT" help:"Bootstrap addresses of the cluster."`
 	KafkaAuth string   `enum:"none,iam" default:"none" help:"How to authenticate: none, or iam with the credentials of the AWS SDK."`
 }
 
-// patience is how long a request or a record may be tried again. People wait for it, who may
-// only have mistyped an address: the client's own patience is minutes.
+// patience is how long a request or a record is retried. The user waits, and may
+// only have mistyped an address: the client's default is minutes.
 const patience = 15 * time.Second
 
-// client makes a client for the cluster, with opts behind its own options. It
-// connects when it is first used. The caller closes it.
+// client returns a client for the cluster; opts override the client's own options.
+// It connects at the first use. The caller closes the client.
 func (f clusterFlags) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
 	var credentials aws.CredentialsProvider
 	if f.KafkaAuth == kafka.AuthIAM {
@@ -40,12 +40,13 @@ func (f clusterFlags) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client,
 	}, append([]kgo.Opt{kgo.RetryTimeout(patience), kgo.RecordDeliveryTimeout(patience)}, opts...)...)
 }
 
-// deploymentFlags tell whose consumer groups are asked how far they are.
+// deploymentFlags name the deployment that the consumer groups of the stages belong
+// to.
 type deploymentFlags struct {
 	Deployment string `default:"footfall" placeholder:"NAME" help:"Name of the deployment, with which the consumer groups of its stages begin [footfall]."`
 }
 
-// offsets gives how far a stage is with a topic that it reads.
+// offsets returns the offsets of a stage on a topic that it reads.
 func (f deploymentFlags) offsets(ctx context.Context, client *kgo.Client, stageName, topic string) ([]kafka.GroupOffset, error) {
 	return kafka.GroupOffsets(ctx, client, pipeline.Group(f.Deployment, stageName, topic), topic)
 }

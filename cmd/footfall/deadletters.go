@@ -14,14 +14,14 @@ import (
 	"footfall/shared/kafka"
 )
 
-// deadLettersCmd is what people do with records that could not be processed.
+// deadLettersCmd lists, shows and redrives records that could not be processed.
 type deadLettersCmd struct {
 	List    letterListCmd    `cmd:"" help:"List dead letters, and count them by reason."`
 	Show    letterShowCmd    `cmd:"" help:"Show one dead letter in full."`
 	Redrive letterRedriveCmd `cmd:"" help:"Put dead letters back into their topics."`
 }
 
-// letterFlags say which dead letters are meant.
+// letterFlags select dead letters.
 type letterFlags struct {
 	Topic     []string        `placeholder:"NAME" help:"Only of this topic, with or without -dead-letters; by default of all topics."`
 	Reason    []events.Reason `placeholder:"REASON" help:"Only with this reason, such as undecodable."`
@@ -32,7 +32,7 @@ type letterFlags struct {
 	Until     momentFlag      `placeholder:"TIME" help:"Only of records before this time."`
 }
 
-// topics names the dead-letter topics that are meant.
+// topics returns the selected dead-letter topics.
 func (f *letterFlags) topics() ([]string, error) {
 	all := kafka.DeadLetterTopics()
 	if len(f.Topic) == 0 {
@@ -51,7 +51,7 @@ func (f *letterFlags) topics() ([]string, error) {
 	return chosen, nil
 }
 
-// Validate refuses topics that hold no dead letters.
+// Validate returns an error if a topic is no dead-letter topic.
 func (f *letterFlags) Validate() error {
 	_, err := f.topics()
 	return err
@@ -68,16 +68,16 @@ func (f *letterFlags) filter() kafka.DeadLetterFilter {
 	return filter
 }
 
-// letterBox is where the dead letters that are meant lie.
+// letterBox holds the selected dead letters of a cluster.
 type letterBox struct {
 	client   *kgo.Client
 	redriver *kafka.Redriver     // knows which were put back
-	spans    []kafka.OffsetRange // of the partitions that are meant, with something in them
+	spans    []kafka.OffsetRange // the selected partitions that are not empty
 	filter   kafka.DeadLetterFilter
-	seen     int // letters that were read, with those that are not meant
+	seen     int // dead letters read so far, selected or not
 }
 
-// open looks at what there is, with a client that has kafka.ReadOptions.
+// open lists the selected partitions. The client must have kafka.ReadOptions.
 func (f *letterFlags) open(ctx context.Context, client *kgo.Client) (*letterBox, error) {
 	topics, err := f.topics()
 	if err != nil {
@@ -97,8 +97,8 @@ func (f *letterFlags) open(ctx context.Context, client *kgo.Client) (*letterBox,
 	return &letterBox{client: client, redriver: redriver, spans: spans, filter: f.filter()}, nil
 }
 
-// each gives the letters of a span that are meant, and says on w which offsets
-// cannot be read.
+// each calls do for each selected dead letter of a range, and prints on w the
+// offsets that cannot be read.
 func (b *letterBox) each(ctx context.Context, w io.Writer, s kafka.OffsetRange, do func(*kafka.DeadLetter) error) error {
 	return kafka.ReadAround(ctx, b.client, s, func(r *kgo.Record) error {
 		b.seen++
@@ -112,8 +112,8 @@ func (b *letterBox) each(ctx context.Context, w io.Writer, s kafka.OffsetRange, 
 	})
 }
 
-// momentFlag is a moment that people write down: a date (UTC), a time as in RFC
-// 3339, or how long ago it was.
+// momentFlag is a moment: a date (UTC), a time in RFC 3339, or a duration before
+// now.
 type momentFlag struct{ time.Time }
 
 // UnmarshalText reads a moment.

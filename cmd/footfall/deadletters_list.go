@@ -23,20 +23,20 @@ type letterListCmd struct {
 	JSON bool `help:"Print a JSON object a line instead of a table."`
 }
 
-// Help says what the table tells.
+// Help returns the help text about the columns of the table.
 func (c *letterListCmd) Help() string {
 	return `TIME is the time of the record. ORIGIN is its former place: ? if the headers do not name it, as with records
-that Lambda itself delivered to a failure destination. BACK tells whether the letter was put back by redrive; letters
-that were stay in their topic until retention drops them.`
+that Lambda itself delivered to a failure destination. BACK shows whether redrive has put the dead letter back; such dead
+letters stay in their topic until retention removes them.`
 }
 
-// letterTally counts the letters of one reason.
+// letterTally counts the dead letters of one reason.
 type letterTally struct {
 	reason      events.Reason
 	total, back int
 }
 
-// Run prints what is found partition by partition, while reading.
+// Run prints the dead letters partition by partition, while it reads.
 func (c *letterListCmd) Run(ctx context.Context, s streams) error {
 	client, err := c.client(ctx, kafka.ReadOptions()...)
 	if err != nil {
@@ -47,6 +47,7 @@ func (c *letterListCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// Print each dead letter, and count by reason.
 	out := letterPrinter(s.out, c.JSON)
 	tallies := map[events.Reason]*letterTally{}
 	for _, span := range box.spans {
@@ -70,6 +71,7 @@ func (c *letterListCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
+	// JSON is for programs: without the counts.
 	if err := out.flush(); err != nil || c.JSON {
 		return err
 	}
@@ -94,6 +96,7 @@ func printTallies(w io.Writer, tallies map[events.Reason]*letterTally) {
 		fmt.Fprintln(w, "no dead letters")
 		return
 	}
+	// The most frequent reason comes first.
 	slices.SortFunc(all, func(a, b *letterTally) int {
 		return cmp.Or(cmp.Compare(b.total, a.total), cmp.Compare(a.reason, b.reason))
 	})
@@ -109,8 +112,8 @@ func printTallies(w io.Writer, tallies map[events.Reason]*letterTally) {
 	flush(t)
 }
 
-// letterLine is a dead letter as --json prints it. Partition and offset of the
-// origin are null where they are not known.
+// letterLine is a dead letter in the form of --json. Partition and offset of the
+// origin are null if they are unknown.
 type letterLine struct {
 	Topic     string        `json:"topic"`
 	Partition int32         `json:"partition"`
@@ -149,14 +152,14 @@ func lineOf(l *kafka.DeadLetter, back bool) letterLine {
 	return line
 }
 
-// letterOutput prints letters one after the other.
+// letterOutput prints dead letters one after the other.
 type letterOutput struct {
 	print func(l *kafka.DeadLetter, back bool) error
 	flush func() error
 }
 
-// tableChunk is after how many lines a table is let out: its columns may move
-// then, but a long list is seen while it is read.
+// tableChunk is the number of lines after which the table is printed. The columns
+// may move then, but a long list is visible while it is read.
 const tableChunk = 500
 
 func letterPrinter(w io.Writer, asJSON bool) letterOutput {
@@ -167,6 +170,7 @@ func letterPrinter(w io.Writer, asJSON bool) letterOutput {
 			flush: func() error { return nil },
 		}
 	}
+	// A table, whose head is printed with the first dead letter.
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	lines := 0
 	return letterOutput{
@@ -190,8 +194,8 @@ func letterPrinter(w io.Writer, asJSON bool) letterOutput {
 	}
 }
 
-// printable gives text that a terminal may be shown: records hold what anybody
-// sent.
+// printable returns text without control characters, since records hold arbitrary
+// bytes.
 func printable(b []byte) string {
 	if quoted := strconv.Quote(string(b)); quoted != `"`+string(b)+`"` {
 		return quoted

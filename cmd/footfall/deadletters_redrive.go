@@ -22,22 +22,23 @@ type letterRedriveCmd struct {
 	Force       bool    `help:"Put those records back too."`
 }
 
-// Help says what a redrive does, and what it promises.
+// Help returns the help text: the effects of a redrive, and its guarantees.
 func (c *letterRedriveCmd) Help() string {
-	return `A letter goes back to the topic it came from, with its key, its value and its own headers; its partition is that of its
-key. Its timestamp is new. It is read there by whatever reads that topic: by the stage that gave it up, and by others of
-the same topic that had no trouble with it. They know a record that comes again by the ids in it.
+	return `A dead letter is produced to its former topic, with its key, its value and its own headers, into the partition of its
+key, with a new timestamp. All readers of that topic read it again: the stage that gave it up, and stages that had
+processed it already. Those recognise the record by the ids in it.
 
-Mend the cause first: a letter that fails again is a dead letter again, with the header footfall-redrives telling how
-often. The header footfall-redriven-from of a record tells which letter it was.
+Mend the cause first: a record that fails again becomes a dead letter again, and its header footfall-redrives counts the
+redrives. The header footfall-redriven-from of a record names its dead letter.
 
-The consumer group ` + kafka.RedriveGroup + ` keeps which letters were put back, so redrive can be run again at any time
-and goes on with those left. No letter is lost. Each is put back once; only where redrive is killed, or loses the
-cluster, between the writing of up to ` + strconv.Itoa(maxRound) + ` records and the note of it, the next one writes these again, which changes no
-count. One redrive at a time: a second one stops when it meets the other's notes.`
+The consumer group ` + kafka.RedriveGroup + ` notes which dead letters were put back, so redrive can be run again at any time
+and continues with the others. No dead letter is lost. Each is put back once, with one exception: if redrive is killed,
+or loses the cluster, between the produce of up to ` + strconv.Itoa(maxRound) + ` records and its commit, the next redrive produces them again,
+which changes no count. Run one redrive at a time: a second one stops when it finds the other's commits.`
 }
 
-// Validate refuses a rate that never ends, and what no letter can meet.
+// Validate returns an error if the rate or the maximum number of redrives is out of
+// range.
 func (c *letterRedriveCmd) Validate() error {
 	if !(c.Rate >= 0) || math.IsInf(c.Rate, 1) {
 		return fmt.Errorf("--rate %v is not a number of records a second", c.Rate)
@@ -48,10 +49,11 @@ func (c *letterRedriveCmd) Validate() error {
 	return nil
 }
 
-// maxRound is how many letters are put back between two notes of it.
+// maxRound is the maximum number of dead letters that are put back between two
+// commits.
 const maxRound = 100
 
-// Run counts what is meant, and with --yes puts it back.
+// Run counts the selected dead letters and, with --yes, puts them back.
 func (c *letterRedriveCmd) Run(ctx context.Context, s streams) error {
 	client, err := c.client(ctx, kafka.ReadOptions()...)
 	if err != nil {
@@ -62,6 +64,7 @@ func (c *letterRedriveCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// Count first, and print the dead letters that are left out.
 	plan, err := c.plan(ctx, s, box)
 	if err != nil {
 		return err
@@ -76,6 +79,7 @@ func (c *letterRedriveCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintf(s.out, "%d to put back; run again with --yes to put them back\n", plan.total)
 		return nil
 	}
+	// Put them back.
 	w := &redriveWork{letterRedriveCmd: c, box: box, progress: newProgress(s.err, "putting back", plan.total), total: plan.total}
 	err = w.all(ctx)
 	took := w.progress.done()
@@ -87,19 +91,21 @@ func (c *letterRedriveCmd) Run(ctx context.Context, s streams) error {
 	return err
 }
 
-// redrivePlan is what a redrive finds to do.
+// redrivePlan is the number of dead letters to put back, and of those left out.
 type redrivePlan struct {
 	total    int64
 	refused  int // put back too often already
 	tooLarge int
 }
 
-// plan counts the letters; in a dry run it lists them too.
+// plan counts the dead letters; in a dry run it lists them too.
 func (c *letterRedriveCmd) plan(ctx context.Context, s streams, box *letterBox) (redrivePlan, error) {
 	var plan redrivePlan
 	out := letterPrinter(s.out, false)
 	for _, span := range box.spans {
 		err := box.each(ctx, s.err, span, func(l *kafka.DeadLetter) error {
+			// Skip dead letters that were put back, are too large, or were put
+			// back too often.
 			switch {
 			case box.redriver.Done(l.Position):
 				return nil
@@ -139,11 +145,11 @@ type redriveWork struct {
 func (w *redriveWork) all(ctx context.Context) error {
 	var errs []error
 	for _, span := range w.box.spans {
-		// What stops one partition, such as another redrive, need not stop the
-		// others.
+		// An error of one partition, such as a concurrent redrive, does not stop the
+		// other partitions.
 		if err := w.partition(ctx, span); err != nil {
 			errs = append(errs, err)
-			// Without brokers the other partitions would each wait for them.
+			// Without brokers every other partition would wait for its own timeout.
 			if ctx.Err() != nil || w.box.client.Ping(ctx) != nil {
 				break
 			}
@@ -157,6 +163,7 @@ func (w *redriveWork) partition(ctx context.Context, span kafka.OffsetRange) err
 	if w.Rate > 0 {
 		size = max(min(int(w.Rate), maxRound), 1)
 	}
+	// Collect dead letters, and put them back a round at a time.
 	round := make([]kafka.DeadLetter, 0, size)
 	send := func() error {
 		err := w.round(ctx, span, round)
@@ -179,7 +186,7 @@ func (w *redriveWork) partition(ctx context.Context, span kafka.OffsetRange) err
 	return err
 }
 
-// round puts letters back when the rate allows it.
+// round puts dead letters back as fast as the rate allows.
 func (w *redriveWork) round(ctx context.Context, span kafka.OffsetRange, letters []kafka.DeadLetter) error {
 	if err := waitUntil(ctx, w.free); err != nil {
 		return err
@@ -193,7 +200,7 @@ func (w *redriveWork) round(ctx context.Context, span kafka.OffsetRange, letters
 	return err
 }
 
-// waitUntil waits for a moment that may be over.
+// waitUntil waits until a moment, which may be in the past.
 func waitUntil(ctx context.Context, at time.Time) error {
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()

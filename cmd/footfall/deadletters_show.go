@@ -27,7 +27,7 @@ type letterShowCmd struct {
 	Letter string `arg:"" name:"topic/partition/offset" help:"Its place, as list prints it."`
 }
 
-// Validate refuses what names no letter.
+// Validate returns an error if the argument names no place in a dead-letter topic.
 func (c *letterShowCmd) Validate() error {
 	at, err := kafka.ParsePosition(c.Letter)
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *letterShowCmd) Validate() error {
 	return nil
 }
 
-// Run reads that one record.
+// Run reads the record and prints it.
 func (c *letterShowCmd) Run(ctx context.Context, s streams) error {
 	at, err := kafka.ParsePosition(c.Letter)
 	if err != nil {
@@ -62,7 +62,8 @@ func (c *letterShowCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// errNoLetter is about a place where nothing is, or nothing any more.
+// errNoLetter is the error for a place without a record, or whose record was removed
+// by retention.
 var errNoLetter = errors.New("no such record")
 
 func findLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*kafka.DeadLetter, error) {
@@ -73,6 +74,8 @@ func findLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*ka
 	if int(at.Partition) >= len(spans) {
 		return nil, fmt.Errorf("%s: %w", at, errNoLetter)
 	}
+	// Read only the one offset. A gap of the offsets there means that no record
+	// exists.
 	s := spans[at.Partition]
 	if at.Offset < s.From || at.Offset >= s.To {
 		return nil, fmt.Errorf("%s: %w: the partition holds the offsets from %d to %d", at, errNoLetter, s.From, s.To-1)
@@ -101,6 +104,7 @@ func showLetter(w io.Writer, l *kafka.DeadLetter, back bool) {
 	row("record time", l.Time.UTC().Format(time.RFC3339Nano))
 	row("redrives", strconv.Itoa(l.Redrives))
 	row("put back", map[bool]string{true: "yes", false: "no"}[back])
+	// The record's own headers, key and value.
 	for _, h := range l.Headers {
 		row("header", printable([]byte(h.Key))+" = "+printable(h.Value))
 	}
@@ -116,8 +120,8 @@ func showLetter(w io.Writer, l *kafka.DeadLetter, back bool) {
 // maxDump is how many bytes of an undecodable value are shown.
 const maxDump = 4 << 10
 
-// showValue shows a value as its topic's records are read, and as bytes where
-// that cannot be done. Values hold no MAC addresses: ingest has replaced them.
+// showValue prints a value decoded as a record of its topic, or as bytes if it does
+// not decode. Values hold no MAC addresses: ingest has replaced them.
 func showValue(w io.Writer, l *kafka.DeadLetter) {
 	if l.Value == nil {
 		fmt.Fprintln(w, "value        null")
@@ -139,10 +143,11 @@ func showValue(w io.Writer, l *kafka.DeadLetter) {
 	}
 }
 
-// decodeValue gives the JSON of a record of a topic.
+// decodeValue returns a record of a topic as JSON.
 func decodeValue(topic string, key, value []byte) (string, error) {
 	var v any
 	var err error
+	// Each topic has its own decoder.
 	switch topic {
 	case events.Sightings:
 		var r events.SightingsRecord

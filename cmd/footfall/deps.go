@@ -12,7 +12,7 @@ import (
 	"footfall/shared/stage"
 )
 
-// deps is the command's own access to what a pipeline stands on.
+// deps is the command's own access to the broker and the tables of a pipeline.
 type deps struct {
 	client     *kgo.Client
 	Out        stage.Producer
@@ -23,7 +23,7 @@ type deps struct {
 	Counts     stage.Counts
 }
 
-// openDeps connects to the pipeline. The caller closes what it is given.
+// openDeps connects to the pipeline. The caller closes the result.
 func openDeps(ctx context.Context, stack *local.Stack) (*deps, error) {
 	client, err := kafka.NewClient(kafka.Config{Brokers: stack.Brokers(), Auth: "none", ClientID: "footfall"})
 	if err != nil {

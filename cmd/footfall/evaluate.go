@@ -16,10 +16,10 @@ import (
 	"footfall/shared/business"
 )
 
-// dbm is a signal strength. Kong would take the minus for that of another flag.
+// dbm is a signal strength in dBm. Kong would take the minus sign for another flag.
 type dbm int32
 
-// Decode reads the word after the flag, whatever it begins with.
+// Decode reads the word after the flag, also if it begins with a minus sign.
 func (d *dbm) Decode(ctx *kong.DecodeContext) error {
 	token := ctx.Scan.Pop()
 	n, err := strconv.ParseInt(token.String(), 10, 32)
@@ -30,7 +30,7 @@ func (d *dbm) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// evaluateCmd says how right the visits are that some settings find.
+// evaluateCmd measures how right the visits are that given settings find.
 type evaluateCmd struct {
 	traceFlags
 
@@ -47,7 +47,7 @@ type evaluateCmd struct {
 	AssociatedGap *time.Duration `group:"Settings:" help:"Session gap of a visit that was associated throughout." placeholder:"15m"`
 }
 
-// evaluation is what evaluate prints as JSON.
+// evaluation is the output of evaluate --json.
 type evaluation struct {
 	Settings  business.Settings `json:"settings"`
 	Sightings int64             `json:"sightings"` // in the whole recording
@@ -64,6 +64,7 @@ func (c *evaluateCmd) Run(_ context.Context, s streams) error {
 	if err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
+	// Load the recording, and take the days from --from to --to.
 	m, err := c.read(s, settings.TimeZone, settings.Sensors)
 	if err != nil {
 		return err
@@ -76,6 +77,7 @@ func (c *evaluateCmd) Run(_ context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// Decide offline, and compare with the truth.
 	trace, known := m.part(from, to, slices.Concat(settings.Static, settings.Employees))
 	f := score.Measure(trace.Visits(rules), known, rules.MinSpan)
 	if c.JSON {
@@ -87,7 +89,7 @@ func (c *evaluateCmd) Run(_ context.Context, s streams) error {
 	return nil
 }
 
-// settings are those of the file, with what the flags say.
+// settings returns the settings of the file, changed by the flags.
 func (c *evaluateCmd) settings() (business.Settings, error) {
 	settings := business.Defaults()
 	err := fromFile(c.Rules, func(r io.Reader) (err error) {
@@ -97,6 +99,7 @@ func (c *evaluateCmd) settings() (business.Settings, error) {
 	if err != nil {
 		return settings, fmt.Errorf("settings: %w", err)
 	}
+	// Flags override the file.
 	if c.Entry != nil {
 		settings.Entry = int32(*c.Entry)
 	}
@@ -107,6 +110,7 @@ func (c *evaluateCmd) settings() (business.Settings, error) {
 	setSpan(&settings.CandidateGap, c.CandidateGap)
 	setSpan(&settings.Gap, c.Gap)
 	setSpan(&settings.AssociatedGap, c.AssociatedGap)
+	// A shorter gap shortens the gap of associated devices too.
 	if c.AssociatedGap == nil {
 		settings.AssociatedGap = min(settings.AssociatedGap, settings.Gap)
 	}
@@ -152,6 +156,7 @@ func printFigures(w io.Writer, f score.Figures) {
 		fmt.Fprintf(t, "false in these\t%d\t  %s\n", e.False, rate(e))
 	}
 	flush(t)
+	// With true visits: found and missed visits, and the timing.
 	if f.Visits == nil {
 		return
 	}
@@ -166,8 +171,8 @@ func printFigures(w io.Writer, f score.Figures) {
 		note string
 	}{
 		{"arrival", f.Timing.Start, "first sighting of the visit"},
-		{"walk-in told", f.Timing.Told, "after coming in"},
-		{"beyond dwell", f.Timing.Beyond, "of that, what the dwell rule does not ask for"},
+		{"walk-in", f.Timing.Told, "after coming in"},
+		{"beyond dwell", f.Timing.Beyond, "of that, beyond the dwell that the rules require"},
 		{"exit", f.Timing.Exit, "last sighting of the visit"},
 	} {
 		fmt.Fprintf(t, "%s\t%s\t%s\t  %s, of %d\n", r.name, span(r.s.Median), span(r.s.P90), r.note, r.s.N)

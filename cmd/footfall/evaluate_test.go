@@ -80,7 +80,7 @@ func throughPipeline(t *testing.T, made town.Town) []score.FoundVisit {
 	}
 	src := newPull(made.Items())
 	defer src.stop()
-	o, err := through(t.Context(), s, stack, src, 0, func(*progress, feed.Stats) {})
+	o, err := runThrough(t.Context(), s, stack, src, 0, func(*progress, feed.Stats) {})
 	if err := closing(stack, err); err != nil {
 		t.Fatalf("%v\n%s", err, &log)
 	}

@@ -89,7 +89,7 @@ func TestKillingFunctionsChangesNoCount(t *testing.T) {
 		targets: []string{pipeline.Detect, pipeline.Identify, pipeline.Enrich, pipeline.Count},
 	}
 	defer src.stop()
-	o, err := pass(t.Context(), streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) {})
+	o, err := feedAndDrain(t.Context(), streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestTwoEnvironmentsInTurnChangeNoCount(t *testing.T) {
 	stack := stackFor(t, func(o *local.Options) { o.InTurn = true })
 	src := newPull(made.Items())
 	defer src.stop()
-	o, err := pass(t.Context(), streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) {})
+	o, err := feedAndDrain(t.Context(), streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestAnInterruptedRunStops(t *testing.T) {
 	stack := stackFor(t, func(*local.Options) {})
 	src := newPull(smallTown(t).Items())
 	defer src.stop()
-	_, err := through(ctx, streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) { cancel() })
+	_, err := runThrough(ctx, streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("the run ended with %v, want that it was cancelled", err)
 	}

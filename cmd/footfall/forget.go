@@ -18,7 +18,7 @@ import (
 	"footfall/shared/stage"
 )
 
-// forgetCmd answers the request of somebody whose data is to be erased.
+// forgetCmd removes the data of a contact or a device, for an erasure request.
 type forgetCmd struct {
 	clusterFlags
 	tableFlags
@@ -33,28 +33,30 @@ type forgetCmd struct {
 	JSON     bool              `help:"Print the report as JSON, one line for each contact or device."`
 }
 
-// Help says what goes, what stays, and what to do before and after.
+// Help returns the help text: the data that is removed, the data that stays, and the
+// steps before and after.
 func (c *forgetCmd) Help() string {
 	return `Removes a contact, or a device, from the tables and the compacted topics, and lists what it removed, what stays for
-now, and until when. docs/privacy.md tells what is kept of whom.
+now, and until when. docs/privacy.md describes all data that is kept.
 
-A contact: its part of the histories of all devices it ever had, its walk-ins, its counts, its list of devices; the same
-of contacts that were merged into it. Others who had the same devices keep their part. The CRM's own data is the CRM's:
-delete the contact there first, or the next login brings it back as somebody new.
+A contact: its part of the histories of all its devices, its walk-ins, its counts, its list of devices; the same for
+contacts that were merged into it. Other contacts with the same devices keep their part. Delete the contact in the CRM
+first, or the next login brings it back as a new contact.
 
 A device: its history, its walk-ins, its place on the lists of contacts. Counts of contacts stay. Put the device on the
 business's opt-out list first, or its next visit is recorded again.
 
---mac gives the device's pseudonyms under every key of the file. Those that a randomised address has for single days,
-while it is not associated, are not looked for: they are never anybody's, and end with the topics and after 100 days.
+--mac selects the device's pseudonyms under every key of the file. The pseudonyms of single days, which a randomised
+address has while it is not associated, are not searched: they are never attributed, and expire after 100 days.
 
-It works while the stages run, and can be run again at any time; ended anywhere, the next run finishes the work. Run it
-twice: the second time it finds nothing.
+forget runs beside the stages and can be repeated at any time; if it is interrupted, the next run finishes the work. Run
+it twice: the second run finds nothing.
 
 Exit status: 0 removed, or nothing was found, 1 it failed or the stages lag too far behind, 2 the command line is invalid.`
 }
 
-// Validate wants one contact or some devices.
+// Validate returns an error unless the flags name one contact or at least one
+// device.
 func (c *forgetCmd) Validate() error {
 	if (c.Contact == "") == (len(c.Device)+len(c.Mac) == 0) {
 		return errors.New("give one of --contact and --device or --mac")
@@ -68,7 +70,7 @@ func (c *forgetCmd) Validate() error {
 	return nil
 }
 
-// Run forgets one after the other, and prints a report of each.
+// Run forgets the contact or the devices in sequence, and prints a report of each.
 func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 	found, err := c.pseudonyms()
 	if err != nil {
@@ -79,7 +81,7 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer client.Close()
-	if c.Yes { // what is marked and not told of is half of the work
+	if c.Yes { // the marker is set, but records may still be on their way through the stages
 		if err := client.Ping(ctx); err != nil {
 			return fmt.Errorf("nothing was removed: brokers %s: %w", strings.Join(c.Brokers, ","), err)
 		}
@@ -98,19 +100,19 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	if c.Contact != "" {
 		r, err := forget.Contact(ctx, deps, stage.CountKey{Business: c.Business, Contact: c.Contact}, now, c.Yes)
-		return c.told(s, r, now, err)
+		return c.finish(s, r, now, err)
 	}
 	for _, d := range slices.Concat(c.Device, found) {
 		r, err := forget.Device(ctx, deps, stage.IdentityKey{Business: c.Business, Device: d}, now, c.Yes)
-		if err := c.told(s, r, now, err); err != nil {
+		if err := c.finish(s, r, now, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// told prints a report and says how the run ended.
-func (c *forgetCmd) told(s streams, r *forget.Report, now time.Time, err error) error {
+// finish prints a report and returns the error with which the run ends.
+func (c *forgetCmd) finish(s streams, r *forget.Report, now time.Time, err error) error {
 	if err != nil {
 		return err
 	}
@@ -127,7 +129,7 @@ func (c *forgetCmd) told(s streams, r *forget.Report, now time.Time, err error) 
 	return nil
 }
 
-// pseudonyms gives those of the MAC addresses.
+// pseudonyms returns the pseudonyms of the MAC addresses.
 func (c *forgetCmd) pseudonyms() ([]events.DeviceID, error) {
 	if len(c.Mac) == 0 {
 		return nil, nil
@@ -136,6 +138,7 @@ func (c *forgetCmd) pseudonyms() ([]events.DeviceID, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A device has a pseudonym under each key of the file.
 	var found []events.DeviceID
 	for _, text := range c.Mac {
 		mac, ok := parseMAC(text)
@@ -151,8 +154,8 @@ func (c *forgetCmd) pseudonyms() ([]events.DeviceID, error) {
 	return found, nil
 }
 
-// settle waits until the stages have done what they have before them now: first
-// those that say whose a walk-in is, then the one that counts what they told.
+// settle waits until the stages have processed their present lag: first the stages
+// that attribute walk-ins, then the stage that counts them.
 func (c *forgetCmd) settle(ctx context.Context, client *kgo.Client) (bool, error) {
 	deadline := time.Now().Add(c.Wait)
 	for _, names := range [][]string{{pipeline.Identify, pipeline.Enrich}, {pipeline.Count}} {
@@ -175,10 +178,11 @@ func (c *forgetCmd) settle(ctx context.Context, client *kgo.Client) (bool, error
 	return true, nil
 }
 
-// settlePoll is how often the groups are asked how far they are.
+// settlePoll is the interval at which the groups' offsets are read.
 const settlePoll = 500 * time.Millisecond
 
-// caughtUp waits until the groups have committed what was there for them.
+// caughtUp waits until the groups have committed the offsets that were the end when
+// it began.
 func caughtUp(ctx context.Context, client *kgo.Client, left []kafka.GroupOffset, deadline time.Time) (bool, error) {
 	for {
 		left = slices.DeleteFunc(left, func(o kafka.GroupOffset) bool { return o.Lag() == 0 })
@@ -197,7 +201,7 @@ func caughtUp(ctx context.Context, client *kgo.Client, left []kafka.GroupOffset,
 				return false, err
 			}
 			for _, n := range now {
-				if n.Partition == o.Partition { // To stays what it was
+				if n.Partition == o.Partition { // To keeps the end from the beginning of the wait
 					left[i].Committed, left[i].From = n.Committed, n.From
 				}
 			}

@@ -11,7 +11,7 @@ import (
 	"footfall/shared/forget"
 )
 
-// print prints a report and, where something was found, what stays.
+// print prints a report and, if anything was found, the data that stays for now.
 func (c *forgetCmd) print(w io.Writer, r *forget.Report, now time.Time) error {
 	var left []forget.Remainder
 	if r.Found() {
@@ -24,6 +24,7 @@ func (c *forgetCmd) print(w io.Writer, r *forget.Report, now time.Time) error {
 			Left  []forget.Remainder `json:"left,omitempty"`
 		}{r, r.Found(), left})
 	}
+	// The subject, and its history of merges.
 	what := "contact " + string(r.Contact)
 	if r.Contact == "" {
 		what = "device " + string(r.Device)
@@ -40,8 +41,9 @@ func (c *forgetCmd) print(w io.Writer, r *forget.Report, now time.Time) error {
 		return err
 	}
 	for _, one := range r.Merged {
-		fmt.Fprintf(w, "with it: %s, merged into it\n", one)
+		fmt.Fprintf(w, "also %s, which was merged into it\n", one)
 	}
+	// The data to remove, and the data that stays for now.
 	printRemoved(w, r)
 	printLeft(w, left)
 	if !r.Done {
@@ -69,6 +71,7 @@ func printRemoved(w io.Writer, r *forget.Report) {
 	row(r.WalkIns, "walk-ins")
 	row(r.Counts, fmt.Sprintf("counts, months and bases, of %d walk-ins", r.Counted))
 	flush(t)
+	// The devices of a contact keep the data of other contacts.
 	if r.Contact == "" || len(r.Devices) == 0 {
 		return
 	}

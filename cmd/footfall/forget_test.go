@@ -140,7 +140,7 @@ func TestForgetDoesNotTakeAnAddressForADevice(t *testing.T) {
 		"00-1B-63-84-45-E6": "--pseudonym-keys", "001b638445e6": "--pseudonym-keys", "1-rS_JZ_s5lx6i9hBXljr4ZQ": "",
 	} {
 		var out strings.Builder
-		err := (&forgetCmd{}).told(streams{out: &out}, &forget.Report{Business: "cafe", Device: device}, time.Now(), nil)
+		err := (&forgetCmd{}).finish(streams{out: &out}, &forget.Report{Business: "cafe", Device: device}, time.Now(), nil)
 		if (err != nil) != (want != "") || err != nil && (!strings.Contains(err.Error(), want) || out.Len() > 0) {
 			t.Errorf("%s: %v, told %q", device, err, out.String())
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// invokeCmd gives one event to one function.
+// invokeCmd invokes one function with one event.
 type invokeCmd struct {
 	Function string        `arg:"" help:"Name of the function, such as detect."`
 	Event    string        `arg:"" help:"File with the event as JSON; - for stdin."`

@@ -18,7 +18,7 @@ type localCmd struct {
 	stackFlags
 }
 
-// Run starts everything, says where it is, and stops it when interrupted.
+// Run starts the pipeline, prints its addresses, and stops it when interrupted.
 func (c *localCmd) Run(ctx context.Context, s streams) error {
 	stack, err := c.start(ctx, s, c.Ticks, c.open)
 	if err != nil {

@@ -1,8 +1,10 @@
-// Command footfall runs Footfall on this machine: the whole pipeline, a
-// recording or a simulated town through it, or one function on one event. It
-// says how right the visits of a recording are, and with which settings. And it
-// looks after a pipeline that runs here or on AWS: settings, dead letters,
-// offsets, topics, audits, and forgetting somebody.
+// Command footfall runs Footfall on one machine: the whole pipeline, a recording or
+// a simulated town through the pipeline, or one function on one event. It measures
+// and calibrates settings on recordings, and it operates a pipeline on this machine
+// or on AWS: settings, dead letters, offsets, topics, audits and erasure.
+//
+// Start with cli below: each field is a command in a file of its own, with flags and
+// output. The work is done by packages of shared, local and lab.
 package main
 
 import (
@@ -17,7 +19,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// cli is what people type.
+// cli is the command line.
 type cli struct {
 	Local    localCmd    `cmd:"" help:"Run the whole pipeline until interrupted."`
 	Replay   replayCmd   `cmd:"" help:"Run recorded sightings through the pipeline and print a summary."`
@@ -36,7 +38,7 @@ type cli struct {
 	Offsets     offsetsCmd     `cmd:"" help:"Show how far the stages have read, and skip batches that no client can read."`
 }
 
-// streams are where a command reads and prints.
+// streams are the input and outputs of a command.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
@@ -46,8 +48,8 @@ func main() {
 	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// run parses and runs one command line and gives the exit status: 0 done, 1 it
-// failed, 2 the command line makes no sense, 130 it was interrupted.
+// run parses and runs one command line and returns the exit status: 0 success, 1
+// failure, 2 invalid command line, 130 interrupted.
 func run(args []string, s streams) int {
 	status := -1
 	parser, err := kong.New(&cli{},
@@ -56,7 +58,7 @@ func run(args []string, s streams) int {
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(code int) { status = code }),
 		kong.UsageOnError(),
-		// An event for invoke names partitions as they are in AWS.
+		// An event for invoke names partitions as AWS numbers them.
 		kong.Vars{"partitions": "4"},
 	)
 	if err != nil {

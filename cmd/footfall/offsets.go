@@ -12,7 +12,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// offsetsCmd is what people do with how far a stage has read.
+// offsetsCmd shows and moves the committed offsets of consumer groups.
 type offsetsCmd struct {
 	Show  offsetsShowCmd  `cmd:"" help:"Show the offsets of consumer groups in every partition."`
 	Shift offsetsShiftCmd `cmd:"" help:"Move the offset of one group in one partition, to skip a batch that no client can read."`
@@ -21,32 +21,34 @@ type offsetsCmd struct {
 // offsetsShowCmd shows committed offsets.
 type offsetsShowCmd struct {
 	clusterFlags
+	deploymentFlags
 	Group     string `placeholder:"NAME" help:"Only this group; by default the groups of all stages."`
 	Topic     string `placeholder:"NAME" help:"Only this topic."`
 	Partition *int32 `placeholder:"N" help:"Only this partition."`
 }
 
-// groupTopics is a group and what it reads.
+// groupTopics is a consumer group with the topics that it reads.
 type groupTopics struct {
 	group  string
 	topics []string
 }
 
-// stageGroups gives the groups that the stages read with.
-func stageGroups() []groupTopics {
+// stageGroups returns the consumer groups of the stages of a deployment.
+func (f deploymentFlags) stageGroups() []groupTopics {
 	var groups []groupTopics
 	for _, s := range pipeline.Default().Stages {
 		for _, m := range s.Reads {
-			groups = append(groups, groupTopics{pipeline.Group(pipeline.LocalDeployment, s.Name, m.Topic), []string{m.Topic}})
+			groups = append(groups, groupTopics{pipeline.Group(f.Deployment, s.Name, m.Topic), []string{m.Topic}})
 		}
 	}
 	return groups
 }
 
-// groups gives the groups that are meant. A group that is no stage's needs a
-// topic to look at, except for the one that redrive keeps its notes in.
+// groups returns the selected groups. For a group of no stage the flags must name a
+// topic, except for the group of redrive.
 func (c *offsetsShowCmd) groups() ([]groupTopics, error) {
-	known := append([]groupTopics{{kafka.RedriveGroup, kafka.DeadLetterTopics()}}, stageGroups()...)
+	known := append([]groupTopics{{kafka.RedriveGroup, kafka.DeadLetterTopics()}}, c.stageGroups()...)
+	// Select by group: the given one, or those of the stages.
 	if c.Group != "" {
 		i := slices.IndexFunc(known, func(g groupTopics) bool { return g.group == c.Group })
 		switch {
@@ -55,7 +57,7 @@ func (c *offsetsShowCmd) groups() ([]groupTopics, error) {
 		case c.Topic != "":
 			known = []groupTopics{{c.Group, []string{c.Topic}}}
 		default:
-			return nil, fmt.Errorf("group %s belongs to no stage of deployment %s: name its topic with --topic", c.Group)
+			return nil, fmt.Errorf("group %s belongs to no stage of deployment %s: name its topic with --topic", c.Group, c.Deployment)
 		}
 	} else {
 		known = known[1:]
@@ -63,6 +65,7 @@ func (c *offsetsShowCmd) groups() ([]groupTopics, error) {
 	if c.Topic == "" {
 		return known, nil
 	}
+	// Select by topic.
 	for i := range known {
 		known[i].topics = slices.DeleteFunc(known[i].topics, func(t string) bool { return t != c.Topic })
 	}
@@ -77,8 +80,7 @@ func (c *offsetsShowCmd) groups() ([]groupTopics, error) {
 	}
 }
 
-// Validate refuses a group of which nothing is known, and a topic that it does
-// not read.
+// Validate returns an error if the group is unknown, or does not read the topic.
 func (c *offsetsShowCmd) Validate() error {
 	_, err := c.groups()
 	return err
@@ -97,6 +99,7 @@ func (c *offsetsShowCmd) Run(ctx context.Context, s streams) error {
 	defer client.Close()
 	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "GROUP\tSTATE\tTOPIC\tPARTITION\tCOMMITTED\tSTART\tEND\tLAG")
+	// One line for each partition.
 	found := false
 	for _, g := range groups {
 		offsets, err := kafka.GroupOffsets(ctx, client, g.group, g.topics...)
@@ -124,6 +127,7 @@ func (c *offsetsShowCmd) Run(ctx context.Context, s streams) error {
 // offsetsShiftCmd moves a committed offset.
 type offsetsShiftCmd struct {
 	clusterFlags
+	deploymentFlags
 	Group     string `required:"" placeholder:"NAME" help:"The consumer group, as offsets show names it."`
 	Topic     string `required:"" placeholder:"NAME" help:"The topic."`
 	Partition int32  `required:"" placeholder:"N" help:"The partition."`
@@ -131,21 +135,21 @@ type offsetsShiftCmd struct {
 	Yes       bool   `help:"Move the offset. Without this flag, shift only lists the records that it would skip."`
 }
 
-// Help says when and how to use it.
+// Help returns the help text with the steps of a shift.
 func (c *offsetsShiftCmd) Help() string {
-	return `A batch whose bytes are damaged stops a partition: every client refuses it. The log of what reads the partition names
-topic, partition and offset. Then:
+	return `A batch with damaged bytes stops its partition, since every client rejects it. The log of the poller names topic,
+partition and offset. Then:
 
-  1. Disable what reads with the group (on AWS the event source mapping), since a group with members is not shifted.
-  2. Run shift with --by 0, which names the batches from there on and which of them cannot be read.
-  3. Run shift with --by the number of offsets to pass over, look at what it says, and run it again with --yes.
-  4. Enable what reads again.
+  1. Disable the readers of the group (on AWS the event source mapping): a group with members cannot be moved.
+  2. Run shift with --by 0, which lists the batches from there on and marks those that cannot be read.
+  3. Run shift with --by and the number of offsets to skip, check the output, and run it again with --yes.
+  4. Enable the readers again.
 
-What is passed over is not processed, and is no dead letter: nobody can read it. Going back is harmless, since records
-that come again change nothing; it is refused, as going forwards is, beyond what the log holds.`
+Skipped records are not processed and are no dead letters, since they cannot be read. Going back is harmless, since
+redelivered records change nothing. The offset stays within the offsets that the partition holds.`
 }
 
-// Validate refuses what is no partition.
+// Validate returns an error if the partition is negative.
 func (c *offsetsShiftCmd) Validate() error {
 	if c.Partition < 0 {
 		return fmt.Errorf("--partition %d is negative", c.Partition)
@@ -153,7 +157,7 @@ func (c *offsetsShiftCmd) Validate() error {
 	return nil
 }
 
-// Run says what a shift would do and, with --yes, does it.
+// Run prints the effect of a shift and, with --yes, moves the offset.
 func (c *offsetsShiftCmd) Run(ctx context.Context, s streams) error {
 	client, err := c.client(ctx)
 	if err != nil {
@@ -165,9 +169,9 @@ func (c *offsetsShiftCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if shift.Current.GroupMissing() {
-		// A mistyped name would make a group that nobody reads with, while what it
-		// was meant for stands still.
-		if !slices.ContainsFunc(stageGroups(), func(g groupTopics) bool { return g.group == c.Group }) {
+		// A mistyped name would create a group that nothing reads with, while the
+		// intended group stands still.
+		if !slices.ContainsFunc(c.stageGroups(), func(g groupTopics) bool { return g.group == c.Group }) {
 			return fmt.Errorf("no group %s: footfall offsets show lists the groups of the stages", c.Group)
 		}
 		fmt.Fprintf(s.err, "note: group %s has no committed offset yet\n", c.Group)
@@ -201,6 +205,7 @@ func printShift(w io.Writer, shift kafka.Shift) {
 		fmt.Fprintln(w, "no batches there")
 		return
 	}
+	// The batches from the committed offset on.
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "OFFSETS\tBYTES\tBATCH")
 	for _, b := range shift.Batches {

@@ -10,11 +10,10 @@ import (
 	"golang.org/x/term"
 )
 
-// lineEvery is how often progress prints a line where there is no terminal.
+// lineEvery is the interval of progress lines if the output is no terminal.
 const lineEvery = 5 * time.Second
 
-// progress shows how far long work has come: as a bar on a terminal, as plain
-// lines elsewhere.
+// progress shows the progress of long work: a bar on a terminal, lines elsewhere.
 type progress struct {
 	what  string
 	out   io.Writer
@@ -23,7 +22,7 @@ type progress struct {
 	last  time.Time
 }
 
-// newProgress shows work of a known size, -1 where it is not known.
+// newProgress shows work of a known size, or -1 if the size is unknown.
 func newProgress(out io.Writer, what string, total int64) *progress {
 	p := &progress{what: what, out: out, began: time.Now(), last: time.Now()}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -38,12 +37,12 @@ func newProgress(out io.Writer, what string, total int64) *progress {
 	return p
 }
 
-// at says how much of total is done, and how to say that in words.
+// at shows how much of total is done, and the same in words.
 func (p *progress) at(done, total int64, words string) {
 	if p.bar != nil {
 		p.bar.ChangeMax64(total)
 		if err := p.bar.Set64(done); err != nil {
-			p.bar = nil // a bar that cannot be drawn is no reason to stop
+			p.bar = nil // an error of the bar does not stop the work
 		}
 		return
 	}
@@ -54,7 +53,7 @@ func (p *progress) at(done, total int64, words string) {
 	fmt.Fprintf(p.out, "%s: %s\n", p.what, words)
 }
 
-// done ends the bar and gives how long the work took.
+// done ends the bar and returns how long the work took.
 func (p *progress) done() time.Duration {
 	if p.bar != nil {
 		_ = p.bar.Finish()

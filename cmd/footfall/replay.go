@@ -38,14 +38,16 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// Start the pipeline without a schedule: ticks come from the recording.
 	stack, err := c.start(ctx, s, false, c.importing(c.Businesses))
 	if err != nil {
 		return errors.Join(err, src.Close())
 	}
-	o, err := through(ctx, s, stack, src, c.Speed, func(p *progress, st feed.Stats) {
+	o, err := runThrough(ctx, s, stack, src, c.Speed, func(p *progress, st feed.Stats) {
 		done, total := src.Progress()
 		p.at(done, total, fmt.Sprintf("%d %%, %d sightings, at %s", 100*done/max(total, 1), st.Sightings, st.To.Format("2006-01-02 15:04")))
 	})
+	// Print the summary, and the comparison with the true visits.
 	if err == nil {
 		printReport(s.out, o)
 		if truth != nil {
@@ -57,7 +59,7 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	return errors.Join(closing(stack, err), src.Close())
 }
 
-// readTruth reads the true visits of a file, none where path is "".
+// readTruth reads the true visits of a file; with an empty path it returns none.
 func readTruth(path string, business events.BusinessID, device pseudonym.Maker) (visits []score.Visit, err error) {
 	err = fromFile(path, func(r io.Reader) (err error) {
 		if filepath.Ext(path) != ".ndjson" {

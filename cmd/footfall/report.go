@@ -9,32 +9,34 @@ import (
 	"footfall/lab/score"
 )
 
-// loyalShown is how many of the most loyal contacts are printed.
+// loyalShown is the number of contacts in the list of those with the most walk-ins.
 const loyalShown = 5
 
-// printReport prints what a run came to.
+// printReport prints the summary of a run.
 func printReport(w io.Writer, o *outcome) {
 	r, t := o.report, tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\n%s of event time in %s: %.0f sightings a second\n\n",
 		span(o.fed.To.Sub(o.fed.From)), span(o.took), float64(r.Tally.Sightings)/o.took.Seconds())
 	row := func(name string, n int64, note string) { fmt.Fprintf(t, "%s\t%d\t  %s\n", name, n, note) }
-	row("sightings", r.Tally.Sightings, "those that logins became among them")
-	row("late", r.Tally.Late, "too far behind the clock to count")
-	row("passers-by", r.Tally.PassersBy, "sightings of devices outside")
-	row("excluded", r.Tally.Excluded, "sightings that the business has ruled out")
+	// Input, then decisions, attributions and counts.
+	row("sightings", r.Tally.Sightings, "heard by routers, and one for each login")
+	row("late sightings", r.Tally.Late, "over the allowed lateness behind the watermark")
+	row("passers-by", r.Tally.PassersBy, "sightings of devices that are not inside")
+	row("excluded", r.Tally.Excluded, "sightings of listed devices or of other sensors")
 	row("dead letters", r.Tally.Dead, "of sightings")
 	row("walk-ins", r.Tally.WalkIns, "visits confirmed")
-	row("of a known contact", int64(r.Enriched.Topics), "somebody who logged in at the portal")
-	row("of nobody known", r.Tally.WalkIns-int64(r.Enriched.Topics), "no login tells whose device it is")
-	row("anonymous", r.Tally.Anonymous, "randomised address, not associated")
-	row("of residents", r.Tally.Residents, "no customers' visits, which are no walk-ins")
-	row("enriched at once", int64(r.Enriched.Topics-r.Late), "login before walking in")
-	row("enriched late", int64(r.Late), "login after walking in")
-	row("companions", int64(r.Companions), "one visit with another device of the contact")
+	row("attributed to a contact", int64(r.Enriched.Topics), "a login names the contact")
+	row("unattributed", r.Tally.WalkIns-int64(r.Enriched.Topics), "no login names a contact for the device")
+	row("anonymous", r.Tally.Anonymous, "randomised address, never associated")
+	row("resident devices", r.Tally.Residents, "their visits, which are no walk-ins")
+	row("attributed at once", int64(r.Enriched.Topics-r.Late), "login before the walk-in")
+	row("attributed late", int64(r.Late), "login after the walk-in")
+	row("companions", int64(r.Companions), "part of a visit with another device of the contact")
 	row("walk-ins counted", int64(r.Counted.Tables), "each exactly once")
-	row("contacts counted", int64(r.Contacts.Tables), "people who came at least once")
+	row("contacts counted", int64(r.Contacts.Tables), "contacts with at least one visit")
 	flush(t)
 	fmt.Fprintln(w)
+	// The comparison with the oracle.
 	printCheck(w, r)
 	if r.Changed > 0 {
 		fmt.Fprintf(w, "Settings changed during visits of %d devices: their walk-ins around the change are taken as produced.\n\n", r.Changed)
@@ -49,13 +51,13 @@ func flush(t *tabwriter.Writer) {
 
 func printCheck(w io.Writer, r *check.Report) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "check\toracle\ttopics\ttables\t")
+	fmt.Fprintln(t, "compared\texpected (oracle)\tin topics\tin tables\t")
 	for _, c := range []struct {
 		name string
 		f    check.Figures
 	}{
 		{"walk-ins", r.WalkIns},
-		{"enriched", r.Enriched},
+		{"attributed", r.Enriched},
 		{"counted", r.Counted},
 		{"contacts", r.Contacts},
 	} {
@@ -82,21 +84,22 @@ func printLoyal(w io.Writer, loyal []check.Loyal) {
 	fmt.Fprintln(w)
 }
 
-// scoreRow is one figure with what it is.
+// scoreRow is one figure with its explanation.
 type scoreRow struct {
 	name string
 	n    int
 	note string
 }
 
-// printScore prints how what was told compares with who was really there, and more.
+// printScore prints the comparison of the found visits with the true visits, and
+// further rows.
 func printScore(w io.Writer, s score.Result, more ...scoreRow) {
 	fmt.Fprintf(w, "true visits: %d of 2 minutes or more\n", s.True)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, r := range append([]scoreRow{
 		{"found", s.Found, "of them, by at least one walk-in"},
 		{"missed", s.Missed, "of them"},
-		{"split", s.Split, "of them, told as more than one walk-in"},
+		{"split", s.Split, "of them, found as more than one walk-in"},
 		{"merged", s.Merged, "walk-ins that cover more than one of them"},
 		{"false", s.False, "walk-ins that belong to none of them"},
 	}, more...) {

@@ -32,13 +32,13 @@ type simulateCmd struct {
 	Speed    speedFlag     `help:"Seconds of the town per second; without it, as fast as the machine can." placeholder:"N"`
 	Out      string        `help:"Write the records of routers and CRM to this file as NDJSON, instead of running the pipeline; - for stdout." placeholder:"FILE"`
 	TruthOut string        `help:"Write the true visits to this file as NDJSON." placeholder:"FILE"`
-	// What the town's businesses decide by, for who runs --out.
+	// The settings of the town's businesses, for a run of --out by replay.
 	BusinessesOut string `help:"Write the settings of the businesses to this file as JSON, for --businesses of replay and local." placeholder:"FILE"`
 
 	stackFlags `group:"The pipeline:"`
 }
 
-// Run makes the town and runs it through the pipeline, or writes it down.
+// Run generates the town and runs it through the pipeline, or writes it to a file.
 func (c *simulateCmd) Run(ctx context.Context, s streams) error {
 	config, err := c.config()
 	if err != nil {
@@ -48,6 +48,7 @@ func (c *simulateCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// Write the files that were asked for. With --out the town is not run.
 	if c.TruthOut != "" {
 		err := toFile(c.TruthOut, s.out, func(w io.Writer) error { return town.WriteTruth(w, t.Visits) })
 		if err != nil {
@@ -87,26 +88,29 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 	if err != nil {
 		return err
 	}
+	// Feed the town into the pipeline.
 	src := newPull(t.Items())
 	defer src.stop()
-	o, err := through(ctx, s, stack, src, c.Speed, func(p *progress, st feed.Stats) {
+	o, err := runThrough(ctx, s, stack, src, c.Speed, func(p *progress, st feed.Stats) {
 		done, total := st.To.Sub(t.Config.Start), t.Config.Duration
 		p.at(int64(min(done, total)/time.Second), int64(total/time.Second),
 			fmt.Sprintf("%d sightings, %s in the town", st.Sightings, st.To.Format("15:04")))
 	})
+	// Print the summary. Visits of employees are compared apart from those of
+	// customers.
 	if err == nil {
 		printReport(s.out, o)
 		others, employees := t.Split(o.report.Visits)
 		printScore(s.out, score.Score(t.ScoreTruth(), others), scoreRow{
-			"employees", len(employees), "walk-ins of who works there, until that is learnt",
+			"employees", len(employees), "walk-ins of employees, until they are learnt as resident devices",
 		})
 		err = o.report.Err()
 	}
 	return closing(stack, err)
 }
 
-// opening stores the settings of the businesses that have none, where nothing was
-// decided yet: a data directory that is taken up again keeps what it was decided by.
+// opening stores the settings of the businesses without any, unless something was
+// decided already: a data directory that is used again keeps its settings.
 func (c *simulateCmd) opening(t town.Town) func(context.Context, *dynamodb.Client) error {
 	return func(ctx context.Context, tables *dynamodb.Client) error {
 		log, err := tables.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(c.TablePrefix + pipeline.VisitLogTable), Limit: aws.Int32(1)})
@@ -116,6 +120,7 @@ func (c *simulateCmd) opening(t town.Town) func(context.Context, *dynamodb.Clien
 		if len(log.Items) > 0 {
 			return nil
 		}
+		// Nothing was decided yet: store the settings of new businesses.
 		table := dynamo.NewBusinesses(tables, c.TablePrefix)
 		stored, err := table.List(ctx)
 		if err != nil {
@@ -143,7 +148,7 @@ func newPull(items iter.Seq[recording.Item]) *pull {
 	return &pull{next, stop}
 }
 
-// Next gives the next item, and io.EOF after the last one.
+// Next returns the next item, and io.EOF after the last one.
 func (p *pull) Next() (recording.Item, error) {
 	it, ok := p.next()
 	if !ok {

@@ -19,7 +19,7 @@ import (
 	"footfall/shared/presence"
 )
 
-// stackFlags say what the local pipeline stands on.
+// stackFlags configure the local pipeline.
 type stackFlags struct {
 	Bin            string        `default:"bin" help:"Directory with the function binaries of make build." placeholder:"DIR"`
 	DataDir        string        `help:"Directory for the broker's data; by default the data is removed when the command ends." placeholder:"DIR"`
@@ -33,10 +33,11 @@ type stackFlags struct {
 	FunctionLogs   bool          `help:"Print the logs of the functions, a JSON object a line."`
 }
 
-// minSessionTimeout is the least that brokers take (group.min.session.timeout.ms).
+// minSessionTimeout is the minimum that brokers accept
+// (group.min.session.timeout.ms).
 const minSessionTimeout = 6 * time.Second
 
-// Validate refuses numbers that make no pipeline.
+// Validate returns an error if a number is out of range.
 func (f *stackFlags) Validate() error {
 	if f.Partitions < 0 {
 		return fmt.Errorf("--partitions %d is negative", f.Partitions)
@@ -50,11 +51,11 @@ func (f *stackFlags) Validate() error {
 	return nil
 }
 
-// speedFlag is how many seconds of event time go by in one of the wall clock, 0
-// for as many as the machine can.
+// speedFlag is the number of seconds of event time per second of the wall clock, 0
+// for as many as the machine can process.
 type speedFlag float64
 
-// Validate refuses a clock that does not go forward.
+// Validate returns an error if the speed is not positive.
 func (f speedFlag) Validate() error {
 	if !(f >= 0) || math.IsInf(float64(f), 1) {
 		return fmt.Errorf("%v is not a number of seconds", float64(f))
@@ -76,8 +77,8 @@ func (f *stackFlags) options(s streams, schedule bool) local.Options {
 	}
 }
 
-// start starts the pipeline. With schedule the tick function is started each
-// minute by the wall clock. more sets what the flags of one command alone say.
+// start starts the pipeline. With schedule the tick function is invoked each minute
+// of the wall clock. more applies options of a single command.
 func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more ...func(*local.Options)) (*local.Stack, error) {
 	o := f.options(s, schedule)
 	for _, set := range more {
@@ -98,19 +99,19 @@ func (f *stackFlags) importing(path string) func(*local.Options) {
 	}
 }
 
-// closing stops the pipeline and gives all that went wrong.
+// closing stops the pipeline and returns all errors.
 func closing(stack *local.Stack, err error) error { return errors.Join(err, stack.Close()) }
 
-// outcome is what a recording or a town came to.
+// outcome is the result of running a recording or a town.
 type outcome struct {
 	fed    feed.Stats
 	took   time.Duration // until everything fed was processed
 	report *check.Report
 }
 
-// through feeds a source into the pipeline, waits until all of it is processed
-// and checks what was told.
-func through(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
+// runThrough feeds a source into the pipeline, waits until everything is processed
+// and compares the results with the oracle.
+func runThrough(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -120,19 +121,20 @@ func through(ctx context.Context, s streams, stack *local.Stack, src feed.Source
 		case <-ctx.Done():
 		}
 	}()
-	o, err := pass(ctx, s, stack, src, speed, fed)
+	o, err := feedAndDrain(ctx, s, stack, src, speed, fed)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return o, err
 }
 
-func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
+func feedAndDrain(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
 	deps, err := openDeps(ctx, stack)
 	if err != nil {
 		return nil, err
 	}
 	defer deps.Close()
+	// Produce the source, with progress.
 	p := newProgress(s.err, "feeding", -1)
 	began := time.Now()
 	stats, err := feed.Run(ctx, src, feed.Options{
@@ -145,10 +147,12 @@ func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, s
 	}
 	fmt.Fprintf(s.err, "produced %d sightings and %d CRM events of %s in %s\nwaiting for the functions\n",
 		stats.Sightings, stats.CRMEvents, span(stats.To.Sub(stats.From)), span(time.Since(began)))
+	// Wait until every stage has processed everything.
 	if err := stack.Drain(ctx); err != nil {
 		return nil, fmt.Errorf("wait for the functions: %w", err)
 	}
 	o := &outcome{fed: stats, took: time.Since(began)}
+	// Compare topics and tables with the oracle.
 	fmt.Fprintln(s.err, "comparing with the oracle")
 	businesses, err := ruleHistories(ctx, dynamo.NewBusinesses(stack.TableClient(), stack.TablePrefix()))
 	if err != nil {
@@ -161,7 +165,7 @@ func pass(ctx context.Context, s streams, stack *local.Stack, src feed.Source, s
 	return o, err
 }
 
-// span writes a duration for people.
+// span returns a duration as readable text.
 func span(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:

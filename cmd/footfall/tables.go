@@ -12,11 +12,11 @@ import (
 	"footfall/shared/dynamo"
 )
 
-// tableFlags say which tables a command works on: those that `footfall local`
-// names when it starts, or those in AWS.
+// tableFlags select the tables: those that `footfall local` prints when it starts,
+// or those in AWS.
 type tableFlags struct {
 	TableEndpoint string `placeholder:"URL" help:"Endpoint of the tables, as footfall local prints it; by default AWS, with the credentials and the region of the AWS SDK."`
-	TablePrefix   string `placeholder:"TEXT" help:"What the names of the tables begin with."`
+	TablePrefix   string `placeholder:"TEXT" help:"Prefix of the table names."`
 }
 
 // tables makes a client for the tables.
@@ -31,7 +31,8 @@ func (f tableFlags) tables(ctx context.Context) (*dynamodb.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("AWS settings: %w", err)
 	}
-	// Who works with footfall local and forgets the flag would else read of AWS alone.
+	// A user of footfall local who forgets the flag would otherwise get an error
+	// about AWS credentials alone.
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
 		return nil, fmt.Errorf("without --table-endpoint the tables are those in AWS: %w", err)
 	}

@@ -10,13 +10,13 @@ import (
 	"footfall/shared/kafka"
 )
 
-// topicsCmd is what can be done with the topics of a cluster.
+// topicsCmd manages the topics of a cluster.
 type topicsCmd struct {
 	Apply topicsApplyCmd `cmd:"" help:"Create the missing topics and set the configs that differ. Deletes nothing."`
 }
 
-// topicsApplyCmd brings the topics of a cluster to what this version of
-// Footfall says of them.
+// topicsApplyCmd creates and changes the topics of a cluster as this version of
+// Footfall needs them.
 type topicsApplyCmd struct {
 	clusterFlags
 	DryRun        bool  `help:"Only say what would be done."`
@@ -24,7 +24,7 @@ type topicsApplyCmd struct {
 	Partitions    int32 `default:"0" help:"Partitions of every topic; 0 for what each topic says."`
 }
 
-// Validate refuses a number of partitions that no topic can have.
+// Validate returns an error if no topic can have the number of partitions.
 func (c *topicsApplyCmd) Validate() error {
 	if c.Partitions < 0 {
 		return fmt.Errorf("--partitions %d is negative", c.Partitions)
@@ -32,7 +32,7 @@ func (c *topicsApplyCmd) Validate() error {
 	return nil
 }
 
-// Run says what differs and what is done about it, and does that.
+// Run prints the differences and, unless it is a dry run, applies the changes.
 func (c *topicsApplyCmd) Run(ctx context.Context, s streams) error {
 	client, err := c.client(ctx)
 	if err != nil {
@@ -55,17 +55,19 @@ func (c *topicsApplyCmd) Run(ctx context.Context, s streams) error {
 // printPlan lists the changes and counts them.
 func printPlan(w io.Writer, plan *kafka.TopicPlan) {
 	if len(plan.Changes) == 0 {
-		fmt.Fprintln(w, "all topics are as they should be")
+		fmt.Fprintln(w, "all topics are up to date")
 		return
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TOPIC\tWHAT\tIS\tWANTED\tACTION")
+	fmt.Fprintln(t, "TOPIC\tSETTING\tIS\tWANTED\tACTION")
 	left := 0
+	// One line for each change; differences that are only reported have a
+	// reason.
 	for _, c := range plan.Changes {
 		what, have, action := c.Setting, c.Have, "set"
 		switch {
 		case c.SkipReason != "":
-			action = "left: " + c.SkipReason
+			action = "not changed: " + c.SkipReason
 			left++
 		case c.Setting == "":
 			what, have, action = "topic", "-", "create"
@@ -76,5 +78,5 @@ func printPlan(w io.Writer, plan *kafka.TopicPlan) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Topic, what, have, c.Want, action)
 	}
 	flush(t)
-	fmt.Fprintf(w, "%d to change, %d left as they are\n", len(plan.Changes)-left, left)
+	fmt.Fprintf(w, "%d to change, %d not changed\n", len(plan.Changes)-left, left)
 }

@@ -19,7 +19,8 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// traceFlags say what is recorded and what is known of it.
+// traceFlags select a recording and the knowledge about it: true visits,
+// head-counts, static devices.
 type traceFlags struct {
 	Files    []string          `arg:"" name:"trace" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
 	Business events.BusinessID `default:"store" help:"The store of rows without a business."`
@@ -35,11 +36,11 @@ type traceFlags struct {
 	TimeZone  string            `help:"Time zone of the store, such as Europe/Berlin; UTC by default." placeholder:"ZONE"`
 }
 
-// material is a recording and what is known of it, read.
-type material struct {
+// input is a recording with the knowledge about it, loaded.
+type input struct {
 	trace  *offline.Trace
 	truth  []score.Visit                                 // nil without a file
-	named  func(events.BusinessID, events.DeviceID) bool // whose visits truth has, as in score.Known
+	named  func(events.BusinessID, events.DeviceID) bool // the devices whose visits truth holds, as in score.Known
 	counts []score.HeadCount
 	device pseudonym.Maker
 	static map[events.DeviceID]bool
@@ -48,8 +49,8 @@ type material struct {
 }
 
 // read reads all files.
-func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*material, error) {
-	m := &material{static: map[events.DeviceID]bool{}}
+func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*input, error) {
+	m := &input{static: map[events.DeviceID]bool{}}
 	var err error
 	if m.zone, err = time.LoadLocation(zone); err != nil {
 		return nil, fmt.Errorf("time zone: %w", err)
@@ -57,11 +58,14 @@ func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*m
 	if m.device, err = f.maker(f.KeyID, f.Key); err != nil {
 		return nil, err
 	}
+	// Weekdays without customers.
 	for i, name := range []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} {
 		if slices.Contains(f.Closed, name) {
 			m.closed = append(m.closed, time.Weekday(i))
 		}
 	}
+	// Truth, head-counts and static devices come first: mistakes in small files
+	// show at once.
 	if m.truth, err = readTruth(f.Truth, f.Business, m.device); err != nil {
 		return nil, err
 	}
@@ -82,8 +86,8 @@ func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*m
 	return m, err
 }
 
-// namedBy gives whose visits a file of them has, nil being everybody's: people write
-// down their own visits, and only simulate knows all.
+// namedBy returns the devices whose visits a file of true visits holds, nil for all
+// devices: people write down only their own visits, and simulate knows all.
 func namedBy(path string, truth []score.Visit) func(events.BusinessID, events.DeviceID) bool {
 	if truth == nil || filepath.Ext(path) == ".ndjson" {
 		return nil
@@ -91,7 +95,7 @@ func namedBy(path string, truth []score.Visit) func(events.BusinessID, events.De
 	return named(truth)
 }
 
-// named says of which devices there are true visits.
+// named returns a predicate that reports whether there are true visits of a device.
 func named(truth []score.Visit) func(events.BusinessID, events.DeviceID) bool {
 	all := map[events.DeviceID]bool{}
 	for _, v := range truth {
@@ -118,7 +122,7 @@ func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.Se
 	return trace, errors.Join(err, src.Close())
 }
 
-// readStatic reads a device a line, by its MAC address or as its pseudonym.
+// readStatic reads one device a line, as a MAC address or a pseudonym.
 func (f *traceFlags) readStatic(r io.Reader, device pseudonym.Maker, into map[events.DeviceID]bool) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -135,7 +139,7 @@ func (f *traceFlags) readStatic(r io.Reader, device pseudonym.Maker, into map[ev
 	return lines.Err()
 }
 
-// fromFile reads a file, none where path is "".
+// fromFile calls read with a file; with an empty path it does nothing.
 func fromFile(path string, read func(io.Reader) error) error {
 	if path == "" {
 		return nil
@@ -147,11 +151,12 @@ func fromFile(path string, read func(io.Reader) error) error {
 	return errors.Join(read(r), r.Close())
 }
 
-// part is what lies between two moments, a zero one being no bound; devices in
-// gone are left out as if they had never been heard.
-func (m *material) part(from, to time.Time, gone []events.DeviceID) (*offline.Trace, score.Known) {
+// part returns the recording between two moments, a zero moment being no bound,
+// without the devices in gone.
+func (m *input) part(from, to time.Time, gone []events.DeviceID) (*offline.Trace, score.Known) {
 	cut := m.trace.Cut(from, to)
 	in := func(t time.Time) bool { return !t.Before(from) && (to.IsZero() || t.Before(to)) }
+	// Cut the knowledge to the same time.
 	k := score.Known{Named: m.named}
 	if m.truth != nil {
 		k.Truth = slices.DeleteFunc(slices.Clone(m.truth), func(v score.Visit) bool { return !in(v.Enter) })
@@ -165,6 +170,7 @@ func (m *material) part(from, to time.Time, gone []events.DeviceID) (*offline.Tr
 	if len(m.static) > 0 {
 		k.Static = func(_ events.BusinessID, d events.DeviceID) bool { return m.static[d] }
 	}
+	// Leave out devices, as if they had never been heard.
 	out := make(map[events.DeviceID]bool, len(gone))
 	for _, d := range gone {
 		out[d] = true
