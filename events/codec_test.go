@@ -22,6 +22,7 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			// The record behind those bytes decodes into the same.
 			value, ok := bytes.CutPrefix(buf, []byte("before"))
 			if !ok {
 				t.Fatalf("Encode changed what was in dst: %q", buf)
@@ -83,6 +84,7 @@ func TestTick(t *testing.T) {
 func TestDecodeOverwrites(t *testing.T) {
 	s := *samples()[0].event.(*Sighting)
 	key := DeviceKey(s.Business, s.Device)
+	// The same sighting without its flag, as an object that has no flags.
 	plain := s
 	plain.Randomised = false
 	short := []byte(`{"business":"cafe-1","sensor":"cafe-1-door","device":"` + string(guest) + `","rssi_dbm":-61,"seen_at":"2026-11-02T10:00:00Z"}`)
@@ -140,6 +142,8 @@ func TestEncodeFails(t *testing.T) {
 // that can never be processed.
 func TestReasons(t *testing.T) {
 	for _, s := range samples() {
+		// Records that are wrong in one thing: another topic's, and an unknown
+		// fingerprint.
 		value := mustEncode(t, s.event)
 		other := mustEncode(t, &WalkIn{StartedAt: start, ConfirmedAt: start})
 		if s.topic == WalkIns {
@@ -284,6 +288,7 @@ func TestErrorsStaySmall(t *testing.T) {
 // allocates nothing.
 func TestHotPathAllocations(t *testing.T) {
 	s := samples()[0]
+	// All into the same memory, as a stage does.
 	avro, asJSON := mustEncode(t, s.event), mustJSON(t, s.event)
 	var into SightingsRecord
 	buf := make([]byte, 0, 256)

@@ -137,6 +137,7 @@ func TestDetectFile(t *testing.T) {
 	b := newESM(t, Sightings)
 	guestKey, passerKey := DeviceKey(cafe, guest), DeviceKey(cafe, passer)
 	posted := func(at time.Time) time.Time { return at.Add(time.Second) }
+	// The guest's sightings.
 	for _, s := range []struct {
 		after  time.Duration
 		sensor SensorID
@@ -157,12 +158,14 @@ func TestDetectFile(t *testing.T) {
 		}
 		b.add(posted(at), guestKey, mustEncode(t, event), producerHeader())
 	}
+	// The device that passes by, and a tick on each of the two partitions.
 	b.add(posted(after(3*time.Minute)), passerKey, mustEncode(t, heard("cafe-1-door", passer, -82, after(3*time.Minute))))
 	tick := mustEncode(t, &Tick{At: after(8 * time.Minute)})
 	for _, key := range [][]byte{guestKey, passerKey} {
 		b.addTo(Partition(key, b.topic.Partitions), after(8*time.Minute), nil, tick)
 	}
 
+	// Every record of the file decodes, and lies on the right partition.
 	records := readESM(t, checkGolden(t, "detect.json", b.event))
 	if len(records) != 2 {
 		t.Errorf("got %d partitions, want 2", len(records))
@@ -214,6 +217,7 @@ func TestStageFiles(t *testing.T) {
 	for _, f := range files {
 		t.Run(f.name, func(t *testing.T) {
 			b := newESM(t, f.topic)
+			// The file holds one record, which decodes into the event.
 			b.add(f.producedAt.Add(time.Second), f.key, mustEncode(t, f.event))
 			for _, partition := range readESM(t, checkGolden(t, f.name, b.event)) {
 				got, err := decodeAs(f.topic, decode64(t, partition[0].Key), decode64(t, partition[0].Value))
@@ -246,11 +250,13 @@ func TestBadRecordsFile(t *testing.T) {
 		{DeviceKey(cafe, passer), good, KeyMismatch},
 		{key, good, ""},
 	}
+	// All on one partition, whatever their keys are.
 	b := newESM(t, Sightings)
 	partition := Partition(key, b.topic.Partitions)
 	for i, r := range records {
 		b.addTo(partition, after(time.Duration(i)*time.Second), r.key, r.value)
 	}
+	// The decoder returns the reason of each.
 	for name, got := range readESM(t, checkGolden(t, "bad-records.json", b.event)) {
 		if len(got) != len(records) {
 			t.Fatalf("%s holds %d records, want %d", name, len(got), len(records))

@@ -34,6 +34,7 @@ func FuzzDecodeSightings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		var r SightingsRecord
 		err := DecodeSightings(key, value, &r)
+		// The fuzzer hardly ever draws the right key: decode again with that one.
 		if err != nil && decoderReason(t, err) == KeyMismatch {
 			key = keyOf(&r.Sighting)
 			err = DecodeSightings(key, value, &r)
@@ -61,6 +62,7 @@ func FuzzDecodeCRM(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		e, err := DecodeCRM(key, value)
+		// As in FuzzDecodeSightings.
 		if err != nil && decoderReason(t, err) == KeyMismatch {
 			_, record, readErr := readCRM(value)
 			if readErr != nil {
@@ -74,6 +76,7 @@ func FuzzDecodeCRM(f *testing.F) {
 		if err != nil {
 			return
 		}
+		// The event passes the checks of a record, and a round trip through JSON.
 		record := theRecord(e)
 		if record == nil {
 			t.Fatalf("got %+v, want exactly one record", e)

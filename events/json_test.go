@@ -61,6 +61,7 @@ func TestJSONSightings(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			// ReplaceAll with "" would put text between all characters.
 			value := []byte(strings.ReplaceAll(goodJSON, c.old, c.new))
 			if c.old == "" {
 				value = []byte(goodJSON)
@@ -84,6 +85,7 @@ func TestBadJSONSightings(t *testing.T) {
 		want           Reason
 		inText         string
 	}{
+		// Not one JSON object, or an ambiguous one.
 		{"cut short", `false}`, `fal`, Undecodable, "JSON"},
 		{"two values", `false}`, `false} {}`, Undecodable, "JSON"},
 		{"text behind", `false}`, `false} x`, Undecodable, "JSON"},
@@ -91,12 +93,14 @@ func TestBadJSONSightings(t *testing.T) {
 		{"not a number of JSON", "-61", "NaN", Undecodable, "JSON"},
 		{"a field twice", `{"business"`, `{"business":"cafe-1","business"`, Undecodable, "business"},
 		{"a field twice, once escaped", `{"business"`, `{"b\u0075siness":"cafe-1","business"`, Undecodable, "business"},
+		// Fields that are missing or null, and have no default.
 		{"missing id", `"business":"cafe-1",`, "", InvalidField, "business: missing"},
 		{"missing rssi", `"rssi_dbm":-61,`, "", InvalidField, "rssi_dbm: missing"},
 		{"missing time", `"seen_at":1793613600000,`, "", InvalidField, "seen_at: missing"},
 		{"null id", `"door"`, "null", InvalidField, "sensor"},
 		{"null rssi", "-61", "null", InvalidField, "rssi_dbm"},
 		{"null time", "1793613600000", "null", InvalidField, "seen_at"},
+		// Values of the wrong form or out of range.
 		{"number as id", `"door"`, "17", InvalidField, "17"},
 		{"bytes that are not UTF-8 as a time", "1793613600000", "\"2026\xff\"", InvalidField, "seen_at"},
 		{"object as id", `"door"`, `{"id":"door"}`, InvalidField, "sensor"},
@@ -117,6 +121,7 @@ func TestBadJSONSightings(t *testing.T) {
 		{"bytes that are not UTF-8", `"door"`, "\"\xff\"", InvalidField, "sensor"},
 		{"bytes that are not UTF-8 beside an escape", `"door"`, "\"\\u0061\xff\"", InvalidField, "sensor"},
 		{"escaped control character", `"door"`, `"a\u0000"`, InvalidField, "sensor"},
+		// Another record, and another key.
 		{"a tick", goodJSON, `{"at":1793613600000}`, InvalidField, "business: missing"},
 		{"another device than in the key", "k3Jw0fUyZr5nQm8sTq1vXA", "k3Jw0fUyZr5nQm8sTq1vXB", KeyMismatch, "vXB"},
 	}
@@ -146,6 +151,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		if err := json.Indent(&indented, data, " ", "\t"); err != nil {
 			t.Fatal(err)
 		}
+		// Both forms decode into the same sighting.
 		for _, value := range [][]byte{data, indented.Bytes()} {
 			var into SightingsRecord
 			if err := DecodeSightings(keyOf(s), value, &into); err != nil {
@@ -199,6 +205,7 @@ func TestCRMJSON(t *testing.T) {
 		if got := mustJSON(t, c.want); string(got) != c.json {
 			t.Errorf("Marshal: got\n%s, want\n%s", got, c.json)
 		}
+		// And back, with the common fields of the event.
 		got, err := DecodeCRM(BusinessKey(cafe), []byte(c.json))
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, %v, want %+v", c.json, got, err, c.want)

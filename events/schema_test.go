@@ -213,6 +213,7 @@ func TestOldVersionsDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A record as that release would have written it.
 	want := goodSighting()
 	value, err := old.AppendSingleObject(nil, map[string]any{
 		"business": string(want.Business), "sensor": string(want.Sensor), "device": string(want.Device),
@@ -229,6 +230,7 @@ func TestOldVersionsDecode(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+	// Without the old schema among the published ones.
 	if err := newDecoders(sightingType).decodeInto(&got, value); err == nil {
 		t.Error("a version that was never published was decoded")
 	}
@@ -274,6 +276,7 @@ func TestWireFormat(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
+			// Older versions decode with defaults; only the newest is encoded.
 			if v == latest && (!reflect.DeepEqual(got, e) || !bytes.Equal(mustEncode(t, e), value)) {
 				t.Errorf("%s: %x decodes to %+v, want %+v, which encodes to %x", path, value, got, e, mustEncode(t, e))
 			}

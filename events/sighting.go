@@ -25,7 +25,8 @@ type Sighting struct {
 	Sensor SensorID `avro:"sensor" json:"sensor"`
 	// Device is the pseudonym of the device's MAC address.
 	Device DeviceID `avro:"device" json:"device"`
-	// RSSI is the signal strength in dBm, -127 to 0.
+	// RSSI is the signal strength in dBm, -127 to 0. An association or a login
+	// without a signal strength has 0: the device is in the store.
 	RSSI RSSI `avro:"rssi_dbm" json:"rssi_dbm"`
 	// SeenAt is the moment at which the router heard the device: the event time.
 	SeenAt time.Time `avro:"seen_at" json:"seen_at"`

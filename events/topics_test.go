@@ -39,12 +39,14 @@ func TestDeadLetters(t *testing.T) {
 		dead[topic.DeadLetters] = true
 	}
 	for _, topic := range Topics() {
+		// A topic without dead letters must be a dead-letter topic.
 		if topic.DeadLetters == "" {
 			if !dead[topic.Name] {
 				t.Errorf("%s has no dead-letter topic, and is not a dead-letter topic itself", topic.Name)
 			}
 			continue
 		}
+		// The dead-letter topic must exist, and be large enough.
 		deadLetters, ok := TopicByName(topic.DeadLetters)
 		if !ok {
 			t.Errorf("%s: its dead-letter topic %s does not exist", topic.Name, topic.DeadLetters)

@@ -39,6 +39,7 @@ func TestIDs(t *testing.T) {
 				}
 				continue
 			}
+			// A change without a merge.
 			if f.name == "merged_into" && c.id == "" {
 				if err != nil {
 					t.Errorf("empty merged_into: got %v, want no error", err)
@@ -74,6 +75,7 @@ type fieldCase struct {
 func idFields(id string) []fieldCase {
 	b, d, c, w := BusinessID(id), DeviceID(id), ContactID(id), WalkInID(id)
 	var all []fieldCase
+	// Each field in a copy of its own.
 	for _, s := range samples() {
 		switch r := s.event.(type) {
 		case *Sighting:
@@ -210,6 +212,7 @@ func TestNumbers(t *testing.T) {
 		event keyed
 		bad   string // the field that is out of its range, "" if none is
 	}{
+		// RSSI, dwell and counts at their bounds and beyond.
 		{Sightings, sighting(0), ""},
 		{Sightings, sighting(-127), ""},
 		{Sightings, sighting(1), "rssi_dbm"},
@@ -221,10 +224,12 @@ func TestNumbers(t *testing.T) {
 		{WalkInCounts, count("2026-11", -1, 0, 0), "month_total"},
 		{WalkInCounts, count("2026-11", 0, -1, 0), "total"},
 		{WalkInCounts, count("2026-11", 0, 0, -1), "version"},
+		// Months.
 		{WalkInCounts, count("", 0, 0, 0), "month"},
 		{WalkInCounts, count("2026-13", 0, 0, 0), "month"},
 		{WalkInCounts, count("2026-1", 0, 0, 0), "month"},
 		{WalkInCounts, count("2026-11-02", 0, 0, 0), "month"},
+		// A record without a walk-in must have none of its fields.
 		{WalkInCounts, base("", 0, 7), ""},
 		{WalkInCounts, base("", 0, -1), "base"},
 		{WalkInCounts, base("2026-11", 0, 7), "walk_in"},

@@ -9,54 +9,59 @@ import (
 	"footfall/shared/stage"
 )
 
-// topic is one life of a topic.
+// topic is one topic epoch: a topic from its creation until the topic is created
+// again.
 type topic struct {
 	name    string
 	id      string
 	parts   [][]stage.Record
-	changed time.Time // when it was made anew or partitions were added
+	changed time.Time // when the topic was created or partitions were added
 }
 
-// broker keeps topics and what consumer groups have committed.
+// broker holds the topics, and the positions that the consumer groups have
+// committed. A position is an index into the records of a partition, unlike an
+// offset, which may leave out numbers.
 type broker struct {
-	topics map[string]*topic
-	// committed is by stage, topic and partition an index into the partition.
+	topics    map[string]*topic
 	committed map[groupKey]int
-	lives     int
-	now       time.Time // of what is produced now
-	// holes makes offsets leave some numbers out, as transactions and compaction do.
-	holes func() bool
-	sent  func(t *topic, r *stage.Record) // sees every record that is stored
+	created   int       // topics created again, for their ids
+	now       time.Time // timestamp of records that are produced now
+	// skipOffset reports whether the next offset leaves out a number, as offsets
+	// do because of transactions and compaction.
+	skipOffset func() bool
+	stored     func(t *topic, r *stage.Record) // called for every record that is stored
 }
 
+// groupKey names the consumer group of a stage on one partition.
 type groupKey struct {
 	stage, topic string
 	partition    int32
 }
 
-// create makes a topic, or makes it anew.
+// create creates a topic again, with a new id and no records.
 func (b *broker) create(name string, partitions int) *topic {
-	b.lives++
+	b.created++
 	t := &topic{
-		name: name, id: fmt.Sprintf("%s-life-%d", name, b.lives), parts: make([][]stage.Record, partitions),
+		name: name, id: fmt.Sprintf("%s-life-%d", name, b.created), parts: make([][]stage.Record, partitions),
 		changed: b.now,
 	}
 	b.topics[name] = t
 	return t
 }
 
-// append stores a record, which keeps its Timestamp if it has one.
+// append stores a record. The record keeps its Timestamp if it has one.
 func (b *broker) append(r stage.Record) {
 	t := b.topics[r.Topic]
 	if r.Partition == stage.AnyPartition {
 		r.Partition = events.Partition(r.Key, int32(len(t.parts)))
 	}
+	// The offset follows that of the last record, or leaves out one number.
 	part := t.parts[r.Partition]
 	r.Offset = 0
 	if len(part) > 0 {
 		r.Offset = part[len(part)-1].Offset + 1
 	}
-	if b.holes() {
+	if b.skipOffset() {
 		r.Offset++
 	}
 	if r.Timestamp.IsZero() {
@@ -64,13 +69,14 @@ func (b *broker) append(r stage.Record) {
 	}
 	r.Key, r.Value = slices.Clone(r.Key), slices.Clone(r.Value)
 	t.parts[r.Partition] = append(part, r)
-	if b.sent != nil {
-		b.sent(t, &r)
+	if b.stored != nil {
+		b.stored(t, &r)
 	}
 }
 
-// index gives where the record with an offset is, or would be.
-func index(part []stage.Record, offset int64) int {
+// positionOf returns the position of the record with an offset, or the position
+// that such a record would have.
+func positionOf(part []stage.Record, offset int64) int {
 	i, _ := slices.BinarySearchFunc(part, offset, func(r stage.Record, offset int64) int { return int(r.Offset - offset) })
 	return i
 }

@@ -11,17 +11,18 @@ import (
 	"footfall/shared/stage"
 )
 
-// explorer takes the decisions of a run and, run after run, takes them all: each
-// run follows the one before up to the last decision that has a possibility
-// left, and takes that one.
+// explorer takes the decisions of a run in place of the random source. Run after
+// run, it tries every combination: each run repeats the decisions of the run
+// before up to the last one that has a possibility left, and takes the next
+// possibility there.
 type explorer struct {
-	path   []int // what was decided
-	limits []int // among how many
-	next   int
+	path   []int // the decisions of this run
+	limits []int // the number of possibilities of each decision
+	next   int   // index of the next decision
 	runs   int
 }
 
-// pick decides between n possibilities.
+// pick returns the next decision, a number from 0 to n-1.
 func (e *explorer) pick(n int) int {
 	if n == 1 {
 		return 0
@@ -33,8 +34,8 @@ func (e *explorer) pick(n int) int {
 	return e.path[e.next-1]
 }
 
-// again prepares the next run; false if there is none.
-func (e *explorer) again() bool {
+// nextRun prepares the next run. It returns false if every combination was tried.
+func (e *explorer) nextRun() bool {
 	e.runs++
 	e.next = 0
 	for n := len(e.path) - 1; n >= 0; n-- {
@@ -46,7 +47,8 @@ func (e *explorer) again() bool {
 	return false
 }
 
-// fault decides what becomes of a call, as long as faults are left.
+// fault decides the fault of a call, as long as faults are left. It never decides
+// throttled, which the stage cannot tell from rejected.
 func (e *explorer) fault(s *scheduler, c *call) fault {
 	if s.faults == 0 {
 		return noFault
@@ -65,32 +67,37 @@ func (e *explorer) fault(s *scheduler, c *call) fault {
 	return f
 }
 
-// history is a short one of which every course is tried.
+// history is a short input, a few records of one or two stages. A course of it is
+// one order of the calls with one choice of faults.
 type history struct {
 	name   string
-	known  []item // processed before, without a fault
-	items  []item // there from the beginning
-	later  []item // processed after, without a fault
-	stages []string
-	batch  int // records at the most
-	faults int
-	rivals bool // two pollers on every partition
-	spoil  func(w *world)
+	known  []item   // processed first, without faults
+	items  []item   // in the topics when the course begins
+	later  []item   // processed afterwards, without faults
+	stages []string // that run during the course; the others run afterwards
+	batch  int      // records of a batch at most
+	faults int      // of a course at most
+	rivals bool     // two pollers on every partition
+	mutate func(w *world)
 	check  func(w *world) error
 }
 
-// run takes one course of the history: the explorer's, or that of the seed where
-// there is none.
-func (h *history) run(e *explorer, seed uint64, told *strings.Builder) *world {
+// run runs one course of the history and returns the world at its end. e decides
+// the course, or the seed if e is nil. The lines of the history go to text, which
+// may be nil.
+func (h *history) run(e *explorer, seed uint64, text *strings.Builder) *world {
 	w := newWorld(seed, 0)
-	w.history, w.infoMayBeOld, w.passUnreported = told, false, true
+	w.history, w.infoMayBeOld, w.passUnreported = text, false, true
 	w.explore = &explorer{}
-	if h.spoil != nil {
-		h.spoil(w)
+	if h.mutate != nil {
+		h.mutate(w)
 	}
-	w.seen.newLife()
+	// Process the known items, without faults: a new explorer takes the first
+	// possibility of each decision.
+	w.seen.newEpoch()
 	w.maxBatch = max(1, h.batch)
-	w.rest(h.known)
+	w.runEach(h.known)
+	// Set up the course: the items are in the topics, only the given stages run.
 	for _, s := range []string{pipeline.Detect, pipeline.Identify, pipeline.Enrich, pipeline.Count, sinkName} {
 		w.paused[s] = true
 	}
@@ -98,25 +105,28 @@ func (h *history) run(e *explorer, seed uint64, told *strings.Builder) *world {
 		delete(w.paused, s)
 	}
 	for _, i := range h.items {
-		w.take(&i)
+		w.feedItem(&i)
 	}
+	// A rival poller delivers one more batch of the same records.
 	if h.rivals {
 		for _, p := range w.pollers {
 			if w.ready(p) {
-				w.pollers = append(w.pollers, &poller{key: p.key, next: p.next, leaving: 1})
+				w.pollers = append(w.pollers, &poller{key: p.key, next: p.next, lastBatches: 1})
 			}
 		}
 	}
+	// Run the course.
 	w.explore, w.faults = e, h.faults
 	if e == nil {
 		w.faults = w.random.IntN(*faultsFlag + 1)
 	}
-	w.pump(nil, true)
+	w.run(nil, true)
+	// Let all stages process the rest, without faults, and check.
 	w.explore, w.faults = &explorer{}, 0
-	w.allKnown = !slices.ContainsFunc(slices.Concat(h.known, h.items), func(i item) bool { return i.record.Topic == events.WalkIns })
+	w.allCRMKnown = !slices.ContainsFunc(slices.Concat(h.known, h.items), func(i item) bool { return i.record.Topic == events.WalkIns })
 	clear(w.paused)
-	w.pump(nil, true)
-	w.rest(h.later)
+	w.run(nil, true)
+	w.runEach(h.later)
 	if w.failure == nil {
 		if err := h.check(w); err != nil {
 			w.fail("%w", err)
@@ -126,18 +136,20 @@ func (h *history) run(e *explorer, seed uint64, told *strings.Builder) *world {
 	return w
 }
 
-// rest feeds items one after the other and lets the world come to rest.
-func (w *world) rest(items []item) {
+// runEach feeds the items one by one, and after each one runs the world until all
+// is processed.
+func (w *world) runEach(items []item) {
 	for _, i := range items {
 		if w.failure == nil {
-			w.take(&i)
-			w.pump(nil, true)
+			w.feedItem(&i)
+			w.run(nil, true)
 		}
 	}
 }
 
-// take stores a record or begins to set a base.
-func (w *world) take(i *item) {
+// feedItem appends the record of an item, or starts the tool that sets a base
+// count.
+func (w *world) feedItem(i *item) {
 	if i.base != nil {
 		w.setBase(i.base)
 		return
@@ -145,11 +157,11 @@ func (w *world) take(i *item) {
 	w.put(i)
 }
 
-// TestEveryCourse tries every course of short histories: every order of the
-// calls and every choice of faults.
+// TestEveryCourse: short histories pass their checks in every course, that is in
+// every order of the calls and with every choice of faults.
 func TestEveryCourse(t *testing.T) {
 	for _, h := range histories() {
-		if few() {
+		if quickRun() {
 			h.faults = min(h.faults, 1)
 		}
 		t.Run(h.name, func(t *testing.T) {
@@ -158,7 +170,7 @@ func TestEveryCourse(t *testing.T) {
 			began := time.Now()
 			bubble(t, func() {
 				for {
-					if failure = h.run(&e, 0, nil).failure; failure != nil || !e.again() {
+					if failure = h.run(&e, 0, nil).failure; failure != nil || !e.nextRun() {
 						return
 					}
 				}
@@ -171,35 +183,38 @@ func TestEveryCourse(t *testing.T) {
 	}
 }
 
-// TestMeetings runs what meets at two stages, or on two topics, with many seeds.
+// TestMeetings: histories whose records meet at two stages or on two topics pass
+// their checks with many seeds, with two pollers on every partition.
 func TestMeetings(t *testing.T) {
 	for _, h := range meetings() {
 		h.rivals = true
 		t.Run(h.name, func(t *testing.T) {
 			if *seedFlag >= 0 {
-				tellMeeting(t, &h, uint64(*seedFlag))
+				runMeeting(t, &h, uint64(*seedFlag))
 				return
 			}
 			runSeeds(t, min(seeds(), 2000), func(seed uint64) *world { return h.run(nil, seed, nil) }, func(t *testing.T, seed uint64) {
-				tellMeeting(t, &h, seed)
+				runMeeting(t, &h, seed)
 			})
 		})
 	}
 }
 
-func tellMeeting(t *testing.T, h *history, seed uint64) {
+// runMeeting runs one seed of a meeting and prints its history, and after a failure
+// the command that repeats the run.
+func runMeeting(t *testing.T, h *history, seed uint64) {
 	t.Helper()
-	var told strings.Builder
+	var text strings.Builder
 	bubble(t, func() {
-		if failure := h.run(nil, seed, &told).failure; failure != nil {
-			t.Errorf("%v\nreplay: go test ./shared/simtest -run 'TestMeetings/%s' -seed %d -v", failure, strings.ReplaceAll(h.name, " ", "_"), seed)
+		if failure := h.run(nil, seed, &text).failure; failure != nil {
+			t.Errorf("%v\nrun it again: go test ./shared/simtest -run 'TestMeetings/%s' -seed %d -v", failure, strings.ReplaceAll(h.name, " ", "_"), seed)
 		}
 	})
-	t.Log("\n" + told.String())
+	t.Log("\n" + text.String())
 }
 
-// checks gives the first error of some checks.
-func checks(all ...func(*world) error) func(*world) error {
+// allOf returns a check that returns the first error of several checks.
+func allOf(all ...func(*world) error) func(*world) error {
 	return func(w *world) error {
 		for _, check := range all {
 			if err := check(w); err != nil {
@@ -210,10 +225,11 @@ func checks(all ...func(*world) error) func(*world) error {
 	}
 }
 
+// record returns an item with a record of that topic and key.
 func record(topic string, key []byte, event any) item {
 	value, err := events.Encode(nil, event)
 	if err != nil {
-		panic(err) // only a mistake here can make it
+		panic(err) // a mistake of this package
 	}
-	return item{at: epoch, record: stage.Record{Topic: topic, Partition: stage.AnyPartition, Key: key, Value: value, Timestamp: epoch}}
+	return item{at: inputStart, record: stage.Record{Topic: topic, Partition: stage.AnyPartition, Key: key, Value: value, Timestamp: inputStart}}
 }

@@ -12,10 +12,11 @@ import (
 	"footfall/shared/stage"
 )
 
-// formerCounts counts as the version before did: by ids alone, which are all that
-// it sees of the table.
+// formerCounts is the table counts as the former version used it: a visit is
+// counted by its id alone, and the former version sees only such facts.
 type formerCounts struct{ *ports }
 
+// Add stores the ids of visits that began, without times.
 func (c formerCounts) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	var ids []presence.Fact
 	for _, f := range facts {
@@ -26,30 +27,33 @@ func (c formerCounts) Add(ctx context.Context, key stage.CountKey, month string,
 	return c.ports.Add(ctx, key, month, ids)
 }
 
+// Get returns the facts that are ids only.
 func (c formerCounts) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
 	all, err := c.ports.Get(ctx, key)
 	for i := range all {
-		all[i].Facts = slices.DeleteFunc(all[i].Facts, func(f presence.Fact) bool { return !idAlone(f) })
+		all[i].Facts = slices.DeleteFunc(all[i].Facts, func(f presence.Fact) bool { return !isIDOnly(f) })
 	}
 	stage.SetTotals(all)
 	return all, err
 }
 
-func idAlone(f presence.Fact) bool { return f.Start == 0 && f.Last == 0 }
+// isIDOnly reports whether a fact is the id of a visit without times.
+func isIDOnly(f presence.Fact) bool { return f.Start == 0 && f.Last == 0 }
 
-// formerProducer tells counts as the version before did: in the first version
-// of the schema, the total as the version.
+// formerProducer produces counts as the former version did: in version 1 of the
+// schema, with the total in place of the version.
 type formerProducer struct{ stage.Producer }
 
-// countV1 is the first schema of a count as it was published.
+// countV1 is version 1 of the schema of a count, as it was published.
 var countV1 = func() *avro.Schema {
 	text, err := os.ReadFile("../../events/schemas/published/walk-in-count.v1.avsc")
 	if err != nil {
-		panic(err) // the schema lies in the repository
+		panic(err) // the file is part of the repository
 	}
 	return avro.MustParse(string(text))
 }()
 
+// Produce encodes counts again and passes all records on.
 func (p formerProducer) Produce(ctx context.Context, records []stage.Record) error {
 	var all []stage.Record
 	for _, r := range records {

@@ -11,23 +11,25 @@ import (
 	"footfall/shared/stage"
 )
 
-// poller is an event source mapping's work on one partition. There may be more
-// than one of a partition, of which all but the last are on their way out.
+// poller is a poller of an event source mapping on one partition. A partition may
+// have several: then all but the last have lost the partition, and deliver a few
+// more batches before they notice.
 type poller struct {
 	key   groupKey
-	next  int              // the next record to fetch
-	queue [][]stage.Record // batches to give before another is fetched
-	task  *task
-	// leaving is how many batches a poller gives still that has lost its
-	// partition; -1 for one that has not.
-	leaving int
-	fails   int // in a row
+	next  int              // position of the next record to fetch
+	queue [][]stage.Record // batches to deliver before another is fetched
+	task  *task            // that handles the first batch of the queue, or nil
+	// lastBatches is the number of batches that a poller still delivers after it
+	// has lost its partition. It is -1 for a poller that has the partition.
+	lastBatches int
+	failures    int // in a row
 }
 
-// maxFails is how often a batch may fail before the run is given up as stuck.
-// Faults are few, so that only a mistake can make as many.
-const maxFails = 60
+// maxFailures is the number of failures in a row after which a run counts as
+// stuck. A seed has few faults, so only a mistake in a stage causes as many.
+const maxFailures = 60
 
+// partition returns the records of a partition, or none if it does not exist.
 func (w *world) partition(k groupKey) []stage.Record {
 	t := w.broker.topics[k.topic]
 	if t == nil || int(k.partition) >= len(t.parts) {
@@ -36,33 +38,36 @@ func (w *world) partition(k groupKey) []stage.Record {
 	return t.parts[k.partition]
 }
 
-// ready says whether the poller has a batch to give.
+// ready reports whether the poller can deliver a batch.
 func (w *world) ready(p *poller) bool {
 	return p.task == nil && !w.isPaused(p.key) && (len(p.queue) > 0 || p.next < len(w.partition(p.key)))
 }
 
-// poll gives the next batch to an environment, unless the fault is that the
-// partition goes to another poller or back to an earlier offset.
+// poll delivers the next batch to an environment, unless the poller has a fault or
+// no last batch left.
 func (w *world) poll(p *poller) {
-	if p.leaving < 0 && w.explore == nil && w.pollerFault(p) {
+	if p.lastBatches < 0 && w.explore == nil && w.pollerFault(p) {
 		return
 	}
-	if p.leaving == 0 {
+	if p.lastBatches == 0 {
 		w.retire(p)
 		return
 	}
-	if p.leaving > 0 {
-		p.leaving--
+	if p.lastBatches > 0 {
+		p.lastBatches--
 	}
-	if w.overlapping && p.leaving < 0 && w.chance(5) {
+	// Mode overlap: begin anywhere in the last eight records that are done.
+	if w.overlapping && p.lastBatches < 0 && w.chance(5) {
 		p.queue, p.next = nil, max(0, w.broker.committed[p.key]-w.random.IntN(8))
 	}
+	// Fetch a batch, unless one is to be redelivered.
 	if len(p.queue) == 0 {
 		part := w.partition(p.key)
 		n := min(w.batchSize(), len(part)-p.next)
 		p.queue = append(p.queue, part[p.next:p.next+n])
 		p.next += n
 	}
+	// Deliver the first batch of the queue. The task calls batchEnded.
 	batch := p.queue[0]
 	e := w.environment(p.key)
 	name := fmt.Sprintf("%s#%d %s/%d [%d-%d]", p.key.stage, e.id, p.key.topic, p.key.partition,
@@ -73,10 +78,11 @@ func (w *world) poll(p *poller) {
 	h := e.handler
 	p.task = w.start(e, name, func(ctx context.Context) error {
 		return h.Handle(ctx, stage.Batch{Topic: p.key.topic, Partition: p.key.partition, Records: batch})
-	}, func(err error) { w.answered(p, err) })
+	}, func(err error) { w.batchEnded(p, err) })
 	p.task.key = p.key
 }
 
+// batchSize draws the number of records of a batch.
 func (w *world) batchSize() int {
 	if w.explore != nil {
 		return w.maxBatch
@@ -84,15 +90,17 @@ func (w *world) batchSize() int {
 	return 1 + w.random.IntN(w.maxBatch)
 }
 
-// pollerFault may take the partition from the poller.
+// pollerFault draws a fault of the poller, if any, and returns true after a fault.
+// Either the poller starts again at a committed position, or a second poller
+// starts there because this poller has lost the partition.
 func (w *world) pollerFault(p *poller) bool {
-	if w.faults == 0 || w.random.IntN(w.every) > 0 {
+	if w.faults == 0 || w.random.IntN(w.faultEvery) > 0 {
 		return false
 	}
 	w.faults--
 	key, committed := p.key, w.broker.committed[p.key]
-	if w.chance(2) { // commits were lost too
-		committed = w.floor[key] + w.random.IntN(committed-w.floor[key]+1)
+	if w.chance(2) { // and commits were lost
+		committed = w.minCommitted[key] + w.random.IntN(committed-w.minCommitted[key]+1)
 	}
 	switch w.random.IntN(2) {
 	case 0:
@@ -100,45 +108,49 @@ func (w *world) pollerFault(p *poller) bool {
 		p.queue, p.next = nil, committed
 	default:
 		w.note("poller of "+key.stage, fmt.Sprintf("*** has a rival on %s/%d from %d on", key.topic, key.partition, committed), nil)
-		p.leaving = 1 + w.random.IntN(3)
-		w.pollers = append(w.pollers, &poller{key: key, next: committed, leaving: -1})
+		p.lastBatches = 1 + w.random.IntN(3)
+		w.pollers = append(w.pollers, &poller{key: key, next: committed, lastBatches: -1})
 	}
 	return true
 }
 
+// retire removes a poller.
 func (w *world) retire(p *poller) {
 	w.pollers = slices.DeleteFunc(w.pollers, func(o *poller) bool { return o == p })
 }
 
-// answered takes in what became of the batch in flight.
-func (w *world) answered(p *poller, err error) {
+// batchEnded processes the outcome of the batch that the poller delivered last.
+// After a failure the poller redelivers the records that are undone. When the queue
+// is empty, the poller commits.
+func (w *world) batchEnded(p *poller, err error) {
 	p.task = nil
-	if len(p.queue) == 0 { // it started again meanwhile
+	if len(p.queue) == 0 { // the poller started again meanwhile
 		return
 	}
 	batch := p.queue[0]
 	p.queue = p.queue[1:]
 	if err != nil {
-		if p.fails++; p.fails > maxFails {
+		if p.failures++; p.failures > maxFailures {
 			w.fail("%s/%d is stuck at offset %d: %v", p.key.topic, p.key.partition, batch[0].Offset, err)
 		}
-		p.queue = slices.Insert(p.queue, 0, w.givenAgain(batch, err)...)
+		// The records that are undone come before other batches of the queue.
+		p.queue = slices.Insert(p.queue, 0, w.toRedeliver(batch, err)...)
 		return
 	}
-	p.fails = 0
-	if len(p.queue) == 0 && p.leaving < 0 {
+	p.failures = 0
+	if len(p.queue) == 0 && p.lastBatches < 0 {
 		w.broker.committed[p.key] = p.next
 	}
 }
 
-// givenAgain cuts what a failed batch leaves to do. All of it from the first
-// failure on is reported, so that it does not matter whether the mapping takes
-// unreported records behind a reported one for done (passUnreported) or not. A
-// batch that failed as a whole may be halved.
-func (w *world) givenAgain(batch []stage.Record, err error) [][]stage.Record {
+// toRedeliver returns the batches to redeliver after a failure. A stage reports
+// every record from the first failure on. So passUnreported makes no difference:
+// no unreported record lies behind a reported failure. The batch may be cut in
+// halves.
+func (w *world) toRedeliver(batch []stage.Record, err error) [][]stage.Record {
 	rest := batch
 	if f := (*stage.Failure)(nil); errors.As(err, &f) {
-		rest = batch[index(batch, f.Offset):]
+		rest = batch[positionOf(batch, f.Offset):]
 		if w.passUnreported && w.reportFirstOnly {
 			rest = rest[:1]
 		}
@@ -150,13 +162,13 @@ func (w *world) givenAgain(batch []stage.Record, err error) [][]stage.Record {
 	return [][]stage.Record{rest}
 }
 
-// environment picks one for a partition: a warm one, however far behind, or a
-// new one.
+// environment draws the environment for a batch: a warm one, which may be any
+// number of batches behind the changelog, or a new one.
 func (w *world) environment(k groupKey) *env {
 	w.envs = slices.DeleteFunc(w.envs, func(e *env) bool { return e.dead })
 	var warm []*env
 	for _, e := range w.envs {
-		if e.stage == k.stage && !w.has(e, k) {
+		if e.stage == k.stage && !w.worksOn(e, k) {
 			warm = append(warm, e)
 		}
 	}
@@ -166,29 +178,31 @@ func (w *world) environment(k groupKey) *env {
 	return warm[w.intn(len(warm))]
 }
 
-// has says whether an environment is at work on the partition already.
-func (w *world) has(e *env, k groupKey) bool {
+// worksOn reports whether an environment handles a batch of the partition now.
+func (w *world) worksOn(e *env, k groupKey) bool {
 	if e.tasks == 0 {
 		return false
 	}
 	return slices.ContainsFunc(w.tasks, func(t *task) bool { return t.env == e && t.key == k })
 }
 
+// newEnv adds an environment. During a deployment it may run the former version.
 func (w *world) newEnv(name string) *env {
 	w.nextEnv++
 	e := &env{id: w.nextEnv, stage: name, infos: map[string]stage.TopicInfo{}}
-	e.old = w.deploying && (!w.deployed || !w.over && w.chance(3))
+	e.old = w.deploying && (!w.deployed || !w.formerGone && w.chance(3))
 	e.ports = &ports{w, e}
-	e.handler = w.make(e)
+	e.handler = w.newHandler(e)
 	w.envs = append(w.envs, e)
 	return e
 }
 
-// isPaused says whether the mapping of a stage, or one of its topics, is switched
-// off.
+// isPaused reports whether the mapping is switched off, for the stage or for the
+// topic.
 func (w *world) isPaused(k groupKey) bool { return w.paused[k.stage] || w.paused[k.stage+"/"+k.topic] }
 
-// handlerOf makes the real stage of an environment.
+// handlerOf returns the real stage of an environment, with the ports of that
+// environment.
 func (w *world) handlerOf(e *env) stage.Handler {
 	p := e.ports
 	switch e.stage {

@@ -12,19 +12,20 @@ import (
 	"footfall/shared/stage"
 )
 
-// env is one environment of a function: a warm process with its memory.
+// env is one environment of a function: a process with its memory.
 type env struct {
 	id      int
 	stage   string
 	handler stage.Handler
 	ports   *ports
 	dead    bool
-	old     bool                       // runs the version from before the deployment
-	tasks   int                        // under way
-	infos   map[string]stage.TopicInfo // what it has been told of topics
+	old     bool                       // the environment runs the former version
+	tasks   int                        // that run now
+	infos   map[string]stage.TopicInfo // the last answers of Info
 }
 
-// ports are the ports of one environment. Each call is a turn of the scheduler.
+// ports implements the ports of the stages for one environment. Every call is a
+// turn of the scheduler; the answer comes from the world, or from a fault.
 type ports struct {
 	w   *world
 	env *env
@@ -39,12 +40,12 @@ var (
 	_ stage.TopicInfos = (*ports)(nil)
 )
 
-// background is for the stores of package memory, whose calls take no time.
+// background is the context of calls to package memory, which take no time.
 var background = context.Background()
 
-// Produce appends the records. Some of them may be written where it fails, of
-// each partition the first ones: the client keeps their order. What the client
-// repeats is written once where the producer is idempotent, else twice.
+// Produce appends the records. If Produce fails, some records may be written: of
+// each partition the first ones, since the client keeps their order. Records that
+// the client repeats are written once if the producer is idempotent, else twice.
 func (p *ports) Produce(ctx context.Context, records []stage.Record) error {
 	s, w := &p.w.scheduler, p.w
 	all := slices.Clone(records)
@@ -72,13 +73,14 @@ func (p *ports) Produce(ctx context.Context, records []stage.Record) error {
 			return nil
 		},
 		part: func() {
+			// Each partition stops at a drawn record, and takes none after it.
 			stopped := map[groupKey]bool{}
 			for _, r := range all {
 				if r.Partition == stage.AnyPartition {
 					r.Partition = events.Partition(r.Key, int32(len(w.broker.topics[r.Topic].parts)))
 				}
-				lane := groupKey{topic: r.Topic, partition: r.Partition}
-				if stopped[lane] = stopped[lane] || s.coin(); !stopped[lane] {
+				partition := groupKey{topic: r.Topic, partition: r.Partition}
+				if stopped[partition] = stopped[partition] || s.coin(); !stopped[partition] {
 					w.broker.append(r)
 				}
 			}
@@ -86,15 +88,17 @@ func (p *ports) Produce(ctx context.Context, records []stage.Record) error {
 	})
 }
 
-// Info may be as old as maxAge allows: a minute, or, where seconds are asked for,
-// for some records after partitions were added. Seconds are asked for only where a
-// batch meets the very next offset, and no topic is deleted, made anew and filled
-// up to there within them.
+// Info may return an answer as old as maxAge allows. If maxAge is a minute, that
+// is also the state before a topic was created again. If maxAge is seconds, it is
+// only the state before partitions were added: a stage asks with seconds only if
+// a batch begins at the very next offset, and no topic is deleted, created again
+// and filled up to that offset within seconds.
 func (p *ports) Info(ctx context.Context, name string, maxAge time.Duration) (stage.TopicInfo, error) {
 	var info stage.TopicInfo
 	err := p.w.call(ctx, call{port: "topics", op: "info", key: name, do: func() error {
+		// A change that is young enough may be unknown to this environment.
 		t := p.w.broker.topics[name]
-		if known, ok := p.env.infos[name]; ok && maxAge > 0 && p.w.infoMayBeOld && p.w.broker.now.Sub(t.changed) <= newsTravels(maxAge) && (known.ID == t.id || maxAge >= time.Minute) {
+		if known, ok := p.env.infos[name]; ok && maxAge > 0 && p.w.infoMayBeOld && p.w.broker.now.Sub(t.changed) <= maxInfoAge(maxAge) && (known.ID == t.id || maxAge >= time.Minute) {
 			info = known
 			return nil
 		}
@@ -105,17 +109,18 @@ func (p *ports) Info(ctx context.Context, name string, maxAge time.Duration) (st
 	return info, err
 }
 
-// newsTravels is how much time of the input may pass until a change is known.
-// Within detect's ten seconds a world has little input; ten minutes of it are far
-// from what makes a clock that is ahead do harm.
-func newsTravels(maxAge time.Duration) time.Duration {
+// maxInfoAge returns how much time of the input may pass until a change of a topic
+// is known. Seconds (detect asks with ten) become ten minutes, because a world has
+// little input within seconds. Ten minutes are far from the time by which a
+// watermark that is ahead does harm.
+func maxInfoAge(maxAge time.Duration) time.Duration {
 	if maxAge < time.Minute {
 		return 10 * time.Minute
 	}
 	return time.Minute
 }
 
-// Last may be behind unless consistent is asked for.
+// Last may return an older item, or none, unless consistent is true.
 func (p *ports) Last(ctx context.Context, chain string, consistent bool) (item stage.LogItem, ok bool, err error) {
 	err = p.w.call(ctx, call{port: pipeline.VisitLogTable, op: "last", key: chain, do: func() (err error) {
 		item, ok, err = p.w.log.Last(background, chain, true)
@@ -133,7 +138,7 @@ func (p *ports) Last(ctx context.Context, chain string, consistent bool) (item s
 	return item, ok, err
 }
 
-// Read may miss the latest items unless consistent is asked for.
+// Read may miss the latest item unless consistent is true.
 func (p *ports) Read(ctx context.Context, chain string, from, to int64, consistent bool) (items []stage.LogItem, err error) {
 	err = p.w.call(ctx, call{port: pipeline.VisitLogTable, op: "read", key: chain, n: from, do: func() (err error) {
 		items, err = p.w.log.Read(background, chain, from, to, true)
@@ -145,6 +150,7 @@ func (p *ports) Read(ctx context.Context, chain string, from, to int64, consiste
 	return items, err
 }
 
+// Append is a write that fails if the sequence number is taken.
 func (p *ports) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
 	item.Data = slices.Clone(item.Data)
 	return p.w.call(ctx, call{port: pipeline.VisitLogTable, op: "append", key: chain, n: item.Seq, write: true, do: func() error {
@@ -152,8 +158,8 @@ func (p *ports) Append(ctx context.Context, chain string, item stage.LogItem, ex
 	}})
 }
 
-// Devices reads one key after another: a batch that DynamoDB answers in parts is
-// no snapshot.
+// Devices reads one key after another: DynamoDB answers a batch in parts, so the
+// result is not a snapshot.
 func (p *ports) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presence.History, []int64, error) {
 	histories, versions := make([]presence.History, 0, len(keys)), make([]int64, 0, len(keys))
 	for _, key := range keys {
@@ -171,12 +177,16 @@ func (p *ports) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presen
 	return histories, versions, nil
 }
 
+// Each of the following methods is one call of package memory, as one turn.
+
+// PutDevice is a conditional write.
 func (p *ports) PutDevice(ctx context.Context, key stage.IdentityKey, h presence.History, version int64) error {
 	return p.w.call(ctx, call{port: pipeline.IdentitiesTable, op: "put device", key: string(events.DeviceKey(key.Business, key.Device)), n: version, write: true, do: func() error {
 		return p.w.identities.PutDevice(background, key, h, version)
 	}})
 }
 
+// Contact is a consistent read.
 func (p *ports) Contact(ctx context.Context, b events.BusinessID, c events.ContactID) (r stage.ContactRecord, v int64, err error) {
 	err = p.w.call(ctx, call{port: pipeline.IdentitiesTable, op: "contact", key: string(events.ContactKey(b, c)), do: func() (err error) {
 		r, v, err = p.w.identities.Contact(background, b, c)
@@ -185,12 +195,14 @@ func (p *ports) Contact(ctx context.Context, b events.BusinessID, c events.Conta
 	return r, v, err
 }
 
+// PutContact is a conditional write.
 func (p *ports) PutContact(ctx context.Context, b events.BusinessID, c events.ContactID, r stage.ContactRecord, version int64) error {
 	return p.w.call(ctx, call{port: pipeline.IdentitiesTable, op: "put contact", key: string(events.ContactKey(b, c)), n: version, write: true, do: func() error {
 		return p.w.identities.PutContact(background, b, c, r, version)
 	}})
 }
 
+// PutNew stores a walk-in unless it is stored already.
 func (p *ports) PutNew(ctx context.Context, a stage.Attribution, expires time.Time) (stored stage.Attribution, err error) {
 	err = p.w.call(ctx, call{port: pipeline.PendingTable, op: "put new", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
 		stored, err = p.w.pending.PutNew(background, a, expires)
@@ -199,6 +211,7 @@ func (p *ports) PutNew(ctx context.Context, a stage.Attribution, expires time.Ti
 	return stored, err
 }
 
+// Resolve sets the contact of a walk-in unless one is set.
 func (p *ports) Resolve(ctx context.Context, a stage.Attribution) (stored stage.Attribution, err error) {
 	err = p.w.call(ctx, call{port: pipeline.PendingTable, op: "resolve", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
 		stored, err = p.w.pending.Resolve(background, a)
@@ -207,6 +220,7 @@ func (p *ports) Resolve(ctx context.Context, a stage.Attribution) (stored stage.
 	return stored, err
 }
 
+// End sets the end of a visit unless a later one is set.
 func (p *ports) End(ctx context.Context, a stage.Attribution, expires time.Time) (stored stage.Attribution, err error) {
 	err = p.w.call(ctx, call{port: pipeline.PendingTable, op: "end", key: string(a.WalkIn.ID), write: true, do: func() (err error) {
 		stored, err = p.w.pending.End(background, a, expires)
@@ -215,6 +229,7 @@ func (p *ports) End(ctx context.Context, a stage.Attribution, expires time.Time)
 	return stored, err
 }
 
+// OfDevice is a consistent read.
 func (p *ports) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) (all []stage.Attribution, err error) {
 	err = p.w.call(ctx, call{port: pipeline.PendingTable, op: "of device", key: string(events.DeviceKey(key.Business, key.Device)), n: from.Unix(), do: func() (err error) {
 		all, err = p.w.pending.OfDevice(background, key, from)
@@ -223,13 +238,14 @@ func (p *ports) OfDevice(ctx context.Context, key stage.IdentityKey, from time.T
 	return all, err
 }
 
-// Add may store some of the facts only where it fails: the table takes so many
-// at a time.
+// Add may store some of the facts if it fails, because the table takes a limited
+// number at a time.
 func (p *ports) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	facts = slices.Clone(facts)
 	add := func(some []presence.Fact) error {
+		// Note the visits that the former version has counted.
 		for _, f := range some {
-			p.w.seen.byID[f.Visit] = p.w.seen.byID[f.Visit] || idAlone(f)
+			p.w.seen.byID[f.Visit] = p.w.seen.byID[f.Visit] || isIDOnly(f)
 		}
 		return p.w.counts.Add(background, key, month, some)
 	}
@@ -237,13 +253,13 @@ func (p *ports) Add(ctx context.Context, key stage.CountKey, month string, facts
 		port: pipeline.CountsTable, op: "add", key: string(events.ContactKey(key.Business, key.Contact)) + " " + month, n: int64(len(facts)), write: true,
 		do: func() error { return add(facts) },
 		part: func() {
-			// memory takes every valid month, so there is no error to tell.
+			// memory accepts every valid month, so Add returns no error.
 			_ = add(facts[:p.w.intn(len(facts))])
 		},
 	})
 }
 
-// Get reads the first months before the others: a query is no snapshot.
+// Get reads the first months earlier than the others: a query is not a snapshot.
 func (p *ports) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
 	read := func() (months []stage.MonthCount, err error) {
 		err = p.w.call(ctx, call{port: pipeline.CountsTable, op: "get", key: string(events.ContactKey(key.Business, key.Contact)), do: func() (err error) {
@@ -260,14 +276,16 @@ func (p *ports) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount
 	if err != nil {
 		return nil, err
 	}
+	// The first half of the months from the first read, the others from the second.
 	n := len(first) / 2
 	all := slices.Concat(first[:n], slices.DeleteFunc(second, func(m stage.MonthCount) bool { return m.Month <= first[n-1].Month }))
 	if _, derived := p.w.counts.(*memory.Counts); derived {
-		stage.SetTotals(all) // which a double reads off something else
+		stage.SetTotals(all) // a mutant computes totals in another way
 	}
 	return all, nil
 }
 
+// SetBase is a conditional write.
 func (p *ports) SetBase(ctx context.Context, key stage.CountKey, base, version int64) error {
 	return p.w.call(ctx, call{port: pipeline.CountsTable, op: "set base", key: string(events.ContactKey(key.Business, key.Contact)), n: version, write: true, do: func() error {
 		return p.w.counts.SetBase(background, key, base, version)

@@ -2,5 +2,6 @@
 
 package simtest
 
-// raceDetector makes the runs fewer.
+// raceDetector is true under the race detector, which is slow: quickRun then
+// returns true.
 const raceDetector = false

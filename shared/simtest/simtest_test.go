@@ -15,34 +15,36 @@ import (
 )
 
 var (
-	seedsFlag  = flag.Int("seeds", 0, "how many seeds each mode is run with; 0 for 20,000, or 100 with -short or the race detector")
-	seedFlag   = flag.Int64("seed", -1, "the one seed to run, telling its history")
-	faultsFlag = flag.Int("faults", 6, "how many faults each seed has")
+	seedsFlag  = flag.Int("seeds", 0, "number of seeds of each mode; 0 means 20,000, or 100 with -short or the race detector")
+	seedFlag   = flag.Int64("seed", -1, "run this one seed and print its history")
+	faultsFlag = flag.Int("faults", 6, "number of faults of each seed")
 )
 
-// few says that this run is for the race detector, or for somebody who waits: it
-// takes few seeds, and one fault where every course is tried.
-func few() bool { return testing.Short() || raceDetector }
+// quickRun reports whether this run is short: under the race detector, which is
+// slow, or with -short. A short run has few seeds, and at most one fault where
+// every course is run.
+func quickRun() bool { return testing.Short() || raceDetector }
 
-// seeds is how many seeds a mode is to be run with.
+// seeds returns the number of seeds that each mode is run with.
 func seeds() int {
 	switch {
 	case *seedsFlag > 0:
 		return *seedsFlag
-	case few():
+	case quickRun():
 		return 100
 	default:
 		return 20_000
 	}
 }
 
-// mode is one way the world may go.
+// mode is one course of events around the stages.
 type mode struct {
 	name string
 	run  func(w *world)
 }
 
-// simulate runs one seed of a mode and gives the world as it ended. It must be
+// simulate runs one seed of a mode and returns the world at its end. prepare, if
+// not nil, changes the world before the run; a mutant does. simulate must be
 // called within a bubble of synctest.
 func (m mode) simulate(seed uint64, faults int, history *strings.Builder, prepare func(*world)) *world {
 	w := newWorld(seed, faults)
@@ -51,8 +53,9 @@ func (m mode) simulate(seed uint64, faults int, history *strings.Builder, prepar
 	if prepare != nil {
 		prepare(w)
 	}
-	w.seen.newLife()
+	w.seen.newEpoch()
 	m.run(w)
+	// A failure of the run itself is more telling than that of a check.
 	if w.failure == nil {
 		w.check()
 	}
@@ -60,28 +63,30 @@ func (m mode) simulate(seed uint64, faults int, history *strings.Builder, prepar
 	return w
 }
 
-// close lets what is under way end, so that no goroutine is left in the bubble.
+// close ends the tasks that still run, so that no goroutine is left in the bubble.
 func (w *world) close() {
 	for _, t := range w.tasks {
 		t.env.dead = true
 	}
 	for len(w.tasks) > 0 {
 		w.gather()
-		w.bury()
+		w.endCallsOfDead()
 	}
 }
 
-// TestSimulation runs every mode with many seeds.
+// TestSimulation: in every mode, every seed passes all checks. Each walk-in is
+// produced under one id, counted once, and attributed to the right contact,
+// whatever faults the seed draws.
 func TestSimulation(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
 			if *seedFlag >= 0 {
-				tell(t, m, uint64(*seedFlag), nil)
+				runOne(t, m, uint64(*seedFlag))
 				return
 			}
 			began := time.Now()
 			stats := runSeeds(t, seeds(), func(seed uint64) *world { return m.simulate(seed, *faultsFlag, nil, nil) }, func(t *testing.T, seed uint64) {
-				tell(t, m, seed, nil)
+				runOne(t, m, seed)
 			})
 			if !t.Failed() {
 				t.Logf("%v; 0 lost, 0 duplicated, all drained; %.0f s", stats, time.Since(began).Seconds())
@@ -90,17 +95,18 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// bubble runs do where the scheduler can tell that every goroutine waits.
+// bubble runs do in a bubble of synctest, in which the scheduler can wait until
+// every goroutine of the stages has stopped.
 func bubble(t *testing.T, do func()) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) { do() })
 }
 
-// stats is what many runs came to.
+// stats adds up the figures of many runs; observations documents each of them.
 type stats struct {
-	mu                                                      sync.Mutex
-	calls, faults, walkIns, attributed, earlier, stale, all int
-	companions, residents                                   int
+	mu                                                               sync.Mutex
+	calls, faults, walkIns, attributed, decidedEarly, overtaken, all int
+	companions, residents                                            int
 }
 
 func (s *stats) add(w *world) {
@@ -111,24 +117,26 @@ func (s *stats) add(w *world) {
 	s.faults += *faultsFlag - w.faults
 	s.walkIns += w.seen.walkIns
 	s.attributed += w.seen.attributed
-	s.earlier += w.seen.earlier
-	s.stale += w.seen.stale
+	s.decidedEarly += w.seen.decidedEarly
+	s.overtaken += w.seen.overtaken
 	s.companions += w.seen.companions
 	s.residents += w.seen.residents
 }
 
 func (s *stats) String() string {
-	return fmt.Sprintf("%d seeds, %d calls, %d faults; %d walk-ins, %d of a contact, %d companions, %d visits of residents, %d decided on before all CRM events were known; %d last words of overtaken writers",
-		s.all, s.calls, s.faults, s.walkIns, s.attributed, s.companions, s.residents, s.earlier, s.stale)
+	return fmt.Sprintf("%d seeds, %d calls, %d faults; %d walk-ins, %d attributed to a contact, %d companions, %d visits of resident devices, %d decided early; %d last records by overtaken writers",
+		s.all, s.calls, s.faults, s.walkIns, s.attributed, s.companions, s.residents, s.decidedEarly, s.overtaken)
 }
 
-// runSeeds runs seeds on all processors until one fails, which is told.
-func runSeeds(t *testing.T, n int, run func(seed uint64) *world, tell func(t *testing.T, seed uint64)) *stats {
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // worlds are small and short-lived
+// runSeeds runs the seeds 0 to n-1 on all processors. If a seed fails, runSeeds
+// stops and runs that seed again with report, which prints its history.
+func runSeeds(t *testing.T, n int, run func(seed uint64) *world, report func(t *testing.T, seed uint64)) *stats {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a world is small and lives for milliseconds
 	var next atomic.Int64
 	var s stats
 	failed := atomic.Int64{}
 	failed.Store(-1)
+	// One worker per processor; each takes the next seed until one has failed.
 	t.Run("seeds", func(t *testing.T) {
 		for range runtime.GOMAXPROCS(0) {
 			t.Run("worker", func(t *testing.T) {
@@ -150,19 +158,20 @@ func runSeeds(t *testing.T, n int, run func(seed uint64) *world, tell func(t *te
 		}
 	})
 	if seed := failed.Load(); seed >= 0 {
-		tell(t, uint64(seed))
+		report(t, uint64(seed))
 	}
 	return &s
 }
 
-// tell runs one seed with its history told.
-func tell(t *testing.T, m mode, seed uint64, prepare func(*world)) {
+// runOne runs one seed and prints its history, and after a failure the command
+// that repeats the run.
+func runOne(t *testing.T, m mode, seed uint64) {
 	t.Helper()
 	var history strings.Builder
 	var failure error
-	bubble(t, func() { failure = m.simulate(seed, *faultsFlag, &history, prepare).failure })
+	bubble(t, func() { failure = m.simulate(seed, *faultsFlag, &history, nil).failure })
 	t.Log("\n" + history.String())
 	if failure != nil {
-		t.Errorf("%v\nreplay: %s", failure, fmt.Sprintf("go test ./shared/simtest -run 'TestSimulation/%s' -seed %d -faults %d -v", m.name, seed, *faultsFlag))
+		t.Errorf("%v\nrun it again: %s", failure, fmt.Sprintf("go test ./shared/simtest -run 'TestSimulation/%s' -seed %d -faults %d -v", m.name, seed, *faultsFlag))
 	}
 }

@@ -7,11 +7,11 @@ import (
 	"footfall/shared/stage"
 )
 
-// sink is what a reader of walk-in-counts does: it keeps a record only where its
-// version is higher than that of what it has.
+// sink is a reader of walk-in-counts. It keeps a record only if the version of the
+// record is higher than that of the record in its table.
 type sink struct{ w *world }
 
-// Handle upserts a batch, record by record.
+// Handle stores a batch, record by record.
 func (s *sink) Handle(ctx context.Context, b stage.Batch) error {
 	for _, r := range b.Records {
 		c, err := events.DecodeWalkInCount(r.Key, r.Value)
@@ -20,8 +20,8 @@ func (s *sink) Handle(ctx context.Context, b stage.Batch) error {
 		}
 		key := stage.CountKey{Business: c.Business, Contact: c.Contact}
 		err = s.w.call(ctx, call{port: "sink", op: "upsert", key: string(events.ContactKey(c.Business, c.Contact)), n: c.Version, write: true, do: func() error {
-			if c.Version > s.w.table[key].Version {
-				s.w.table[key] = c
+			if c.Version > s.w.sinkTable[key].Version {
+				s.w.sinkTable[key] = c
 			}
 			return nil
 		}})

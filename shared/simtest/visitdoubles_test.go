@@ -11,18 +11,22 @@ import (
 	"footfall/shared/stage"
 )
 
-// firstCome decides when a visit is first heard of whether it is one with
-// another, and stays with that.
-type firstCome struct {
+// The doubles of enrich, identify and count for the ends of visits and for visits
+// that overlap.
+
+// decidesOnce decides whether a visit is a companion when the first fact of the
+// visit comes, and never changes that.
+type decidesOnce struct {
 	*memory.Counts
 	totals map[stage.CountKey]map[string]int64
 }
 
-func newFirstCome() *firstCome {
-	return &firstCome{memory.NewCounts(), map[stage.CountKey]map[string]int64{}}
+func newDecidesOnce() *decidesOnce {
+	return &decidesOnce{memory.NewCounts(), map[stage.CountKey]map[string]int64{}}
 }
 
-func (c *firstCome) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
+// Add raises the total only if a visit is new.
+func (c *decidesOnce) Add(ctx context.Context, key stage.CountKey, month string, facts []presence.Fact) error {
 	before, err := c.Counts.Get(ctx, key)
 	if err != nil {
 		return err
@@ -34,6 +38,7 @@ func (c *firstCome) Add(ctx context.Context, key stage.CountKey, month string, f
 	if c.totals[key] == nil {
 		c.totals[key] = map[string]int64{}
 	}
+	// The number of visits in a month that have begun, and the month's total.
 	in := func(all []stage.MonthCount) (known, total int64) {
 		for _, m := range all {
 			if m.Month == month {
@@ -52,7 +57,8 @@ func (c *firstCome) Add(ctx context.Context, key stage.CountKey, month string, f
 	return err
 }
 
-func (c *firstCome) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
+// Get returns the totals that Add decided.
+func (c *decidesOnce) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
 	all, err := c.Counts.Get(ctx, key)
 	for i := range all {
 		if all[i].Month != "" {
@@ -62,9 +68,11 @@ func (c *firstCome) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthC
 	return all, err
 }
 
-// visitsOnly takes the number of visits for the version of a month.
+// visitsOnly is a table in which the version of a month is its number of visits, so
+// an end does not raise the version.
 type visitsOnly struct{ *memory.Counts }
 
+// Get takes the ends off the versions.
 func (c visitsOnly) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthCount, error) {
 	all, err := c.Counts.Get(ctx, key)
 	for i := range all {
@@ -77,10 +85,11 @@ func (c visitsOnly) Get(ctx context.Context, key stage.CountKey) ([]stage.MonthC
 	return all, err
 }
 
-// endless is enrich that does nothing with ends.
-type endless struct{ stage.Handler }
+// withoutEnds is enrich that skips the ends of visits.
+type withoutEnds struct{ stage.Handler }
 
-func (h endless) Handle(ctx context.Context, b stage.Batch) error {
+// Handle passes on all records but ends.
+func (h withoutEnds) Handle(ctx context.Context, b stage.Batch) error {
 	if b.Topic != events.VisitsEnded {
 		return h.Handler.Handle(ctx, b)
 	}
@@ -94,11 +103,13 @@ func (h endless) Handle(ctx context.Context, b stage.Batch) error {
 	return h.Handler.Handle(ctx, b)
 }
 
-func endsIgnored(w *world, e *env) stage.Handler { return endless{w.handlerOf(e)} }
+// endsIgnored returns enrich as withoutEnds.
+func endsIgnored(w *world, e *env) stage.Handler { return withoutEnds{w.handlerOf(e)} }
 
-// walkInFirst takes no end of a walk-in that is not stored.
+// walkInFirst skips an end whose walk-in is not stored yet.
 type walkInFirst struct{ *ports }
 
+// End looks for the walk-in first.
 func (p walkInFirst) End(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
 	all, err := p.OfDevice(ctx, stage.IdentityKey{Business: a.WalkIn.Business, Device: a.WalkIn.Device}, a.WalkIn.StartedAt)
 	if err != nil || !slices.ContainsFunc(all, func(o stage.Attribution) bool { return o.WalkIn.ID == a.WalkIn.ID }) {
@@ -107,28 +118,32 @@ func (p walkInFirst) End(ctx context.Context, a stage.Attribution, expires time.
 	return p.ports.End(ctx, a, expires)
 }
 
+// endsAfterWalkInsOnly returns enrich with walkInFirst.
 func endsAfterWalkInsOnly(_ *world, e *env) stage.Handler {
 	p := walkInFirst{e.ports}
 	return stage.NewEnrich(stage.EnrichDeps{Identities: p, Pending: p, Out: p})
 }
 
-// oneEnd is a table that keeps the first end of each visit, or where last is set
-// the one that came last, whatever it says.
+// oneEnd is a table that keeps the first end of each visit or, if last is true, the
+// end that comes last, also if it is earlier than another.
 type oneEnd struct {
 	*memory.Pending
 	last bool
 	ends map[events.WalkInID]time.Time
 }
 
+// oneEndStays replaces the table pending by a oneEnd.
 func oneEndStays(last bool) func(*world) {
 	return func(w *world) { w.pending = oneEnd{memory.NewPending(), last, map[events.WalkInID]time.Time{}} }
 }
 
+// with returns the attribution with the end that the table keeps.
 func (p oneEnd) with(a stage.Attribution, err error) (stage.Attribution, error) {
 	a.LastSeen = p.ends[a.WalkIn.ID]
 	return a, err
 }
 
+// End keeps the first or the last end.
 func (p oneEnd) End(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
 	if p.last || p.ends[a.WalkIn.ID].IsZero() {
 		p.ends[a.WalkIn.ID] = a.LastSeen
@@ -136,14 +151,17 @@ func (p oneEnd) End(ctx context.Context, a stage.Attribution, expires time.Time)
 	return p.with(p.Pending.End(ctx, a, expires))
 }
 
+// PutNew returns the end that the table keeps.
 func (p oneEnd) PutNew(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
 	return p.with(p.Pending.PutNew(ctx, a, expires))
 }
 
+// Resolve returns the end that the table keeps.
 func (p oneEnd) Resolve(ctx context.Context, a stage.Attribution) (stage.Attribution, error) {
 	return p.with(p.Pending.Resolve(ctx, a))
 }
 
+// OfDevice returns the ends that the table keeps.
 func (p oneEnd) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) ([]stage.Attribution, error) {
 	all, err := p.Pending.OfDevice(ctx, key, from)
 	for i := range all {
@@ -152,16 +170,18 @@ func (p oneEnd) OfDevice(ctx context.Context, key stage.IdentityKey, from time.T
 	return all, err
 }
 
-// endOverlooked tells a late attribution without the end that is stored.
-type endOverlooked struct{ *ports }
+// withoutStoredEnd hides the end of a visit from a late attribution.
+type withoutStoredEnd struct{ *ports }
 
-func (p endOverlooked) Resolve(ctx context.Context, a stage.Attribution) (stage.Attribution, error) {
+// Resolve returns the attribution without its end.
+func (p withoutStoredEnd) Resolve(ctx context.Context, a stage.Attribution) (stage.Attribution, error) {
 	stored, err := p.ports.Resolve(ctx, a)
 	stored.LastSeen = time.Time{}
 	return stored, err
 }
 
+// lateWithoutEnd returns identify with withoutStoredEnd.
 func lateWithoutEnd(_ *world, e *env) stage.Handler {
-	p := endOverlooked{e.ports}
+	p := withoutStoredEnd{e.ports}
 	return stage.NewIdentify(stage.IdentifyDeps{Identities: p, Pending: p, Out: p})
 }

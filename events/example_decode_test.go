@@ -54,6 +54,7 @@ func Example_decode() {
 		fmt.Println(err)
 		return
 	}
+	// Records as a consumer gets them.
 	records := []struct {
 		topic      string
 		key, value []byte
@@ -64,6 +65,7 @@ func Example_decode() {
 		{events.Sightings, nil, tick},
 		{events.CRMEvents, events.BusinessKey("cafe-1"), []byte(`{"type":"portal-login","business":"cafe-1",` +
 			`"device":"k3Jw0fUyZr5nQm8sTq1vXA","contact":"contact-17","at":"2026-11-02T12:09:00Z"}`)},
+		// A null value, which topic walk-ins does not allow.
 		{events.WalkIns, key, nil},
 	}
 	for _, r := range records {
@@ -77,31 +79,4 @@ func Example_decode() {
 	// tick: the watermark is 2026-11-02T12:00:00Z
 	// login: contact-17 with k3Jw0fUyZr5nQm8sTq1vXA
 	// dead letter: null-value
-}
-
-// A producer validates foreign data, encodes the record, and sends it to the
-// topic under the key that the record's comment names.
-func ExampleEncode() {
-	start := time.Date(2026, 11, 2, 12, 0, 10, 0, time.UTC)
-	w := events.WalkIn{
-		ID:       events.NewWalkInID("cafe-1", "k3Jw0fUyZr5nQm8sTq1vXA", start),
-		Business: "cafe-1", Device: "k3Jw0fUyZr5nQm8sTq1vXA",
-		StartedAt: start, ConfirmedAt: start.Add(6 * time.Minute),
-	}
-	if err := w.Validate(); err != nil {
-		fmt.Println(err)
-		return
-	}
-	key := events.DeviceKey(w.Business, w.Device)
-	value, err := events.Encode(nil, &w)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	topic, _ := events.TopicByName(events.WalkIns)
-	fmt.Printf("topic %s, partition %d, key %s\n", topic.Name, events.Partition(key, topic.Partitions), key)
-	fmt.Printf("header % x, %d bytes in all\n", value[:10], len(value))
-	// Output:
-	// topic walk-ins, partition 11, key cafe-1/k3Jw0fUyZr5nQm8sTq1vXA
-	// header c3 01 ec 5c 73 97 6c ef 13 19, 86 bytes in all
 }
