@@ -1,9 +1,3 @@
-// Package detect is the stage that decides which devices are in the store. It
-// keeps the state of a partition in memory and in a changelog: each batch is
-// caught up with the changelog, decided by package presence, produced, and
-// appended to the changelog on condition that the next sequence number is free.
-//
-// Start with New and detect.Handle in detect.go.
 package detect
 
 import (
@@ -17,75 +11,62 @@ import (
 	"footfall/shared/stage"
 )
 
-// Deps is what detect works with. All fields are needed.
+// Deps are the ports that the stage works with. All fields are required.
 type Deps struct {
-	Log    stage.VisitLog
-	Topics stage.TopicInfos
-	Out    stage.Producer
-	Rules  stage.Businesses
+	Log    stage.VisitLog   // holds the changelogs
+	Topics stage.TopicInfos // reports id and number of partitions of topic sightings
+	Out    stage.Producer   // gets walk-ins, visits ended and dead letters
+	Rules  stage.Businesses // holds the rules of the businesses, now and before
 }
 
 const (
-	// topicAge is how old knowledge of the topic's life may be while offsets run
-	// on without a hole. A topic cannot be deleted, made anew and filled to the
-	// very next offset in that time.
-	topicAge = 10 * time.Second
-	// logRetention is how long an item is kept. State is written anew within it, see
-	// relogAfter; days leave room to look into what happened.
-	logRetention = 14 * 24 * time.Hour
-	// relogAfter is how many items a device's state may lie back. Its state is
-	// written anew then, so that a cold start is never longer than that and never
-	// meets items that have expired: at one item a minute, the least there are
-	// while ticks come, it is half of logRetention.
-	relogAfter = 10_000
-	// maxAhead is how far in the future of its partition's clock a sighting may
-	// lie, and a tick in that of its own record's timestamp. A router whose clock is
-	// a day off says nothing of use. A clock set that far ahead would make all that
-	// follows late, for it never goes back.
+	// topicInfoAge is how old knowledge of the topic may be while a batch begins at
+	// the offset after the last one. In that time a topic cannot be deleted,
+	// recreated and filled to the very next offset.
+	topicInfoAge = 10 * time.Second
+	// itemRetention is how long an item is kept, measured from the timestamp of the
+	// last record of its batch. A state is written again within that time, see
+	// rewriteAfter; the days beyond leave room to look into an incident.
+	itemRetention = 14 * 24 * time.Hour
+	// rewriteAfter is how many items back the state of a device may lie before it is
+	// written again. So a cold start never reads more items than that, and never
+	// needs one that has expired: at one item a minute, the slowest rate while ticks
+	// come, 10,000 items are half of itemRetention.
+	rewriteAfter = 10_000
+	// maxAhead is how far a sighting may lie ahead of the watermark, and a tick ahead
+	// of the timestamp of its own record. A router with a clock that is a day off
+	// reports nothing of use. A watermark that is set that far ahead makes all later
+	// records late, because it never moves back.
 	maxAhead = presence.Instant(24 * time.Hour / time.Millisecond)
-	// flushBytes is how much changed state goes into one log item. One record
-	// more may follow before it is written, so it stays clear of the limit.
-	flushBytes = stage.MaxLogItemBytes / 2
-	// maxStayBytes is the most that one stay takes, and more than what an entry
-	// takes beside its key and its stays.
-	maxStayBytes = 51
-	// maxDayBytes is the most that one day of a habit takes, and what a habit takes
-	// beside its days.
-	maxDayBytes = 10
 )
 
-// New makes the stage that decides which devices are in the store.
-//
-// Of each partition it keeps the state of the devices in memory, and in the
-// partition's chain of the visit log. A batch is decided in memory; then the
-// walk-ins are produced; then one item with the changed state is appended on
-// condition that its number is free. Whoever was first wins; who comes second
-// forgets what it thought, reads on and decides again. Walk-in ids are made of
-// data, so what both have produced is the same.
-//
-// The rules of a business are data as well: they hold from a moment of event
-// time on, and the clock of the partition says which. At that moment each device
-// of the business is told the time by the rules that end there.
+// New returns the stage that decides which devices are in the store. The package
+// comment describes the life of a batch.
 func New(deps Deps) stage.Handler {
-	return &detect{deps: deps, chains: chainReader{deps.Log, deps.Rules}, partitions: map[int32]*partition{}}
+	return &detect{deps: deps, changelogs: changelogReader{deps.Log, deps.Rules}, partitions: map[int32]*partition{}}
 }
 
+// detect is the stage in one environment.
 type detect struct {
-	deps   Deps
-	chains chainReader
+	deps       Deps
+	changelogs changelogReader
 
 	mu         sync.Mutex
 	partitions map[int32]*partition
 }
 
-// partition is one partition's memory in this environment. view is nil until
-// the chain is read, and again after anything went wrong.
+// partition is what an environment holds of one partition in memory.
 type partition struct {
-	mu   sync.Mutex
+	mu sync.Mutex // held while a batch of the partition is handled
+	// view is nil until the changelog is read, and again after an error.
 	view *view
-	due  presence.Instant // no device has anything to do at a tick before
+	// nextDue is the watermark before which a tick changes no device of the view, so
+	// that a tick need not look at each. 0 if it is not known.
+	nextDue presence.Instant
 }
 
+// partition returns the memory of a partition, without a view if the partition
+// is new to this environment.
 func (d *detect) partition(number int32) *partition {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -97,28 +78,33 @@ func (d *detect) partition(number int32) *partition {
 	return p
 }
 
-// Handle decides on a batch of sightings and ticks.
+// Handle decides a batch of sightings and ticks. After nil, a changelog item
+// covers each record of the batch. After an error the whole batch is to be
+// redelivered: the records that an item covers already are skipped then.
 func (d *detect) Handle(ctx context.Context, b stage.Batch) error {
 	p := d.partition(b.Partition)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		err := d.try(ctx, p, b)
+		err := d.attempt(ctx, p, b)
 		if err == nil {
 			return nil
 		}
+		// After a conflict the view is dropped, so the next attempt reads what the
+		// other environment has appended and decides the rest of the batch on that.
 		if !errors.Is(err, stage.ErrConflict) || ctx.Err() != nil {
 			return fmt.Errorf("detect on %s/%d: %w", b.Topic, b.Partition, err)
 		}
 	}
 }
 
-// try decides and writes the part of the batch that the log does not cover.
-func (d *detect) try(ctx context.Context, p *partition, b stage.Batch) error {
+// attempt decides and appends the records of the batch that no changelog item
+// covers.
+func (d *detect) attempt(ctx context.Context, p *partition, b stage.Batch) error {
 	done := false
 	defer func() {
-		// What is in memory may be ahead of the log now. A panic ends the batch and
-		// not the environment, so it counts as well.
+		// The view may hold decisions that are not in the changelog. A panic leaves
+		// them too: it fails the batch, and the environment lives on.
 		if !done {
 			p.view = nil
 		}
@@ -126,17 +112,23 @@ func (d *detect) try(ctx context.Context, p *partition, b stage.Batch) error {
 	if err := d.prepare(ctx, p, b); err != nil {
 		return err
 	}
-	work := decision{detect: d, partition: p, batch: b, view: p.view, changed: map[string]int{}, last: p.view.offset, written: p.view.clock}
+
+	v := p.view
+	work := decider{
+		deps: d.deps, batch: b, partition: p, view: v,
+		writtenWatermark: v.watermark,
+		pending:          pendingItem{sizes: map[string]int{}, lastOffset: v.offset},
+	}
 	for i := range b.Records {
 		r := &b.Records[i]
-		if r.Offset <= p.view.offset {
-			continue
+		if r.Offset <= v.offset {
+			continue // redelivered: an item covers the record
 		}
 		if err := work.record(ctx, r); err != nil {
 			return err
 		}
 	}
-	if work.last > p.view.offset {
+	if work.pending.lastOffset > v.offset {
 		if err := work.flush(ctx); err != nil {
 			return err
 		}
@@ -145,48 +137,59 @@ func (d *detect) try(ctx context.Context, p *partition, b stage.Batch) error {
 	return nil
 }
 
-// prepare sees to it that the view is the one that the batch is to be decided
-// on: of the topic's present life and not behind the log.
+// prepare makes p.view the state on which the batch is to be decided: that of
+// the present topic epoch, and not behind the changelog.
 func (d *detect) prepare(ctx context.Context, p *partition, b stage.Batch) error {
+	// A batch that begins at the offset after the last one is the usual case. Any
+	// other is redelivered, or follows a batch of another environment, or comes from
+	// a recreated topic, which counts from 0 again, or from an added partition. For
+	// those the broker is asked which epoch the topic is in.
 	first := b.Records[0].Offset
-	maxAge := time.Duration(0) // given again, a new topic that counts from 0, or a partition that was added
+	maxAge := time.Duration(0)
 	if p.view != nil && first == p.view.offset+1 {
-		maxAge = topicAge
+		maxAge = topicInfoAge
 	}
 	info, err := d.deps.Topics.Info(ctx, b.Topic, maxAge)
 	if err != nil {
-		return fmt.Errorf("life of topic %s: %w", b.Topic, err)
+		return fmt.Errorf("look up id and partitions of topic %s: %w", b.Topic, err)
 	}
 	if b.Partition >= info.Partitions {
-		// A broker that does not know yet what was added. A chain under the former
-		// number is one that nobody adopts.
-		return fmt.Errorf("topic %s has %d partitions by what the broker says", b.Topic, info.Partitions)
+		// Partitions were added, and this broker has not heard of that. A changelog
+		// under the former number would be one that no later epoch adopts.
+		return fmt.Errorf("the broker reports %d partitions of topic %s, without partition %d of this batch: its metadata is behind, the batch is redelivered",
+			info.Partitions, b.Topic, b.Partition)
 	}
-	g := generation{info.ID, info.Partitions}
-	if p.view == nil || p.view.gen != g {
-		if p.view, err = d.chains.load(ctx, g, b.Partition, expiry(b)); err != nil {
+
+	// A cold environment, or a new epoch.
+	epoch := topicEpoch{info.ID, info.Partitions}
+	if p.view == nil || p.view.epoch != epoch {
+		if p.view, err = d.changelogs.load(ctx, epoch, b.Partition, itemExpiry(b)); err != nil {
 			return err
 		}
-		p.due = 0
-		if err := p.view.rules.learn(ctx, businessesOf(b.Records)); err != nil {
+		p.nextDue = 0
+		if err := p.view.rules.loadAll(ctx, businessesOf(b.Records)); err != nil {
 			return err
 		}
 		if first <= p.view.offset+1 {
-			return p.view.usable()
+			return p.view.checkOpen()
 		}
 	}
 	if first == p.view.offset+1 {
 		return nil
 	}
-	// Others may have gone on, or the offsets between are gone for good.
-	p.due = 0
-	if err := d.chains.catchUp(ctx, p.view, b.Partition); err != nil {
+
+	// If the batch begins further on, other environments had the partition since,
+	// or the records between have expired. If it begins further back, other
+	// environments may have had the partition as well.
+	p.nextDue = 0
+	if err := d.changelogs.catchUp(ctx, p.view); err != nil {
 		return err
 	}
-	return p.view.usable()
+	return p.view.checkOpen()
 }
 
-// expiry is when log items of the batch may go. Time is that of the records.
-func expiry(b stage.Batch) time.Time {
-	return b.Records[len(b.Records)-1].Timestamp.Add(logRetention)
+// itemExpiry returns the time at which the items of a batch expire. It counts
+// from the timestamp of the last record and not from the wall clock.
+func itemExpiry(b stage.Batch) time.Time {
+	return b.Records[len(b.Records)-1].Timestamp.Add(itemRetention)
 }

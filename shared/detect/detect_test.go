@@ -21,47 +21,47 @@ const cafe events.BusinessID = "cafe-1"
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-// partitionLog is a partition of sightings.
-type partitionLog struct{ stagetest.Partition }
+// sightingsPartition is a partition of sightings.
+type sightingsPartition struct{ stagetest.Partition }
 
-func sightings() *partitionLog { return &partitionLog{stagetest.Partition{Topic: events.Sightings}} }
+func newSightings() *sightingsPartition { return &sightingsPartition{stagetest.Partition{Topic: events.Sightings}} }
 
-func (l *partitionLog) seen(t rapid.TB, device string, at time.Time, rssi events.RSSI) {
+func (l *sightingsPartition) seen(t rapid.TB, device string, at time.Time, rssi events.RSSI) {
 	t.Helper()
 	d := events.DeviceID(device)
 	l.Put(t, events.DeviceKey(cafe, d), &events.Sighting{Business: cafe, Sensor: "door", Device: d, SeenAt: at, RSSI: rssi})
 }
 
-func (l *partitionLog) tick(t rapid.TB, at time.Time) {
+func (l *sightingsPartition) tick(t rapid.TB, at time.Time) {
 	t.Helper()
 	l.Put(t, []byte("tick"), &events.Tick{At: at})
 	l.Records[len(l.Records)-1].Timestamp = at
 }
 
 // world is what environments share.
-type world struct {
+type deployment struct {
 	log    stage.VisitLog
 	topics *stagetest.Topics
 	out    *stagetest.Sink
 	rules  stage.Businesses
 }
 
-func newWorld() *world {
-	return &world{memory.NewVisitLog(), &stagetest.Topics{Description: stage.TopicInfo{ID: "topic-a", Partitions: 1}}, &stagetest.Sink{}, stage.DefaultRules()}
+func newDeployment() *deployment {
+	return &deployment{memory.NewVisitLog(), &stagetest.Topics{Description: stage.TopicInfo{ID: "topic-a", Partitions: 1}}, &stagetest.Sink{}, stage.DefaultRules()}
 }
 
 // environment starts a cold one.
-func (w *world) environment() stage.Handler {
+func (w *deployment) environment() stage.Handler {
 	return detect.New(detect.Deps{Log: w.log, Topics: w.topics, Out: w.out, Rules: w.rules})
 }
 
-func (w *world) walkIns(t rapid.TB) []events.WalkIn {
+func (w *deployment) walkIns(t rapid.TB) []events.WalkIn {
 	t.Helper()
 	return stagetest.Decode(t, w.out.On(events.WalkIns), events.DecodeWalkIn)
 }
 
-func TestDetectTellsAWalkInAndItsEnd(t *testing.T) {
-	w, l := newWorld(), sightings()
+func TestWalkInAndItsEndAreProduced(t *testing.T) {
+	w, l := newDeployment(), newSightings()
 	l.seen(t, "phone", noon, -60)
 	l.seen(t, "passer", noon.Add(time.Minute), -80)
 	l.seen(t, "phone", noon.Add(7*time.Minute), -65)
@@ -89,8 +89,8 @@ func TestDetectTellsAWalkInAndItsEnd(t *testing.T) {
 
 // Bad records go to the dead letters with their provenance; the good ones around
 // them count.
-func TestDetectPutsBadRecordsAside(t *testing.T) {
-	w, l := newWorld(), sightings()
+func TestBadRecordsGoToTheDeadLetters(t *testing.T) {
+	w, l := newDeployment(), newSightings()
 	key := events.DeviceKey(cafe, "phone")
 	l.tick(t, noon)
 	l.seen(t, "phone", noon, -60)
@@ -136,10 +136,10 @@ func TestDetectPutsBadRecordsAside(t *testing.T) {
 
 // A producer with another partitioner would have one device decided on in two
 // partitions. Records from before partitions were added are where they belong.
-func TestDetectPutsMisplacedRecordsAside(t *testing.T) {
-	w := newWorld()
+func TestRecordsInTheWrongPartitionGoToTheDeadLetters(t *testing.T) {
+	w := newDeployment()
 	if err := w.environment().Handle(t.Context(), func() stage.Batch { // one partition
-		l := sightings()
+		l := newSightings()
 		l.seen(t, "phone", noon, -80)
 		return l.All()
 	}()); err != nil {
@@ -149,7 +149,7 @@ func TestDetectPutsMisplacedRecordsAside(t *testing.T) {
 	key := events.DeviceKey(cafe, "phone")
 	home := events.Partition(key, 4)
 	for p := range int32(4) {
-		l := &partitionLog{stagetest.Partition{Topic: events.Sightings, Number: p}}
+		l := &sightingsPartition{stagetest.Partition{Topic: events.Sightings, Number: p}}
 		if p == 0 {
 			l.seen(t, "phone", noon, -80) // covered
 		}
@@ -176,8 +176,8 @@ func TestDetectPutsMisplacedRecordsAside(t *testing.T) {
 }
 
 // drawPartition draws what some devices did in a day or less, in one partition.
-func drawPartition(t *rapid.T) *partitionLog {
-	l := sightings()
+func drawPartition(t *rapid.T) *sightingsPartition {
+	l := newSightings()
 	at, n := noon, rapid.IntRange(1, 60).Draw(t, "records")
 	for range n {
 		at = at.Add(time.Duration(rapid.SampledFrom([]int{0, 20, 60, 150, 400, 1300, 2500}).Draw(t, "gap")) * time.Second)
@@ -204,12 +204,12 @@ func drawPartition(t *rapid.T) *partitionLog {
 func TestDetectIsAFunctionOfThePartition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := drawPartition(t)
-		calm := newWorld()
+		calm := newDeployment()
 		if err := calm.environment().Handle(context.Background(), l.All()); err != nil {
 			t.Fatal(err)
 		}
-		rough := newWorld()
-		faulty := &faultyLog{VisitLog: rough.log}
+		rough := newDeployment()
+		faulty := &failingLog{VisitLog: rough.log}
 		rough.log = faulty
 		drive(t, rough, faulty, l)
 		for topic := range map[string]bool{events.WalkIns: true, events.VisitsEnded: true} {
@@ -218,7 +218,7 @@ func TestDetectIsAFunctionOfThePartition(t *testing.T) {
 				t.Fatalf("%s: %d distinct records, want %d", topic, len(got), len(want))
 			}
 		}
-		if got, want := tallyOf(t, faulty.VisitLog), tallyOf(t, calm.log); got != want {
+		if got, want := sumTally(t, faulty.VisitLog), sumTally(t, calm.log); got != want {
 			t.Fatalf("tally %+v, want %+v", got, want)
 		}
 	})
@@ -234,7 +234,7 @@ func distinctValues(records []stage.Record) []string {
 
 // drive gives the partition to three environments in random batches until all
 // of it is done.
-func drive(t *rapid.T, w *world, log *faultyLog, l *partitionLog) {
+func drive(t *rapid.T, w *deployment, log *failingLog, l *sightingsPartition) {
 	envs := []stage.Handler{w.environment(), w.environment(), w.environment()}
 	done := 0
 	for rounds := 0; done < len(l.Records); rounds++ {
@@ -260,13 +260,13 @@ func drive(t *rapid.T, w *world, log *faultyLog, l *partitionLog) {
 	}
 }
 
-// faultyLog fails the next Append: before it is applied (1) or after (2).
-type faultyLog struct {
+// failingLog fails the next Append: before it is applied (1) or after (2).
+type failingLog struct {
 	stage.VisitLog
 	lose int
 }
 
-func (f *faultyLog) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
+func (f *failingLog) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
 	switch f.lose {
 	case 1:
 		return stagetest.ErrInjected
@@ -279,7 +279,7 @@ func (f *faultyLog) Append(ctx context.Context, chain string, item stage.LogItem
 	return f.VisitLog.Append(ctx, chain, item, expires)
 }
 
-func tallyOf(t rapid.TB, log stage.VisitLog) detect.Tally {
+func sumTally(t rapid.TB, log stage.VisitLog) detect.Tally {
 	t.Helper()
 	sum, err := detect.SumTallies(context.Background(), log, stage.TopicInfo{ID: "topic-a", Partitions: 1})
 	if err != nil {
@@ -290,8 +290,8 @@ func tallyOf(t rapid.TB, log stage.VisitLog) detect.Tally {
 
 // A topic made anew counts its offsets from 0 again: nothing of it is taken for
 // what was done already, and who is inside stays inside.
-func TestDetectSeesANewTopic(t *testing.T) {
-	w, l := newWorld(), sightings()
+func TestVisitGoesOnInARecreatedTopic(t *testing.T) {
+	w, l := newDeployment(), newSightings()
 	l.seen(t, "phone", noon, -60)
 	l.seen(t, "phone", noon.Add(7*time.Minute), -60)
 	env := w.environment()
@@ -299,7 +299,7 @@ func TestDetectSeesANewTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.topics.Description.ID = "topic-b"
-	l = sightings()
+	l = newSightings()
 	l.seen(t, "phone", noon.Add(20*time.Minute), -60)
 	l.seen(t, "phone", noon.Add(27*time.Minute), -60)
 	l.seen(t, "guest", noon.Add(20*time.Minute), -60)
@@ -318,10 +318,10 @@ func TestDetectSeesANewTopic(t *testing.T) {
 
 // With more partitions a device may be another partition's, which goes on with
 // its visit where the former one left it.
-func TestDetectHandsDevicesOverWhenPartitionsAreAdded(t *testing.T) {
-	w := newWorld()
+func TestDevicesAreAdoptedWhenPartitionsAreAdded(t *testing.T) {
+	w := newDeployment()
 	devices := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
-	l := sightings()
+	l := newSightings()
 	for _, d := range devices {
 		l.seen(t, d, noon, -60)
 		l.seen(t, d, noon.Add(7*time.Minute), -60)
@@ -331,9 +331,9 @@ func TestDetectHandsDevicesOverWhenPartitionsAreAdded(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.topics.Description.Partitions = 4
-	parts := make([]*partitionLog, 4)
+	parts := make([]*sightingsPartition, 4)
 	for p := range parts {
-		parts[p] = &partitionLog{stagetest.Partition{Topic: events.Sightings, Number: int32(p)}}
+		parts[p] = &sightingsPartition{stagetest.Partition{Topic: events.Sightings, Number: int32(p)}}
 		if p == 0 {
 			parts[p] = l // its offsets go on
 		}
@@ -368,9 +368,9 @@ func TestDetectHandsDevicesOverWhenPartitionsAreAdded(t *testing.T) {
 }
 
 // One tick may end more visits than a log item holds.
-func TestDetectSplitsALargeTick(t *testing.T) {
+func TestLargeTickTakesSeveralItems(t *testing.T) {
 	const devices = 4000
-	w, l := newWorld(), sightings()
+	w, l := newDeployment(), newSightings()
 	long := make([]byte, 100)
 	for i := range long {
 		long[i] = 'x'
@@ -386,7 +386,7 @@ func TestDetectSplitsALargeTick(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The environment dies after the first part of the tick.
-	dying := &faultyLog{VisitLog: w.log, lose: 2}
+	dying := &failingLog{VisitLog: w.log, lose: 2}
 	w.log = dying
 	if err := w.environment().Handle(t.Context(), l.Batch(devices, devices+1)); err == nil {
 		t.Fatal("the injected fault was not met")
@@ -399,20 +399,20 @@ func TestDetectSplitsALargeTick(t *testing.T) {
 	if got := len(stagetest.Distinct(ends)); got != devices {
 		t.Errorf("%d different visits ended, want %d", got, devices)
 	}
-	if got := tallyOf(t, w.log); got.Sightings != devices || got.WalkIns != devices {
+	if got := sumTally(t, w.log); got.Sightings != devices || got.WalkIns != devices {
 		t.Errorf("tally %+v, want %d sightings and walk-ins", got, devices)
 	}
 }
 
-// forgetful drops items once they are a number of items old, as TTL does.
-type forgetful struct{ stage.VisitLog }
+// expiringLog drops items once they are a number of items old, as TTL does.
+type expiringLog struct{ stage.VisitLog }
 
-const remembered = 12_000
+const keptItems = 12_000
 
-func (f forgetful) Read(ctx context.Context, chain string, from, to int64, consistent bool) ([]stage.LogItem, error) {
+func (f expiringLog) Read(ctx context.Context, chain string, from, to int64, consistent bool) ([]stage.LogItem, error) {
 	last, ok, err := f.Last(ctx, chain, true)
 	if err == nil && ok && chain != "generations/sightings" {
-		from = max(from, last.Seq-remembered)
+		from = max(from, last.Seq-keptItems)
 	}
 	if err != nil {
 		return nil, err
@@ -423,12 +423,12 @@ func (f forgetful) Read(ctx context.Context, chain string, from, to int64, consi
 // A router far ahead of time, heard before the first tick, leaves a device that
 // nothing ends for years. A cold environment must not need the item it was
 // written in when that is long gone.
-func TestDetectDoesNotNeedExpiredItems(t *testing.T) {
-	w, l := newWorld(), sightings()
-	w.log = forgetful{w.log}
+func TestColdStartNeedsNoExpiredItem(t *testing.T) {
+	w, l := newDeployment(), newSightings()
+	w.log = expiringLog{w.log}
 	l.seen(t, "from-the-future", noon.AddDate(50, 0, 0), -60)
 	env := w.environment()
-	for i := range 2 * remembered {
+	for i := range 2 * keptItems {
 		l.tick(t, noon.Add(time.Duration(i)*time.Minute))
 	}
 	for i := range l.Records {
@@ -436,18 +436,18 @@ func TestDetectDoesNotNeedExpiredItems(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l.seen(t, "phone", noon.Add(2*remembered*time.Minute), -60)
+	l.seen(t, "phone", noon.Add(2*keptItems*time.Minute), -60)
 	if err := w.environment().Handle(t.Context(), l.Batch(len(l.Records)-1, len(l.Records))); err != nil {
 		t.Fatal(err)
 	}
-	if got := tallyOf(t, w.log.(forgetful).VisitLog); got.Sightings != 2 {
+	if got := sumTally(t, w.log.(expiringLog).VisitLog); got.Sightings != 2 {
 		t.Errorf("tally %+v, want both sightings", got)
 	}
 }
 
 // A sighting that changes nothing is not stored, yet its offset is covered.
-func TestDetectStoresNoPasserBy(t *testing.T) {
-	w, l := newWorld(), sightings()
+func TestPasserByIsNotStored(t *testing.T) {
+	w, l := newDeployment(), newSightings()
 	for i := range 100 {
 		l.seen(t, fmt.Sprint("passer-", i), noon, -80)
 	}
@@ -461,13 +461,13 @@ func TestDetectStoresNoPasserBy(t *testing.T) {
 	if item.Seq != 0 || len(item.Data) > 40 {
 		t.Errorf("item %d of %d bytes, want the first and nothing but its head", item.Seq, len(item.Data))
 	}
-	if got := tallyOf(t, w.log); got != (detect.Tally{Sightings: 100, PassersBy: 100}) {
+	if got := sumTally(t, w.log); got != (detect.Tally{Sightings: 100, PassersBy: 100}) {
 		t.Errorf("tally %+v", got)
 	}
 }
 
 func BenchmarkDetect(b *testing.B) {
-	l := sightings()
+	l := newSightings()
 	for i := range 5000 {
 		at := noon.Add(time.Duration(i) * 10 * time.Millisecond)
 		l.seen(b, fmt.Sprint("device-number-", i%1500), at, events.RSSI(-60-i%40))
@@ -475,7 +475,7 @@ func BenchmarkDetect(b *testing.B) {
 	value := l.Records
 	b.ReportAllocs()
 	for b.Loop() {
-		w := newWorld()
+		w := newDeployment()
 		if err := w.environment().Handle(b.Context(), stage.Batch{Topic: l.Topic, Records: value}); err != nil {
 			b.Fatal(err)
 		}

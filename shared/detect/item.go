@@ -9,51 +9,61 @@ import (
 	"footfall/shared/presence"
 )
 
-// Tally counts what detect saw. It is kept in the partition log, so that a sum
-// over a chain is exact whatever was retried.
-type Tally struct {
-	Sightings int64 // decided on, late ones and passers-by among them
-	Late      int64 // too far behind the clock to count
-	PassersBy int64 // sightings of devices that are not inside and weak
-	WalkIns   int64
-	Anonymous int64 // of WalkIns
-	Dead      int64 // records sent to the dead letters
-	Residents int64 // visits of devices that are no customers', which have no walk-in
-	Excluded  int64 // sightings that the business has ruled out
+// changelogItem is the content of one item of a partition's changelog: how far
+// the partition has been decided, and the state of each device that changed
+// since the item before.
+//
+// The packed form is as follows. A varint is that of encoding/binary, signed;
+// a uvarint is unsigned; times are presence.Instant, in milliseconds.
+//
+//	byte     version of the format, 2
+//	varint   offset
+//	varint   watermark
+//	varint   oldestNeeded
+//	uvarint  flags: bit 0 partial, bit 1 sealed
+//	8 varint the tally, in the order of its fields
+//	uvarint  number of entries; then each entry, in ascending order of the keys:
+//	  uvarint  how many bytes the key shares with the start of the key before
+//	  uvarint  how many bytes of the key follow, and those bytes
+//	  uvarint  twice the number of stays, plus 1 if the device has a habit
+//	  stays    each:
+//	    byte     flags, see flagConfirmed and the others
+//	    varint   watermark minus Start
+//	    varint   Last minus Start
+//	    varint   ConfirmedStart minus Start, if the stay is confirmed; otherwise
+//	    uvarint  Strong
+//	    varint   Weak minus Start, if flagWeak is set
+//	  habit    if the device has one:
+//	    uvarint  number of days, then each:
+//	      varint   its number minus the number of the day before; the first day
+//	               counts from the UTC day of the watermark
+//	      uvarint  the bits of the hours that the day lacks, 0 for presence.Full
+type changelogItem struct {
+	offset       int64            // the last offset of sightings that is decided, -1 for none
+	watermark    presence.Instant // of the partition after that offset, 0 before the first tick
+	oldestNeeded int64            // sequence number of the oldest item that a cold reader needs
+	partial      bool             // the adoption of the former topic epoch goes on in the next item
+	sealed       bool             // the changelog ends here: a later topic epoch has adopted its devices
+	tally        Tally            // of the records since the item before
+	entries      []itemEntry      // sorted by key
 }
 
-// Plus adds two tallies.
-func (t Tally) Plus(u Tally) Tally {
-	return Tally{
-		t.Sightings + u.Sightings, t.Late + u.Late, t.PassersBy + u.PassersBy,
-		t.WalkIns + u.WalkIns, t.Anonymous + u.Anonymous, t.Dead + u.Dead,
-		t.Residents + u.Residents, t.Excluded + u.Excluded,
-	}
-}
-
-// logEntry is a device whose state changed, and the state it has now.
-type logEntry struct {
-	key    string
+// itemEntry is a device whose state changed, and the state that the device has
+// now. A device without stays and without a habit is forgotten.
+type itemEntry struct {
+	key    string // of the device's records
 	device presence.Device
 }
 
-// logRecord is what an item of a partition log says. Packed, it is a version
-// byte, varints, and the entries in ascending order of their keys, each key
-// without the part that it shares with the one before it.
-type logRecord struct {
-	offset  int64            // the last offset it covers, -1 for none
-	clock   presence.Instant // of the partition, after that offset
-	from    int64            // the oldest item of the chain that a cold reader needs
-	partial bool             // an adoption that goes on in the next item
-	sealed  bool             // the chain ends here: a later generation has adopted it
-	tally   Tally
-	entries []logEntry // sorted by key
-}
+// itemVersion is the version of the format that encode writes. Version 1 is
+// read too: it had no habits, so the number of stays stood alone, and six
+// tallies instead of eight. An environment of a release that reads version 1
+// only fails on an item of version 2, and the batch is redelivered to another
+// environment.
+const itemVersion = 2
 
-// logVersion is what is written. What the first version wrote is read too: it had
-// no habits, and two numbers less of tallies. Whoever knows that version alone
-// fails on an item of this one, and is given the batch again elsewhere.
-const logVersion = 2
+// talliesOfVersion1 is how many numbers of a Tally an item of version 1 holds.
+const talliesOfVersion1 = 6
 
 // Bits of an item's flags.
 const (
@@ -69,84 +79,104 @@ const (
 	flagPlain
 	flagWeakPlain
 	flagRandomised
-	flagWeak
+	flagWeak // the stay holds a weak sighting
 	flagResident
 )
 
-var errLogItem = errors.New("log item does not parse")
+const (
+	// maxStayBytes is an upper bound of one packed stay. It leaves 10 bytes more
+	// than a stay takes, which is more than an entry takes beside its key, its
+	// stays and its habit.
+	maxStayBytes = 51
+	// maxDayBytes is an upper bound of one packed day of a habit, and of what a
+	// habit takes beside its days.
+	maxDayBytes = 10
+)
 
-func (r *logRecord) appendHead(b []byte) []byte {
-	b = append(b, logVersion)
-	b = binary.AppendVarint(b, r.offset)
-	b = binary.AppendVarint(b, int64(r.clock))
-	b = binary.AppendVarint(b, r.from)
-	flags := uint64(0)
-	if r.partial {
-		flags |= flagPartial
-	}
-	if r.sealed {
-		flags |= flagSealed
-	}
-	b = binary.AppendUvarint(b, flags)
-	for _, n := range r.tally.numbers() {
-		b = binary.AppendVarint(b, *n)
-	}
-	return binary.AppendUvarint(b, uint64(len(r.entries)))
+// maxEntrySize returns an upper bound of the bytes that a device takes in an
+// item. A device with fewer than two stays is counted with room for two.
+func maxEntrySize(key string, d *presence.Device) int {
+	return len(key) + max(2, len(d.Stays))*maxStayBytes + len(d.Habit)*maxDayBytes
 }
 
-func (t *Tally) numbers() []*int64 {
-	return []*int64{
-		&t.Sightings, &t.Late, &t.PassersBy, &t.WalkIns, &t.Anonymous, &t.Dead, &t.Residents, &t.Excluded,
-	}
-}
+// errItem is the error for bytes that encode did not write.
+var errItem = errors.New("changelog item does not parse")
 
-// encode packs the record.
-func (r *logRecord) encode() []byte {
-	b := r.appendHead(make([]byte, 0, 64+48*len(r.entries)))
-	former := ""
-	for i := range r.entries {
-		e := &r.entries[i]
-		b = appendEntry(b, former, e, r.clock)
-		former = e.key
+// encode packs the item.
+func (it *changelogItem) encode() []byte {
+	b := it.appendHead(make([]byte, 0, 64+48*len(it.entries)))
+	keyBefore := ""
+	for i := range it.entries {
+		e := &it.entries[i]
+		b = appendEntry(b, keyBefore, e, it.watermark)
+		keyBefore = e.key
 	}
 	return b
 }
 
-func appendEntry(b []byte, former string, e *logEntry, clock presence.Instant) []byte {
-	shared := sharedPrefix(former, e.key)
+// appendHead packs all that comes before the entries.
+func (it *changelogItem) appendHead(b []byte) []byte {
+	b = append(b, itemVersion)
+	b = binary.AppendVarint(b, it.offset)
+	b = binary.AppendVarint(b, int64(it.watermark))
+	b = binary.AppendVarint(b, it.oldestNeeded)
+
+	flags := uint64(0)
+	if it.partial {
+		flags |= flagPartial
+	}
+	if it.sealed {
+		flags |= flagSealed
+	}
+	b = binary.AppendUvarint(b, flags)
+
+	for _, n := range it.tally.numbers() {
+		b = binary.AppendVarint(b, *n)
+	}
+	return binary.AppendUvarint(b, uint64(len(it.entries)))
+}
+
+// appendEntry packs one device. keyBefore is the key of the entry before, ""
+// for the first.
+func appendEntry(b []byte, keyBefore string, e *itemEntry, watermark presence.Instant) []byte {
+	shared := sharedPrefix(keyBefore, e.key)
 	b = binary.AppendUvarint(b, uint64(shared))
 	b = binary.AppendUvarint(b, uint64(len(e.key)-shared))
 	b = append(b, e.key[shared:]...)
-	count := uint64(len(e.device.Stays)) << 1 // the last bit says that there is a habit
+
+	// The lowest bit of the count marks a habit.
+	count := uint64(len(e.device.Stays)) << 1
 	if len(e.device.Habit) > 0 {
 		count |= 1
 	}
 	b = binary.AppendUvarint(b, count)
 	for i := range e.device.Stays {
-		b = appendStay(b, &e.device.Stays[i], clock)
+		b = appendStay(b, &e.device.Stays[i], watermark)
 	}
-	return appendHabit(b, e.device.Habit, clock)
+	return appendHabit(b, e.device.Habit, watermark)
 }
 
-// appendHabit writes days as how far each is from the one before it, or the first
-// from that of the clock, and which hours it lacks: of a day that speaks for a
-// resident, 0.
-func appendHabit(b []byte, h presence.Habit, clock presence.Instant) []byte {
+// appendHabit packs days as differences, and the hours that a day lacks instead
+// of those that it has: a day that speaks for a resident device lacks none and
+// takes two bytes.
+func appendHabit(b []byte, h presence.Habit, watermark presence.Instant) []byte {
 	if len(h) == 0 {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(len(h)))
-	former := utcDay(clock)
+	dayBefore := utcDay(watermark)
 	for _, d := range h {
-		b = binary.AppendVarint(b, int64(d.Number)-former)
+		b = binary.AppendVarint(b, int64(d.Number)-dayBefore)
 		b = binary.AppendUvarint(b, uint64(presence.Full&^d.Hours))
-		former = int64(d.Number)
+		dayBefore = int64(d.Number)
 	}
 	return b
 }
 
-func utcDay(at presence.Instant) int64 { return int64(at) / (24 * 60 * 60 * 1000) }
+// utcDay returns the number of the day since the epoch, in UTC.
+func utcDay(t presence.Instant) int64 { return int64(t) / (24 * 60 * 60 * 1000) }
 
+// sharedPrefix returns how many bytes a and b have in common at their start.
 func sharedPrefix(a, b string) int {
 	n := min(len(a), len(b))
 	for i := range n {
@@ -157,16 +187,21 @@ func sharedPrefix(a, b string) int {
 	return n
 }
 
-func appendStay(b []byte, s *presence.Stay, clock presence.Instant) []byte {
+// appendStay packs the times of a stay as differences, the start to the
+// watermark and the others to the start: they are small numbers then.
+func appendStay(b []byte, s *presence.Stay, watermark presence.Instant) []byte {
 	flags := byte(0)
+	// In the order of the bits.
 	for bit, set := range []bool{s.Confirmed, s.Ended, s.Associated, s.Plain, s.WeakPlain, s.Randomised, s.Weak != 0, s.Resident} {
 		if set {
 			flags |= 1 << bit
 		}
 	}
 	b = append(b, flags)
-	b = binary.AppendVarint(b, int64(clock-s.Start))
+	b = binary.AppendVarint(b, int64(watermark-s.Start))
 	b = binary.AppendVarint(b, int64(s.Last-s.Start))
+
+	// A visit has the start that its walk-in has, a candidate has strong steps.
 	if s.Confirmed {
 		b = binary.AppendVarint(b, int64(s.ConfirmedStart-s.Start))
 	} else {
@@ -178,25 +213,71 @@ func appendStay(b []byte, s *presence.Stay, clock presence.Instant) []byte {
 	return b
 }
 
-// reader takes a packed record apart. After the first thing that does not fit,
-// everything it gives is zero and bad is set.
-type reader struct {
-	b       []byte
+// decodeItem unpacks an item. Bytes that encode did not write are an error
+// wherever the difference can be seen.
+func decodeItem(data []byte) (changelogItem, error) {
+	r := &itemDecoder{b: data}
+	if v := r.bytes(1); r.bad || v[0] == 0 || v[0] > itemVersion {
+		return changelogItem{}, fmt.Errorf("%w: its version is not one of 1 to %d", errItem, itemVersion)
+	}
+	r.version = data[0]
+
+	// The head, up to the number of entries.
+	it := changelogItem{offset: r.varint(), watermark: presence.Instant(r.varint()), oldestNeeded: r.varint()}
+	flags := r.uvarint()
+	it.partial, it.sealed = flags&flagPartial != 0, flags&flagSealed != 0
+	tallies := it.tally.numbers()
+	if r.version == 1 {
+		tallies = tallies[:talliesOfVersion1]
+	}
+	for _, n := range tallies {
+		*n = r.varint()
+	}
+	count := r.uvarint()
+	// An entry takes a byte or more, so a larger count is wrong. The check comes
+	// before memory is allocated for that many.
+	if r.bad || count > uint64(len(r.b)) {
+		return changelogItem{}, fmt.Errorf("%w: its head is cut short", errItem)
+	}
+
+	// The entries. A key is built on top of the key before.
+	it.entries = make([]itemEntry, 0, count)
+	key := []byte(nil)
+	for range count {
+		shared := r.uvarint()
+		if shared > uint64(len(key)) {
+			return changelogItem{}, fmt.Errorf("%w: a key shares %d bytes with the key before, which has %d", errItem, shared, len(key))
+		}
+		key = append(key[:shared], r.bytes(r.uvarint())...)
+		it.entries = append(it.entries, itemEntry{string(key), r.device(it.watermark)})
+	}
+	if r.bad || len(r.b) > 0 {
+		return changelogItem{}, fmt.Errorf("%w: its entries are cut short or too long", errItem)
+	}
+	return it, nil
+}
+
+// itemDecoder unpacks the parts of an item. After the first part that does not
+// fit, bad is set and each method returns a zero value.
+type itemDecoder struct {
+	b       []byte // the rest
 	version byte
 	bad     bool
 }
 
-func (r *reader) varint() int64 {
+func (r *itemDecoder) varint() int64 {
 	v, n := binary.Varint(r.b)
 	return skip(r, v, n)
 }
 
-func (r *reader) uvarint() uint64 {
+func (r *itemDecoder) uvarint() uint64 {
 	v, n := binary.Uvarint(r.b)
 	return skip(r, v, n)
 }
 
-func skip[T any](r *reader, v T, n int) T {
+// skip returns v and removes the n bytes that v was read from. n is 0 or less
+// if there was no v.
+func skip[T any](r *itemDecoder, v T, n int) T {
 	if n <= 0 {
 		r.bad, r.b = true, nil
 		var zero T
@@ -206,7 +287,8 @@ func skip[T any](r *reader, v T, n int) T {
 	return v
 }
 
-func (r *reader) bytes(n uint64) []byte {
+// bytes returns the next n bytes.
+func (r *itemDecoder) bytes(n uint64) []byte {
 	if n > uint64(len(r.b)) {
 		r.bad, r.b = true, nil
 		return nil
@@ -216,91 +298,57 @@ func (r *reader) bytes(n uint64) []byte {
 	return v
 }
 
-// decodeLogRecord undoes encode. It fails on bytes that encode did not make, as
-// far as they can be told.
-func decodeLogRecord(data []byte) (logRecord, error) {
-	r := &reader{b: data}
-	if v := r.bytes(1); r.bad || v[0] == 0 || v[0] > logVersion {
-		return logRecord{}, fmt.Errorf("%w: version is not %d or below", errLogItem, logVersion)
-	}
-	r.version = data[0]
-	rec := logRecord{offset: r.varint(), clock: presence.Instant(r.varint()), from: r.varint()}
-	flags := r.uvarint()
-	rec.partial, rec.sealed = flags&flagPartial != 0, flags&flagSealed != 0
-	tallies := rec.tally.numbers()
-	if r.version == 1 {
-		tallies = tallies[:6]
-	}
-	for _, n := range tallies {
-		*n = r.varint()
-	}
-	count := r.uvarint()
-	if r.bad || count > uint64(len(r.b)) {
-		return logRecord{}, fmt.Errorf("%w: head is cut short", errLogItem)
-	}
-	rec.entries = make([]logEntry, 0, count)
-	key := []byte(nil)
-	for range count {
-		shared := r.uvarint()
-		if shared > uint64(len(key)) {
-			return logRecord{}, fmt.Errorf("%w: key shares %d bytes of %d", errLogItem, shared, len(key))
-		}
-		key = append(key[:shared], r.bytes(r.uvarint())...)
-		rec.entries = append(rec.entries, logEntry{string(key), r.device(rec.clock)})
-	}
-	if r.bad || len(r.b) > 0 {
-		return logRecord{}, fmt.Errorf("%w: entries are cut short or too long", errLogItem)
-	}
-	return rec, nil
-}
-
-func (r *reader) device(clock presence.Instant) presence.Device {
-	count, habit := r.uvarint(), false
+// device unpacks the state of one device.
+func (r *itemDecoder) device(watermark presence.Instant) presence.Device {
+	count, hasHabit := r.uvarint(), false
 	if r.version > 1 {
-		count, habit = count>>1, count&1 != 0
+		count, hasHabit = count>>1, count&1 != 0
 	}
-	if count > uint64(len(r.b)) {
+	if count > uint64(len(r.b)) { // a stay takes a byte or more
 		r.bad = true
 		return presence.Device{}
 	}
 	d := presence.Device{Stays: make([]presence.Stay, 0, count)}
 	for range count {
-		d.Stays = append(d.Stays, r.stay(clock))
+		d.Stays = append(d.Stays, r.stay(watermark))
 	}
-	if habit {
-		d.Habit = r.habit(clock)
+	if hasHabit {
+		d.Habit = r.habit(watermark)
 	}
 	return d
 }
 
-func (r *reader) habit(clock presence.Instant) presence.Habit {
+// habit unpacks the days of a habit.
+func (r *itemDecoder) habit(watermark presence.Instant) presence.Habit {
 	count := r.uvarint()
 	if count == 0 || count > uint64(len(r.b)) {
 		r.bad = true
 		return nil
 	}
 	h := make(presence.Habit, 0, count)
-	former := utcDay(clock)
+	dayBefore := utcDay(watermark)
 	for range count {
-		number, lacks := r.varint()+former, r.uvarint()
+		number, lacks := r.varint()+dayBefore, r.uvarint()
 		h = append(h, presence.Day{Number: int32(number), Hours: presence.Full &^ uint32(lacks)})
-		former = int64(int32(number))
+		dayBefore = int64(int32(number))
 	}
 	return h
 }
 
-func (r *reader) stay(clock presence.Instant) presence.Stay {
-	f := r.bytes(1)
+// stay unpacks one stay.
+func (r *itemDecoder) stay(watermark presence.Instant) presence.Stay {
+	flags := r.bytes(1)
 	if r.bad {
 		return presence.Stay{}
 	}
-	has := func(bit byte) bool { return f[0]&bit != 0 }
+	has := func(bit byte) bool { return flags[0]&bit != 0 }
 	s := presence.Stay{
 		Confirmed: has(flagConfirmed), Ended: has(flagEnded), Associated: has(flagAssociated),
 		Plain: has(flagPlain), WeakPlain: has(flagWeakPlain), Randomised: has(flagRandomised),
 		Resident: has(flagResident),
 	}
-	s.Start = clock - presence.Instant(r.varint())
+	// The times, as differences to the watermark and to the start.
+	s.Start = watermark - presence.Instant(r.varint())
 	s.Last = s.Start + presence.Instant(r.varint())
 	if s.Confirmed {
 		s.ConfirmedStart = s.Start + presence.Instant(r.varint())
@@ -313,12 +361,15 @@ func (r *reader) stay(clock presence.Instant) presence.Stay {
 	return s
 }
 
-// split cuts sorted entries so that each part fits an item.
-func split(entries []logEntry, clock presence.Instant, limit int) [][]logEntry {
-	var parts [][]logEntry
+// splitEntries cuts sorted entries into parts of up to limit bytes each, so that
+// each part fits an item. It returns one empty part if there are no entries. An
+// entry over the limit is a part of its own.
+func splitEntries(entries []itemEntry, watermark presence.Instant, limit int) [][]itemEntry {
+	var parts [][]itemEntry
 	begin, size := 0, 0
 	for i := range entries {
-		n := len(appendEntry(nil, "", &entries[i], clock))
+		// Without a key before, since the entry may become the first of its part.
+		n := len(appendEntry(nil, "", &entries[i], watermark))
 		if size+n > limit && i > begin {
 			parts = append(parts, entries[begin:i])
 			begin, size = i, 0

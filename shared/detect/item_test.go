@@ -35,10 +35,10 @@ func drawStay(t *rapid.T) presence.Stay {
 	return s
 }
 
-func drawRecord(t *rapid.T) logRecord {
-	r := logRecord{
-		offset: rapid.Int64Min(-1).Draw(t, "offset"), clock: presence.Instant(rapid.Int64Range(0, 4_102_444_800_000).Draw(t, "clock")),
-		from: rapid.Int64Min(0).Draw(t, "from"), partial: rapid.Bool().Draw(t, "partial"), sealed: rapid.Bool().Draw(t, "sealed"), entries: []logEntry{},
+func drawItem(t *rapid.T) changelogItem {
+	r := changelogItem{
+		offset: rapid.Int64Min(-1).Draw(t, "offset"), watermark: presence.Instant(rapid.Int64Range(0, 4_102_444_800_000).Draw(t, "clock")),
+		oldestNeeded: rapid.Int64Min(0).Draw(t, "from"), partial: rapid.Bool().Draw(t, "partial"), sealed: rapid.Bool().Draw(t, "sealed"), entries: []itemEntry{},
 	}
 	for _, n := range r.tally.numbers() {
 		*n = rapid.Int64Min(0).Draw(t, "tally")
@@ -55,15 +55,15 @@ func drawRecord(t *rapid.T) logRecord {
 				Number: rapid.Int32().Draw(t, "day"), Hours: rapid.OneOf(rapid.Just(presence.Full), rapid.Uint32Range(0, presence.Full)).Draw(t, "hours"),
 			})
 		}
-		r.entries = append(r.entries, logEntry{key, d})
+		r.entries = append(r.entries, itemEntry{key, d})
 	}
 	return r
 }
 
-func TestALogItemIsReadAsItWasWritten(t *testing.T) {
+func TestItemRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := drawRecord(t)
-		got, err := decodeLogRecord(want.encode())
+		want := drawItem(t)
+		got, err := decodeItem(want.encode())
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("%v\ngot  %+v\nwant %+v", err, got, want)
 		}
@@ -73,17 +73,17 @@ func TestALogItemIsReadAsItWasWritten(t *testing.T) {
 // No part is over its limit, none is empty but the one of no entries, and
 // together they are what was split. What an entry is expected to take at the
 // most, it does not exceed.
-func TestSplitKeepsWithinTheLimit(t *testing.T) {
+func TestSplitEntriesKeepsTheLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := drawRecord(t)
+		r := drawItem(t)
 		limit := rapid.IntRange(400, 2000).Draw(t, "limit")
-		var joined []logEntry
-		parts := split(r.entries, r.clock, limit)
+		var joined []itemEntry
+		parts := splitEntries(r.entries, r.watermark, limit)
 		for _, part := range parts {
 			packed := 0
 			for i := range part {
-				size := len(appendEntry(nil, "", &part[i], r.clock))
-				if most := entrySize(part[i].key, &tracked{Device: part[i].device}); size > most {
+				size := len(appendEntry(nil, "", &part[i], r.watermark))
+				if most := maxEntrySize(part[i].key, &part[i].device); size > most {
 					t.Fatalf("an entry takes %d bytes, not %d at the most", size, most)
 				}
 				packed += size
@@ -93,21 +93,21 @@ func TestSplitKeepsWithinTheLimit(t *testing.T) {
 			}
 			joined = append(joined, part...)
 		}
-		if len(parts) == 0 || !reflect.DeepEqual(append([]logEntry{}, joined...), r.entries) {
+		if len(parts) == 0 || !reflect.DeepEqual(append([]itemEntry{}, joined...), r.entries) {
 			t.Fatalf("%d parts hold %d of %d entries", len(parts), len(joined), len(r.entries))
 		}
 	})
 }
 
 // Chains begun by the version before hold such items.
-func TestAnItemOfTheFirstVersionIsRead(t *testing.T) {
+func TestItemOfVersion1IsRead(t *testing.T) {
 	const at = presence.Instant(1_772_452_800_000)
 	old, err := hex.DecodeString("01528098dbe695670600c80104780e060203000c636166652f70686f6e652d310129c0ee6d80c566000b0132" +
 		"0258c0cf24000180a61d04d00fd00f030b013300")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := logRecord{offset: 41, clock: at, from: 3, tally: Tally{Sightings: 100, Late: 2, PassersBy: 60, WalkIns: 7, Anonymous: 3, Dead: 1}, entries: []logEntry{
+	want := changelogItem{offset: 41, watermark: at, oldestNeeded: 3, tally: Tally{Sightings: 100, Late: 2, PassersBy: 60, WalkIns: 7, Anonymous: 3, Dead: 1}, entries: []itemEntry{
 		{"cafe/phone-1", presence.Device{Stays: []presence.Stay{
 			{Start: at - 900_000, Last: at - 60_000, ConfirmedStart: at - 900_000, Confirmed: true, Plain: true, Randomised: true},
 		}}},
@@ -117,17 +117,17 @@ func TestAnItemOfTheFirstVersionIsRead(t *testing.T) {
 		}}},
 		{"cafe/phone-3", presence.Device{Stays: []presence.Stay{}}},
 	}}
-	got, err := decodeLogRecord(old)
+	got, err := decodeItem(old)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
 	}
 }
 
-// What a habit costs in every item that holds it. docs/decisions/ has the figures.
-func TestAHabitIsShort(t *testing.T) {
+// What a habit costs in every item that holds it. docs/decisions.md says so.
+func TestHabitTakesFewBytes(t *testing.T) {
 	const at = presence.Instant(1_772_452_800_000)
 	day := int32(utcDay(at))
-	e := logEntry{"cafe/till", presence.Device{Stays: []presence.Stay{{Start: at, Last: at}}}}
+	e := itemEntry{"cafe/till", presence.Device{Stays: []presence.Stay{{Start: at, Last: at}}}}
 	bare := len(appendEntry(nil, "", &e, at))
 	e.device.Habit = presence.Habit{{Number: day - 7, Hours: presence.Full}, {Number: day - 2, Hours: presence.Full}, {Number: day, Hours: presence.Full}}
 	if n := len(appendEntry(nil, "", &e, at)) - bare; n > 7 {
@@ -139,31 +139,31 @@ func TestAHabitIsShort(t *testing.T) {
 	}
 }
 
-func TestALogItemThatIsNoneIsAnError(t *testing.T) {
-	good := (&logRecord{entries: []logEntry{{"cafe/phone", presence.Device{Stays: []presence.Stay{{Start: 1, Last: 2}}}}}}).encode()
+func TestBytesThatAreNoItemAreAnError(t *testing.T) {
+	good := (&changelogItem{entries: []itemEntry{{"cafe/phone", presence.Device{Stays: []presence.Stay{{Start: 1, Last: 2}}}}}}).encode()
 	cases := map[string][]byte{
 		"nothing":            {},
-		"a later version":    append([]byte{logVersion + 1}, good[1:]...),
+		"a later version":    append([]byte{itemVersion + 1}, good[1:]...),
 		"no version":         append([]byte{0}, good[1:]...),
 		"a cut one":          good[:len(good)-1],
 		"one with a tail":    append(bytes.Clone(good), 0),
 		"a habit of no days": append(bytes.Clone(good[:len(good)-5]), 1, 0), // in place of the one stay
-		"a head without end": {logVersion, 0x80},
+		"a head without end": {itemVersion, 0x80},
 	}
 	for name, data := range cases {
-		if _, err := decodeLogRecord(data); err == nil {
+		if _, err := decodeItem(data); err == nil {
 			t.Errorf("%s is read", name)
 		}
 	}
 }
 
-// FuzzDecodeLogRecord holds that no bytes make the decoder panic or allocate
+// FuzzDecodeItem holds that no bytes make the decoder panic or allocate
 // without bound, and that what it reads it reads again when written.
-func FuzzDecodeLogRecord(f *testing.F) {
-	f.Add((&logRecord{offset: -1}).encode())
-	r := logRecord{offset: 7, clock: 1_772_452_800_000, from: 3}
+func FuzzDecodeItem(f *testing.F) {
+	f.Add((&changelogItem{offset: -1}).encode())
+	r := changelogItem{offset: 7, watermark: 1_772_452_800_000, oldestNeeded: 3}
 	for i := range 3 {
-		r.entries = append(r.entries, logEntry{
+		r.entries = append(r.entries, itemEntry{
 			fmt.Sprint("cafe/phone-", i), presence.Device{Stays: []presence.Stay{{Start: 1_772_452_000_000, Last: 1_772_452_700_000, Confirmed: true}}},
 		})
 	}
@@ -174,21 +174,21 @@ func FuzzDecodeLogRecord(f *testing.F) {
 	former[0] = 1
 	f.Add(former)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := decodeLogRecord(data)
+		r, err := decodeItem(data)
 		if err != nil {
 			return
 		}
-		again, err := decodeLogRecord(r.encode())
+		again, err := decodeItem(r.encode())
 		if err != nil || !reflect.DeepEqual(again, r) {
 			t.Fatalf("%v: %s", err, strings.TrimSpace(fmt.Sprintf("%+v then %+v", r, again)))
 		}
 	})
 }
 
-func TestAnItemOfAnUnknownVersionIsRefused(t *testing.T) {
-	item := (&logRecord{offset: 7}).encode()
-	for _, version := range []byte{0, logVersion + 1} {
-		if _, err := decodeLogRecord(append([]byte{version}, item[1:]...)); err == nil {
+func TestItemOfAnUnknownVersionIsAnError(t *testing.T) {
+	item := (&changelogItem{offset: 7}).encode()
+	for _, version := range []byte{0, itemVersion + 1} {
+		if _, err := decodeItem(append([]byte{version}, item[1:]...)); err == nil {
 			t.Errorf("an item of version %d is read", version)
 		}
 	}

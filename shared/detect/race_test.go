@@ -18,15 +18,15 @@ import (
 // Several pollers give the whole partition at once, each to an environment of its
 // own and cut into batches of its own, going back now and then: walk-ins, ends
 // and figures are those of a calm run.
-func TestDetectUnderSeveralPollersAtOnce(t *testing.T) {
+func TestSeveralPollersAtOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := drawPartition(t)
-		calm := newWorld()
+		calm := newDeployment()
 		if err := calm.environment().Handle(context.Background(), l.All()); err != nil {
 			t.Fatal(err)
 		}
-		rough := newWorld()
-		rough.log = &sometimesLost{VisitLog: rough.log, random: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "faults"), 3))}
+		rough := newDeployment()
+		rough.log = &lossyLog{VisitLog: rough.log, random: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "faults"), 3))}
 		var all sync.WaitGroup
 		for range 4 {
 			seed := rapid.Uint64().Draw(t, "poller")
@@ -39,7 +39,7 @@ func TestDetectUnderSeveralPollersAtOnce(t *testing.T) {
 				t.Fatalf("%s: %d distinct records, want %d", topic, len(got), len(want))
 			}
 		}
-		if got, want := tallyOf(t, rough.log), tallyOf(t, calm.log); got != want {
+		if got, want := sumTally(t, rough.log), sumTally(t, calm.log); got != want {
 			t.Fatalf("tally %+v, want %+v", got, want)
 		}
 	})
@@ -47,7 +47,7 @@ func TestDetectUnderSeveralPollersAtOnce(t *testing.T) {
 
 // poll gives a partition to environments in random batches, each until it is
 // done. A batch begins at the latest with the first record that is not.
-func poll(w *world, l *partitionLog, random *rand.Rand) {
+func poll(w *deployment, l *sightingsPartition, random *rand.Rand) {
 	env := w.environment()
 	for done := 0; done < len(l.Records); {
 		from, to := max(0, done-random.IntN(4)), min(len(l.Records), done+1+random.IntN(12))
@@ -60,14 +60,14 @@ func poll(w *world, l *partitionLog, random *rand.Rand) {
 	}
 }
 
-// sometimesLost loses some writes and some answers.
-type sometimesLost struct {
+// lossyLog loses some writes and some answers.
+type lossyLog struct {
 	stage.VisitLog
 	mu     sync.Mutex
 	random *rand.Rand
 }
 
-func (s *sometimesLost) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
+func (s *lossyLog) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
 	s.mu.Lock()
 	fate := s.random.IntN(12)
 	s.mu.Unlock()
@@ -85,11 +85,11 @@ func (s *sometimesLost) Append(ctx context.Context, chain string, item stage.Log
 
 // Partitions are added, and three environments adopt all of them at once, through
 // a generation that nobody has begun for most of its partitions.
-func TestDetectAdoptsInSeveralEnvironmentsAtOnce(t *testing.T) {
+func TestAdoptionInSeveralEnvironmentsAtOnce(t *testing.T) {
 	const devices = 2500
 	for seed := range uint64(5) {
-		w := newWorld()
-		parts := grown(t, w, devices)
+		w := newDeployment()
+		parts := withVisits(t, w, devices)
 		w.topics.Description.Partitions = 4
 		parts[3].tick(t, noon.Add(time.Minute))
 		if err := w.environment().Handle(t.Context(), parts[3].All()); err != nil {
@@ -97,8 +97,8 @@ func TestDetectAdoptsInSeveralEnvironmentsAtOnce(t *testing.T) {
 		}
 		w.topics.Description.Partitions = 8
 		begin := len(parts[0].Records)
-		seenAgain(t, parts, devices, 8, noon.Add(10*time.Minute))
-		w.log = &sometimesLost{VisitLog: w.log, random: rand.New(rand.NewPCG(seed, 5))}
+		enterAll(t, parts, devices, 8, noon.Add(10*time.Minute))
+		w.log = &lossyLog{VisitLog: w.log, random: rand.New(rand.NewPCG(seed, 5))}
 		var all sync.WaitGroup
 		for range 3 {
 			env := w.environment()
@@ -115,8 +115,8 @@ func TestDetectAdoptsInSeveralEnvironmentsAtOnce(t *testing.T) {
 			}
 		}
 		all.Wait()
-		onceEach(t, w, devices)
-		if got := talliesOf(t, w, 1, 4, 8); got.Sightings != 2*devices || got.WalkIns != devices {
+		wantOneWalkInEach(t, w, devices)
+		if got := sumTallies(t, w, 1, 4, 8); got.Sightings != 2*devices || got.WalkIns != devices {
 			t.Errorf("seed %d: tally %+v, want %d sightings and %d walk-ins", seed, got, 2*devices, devices)
 		}
 	}

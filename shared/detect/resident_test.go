@@ -13,8 +13,8 @@ import (
 // A device that is here for most of the day on three days has walk-ins no more,
 // whichever environment decides: each batch is given to a cold one. Its visits
 // end as a resident's, and the tally says how many there were.
-func TestDetectLearnsWhoIsNoCustomer(t *testing.T) {
-	w, l := newWorld(), sightings()
+func TestResidentDeviceIsLearnt(t *testing.T) {
+	w, l := newDeployment(), newSightings()
 	day := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 	for range 5 {
 		for at := day.Add(8 * time.Hour); at.Before(day.Add(19 * time.Hour)); at = at.Add(9 * time.Minute) {
@@ -50,7 +50,7 @@ func TestDetectLearnsWhoIsNoCustomer(t *testing.T) {
 	if want := []string{"2 false", "3 false", "4 false", "5 true", "6 true"}; !slices.Equal(ended, want) {
 		t.Errorf("ends of the till's visits %v, want %v", ended, want)
 	}
-	if got := tallyOf(t, w.log); got.WalkIns != 8 || got.Residents != 2 {
+	if got := sumTally(t, w.log); got.WalkIns != 8 || got.Residents != 2 {
 		t.Errorf("tally %+v, want 8 walk-ins and 2 visits of residents", got)
 	}
 }
@@ -58,7 +58,7 @@ func TestDetectLearnsWhoIsNoCustomer(t *testing.T) {
 // A device that goes about in the store is heard by all routers, here one and
 // there another louder, and their clocks differ by up to a step: one visit.
 func TestRoamingIsOneVisit(t *testing.T) {
-	w, l := newWorld(), sightings()
+	w, l := newDeployment(), newSightings()
 	key := events.DeviceKey(cafe, "phone")
 	skew := map[events.SensorID]time.Duration{"door": 0, "till": 55 * time.Second, "yard": -60 * time.Second}
 	sensors := []events.SensorID{"door", "till", "yard"}
@@ -86,8 +86,8 @@ func TestRoamingIsOneVisit(t *testing.T) {
 }
 
 // What an association tells stands for itself, by whichever router.
-func TestAnAssociationIsAWalkInAtOnce(t *testing.T) {
-	w, l := newWorld(), sightings()
+func TestAssociationConfirmsAtOnce(t *testing.T) {
+	w, l := newDeployment(), newSightings()
 	l.Put(t, events.DeviceKey(cafe, "phone"), &events.Sighting{
 		Business: cafe, Sensor: "yard", Device: "phone", SeenAt: noon, RSSI: -60, Associated: true, Randomised: true,
 	})
@@ -101,9 +101,9 @@ func TestAnAssociationIsAWalkInAtOnce(t *testing.T) {
 
 // A habit outlives the items of the log that it was written in first, when the
 // device has not been here for weeks, and the topic.
-func TestDetectRemembersAHabitThatNothingRefreshes(t *testing.T) {
-	w, l := newWorld(), sightings()
-	w.log = forgetful{w.log}
+func TestHabitOutlivesTheItemThatHeldIt(t *testing.T) {
+	w, l := newDeployment(), newSightings()
+	w.log = expiringLog{w.log}
 	stay := func(day time.Time) {
 		for at := day.Add(8 * time.Hour); at.Before(day.Add(19 * time.Hour)); at = at.Add(9 * time.Minute) {
 			l.seen(t, "till", at, -60)
@@ -118,15 +118,15 @@ func TestDetectRemembersAHabitThatNothingRefreshes(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := len(l.Records)
-	for i := range 2 * remembered {
+	for i := range 2 * keptItems {
 		l.tick(t, noon.Add(time.Duration(i)*time.Minute))
 		if err := env.Handle(t.Context(), l.Batch(begun+i, begun+i+1)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.topics.Description.ID = "topic-b"
-	l = sightings()
-	stay(noon.Add(2 * remembered * time.Minute).Truncate(24 * time.Hour))
+	l = newSightings()
+	stay(noon.Add(2 * keptItems * time.Minute).Truncate(24 * time.Hour))
 	l.tick(t, noon.AddDate(0, 0, 30))
 	if err := w.environment().Handle(t.Context(), l.All()); err != nil {
 		t.Fatal(err)

@@ -13,23 +13,37 @@ import (
 	"footfall/shared/stage"
 )
 
-// usual are the rules of a business without any of its own.
-var usual = presence.DefaultRules()
+// defaultRules decide for a business that has no rules of its own.
+var defaultRules = presence.DefaultRules()
 
-// rulebook is what the businesses of one partition decide by. A business is
-// asked for when it is first met, and all of them again at each tick: between
-// two ticks the clock stands still, and no rules begin that did not hold before.
+// rulebook holds the rules of the businesses of one partition, with the moment
+// from which on each revision holds. The watermark selects the revision.
+//
+// A business is loaded when a record of it is met first, and all of them again
+// at each tick. Between two ticks the watermark stands still, so no revision can
+// begin that was not loaded.
+//
+// After renew, the businesses of all devices of the view are loaded: a device
+// enters the view by a sighting, which loads its business, or is read from the
+// changelog, which settle follows.
 type rulebook struct {
 	source stage.Businesses
-	known  map[events.BusinessID][]stage.RulesSince
-	room   int // how many businesses there may be, and some, before those without devices go
+	// known has an entry for each business that was loaded. It is empty for a
+	// business that has no rules of its own, and nil before the first renew.
+	known map[events.BusinessID][]stage.RulesSince
+	// room is twice the number of businesses that had a device when renew last
+	// counted them. If known outgrows it by more than spareBusinesses, renew removes
+	// the businesses without a device.
+	room int
 }
 
-// spareBusinesses is how many more that is.
+// spareBusinesses is how many businesses without a device may be known in any
+// case.
 const spareBusinesses = 1000
 
-// learn asks for the businesses that are not known yet, in one call.
-func (b *rulebook) learn(ctx context.Context, ids []events.BusinessID) error {
+// loadAll loads the businesses that are not known yet, in one call. ids may
+// have duplicates, and is overwritten.
+func (b *rulebook) loadAll(ctx context.Context, ids []events.BusinessID) error {
 	ids = slices.DeleteFunc(ids, func(id events.BusinessID) bool { _, ok := b.known[id]; return ok })
 	if len(ids) == 0 {
 		return nil
@@ -38,10 +52,11 @@ func (b *rulebook) learn(ctx context.Context, ids []events.BusinessID) error {
 	return b.ask(ctx, slices.Compact(ids))
 }
 
+// ask gets the rules of the businesses from the source, known or not.
 func (b *rulebook) ask(ctx context.Context, ids []events.BusinessID) error {
 	all, err := b.source.Rules(ctx, ids)
 	if err != nil {
-		return fmt.Errorf("rules of %d businesses, %s the first: %w", len(ids), ids[0], err)
+		return fmt.Errorf("load the rules of %d businesses, the first of them %s: %w", len(ids), ids[0], err)
 	}
 	if b.known == nil {
 		b.known = make(map[events.BusinessID][]stage.RulesSince, len(ids))
@@ -52,25 +67,31 @@ func (b *rulebook) ask(ctx context.Context, ids []events.BusinessID) error {
 	return nil
 }
 
-// renew asks for all businesses anew. Where many are known, and where none is, it
-// goes by those of the devices.
+// renew asks for all known businesses again. If none was loaded yet, or if too
+// many are known, it loads those of the devices, and only those.
 func (b *rulebook) renew(ctx context.Context, devices map[string]*tracked) error {
+	ids := maps.Keys(b.known)
 	if b.known == nil || len(b.known) > b.room+spareBusinesses {
-		b.known = map[events.BusinessID][]stage.RulesSince{}
+		withDevices := map[events.BusinessID]struct{}{}
 		for key := range devices {
 			business, _, _ := events.SplitDeviceKey(key)
-			b.known[business] = nil
+			withDevices[business] = struct{}{}
 		}
-		b.room = 2 * len(b.known)
+		ids = maps.Keys(withDevices)
+		// If the source fails, the businesses are unknown and not without rules.
+		b.known = make(map[events.BusinessID][]stage.RulesSince, len(withDevices))
+		b.room = 2 * len(withDevices)
 	}
-	if len(b.known) == 0 {
+	sorted := slices.Sorted(ids) // so that a simulated run can be repeated
+	if len(sorted) == 0 {
 		return nil
 	}
-	return b.ask(ctx, slices.Sorted(maps.Keys(b.known))) // sorted, so that a run can be repeated
+	return b.ask(ctx, sorted)
 }
 
-// of gives the rules of a business that are in force at a clock.
-func (b *rulebook) of(ctx context.Context, id events.BusinessID, clock presence.Instant) (*presence.Rules, error) {
+// load returns the rules of a business that are in force at a watermark. It
+// asks the source if the business is not known yet.
+func (b *rulebook) load(ctx context.Context, id events.BusinessID, watermark presence.Instant) (*presence.Rules, error) {
 	revisions, ok := b.known[id]
 	if !ok {
 		if err := b.ask(ctx, []events.BusinessID{id}); err != nil {
@@ -78,30 +99,48 @@ func (b *rulebook) of(ctx context.Context, id events.BusinessID, clock presence.
 		}
 		revisions = b.known[id]
 	}
-	return inForce(revisions, clock), nil
+	return inForce(revisions, watermark), nil
 }
 
-// at is of for a business that is known.
-func (b *rulebook) at(id events.BusinessID, clock presence.Instant) *presence.Rules {
-	return inForce(b.known[id], clock)
+// loaded returns the rules of a business that are in force at a watermark. The
+// business must have been loaded.
+func (b *rulebook) loaded(id events.BusinessID, watermark presence.Instant) (*presence.Rules, error) {
+	revisions, err := b.revisions(id)
+	if err != nil {
+		return nil, err
+	}
+	return inForce(revisions, watermark), nil
 }
 
-func inForce(revisions []stage.RulesSince, clock presence.Instant) *presence.Rules {
+// revisions returns all rules that a business ever had, by ascending moment. The
+// business must have been loaded: to take it for one without rules of its own
+// would decide by the defaults and not by its rules.
+func (b *rulebook) revisions(id events.BusinessID) ([]stage.RulesSince, error) {
+	revisions, ok := b.known[id]
+	if !ok {
+		return nil, fmt.Errorf("rules of business %q are needed, but were not loaded with its devices (%d businesses are): this is a bug in detect", id, len(b.known))
+	}
+	return revisions, nil
+}
+
+// inForce returns the latest rules that hold at the watermark, or the defaults
+// if none do.
+func inForce(revisions []stage.RulesSince, watermark presence.Instant) *presence.Rules {
 	for i := len(revisions) - 1; i >= 0; i-- {
-		if revisions[i].Since <= clock {
+		if revisions[i].Since <= watermark {
 			return &revisions[i].Rules
 		}
 	}
-	return &usual
+	return &defaultRules
 }
 
-// boundaries lists the moments later than from and not later than to at which
-// the rules of any business change, in their order.
-func (b *rulebook) boundaries(from, to presence.Instant) []presence.Instant {
+// boundaries returns the moments after from, up to and including until, at which
+// the rules of any business change, in ascending order.
+func (b *rulebook) boundaries(from, until presence.Instant) []presence.Instant {
 	var all []presence.Instant
 	for _, revisions := range b.known {
 		for i := range revisions {
-			if since := revisions[i].Since; from < since && since <= to {
+			if since := revisions[i].Since; from < since && since <= until {
 				all = append(all, since)
 			}
 		}
@@ -110,13 +149,19 @@ func (b *rulebook) boundaries(from, to presence.Instant) []presence.Instant {
 	return slices.Compact(all)
 }
 
-// changesAt says whether other rules of the business begin at a moment.
-func (b *rulebook) changesAt(id events.BusinessID, since presence.Instant) bool {
-	return slices.ContainsFunc(b.known[id], func(r stage.RulesSince) bool { return r.Since == since })
+// changesAt reports whether other rules of the business begin at the moment. The
+// business must have been loaded.
+func (b *rulebook) changesAt(id events.BusinessID, moment presence.Instant) (bool, error) {
+	revisions, err := b.revisions(id)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(revisions, func(r stage.RulesSince) bool { return r.Since == moment }), nil
 }
 
-// businessesOf lists whose sightings are in a batch, by its keys. A key that is
-// none of a device has its record put aside, and is not asked for.
+// businessesOf returns the businesses of the sightings in a batch, read off the
+// record keys, each once and in no order. A key that is not that of a device is
+// left out: its record goes to the dead letters.
 func businessesOf(records []stage.Record) []events.BusinessID {
 	seen := map[events.BusinessID]bool{}
 	for i := range records {

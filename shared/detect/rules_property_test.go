@@ -56,8 +56,8 @@ func oddRules(t *rapid.T) presence.Rules {
 
 // oddHistory draws a partition of some days, around a change of clocks, and rules
 // that change meanwhile. Some routers' clocks are wrong.
-func oddHistory(t *rapid.T) (*partitionLog, *settings) {
-	l, s := sightings(), &settings{}
+func oddHistory(t *rapid.T) (*sightingsPartition, *cafeRules) {
+	l, s := newSightings(), &cafeRules{}
 	begin := rapid.SampledFrom([]time.Time{
 		time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC), time.Date(2026, 10, 24, 12, 0, 0, 0, time.UTC),
 		time.Date(2026, 10, 2, 12, 0, 0, 0, time.UTC), time.Date(2026, 6, 3, 22, 0, 0, 0, time.UTC),
@@ -112,14 +112,14 @@ func oddHistory(t *rapid.T) (*partitionLog, *settings) {
 func TestDetectIsAFunctionOfThePartitionWhateverTheRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, s := oddHistory(t)
-		calm := newWorld()
+		calm := newDeployment()
 		calm.rules = s
 		if err := calm.environment().Handle(context.Background(), l.All()); err != nil {
 			t.Fatal(err)
 		}
-		rough := newWorld()
+		rough := newDeployment()
 		rough.rules = s
-		faulty := &faultyLog{VisitLog: rough.log}
+		faulty := &failingLog{VisitLog: rough.log}
 		rough.log = faulty
 		drive(t, rough, faulty, l)
 		for _, topic := range []string{events.WalkIns, events.VisitsEnded} {
@@ -128,7 +128,7 @@ func TestDetectIsAFunctionOfThePartitionWhateverTheRules(t *testing.T) {
 				t.Fatalf("%s: %d distinct records, want %d", topic, len(got), len(want))
 			}
 		}
-		if got, want := tallyOf(t, faulty.VisitLog), tallyOf(t, calm.log); got != want {
+		if got, want := sumTally(t, faulty.VisitLog), sumTally(t, calm.log); got != want {
 			t.Fatalf("tally %+v, want %+v", got, want)
 		}
 		begun, ended := map[events.WalkInID]bool{}, map[events.WalkInID]bool{}
@@ -155,13 +155,13 @@ func TestDetectIsAFunctionOfThePartitionWhateverTheRules(t *testing.T) {
 // A visit lies between two stays that become one once it is forgotten: routers whose
 // clocks are wrong had it told first. Who was there all the time forgets it without a
 // word to the log, and who comes later must not decide otherwise.
-func TestWhatIsForgottenBetweenTwoStays(t *testing.T) {
+func TestStaysBeforeAndAfterAForgottenVisit(t *testing.T) {
 	r := presence.DefaultRules()
 	r.MinStrong, r.MinSpan, r.MaxGap, r.AssociatedSilence, r.Silence = 1, time.Minute, presence.Grid, presence.Grid, 10*time.Hour
 	r.Lateness = 2 * presence.Grid
 	for _, cold := range []bool{false, true} {
-		w, l := newWorld(), sightings()
-		w.rules = &settings{history: []stage.RulesSince{{Rules: r}}}
+		w, l := newDeployment(), newSightings()
+		w.rules = &cafeRules{history: []stage.RulesSince{{Rules: r}}}
 		at := func(hours float64) time.Time { return noon.Add(time.Duration(hours * float64(time.Hour))) }
 		seen := func(hours float64, associated bool) {
 			l.Put(t, events.DeviceKey(cafe, "phone"), &events.Sighting{

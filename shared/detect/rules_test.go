@@ -16,13 +16,13 @@ import (
 )
 
 // settings are the rules of one business, cafe, and how often they were asked for.
-type settings struct {
+type cafeRules struct {
 	history []stage.RulesSince
 	calls   int
 	err     error
 }
 
-func (s *settings) Rules(_ context.Context, ids []events.BusinessID) ([][]stage.RulesSince, error) {
+func (s *cafeRules) Rules(_ context.Context, ids []events.BusinessID) ([][]stage.RulesSince, error) {
 	s.calls++
 	all := make([][]stage.RulesSince, len(ids))
 	for i, id := range ids {
@@ -40,12 +40,12 @@ func from(minutes int, change func(*presence.Rules)) stage.RulesSince {
 	return stage.RulesSince{Since: presence.InstantOf(noon.Add(time.Duration(minutes) * time.Minute)), Rules: r}
 }
 
-func silent(d time.Duration) func(*presence.Rules) {
+func sessionGap(d time.Duration) func(*presence.Rules) {
 	return func(r *presence.Rules) { r.Silence, r.AssociatedSilence = d, min(d, r.AssociatedSilence) }
 }
 
-// decidingBy starts a cold environment with rules.
-func (w *world) decidingBy(rules stage.Businesses) stage.Handler {
+// environmentWith starts a cold environment with rules.
+func (w *deployment) environmentWith(rules stage.Businesses) stage.Handler {
 	return detect.New(detect.Deps{Log: w.log, Topics: w.topics, Out: w.out, Rules: rules})
 }
 
@@ -65,32 +65,32 @@ func TestRulesHoldFromTheirMomentOn(t *testing.T) {
 		gone  int // the minute of the tick that ends the visit, 0 for none
 	}{
 		{"no rules of its own", nil, minutely(60), 40},
-		{"rules since ever", []stage.RulesSince{{Rules: from(0, silent(20*time.Minute)).Rules}}, minutely(60), 30},
-		{"a shorter silence, from the middle of it on", []stage.RulesSince{from(20, silent(20*time.Minute))}, minutely(60), 30},
-		{"a shorter silence that is over at once", []stage.RulesSince{from(35, silent(20*time.Minute))}, minutely(60), 35},
-		{"a longer silence, from the middle of it on", []stage.RulesSince{from(20, silent(50*time.Minute))}, minutely(90), 60},
-		{"a longer silence, too late", []stage.RulesSince{from(50, silent(90*time.Minute))}, minutely(60), 40},
-		{"a longer silence, too late, and one tick over both", []stage.RulesSince{from(50, silent(12*time.Hour))}, []int{0, 10, 60, 61}, 60},
-		{"a tick right on the moment", []stage.RulesSince{from(35, silent(20*time.Minute))}, []int{0, 34, 35}, 35},
-		{"one tick over two moments, the first one keeps it", []stage.RulesSince{from(20, silent(3*time.Hour)), from(100, silent(4*time.Hour))}, []int{0, 10, 101, 102}, 0},
-		{"one tick over two moments, the second one ends it", []stage.RulesSince{from(20, silent(3*time.Hour)), from(100, silent(20*time.Minute))}, []int{0, 10, 101}, 101},
-		{"one tick over two moments, the first one ends it", []stage.RulesSince{from(20, silent(15*time.Minute)), from(100, silent(12*time.Hour))}, []int{0, 10, 101}, 101},
-		{"one tick over two moments, both longer, too late", []stage.RulesSince{from(50, silent(12*time.Hour)), from(100, silent(11*time.Hour))}, []int{0, 10, 101}, 101},
-		{"rules that are still to come", []stage.RulesSince{from(600, silent(12*time.Hour))}, minutely(60), 40},
-		{"rules from before the first tick", []stage.RulesSince{from(-60, silent(15*time.Minute)), from(-30, silent(20*time.Minute))}, minutely(60), 30},
+		{"rules since ever", []stage.RulesSince{{Rules: from(0, sessionGap(20*time.Minute)).Rules}}, minutely(60), 30},
+		{"a shorter silence, from the middle of it on", []stage.RulesSince{from(20, sessionGap(20*time.Minute))}, minutely(60), 30},
+		{"a shorter silence that is over at once", []stage.RulesSince{from(35, sessionGap(20*time.Minute))}, minutely(60), 35},
+		{"a longer silence, from the middle of it on", []stage.RulesSince{from(20, sessionGap(50*time.Minute))}, minutely(90), 60},
+		{"a longer silence, too late", []stage.RulesSince{from(50, sessionGap(90*time.Minute))}, minutely(60), 40},
+		{"a longer silence, too late, and one tick over both", []stage.RulesSince{from(50, sessionGap(12*time.Hour))}, []int{0, 10, 60, 61}, 60},
+		{"a tick right on the moment", []stage.RulesSince{from(35, sessionGap(20*time.Minute))}, []int{0, 34, 35}, 35},
+		{"one tick over two moments, the first one keeps it", []stage.RulesSince{from(20, sessionGap(3*time.Hour)), from(100, sessionGap(4*time.Hour))}, []int{0, 10, 101, 102}, 0},
+		{"one tick over two moments, the second one ends it", []stage.RulesSince{from(20, sessionGap(3*time.Hour)), from(100, sessionGap(20*time.Minute))}, []int{0, 10, 101}, 101},
+		{"one tick over two moments, the first one ends it", []stage.RulesSince{from(20, sessionGap(15*time.Minute)), from(100, sessionGap(12*time.Hour))}, []int{0, 10, 101}, 101},
+		{"one tick over two moments, both longer, too late", []stage.RulesSince{from(50, sessionGap(12*time.Hour)), from(100, sessionGap(11*time.Hour))}, []int{0, 10, 101}, 101},
+		{"rules that are still to come", []stage.RulesSince{from(600, sessionGap(12*time.Hour))}, minutely(60), 40},
+		{"rules from before the first tick", []stage.RulesSince{from(-60, sessionGap(15*time.Minute)), from(-30, sessionGap(20*time.Minute))}, minutely(60), 30},
 	} {
 		for _, cold := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.name, ", cold ", cold), func(t *testing.T) {
-				w, l := newWorld(), sightings()
-				rules := &settings{history: c.rules}
-				env := w.decidingBy(rules)
+				w, l := newDeployment(), newSightings()
+				rules := &cafeRules{history: c.rules}
+				env := w.environmentWith(rules)
 				gone := 0
 				l.seen(t, "phone", noon, -60)
 				l.seen(t, "phone", noon.Add(7*time.Minute), -60)
 				for i, m := range c.ticks {
 					l.tick(t, noon.Add(time.Duration(m)*time.Minute))
 					if cold {
-						env = w.decidingBy(rules)
+						env = w.environmentWith(rules)
 					}
 					begin := i + 2
 					if i == 0 {
@@ -112,15 +112,15 @@ func TestRulesHoldFromTheirMomentOn(t *testing.T) {
 }
 
 // What a business has ruled out is counted, and otherwise nothing.
-func TestDetectLeavesOutWhatIsRuledOut(t *testing.T) {
-	rules := &settings{history: []stage.RulesSince{
+func TestExcludedSightingsAreOnlyCounted(t *testing.T) {
+	rules := &cafeRules{history: []stage.RulesSince{
 		{Rules: from(0, func(r *presence.Rules) {
 			r.Excluded = map[string]struct{}{"till": {}}
 			r.Sensors = map[string]struct{}{"door": {}}
 		}).Rules},
 		from(60, func(r *presence.Rules) { r.Excluded = map[string]struct{}{"phone": {}} }),
 	}}
-	w, l := newWorld(), sightings()
+	w, l := newDeployment(), newSightings()
 	seen := func(device events.DeviceID, sensor events.SensorID, minute int) {
 		l.Put(t, events.DeviceKey(cafe, device), &events.Sighting{
 			Business: cafe, Sensor: sensor, Device: device, SeenAt: noon.Add(time.Duration(minute) * time.Minute), RSSI: -50, Associated: true,
@@ -136,7 +136,7 @@ func TestDetectLeavesOutWhatIsRuledOut(t *testing.T) {
 	l.tick(t, noon.Add(60*time.Minute)) // the guest has gone, the phone too
 	seen("phone", "door", 60)
 	seen("till", "next door", 60)
-	if err := w.decidingBy(rules).Handle(t.Context(), l.All()); err != nil {
+	if err := w.environmentWith(rules).Handle(t.Context(), l.All()); err != nil {
 		t.Fatal(err)
 	}
 	var in []events.DeviceID
@@ -146,7 +146,7 @@ func TestDetectLeavesOutWhatIsRuledOut(t *testing.T) {
 	if want := []events.DeviceID{"guest", "phone", "till"}; !slices.Equal(in, want) {
 		t.Errorf("%q walked in, want %q", in, want)
 	}
-	if got := tallyOf(t, w.log); got != (detect.Tally{Sightings: 7, WalkIns: 3, Excluded: 3}) {
+	if got := sumTally(t, w.log); got != (detect.Tally{Sightings: 7, WalkIns: 3, Excluded: 3}) {
 		t.Errorf("tally %+v, want 7 sightings of which 3 are excluded", got)
 	}
 }
@@ -154,13 +154,13 @@ func TestDetectLeavesOutWhatIsRuledOut(t *testing.T) {
 // The rules are asked for when a partition is read, at each tick, and for a
 // business that is new, but not for each sighting; without an answer the batch
 // fails, and is decided when it is given again.
-func TestDetectAsksForRulesAtTicks(t *testing.T) {
-	rules := &settings{err: stagetest.ErrInjected}
-	w, l := newWorld(), sightings()
+func TestRulesAreLoadedAtTicks(t *testing.T) {
+	rules := &cafeRules{err: stagetest.ErrInjected}
+	w, l := newDeployment(), newSightings()
 	for i := range 100 {
 		l.seen(t, fmt.Sprint("phone-", i), noon, -60)
 	}
-	env := w.decidingBy(rules)
+	env := w.environmentWith(rules)
 	give := func(from, to int) error { return env.Handle(t.Context(), l.Batch(from, to)) }
 	if err := give(0, 100); err == nil {
 		t.Fatal("decided without rules")
@@ -184,7 +184,7 @@ func TestDetectAsksForRulesAtTicks(t *testing.T) {
 }
 
 // told is what was produced, each record once.
-func (w *world) told() []string {
+func (w *deployment) produced() []string {
 	all := map[string]bool{}
 	for _, topic := range []string{events.WalkIns, events.VisitsEnded} {
 		for _, r := range w.out.On(topic) {
@@ -197,7 +197,7 @@ func (w *world) told() []string {
 // Thousands of devices, more than an item holds, meet other rules and a tick.
 // Whichever append fails, or has its answer lost, the same is told as without
 // faults.
-func TestATickOverABoundaryIsToldOnceThoughItsPartsAreCutOff(t *testing.T) {
+func TestTickOverARuleBoundarySurvivesFailedAppends(t *testing.T) {
 	const devices = 3000
 	late := func(silence, associated time.Duration) func(*presence.Rules) {
 		return func(r *presence.Rules) {
@@ -223,14 +223,14 @@ func TestATickOverABoundaryIsToldOnceThoughItsPartsAreCutOff(t *testing.T) {
 		// By the old rules visits that end at the first tick would be forgotten by
 		// then, and what is heard late would begin others.
 		{
-			"visits from before the first tick", from(0, silent(15*time.Minute)), from(-30, late(110*time.Minute, 110*time.Minute)),
+			"visits from before the first tick", from(0, sessionGap(15*time.Minute)), from(-30, late(110*time.Minute, 110*time.Minute)),
 			true, 0, []int{-120, -20}, []int{0, 1}, 2,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.before.Since = 0
-			rules := &settings{history: []stage.RulesSince{c.before, c.after}}
-			l := sightings()
+			rules := &cafeRules{history: []stage.RulesSince{c.before, c.after}}
+			l := newSightings()
 			if c.first != 0 {
 				l.tick(t, noon)
 			}
@@ -246,12 +246,12 @@ func TestATickOverABoundaryIsToldOnceThoughItsPartsAreCutOff(t *testing.T) {
 				}
 			}
 			l.tick(t, noon.Add(time.Duration(c.ticks[1])*time.Minute))
-			run := func(cut int, lost bool) (w *world, failed bool) {
-				w = newWorld()
-				w.log = &cutting{w.log, cut, lost}
+			run := func(cut int, lost bool) (w *deployment, failed bool) {
+				w = newDeployment()
+				w.log = &failingAppend{w.log, cut, lost}
 				for from := 0; from < len(l.Records); {
 					to := min(from+2000, len(l.Records))
-					if err := w.decidingBy(rules).Handle(t.Context(), l.Batch(from, to)); err != nil {
+					if err := w.environmentWith(rules).Handle(t.Context(), l.Batch(from, to)); err != nil {
 						failed = true
 						continue
 					}
@@ -260,16 +260,16 @@ func TestATickOverABoundaryIsToldOnceThoughItsPartsAreCutOff(t *testing.T) {
 				return w, failed
 			}
 			whole, _ := run(0, false)
-			want := whole.told()
+			want := whole.produced()
 			if len(want) != c.want*devices {
 				t.Fatalf("%d records told, want %d of each of %d devices", len(want), c.want, devices)
 			}
 			for _, lost := range []bool{false, true} {
 				cut := 2 // behind the generation's entry
 				for failed := true; failed; cut++ {
-					var w *world
-					if w, failed = run(cut, lost); !slices.Equal(w.told(), want) {
-						t.Errorf("append %d fails, lost %v: %d records told, want %d", cut, lost, len(w.told()), len(want))
+					var w *deployment
+					if w, failed = run(cut, lost); !slices.Equal(w.produced(), want) {
+						t.Errorf("append %d fails, lost %v: %d records told, want %d", cut, lost, len(w.produced()), len(want))
 					}
 				}
 				if cut < 6 {
@@ -302,12 +302,12 @@ func TestRulesBeforeTheFirstTick(t *testing.T) {
 		{"strong enough by the rules of its time", loud, usual, -60, []int{0, 7}, 1},
 		{"no visit by the rules of its time", quick, usual, -60, []int{0}, 0},
 		{"forgotten by the rules before", short, long, -30, []int{-55, -26}, 0},
-		{"remembered by the rules of its time", long, long, -30, []int{-55, -26}, 1},
+		{"keptItems by the rules of its time", long, long, -30, []int{-55, -26}, 1},
 	} {
 		for _, cold := range []bool{false, true} {
-			rules := &settings{history: []stage.RulesSince{{Rules: from(0, c.before).Rules}, from(c.since, c.after)}}
-			w, l := newWorld(), sightings()
-			env := w.decidingBy(rules)
+			rules := &cafeRules{history: []stage.RulesSince{{Rules: from(0, c.before).Rules}, from(c.since, c.after)}}
+			w, l := newDeployment(), newSightings()
+			env := w.environmentWith(rules)
 			for i, minute := range c.heard {
 				l.seen(t, "phone", noon.Add(time.Duration(minute)*time.Minute), -60)
 				if i == 0 {
@@ -316,7 +316,7 @@ func TestRulesBeforeTheFirstTick(t *testing.T) {
 			}
 			for i := range l.Records {
 				if cold {
-					env = w.decidingBy(rules)
+					env = w.environmentWith(rules)
 				}
 				if err := env.Handle(t.Context(), l.Batch(i, i+1)); err != nil {
 					t.Fatal(err)
@@ -332,16 +332,16 @@ func TestRulesBeforeTheFirstTick(t *testing.T) {
 // Partitions are added, and rules change before the new ones have begun. Warm
 // environments and cold ones tell the same.
 func TestRulesChangeWhilePartitionsAreAdded(t *testing.T) {
-	rules := &settings{history: []stage.RulesSince{
-		from(-60, silent(20*time.Minute)), from(30, silent(15*time.Minute)), from(90, silent(3*time.Hour)), from(200, silent(30*time.Minute)),
+	rules := &cafeRules{history: []stage.RulesSince{
+		from(-60, sessionGap(20*time.Minute)), from(30, sessionGap(15*time.Minute)), from(90, sessionGap(3*time.Hour)), from(200, sessionGap(30*time.Minute)),
 	}}
 	run := func(cold bool) []string {
-		w := newWorld()
-		parts := grown(t, w, 12)
-		env := w.decidingBy(rules)
-		give := func(p *partitionLog, begin int) {
+		w := newDeployment()
+		parts := withVisits(t, w, 12)
+		env := w.environmentWith(rules)
+		give := func(p *sightingsPartition, begin int) {
 			if cold {
-				env = w.decidingBy(rules)
+				env = w.environmentWith(rules)
 			}
 			if err := env.Handle(t.Context(), p.Batch(begin, len(p.Records))); err != nil {
 				t.Fatal(err)
@@ -360,7 +360,7 @@ func TestRulesChangeWhilePartitionsAreAdded(t *testing.T) {
 				for i := range 12 {
 					d := events.DeviceID(fmt.Sprintf("%0100d", i))
 					if minute%(14+7*i) == 0 && events.Partition(events.DeviceKey(cafe, d), 4) == part.Number {
-						comeIn(t, part, i, noon.Add(time.Duration(minute)*time.Minute))
+						enter(t, part, i, noon.Add(time.Duration(minute)*time.Minute))
 					}
 				}
 				if len(part.Records) > begin {
@@ -368,7 +368,7 @@ func TestRulesChangeWhilePartitionsAreAdded(t *testing.T) {
 				}
 			}
 		}
-		return w.told()
+		return w.produced()
 	}
 	warm, cold := run(false), run(true)
 	if len(warm) < 20 || !slices.Equal(warm, cold) {
@@ -379,11 +379,11 @@ func TestRulesChangeWhilePartitionsAreAdded(t *testing.T) {
 // Ticks come at whole minutes, and so do rules. The item of a boundary has the clock
 // of the tick that comes with it, whose own part may still fail: given again, it does
 // what is left.
-func TestATickRightOnABoundaryIsToldAgain(t *testing.T) {
-	rules := &settings{history: []stage.RulesSince{from(10, func(r *presence.Rules) { r.MinStrong, r.MinSpan = 1, 0 })}}
+func TestTickOnARuleBoundaryIsAppliedWhenRedelivered(t *testing.T) {
+	rules := &cafeRules{history: []stage.RulesSince{from(10, func(r *presence.Rules) { r.MinStrong, r.MinSpan = 1, 0 })}}
 	for _, cold := range []bool{false, true} {
-		w, l := newWorld(), sightings()
-		env := w.decidingBy(rules)
+		w, l := newDeployment(), newSightings()
+		env := w.environmentWith(rules)
 		l.tick(t, noon)
 		l.seen(t, "phone", noon.Add(3*time.Minute), -60)
 		l.tick(t, noon.Add(10*time.Minute)) // by the new rules the phone is in
@@ -393,7 +393,7 @@ func TestATickRightOnABoundaryIsToldAgain(t *testing.T) {
 		}
 		w.out.Fail = nil
 		if cold {
-			env = w.decidingBy(rules)
+			env = w.environmentWith(rules)
 		}
 		if err := env.Handle(t.Context(), l.All()); err != nil {
 			t.Fatal(err)

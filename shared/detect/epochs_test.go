@@ -16,30 +16,30 @@ import (
 	"footfall/shared/stage/stagetest"
 )
 
-// remembering is a TopicInfos that answers from memory where it may: what it
+// cachedTopics is a TopicInfos that answers from memory where it may: what it
 // said last is as young as any maxAge but 0 asks for.
-type remembering struct {
+type cachedTopics struct {
 	now  *stage.TopicInfo
 	last stage.TopicInfo
 }
 
-func (r *remembering) Info(_ context.Context, _ string, maxAge time.Duration) (stage.TopicInfo, error) {
+func (r *cachedTopics) Info(_ context.Context, _ string, maxAge time.Duration) (stage.TopicInfo, error) {
 	if maxAge == 0 || r.last.ID == "" {
 		r.last = *r.now
 	}
 	return r.last, nil
 }
 
-// grown is a world whose only partition had some devices come in, with the log
+// withVisits is a world whose only partition had some devices come in, with the log
 // of each partition that it may get.
-func grown(t rapid.TB, w *world, devices int) (parts []*partitionLog) {
+func withVisits(t rapid.TB, w *deployment, devices int) (parts []*sightingsPartition) {
 	t.Helper()
-	parts = make([]*partitionLog, 8)
+	parts = make([]*sightingsPartition, 8)
 	for p := range parts {
-		parts[p] = &partitionLog{stagetest.Partition{Topic: events.Sightings, Number: int32(p)}}
+		parts[p] = &sightingsPartition{stagetest.Partition{Topic: events.Sightings, Number: int32(p)}}
 	}
 	for i := range devices {
-		comeIn(t, parts[0], i, noon)
+		enter(t, parts[0], i, noon)
 	}
 	parts[0].tick(t, noon.Add(time.Minute))
 	if err := w.environment().Handle(context.Background(), parts[0].All()); err != nil {
@@ -48,7 +48,7 @@ func grown(t rapid.TB, w *world, devices int) (parts []*partitionLog) {
 	return parts
 }
 
-func comeIn(t rapid.TB, l *partitionLog, device int, at time.Time) {
+func enter(t rapid.TB, l *sightingsPartition, device int, at time.Time) {
 	t.Helper()
 	d := events.DeviceID(fmt.Sprintf("%0100d", device))
 	l.Put(t, events.DeviceKey(cafe, d), &events.Sighting{
@@ -56,18 +56,18 @@ func comeIn(t rapid.TB, l *partitionLog, device int, at time.Time) {
 	})
 }
 
-// seenAgain puts a sighting of each device into the partition that is its own
+// enterAll puts a sighting of each device into the partition that is its own
 // now.
-func seenAgain(t rapid.TB, parts []*partitionLog, devices int, partitions int32, at time.Time) {
+func enterAll(t rapid.TB, parts []*sightingsPartition, devices int, partitions int32, at time.Time) {
 	t.Helper()
 	for i := range devices {
 		d := events.DeviceID(fmt.Sprintf("%0100d", i))
-		comeIn(t, parts[events.Partition(events.DeviceKey(cafe, d), partitions)], i, at)
+		enter(t, parts[events.Partition(events.DeviceKey(cafe, d), partitions)], i, at)
 	}
 }
 
-// onceEach fails unless each device has been told to walk in once.
-func onceEach(t rapid.TB, w *world, devices int) {
+// wantOneWalkInEach fails unless each device has been told to walk in once.
+func wantOneWalkInEach(t rapid.TB, w *deployment, devices int) {
 	t.Helper()
 	if got := len(stagetest.Distinct(w.walkIns(t))); got != devices {
 		t.Fatalf("%d different walk-ins, want one of each of %d devices", got, devices)
@@ -76,18 +76,18 @@ func onceEach(t rapid.TB, w *world, devices int) {
 
 // A warm environment that has not heard of new partitions yet gets the first
 // batch of one. What it decides must not go to a chain that nobody reads.
-func TestDetectAsksAnewAboutAPartitionItDoesNotKnow(t *testing.T) {
-	w := newWorld()
-	parts := grown(t, w, 0)
+func TestBrokerIsAskedAboutAnUnknownPartition(t *testing.T) {
+	w := newDeployment()
+	parts := withVisits(t, w, 0)
 	parts[0].tick(t, noon.Add(2*time.Minute))
 	env := detect.New(detect.Deps{
-		Log: w.log, Topics: &remembering{now: &w.topics.Description}, Out: w.out, Rules: stage.DefaultRules(),
+		Log: w.log, Topics: &cachedTopics{now: &w.topics.Description}, Out: w.out, Rules: stage.DefaultRules(),
 	})
 	if err := env.Handle(t.Context(), parts[0].Batch(1, 2)); err != nil {
 		t.Fatal(err)
 	}
 	w.topics.Description.Partitions = 4
-	seenAgain(t, parts, 8, 4, noon.Add(3*time.Minute))
+	enterAll(t, parts, 8, 4, noon.Add(3*time.Minute))
 	for _, part := range parts[1:4] {
 		if err := env.Handle(t.Context(), part.All()); err != nil {
 			t.Fatal(err)
@@ -101,25 +101,25 @@ func TestDetectAsksAnewAboutAPartitionItDoesNotKnow(t *testing.T) {
 		part.tick(t, noon.Add(5*time.Minute))
 		for i := range 8 {
 			if d := fmt.Sprintf("%0100d", i); events.Partition(events.DeviceKey(cafe, events.DeviceID(d)), 4) == part.Number {
-				comeIn(t, part, i, noon.Add(6*time.Minute))
+				enter(t, part, i, noon.Add(6*time.Minute))
 			}
 		}
 		if err := w.environment().Handle(t.Context(), part.Batch(begin, len(part.Records))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	onceEach(t, w, 8)
+	wantOneWalkInEach(t, w, 8)
 }
 
-// cutting fails the Append number at from the time it is set, after it took
+// failingAppend fails the Append number at from the time it is set, after it took
 // effect where lost is set.
-type cutting struct {
+type failingAppend struct {
 	stage.VisitLog
 	at   int
 	lost bool
 }
 
-func (c *cutting) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
+func (c *failingAppend) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
 	c.at--
 	if c.at == 0 && !c.lost {
 		return stagetest.ErrInjected
@@ -135,15 +135,15 @@ func (c *cutting) Append(ctx context.Context, chain string, item stage.LogItem, 
 
 // Partitions are added twice, and whatever part of the generation in the middle
 // has begun, to whatever item: each device goes on with its visit in the last.
-func TestDetectAdoptsThroughAGenerationThatHasHardlyBegun(t *testing.T) {
+func TestAdoptionThroughAnUnfinishedEpoch(t *testing.T) {
 	const devices = 4000                    // the former chain is adopted in several items
 	for _, cut := range []int{0, 1, 2, 3} { // items, the generation's entry among them
 		for _, lost := range []bool{false, true} {
 			t.Run(fmt.Sprintf("cut at item %d, answer lost %v", cut, lost), func(t *testing.T) {
-				w := newWorld()
-				parts := grown(t, w, devices)
+				w := newDeployment()
+				parts := withVisits(t, w, devices)
 				w.topics.Description.Partitions = 2
-				log := &cutting{w.log, cut, lost}
+				log := &failingAppend{w.log, cut, lost}
 				w.log = log
 				parts[1].tick(t, noon.Add(2*time.Minute))
 				if err := w.environment().Handle(t.Context(), parts[1].All()); (err == nil) != (cut == 0) {
@@ -152,7 +152,7 @@ func TestDetectAdoptsThroughAGenerationThatHasHardlyBegun(t *testing.T) {
 				log.at = 0
 				w.topics.Description.Partitions = 8
 				begin := len(parts[0].Records)
-				seenAgain(t, parts, devices, 8, noon.Add(10*time.Minute))
+				enterAll(t, parts, devices, 8, noon.Add(10*time.Minute))
 				for p, part := range parts {
 					from := 0
 					if p == 0 {
@@ -165,8 +165,8 @@ func TestDetectAdoptsThroughAGenerationThatHasHardlyBegun(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				onceEach(t, w, devices)
-				if got := talliesOf(t, w, 1, 2, 8); got.Sightings != 2*devices {
+				wantOneWalkInEach(t, w, devices)
+				if got := sumTallies(t, w, 1, 2, 8); got.Sightings != 2*devices {
 					t.Errorf("%d sightings decided on, want %d", got.Sightings, 2*devices)
 				}
 			})
@@ -174,7 +174,7 @@ func TestDetectAdoptsThroughAGenerationThatHasHardlyBegun(t *testing.T) {
 	}
 }
 
-func talliesOf(t *testing.T, w *world, partitions ...int32) (sum detect.Tally) {
+func sumTallies(t *testing.T, w *deployment, partitions ...int32) (sum detect.Tally) {
 	t.Helper()
 	for _, n := range partitions {
 		one, err := detect.SumTallies(t.Context(), w.log, stage.TopicInfo{ID: w.topics.Description.ID, Partitions: n})
@@ -189,8 +189,8 @@ func talliesOf(t *testing.T, w *world, partitions ...int32) (sum detect.Tally) {
 // An environment that still takes the former number of partitions for the
 // present one, as its knowledge of the topic may be some seconds old, must not
 // go on in a chain that nobody reads any more.
-func TestAnAdoptedChainIsClosedToWhoDoesNotKnow(t *testing.T) {
-	w, l := newWorld(), sightings()
+func TestAdoptedChangelogIsSealed(t *testing.T) {
+	w, l := newDeployment(), newSightings()
 	phone := events.DeviceID("")
 	for i := 0; phone == "" || events.Partition(events.DeviceKey(cafe, phone), 2) != 0; i++ {
 		phone = events.DeviceID(fmt.Sprint("phone-", i))
@@ -206,7 +206,7 @@ func TestAnAdoptedChainIsClosedToWhoDoesNotKnow(t *testing.T) {
 	seen(1)
 	seen(3)
 	stale := detect.New(detect.Deps{
-		Log: w.log, Topics: &remembering{now: &w.topics.Description}, Out: w.out, Rules: stage.DefaultRules(),
+		Log: w.log, Topics: &cachedTopics{now: &w.topics.Description}, Out: w.out, Rules: stage.DefaultRules(),
 	})
 	fresh := w.environment()
 	give := func(h stage.Handler, from, to int) {
@@ -227,16 +227,16 @@ func TestAnAdoptedChainIsClosedToWhoDoesNotKnow(t *testing.T) {
 
 // A producer may know of partitions that were added before a warm environment
 // does. What it sends to its key's new place is no mistake of its.
-func TestDetectAsksAnewBeforeItPutsASightingAside(t *testing.T) {
-	w := newWorld()
+func TestBrokerIsAskedBeforeASightingIsADeadLetter(t *testing.T) {
+	w := newDeployment()
 	w.topics.Description.Partitions = 2
 	env := detect.New(detect.Deps{
-		Log: w.log, Topics: &remembering{now: &w.topics.Description}, Out: w.out, Rules: stage.DefaultRules(),
+		Log: w.log, Topics: &cachedTopics{now: &w.topics.Description}, Out: w.out, Rules: stage.DefaultRules(),
 	})
 	const devices = 16
-	parts := make([]*partitionLog, 5)
+	parts := make([]*sightingsPartition, 5)
 	for p := range parts {
-		parts[p] = &partitionLog{stagetest.Partition{Topic: events.Sightings, Number: int32(p)}}
+		parts[p] = &sightingsPartition{stagetest.Partition{Topic: events.Sightings, Number: int32(p)}}
 	}
 	for _, part := range parts[:2] {
 		part.tick(t, noon)
@@ -245,7 +245,7 @@ func TestDetectAsksAnewBeforeItPutsASightingAside(t *testing.T) {
 		}
 	}
 	w.topics.Description.Partitions = 5
-	seenAgain(t, parts, devices, 5, noon.Add(time.Minute))
+	enterAll(t, parts, devices, 5, noon.Add(time.Minute))
 	for p, part := range parts {
 		begin := 0
 		if p < 2 {
@@ -258,14 +258,14 @@ func TestDetectAsksAnewBeforeItPutsASightingAside(t *testing.T) {
 	if dead := w.out.On("sightings-dead-letters"); len(dead) > 0 {
 		t.Errorf("%d dead letters of good sightings: %s", len(dead), stagetest.Header(dead[0], stage.HeaderError))
 	}
-	onceEach(t, w, devices)
+	wantOneWalkInEach(t, w, devices)
 }
 
 // An environment that does not know of new partitions yet works off an hour of
 // the old one. The clock of that hour is not that of the partition added.
-func TestAPartitionThatWasAddedHasAClockOfItsOwn(t *testing.T) {
-	w := newWorld()
-	parts := grown(t, w, 0)
+func TestAddedPartitionHasItsOwnWatermark(t *testing.T) {
+	w := newDeployment()
+	parts := withVisits(t, w, 0)
 	behind := detect.New(detect.Deps{
 		Log: w.log, Topics: &stagetest.Topics{Description: w.topics.Description}, Out: w.out, Rules: stage.DefaultRules(),
 	})
@@ -275,7 +275,7 @@ func TestAPartitionThatWasAddedHasAClockOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	const devices = 16
-	seenAgain(t, parts, devices, 4, noon.Add(10*time.Minute))
+	enterAll(t, parts, devices, 4, noon.Add(10*time.Minute))
 	added := 0
 	for _, part := range parts[1:4] {
 		added += len(part.Records)
@@ -283,17 +283,17 @@ func TestAPartitionThatWasAddedHasAClockOfItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	onceEach(t, w, added)
+	wantOneWalkInEach(t, w, added)
 }
 
 // A partition stood still for so long that items of its chain have expired, in
 // no order. It goes on with what is left.
-func TestDetectGoesOnWhereItemsHaveExpired(t *testing.T) {
+func TestBatchIsDecidedAlthoughItemsHaveExpired(t *testing.T) {
 	for name, gone := range map[string][]int64{
 		"the oldest": {0, 1}, "some in the middle": {2}, "all but the last": {0, 1, 2}, "the last": {3}, "all": {0, 1, 2, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, l := newWorld(), sightings()
+			w, l := newDeployment(), newSightings()
 			log := w.log.(*memory.VisitLog)
 			warm := w.environment()
 			for i := range 4 { // each item has a device that is still inside
@@ -326,7 +326,7 @@ func TestDetectGoesOnWhereItemsHaveExpired(t *testing.T) {
 // A key comes back to the partition that it had two changes ago. An environment
 // that knows of the former change alone must not take its sighting for an old
 // one: what it knows of the device is elsewhere.
-func TestDetectAsksAnewBeforeItTakesASightingForAnOldOne(t *testing.T) {
+func TestBrokerIsAskedBeforeASightingCountsAsOld(t *testing.T) {
 	var device events.DeviceID
 	for i := 0; ; i++ {
 		device = events.DeviceID(fmt.Sprint("phone-", i))
@@ -335,11 +335,11 @@ func TestDetectAsksAnewBeforeItTakesASightingForAnOldOne(t *testing.T) {
 			break
 		}
 	}
-	w := newWorld()
-	parts := grown(t, w, 0)
+	w := newDeployment()
+	parts := withVisits(t, w, 0)
 	w.topics.Description.Partitions = 2
 	env := detect.New(detect.Deps{
-		Log: w.log, Topics: &remembering{now: &w.topics.Description}, Out: w.out, Rules: stage.DefaultRules(),
+		Log: w.log, Topics: &cachedTopics{now: &w.topics.Description}, Out: w.out, Rules: stage.DefaultRules(),
 	})
 	parts[0].tick(t, noon.Add(2*time.Minute))
 	parts[1].seen(t, string(device), noon.Add(3*time.Minute), -60)
@@ -360,9 +360,9 @@ func TestDetectAsksAnewBeforeItTakesASightingForAnOldOne(t *testing.T) {
 
 // A broker that lags behind still tells the former number of partitions, to an
 // environment that sees by the log that this has been followed by another.
-func TestNobodyGoesOnInAChainThatWasAdopted(t *testing.T) {
-	w := newWorld()
-	parts := grown(t, w, 0)
+func TestBatchOfASealedChangelogFails(t *testing.T) {
+	w := newDeployment()
+	parts := withVisits(t, w, 0)
 	lagging := detect.Deps{Log: w.log, Topics: &stagetest.Topics{Description: w.topics.Description}, Out: w.out, Rules: stage.DefaultRules()}
 	warm := detect.New(lagging)
 	if err := warm.Handle(t.Context(), parts[0].All()); err != nil {
