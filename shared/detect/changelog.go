@@ -12,8 +12,8 @@ import (
 // maxSequence is greater than every sequence number that is ever used.
 const maxSequence = 1 << 40
 
-// changelogReader loads views from the changelogs in the table visit-log. For a
-// topic epoch that has just begun it also writes the first items, see adopt.
+// changelogReader loads views from the changelogs in the table visit-log. When a
+// topic epoch begins, it also writes the first items, see adopt.
 type changelogReader struct {
 	log   stage.VisitLog
 	rules stage.Businesses
@@ -22,7 +22,7 @@ type changelogReader struct {
 // load returns the view of a partition from the oldest item that still matters
 // to the last one. If the changelog has not begun, or ends within an adoption
 // that another environment did not finish, load adopts the devices of the
-// former topic epoch first. Items that it writes expire at expires.
+// former topic epoch first. The items of the adoption expire at expires.
 func (c changelogReader) load(ctx context.Context, epoch topicEpoch, partition int32, expires time.Time) (*view, error) {
 	v, err := c.read(ctx, epoch, partition)
 	if err == nil && (v.seq < 0 || v.partial) {
@@ -32,8 +32,8 @@ func (c changelogReader) load(ctx context.Context, epoch topicEpoch, partition i
 		return nil, err
 	}
 
-	// The numbers of partitions that the topic had: records from before partitions
-	// were added lie where the former number puts them.
+	// The numbers of partitions that the topic had: a record from before partitions
+	// were added is where murmur2 with the former number puts its key.
 	epochs, err := c.epochs(ctx)
 	if err != nil {
 		return nil, err
@@ -46,13 +46,13 @@ func (c changelogReader) load(ctx context.Context, epoch topicEpoch, partition i
 	return v, nil
 }
 
-// read folds a changelog, from the oldest item that the last one names to the
-// last one itself. The view is empty if there are no items.
+// read returns the fold of a changelog, from the oldest item that the last item
+// names as needed to the last item itself. The view is empty if the changelog has
+// no items.
 //
-// The last item is read with eventual consistency first, since that costs half.
-// If another environment has appended since, the view is behind: the batch
-// either begins further on, so that prepare catches up, or its append meets a
-// conflict.
+// The last item is read with eventual consistency first, at half the price. If
+// another environment has appended since, the view is behind: either the batch
+// begins further on, and prepare catches up, or its append meets a conflict.
 func (c changelogReader) read(ctx context.Context, epoch topicEpoch, partition int32) (*view, error) {
 	chain := epoch.chain(partition)
 	last, ok, err := c.log.Last(ctx, chain, false)
@@ -69,8 +69,8 @@ func (c changelogReader) read(ctx context.Context, epoch topicEpoch, partition i
 		return v, nil
 	}
 
-	// The last item names the oldest one that is needed. If a part of the items
-	// between has expired, the view holds the devices of the rest.
+	// The last item names the oldest item that is needed. If some of the items in
+	// between have expired, the view holds the devices of the rest.
 	head, err := decodeItem(last.Data)
 	if err != nil {
 		return nil, fmt.Errorf("changelog %s item %d: %w", chain, last.Seq, err)
@@ -83,16 +83,18 @@ func (c changelogReader) read(ctx context.Context, epoch topicEpoch, partition i
 	return v, c.settle(ctx, v)
 }
 
-// follow folds the items after the last one of the view, up to the sequence
-// number to. complete is false if some of them do not exist.
+// follow folds the items after the last item of the view, up to the sequence
+// number to. complete is false if some of these items do not exist.
 //
-// An item is appended only after the one before, so an item that a consistent
-// read does not find has expired. That takes a partition that stood still for
-// as long as items are kept. The table removes expired items in any order:
+// An item is appended only after the item before it. So if a consistent read does
+// not find an item, the item has expired: the partition stood still for as long
+// as items are kept. The table removes expired items in any order:
 //
 //  1. The view ends at item 37, to is 42, and item 40 is gone.
-//  2. Items 41 and 42 are folded. Items 38 and 39 are not, although they are
-//     there: item 40 may have changed or removed the devices that they hold.
+//  2. Items 41 and 42 are folded. Items 38 and 39 are ignored, although both
+//     exist: item 40 may have changed or removed devices of items 38 and 39.
+//  3. read goes on with the devices of items 41 and 42; catchUp has the view
+//     loaded again.
 func (c changelogReader) follow(ctx context.Context, v *view, to int64) (complete bool, err error) {
 	chain, want := v.chain(), to-v.seq
 	if want <= 0 {
@@ -100,7 +102,7 @@ func (c changelogReader) follow(ctx context.Context, v *view, to int64) (complet
 	}
 	items, err := c.log.Read(ctx, chain, v.seq+1, to, false)
 	if err == nil && int64(len(items)) < want {
-		// Some are gone, or are not there yet on the replica that was read.
+		// Some have expired, or are not on the replica that was read yet.
 		items, err = c.log.Read(ctx, chain, v.seq+1, to, true)
 	}
 	if err != nil {
@@ -118,8 +120,8 @@ func (c changelogReader) follow(ctx context.Context, v *view, to int64) (complet
 }
 
 // contiguousTail returns the longest run of items that ends at sequence number
-// to without a gap. items must be in ascending order. The result is empty if
-// the last of them is not to.
+// to without a gap. items must be in ascending order. The result is empty if the
+// last of items has another sequence number than to.
 func contiguousTail(items []stage.LogItem, to int64) []stage.LogItem {
 	n := len(items)
 	for n > 0 && items[n-1].Seq == to {
@@ -135,16 +137,16 @@ func contiguousTail(items []stage.LogItem, to int64) []stage.LogItem {
 //  2. The next batches are delivered to environment B, which appends items 42
 //     and 43, up to offset 1000.
 //  3. The batch from offset 1001 is delivered to A. A folds items 42 and 43, and
-//     decides the batch on the same state as B would.
+//     decides the batch on the state that B left.
 //
-// The error is stage.ErrConflict if the items after the view's last one have
-// expired, so that the view must be loaded again:
+// The error is stage.ErrConflict if the changelog has expired under the view. Then
+// the view must be loaded again:
 //
 //  1. Environment A appends item 41. The partition stands still for weeks, and
 //     items 0 to 41 expire.
 //  2. Environment B loads an empty changelog and appends item 0.
-//  3. The next batch is delivered to A. The last item is 0 and not 41 or later:
-//     the changelog goes on without the devices in A's memory.
+//  3. The next batch is delivered to A. The last item is 0, and not 41 or later:
+//     the changelog has begun again without the devices in the memory of A.
 func (c changelogReader) catchUp(ctx context.Context, v *view) error {
 	last, ok, err := c.log.Last(ctx, v.chain(), true)
 	if err != nil {
@@ -167,32 +169,35 @@ func (c changelogReader) catchUp(ctx context.Context, v *view) error {
 	return c.settle(ctx, v)
 }
 
-// settle loads the rules of the businesses of a view that was read from the
-// changelog. Then it forgets the devices that a warm environment has forgotten
-// at a rule boundary, the moment from which on other rules of a business hold.
+// settle completes a view that was read from the changelog. It loads the rules of
+// the businesses, and forgets the devices that a warm environment has forgotten
+// before a rule boundary, the moment from which on other rules of a business hold.
 //
-// A warm environment forgets a device without writing an entry, because a
-// reader of the changelog forgets the device by the same watermark. The rules
-// must be the same too. Say that the session gap of cafe-1 is 15 minutes until
-// 13:00 and 3 hours from then on:
+// A warm environment forgets a device without an entry in the changelog, because
+// a reader of the changelog forgets the device by the same watermark. The reader
+// must do so by the same rules. Suppose that the session gap of cafe-1 is 15
+// minutes until 13:00 and 3 hours from then on:
 //
-//  1. A phone was last heard at 12:00. The tick of 12:18 ends its visit.
-//     Environment A appends item 41, which holds the ended visit, and the state
-//     of another device, which stays inside.
+//  1. A phone is heard at 12:00 for the last time. The tick of 12:18 ends its
+//     visit. Environment A appends item 41. The item holds the ended visit, and
+//     the state of another device that stays inside.
 //  2. At the tick of 12:33 the allowed lateness [15 min] has passed as well. A
-//     forgets the phone and writes no entry of it.
+//     forgets the phone, without an entry.
 //  3. The ticks go on over the rule boundary of 13:00.
 //  4. At 13:20 the phone is heard again, and a cold environment B reads the
 //     changelog. Item 41 is still needed, for the other device. By the new
 //     rules B would keep the visit of 12:00 until 15:19, and the sighting would
-//     extend that visit. In A the sighting opens a candidate.
+//     extend the visit. In A the sighting opens a candidate.
 //
-// So a device is taken over each rule boundary that lies after the watermark of
-// its item, by the rules that ended there: B drops the phone, because item 41
-// has the watermark 12:18, and by the rules before 13:00 the stay is forgotten
-// by then. In a view that has just caught up, devices that its environment took
-// over the boundary itself are not changed by that: the stays that a boundary
-// leaves can only be forgotten at a later watermark.
+// So settle takes each device over the rule boundaries after the watermark of its
+// item, by the rules that end at the boundary. Item 41 has the watermark 12:18,
+// and by the rules before 13:00 the stay of the phone is forgotten at 12:33: B
+// drops the phone at the boundary.
+//
+// If an environment took a device over a boundary at a tick, and the view has
+// caught up since, settle applies the boundary a second time. That changes
+// nothing: a stay that is left after the boundary is only forgotten at a later
+// watermark.
 func (c changelogReader) settle(ctx context.Context, v *view) error {
 	v.rules = rulebook{source: c.rules}
 	if err := v.rules.renew(ctx, v.devices); err != nil {

@@ -11,9 +11,9 @@ import (
 	"footfall/shared/stage"
 )
 
-// decider is the work of one attempt at a batch. It decides record after record
-// on the view, collects the decisions in pending, and appends them when they
-// fill an item, at a rule boundary, and at the end of the batch.
+// decider does the work of one attempt at a batch. It decides record after record
+// on the view and collects the decisions in pending. It flushes pending when the
+// decisions fill an item, at a rule boundary, and at the end of the batch.
 type decider struct {
 	deps      Deps
 	batch     stage.Batch
@@ -24,15 +24,15 @@ type decider struct {
 	writtenWatermark presence.Instant // the watermark in the last changelog item
 	epochChecked     bool             // the broker has confirmed the topic epoch of the view
 
-	// These are used again for each record, so that a sighting of a passer-by
+	// Memory that each record uses again, so that a sighting of a passer-by
 	// allocates nothing.
 	event   events.SightingsRecord
 	scratch []presence.Event
 	spare   *tracked
 }
 
-// record decides one record. A record that can never be decided goes to the
-// dead letters, and the batch goes on.
+// record decides one record. If no retry can decide the record, it goes to the dead
+// letters, and the batch goes on.
 func (d *decider) record(ctx context.Context, r *stage.Record) error {
 	err := d.decide(ctx, r)
 	if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
@@ -94,8 +94,8 @@ func (d *decider) sighting(ctx context.Context, r *stage.Record) error {
 		return nil
 	}
 
-	// Decide. Nothing is stored if the state did not change: that of a passer-by
-	// never does.
+	// Decide. If the state did not change, nothing is stored: a passer-by leaves no
+	// state.
 	device := d.view.devices[string(r.Key)]
 	if device == nil {
 		device = d.blankDevice()
@@ -122,10 +122,10 @@ func (d *decider) sighting(ctx context.Context, r *stage.Record) error {
 	return d.emit(s.Business, s.Device, decided)
 }
 
-// rulesFor returns the rules that decide a sighting: those in force at the
-// watermark. Before the first tick the timestamp of the record stands in for the
-// watermark: it is data as well, so a replay selects the same rules. By a
-// watermark of 0 a business would begin with rules that it has given up.
+// rulesFor returns the rules that decide a sighting, which are in force at the
+// watermark. Before the first tick the timestamp of the record replaces the
+// watermark: a timestamp is data as well, so a replay selects the same rules. The
+// watermark 0 would select the oldest rules, which the business has given up.
 func (d *decider) rulesFor(ctx context.Context, id events.BusinessID, r *stage.Record) (*presence.Rules, error) {
 	watermark := d.view.watermark
 	if watermark == 0 {
@@ -134,15 +134,16 @@ func (d *decider) rulesFor(ctx context.Context, id events.BusinessID, r *stage.R
 	return d.view.rules.load(ctx, id, watermark)
 }
 
-// checkPartition returns an error if the record has never belonged to this
-// partition. A record from before partitions were added did.
+// checkPartition returns an error if murmur2 never put the record's key into this
+// partition. The key of a record from before partitions were added was put here.
 func (d *decider) checkPartition(ctx context.Context, r *stage.Record) error {
 	if err := d.checkEpoch(ctx); err != nil {
 		return err
 	}
 	if !d.view.everOwned(r.Key) {
-		return events.Bad(events.WrongPartition, "murmur2 puts the key %.80q into partition %d of %d, not into partition %d: its producer uses another partitioner",
-			r.Key, events.Partition(r.Key, d.view.epoch.Partitions), d.view.epoch.Partitions, d.batch.Partition)
+		count := d.view.epoch.Partitions
+		return events.Bad(events.WrongPartition, "murmur2 puts key %.80q into partition %d of %d, not into partition %d: the producer uses another partitioner",
+			r.Key, events.Partition(r.Key, count), count, d.batch.Partition)
 	}
 	return nil
 }
@@ -152,13 +153,13 @@ func (d *decider) checkPartition(ctx context.Context, r *stage.Record) error {
 // the batch is decided again in the present epoch:
 //
 //  1. Topic T has two partitions. The view of environment A is that of T/2/1.
-//  2. T gets five partitions. The producer hears of that before A does, and sends
-//     a sighting to partition 1, because murmur2 puts its key into partition 1 of
-//  5. With two partitions the key belongs to partition 0.
-//  3. Without asking, A would send the sighting to the dead letters, or, if the key
-//     belonged to partition 1 at some earlier number of partitions, decide it as
-//     an old record and without the state of its device. The broker now reports
-//     five partitions, so A loads T/5/1.
+//  2. T gets five partitions. The producer learns of the change before A, and sends
+//     a sighting to partition 1: of five partitions murmur2 selects number 1 for
+//     its key, of two partitions number 0.
+//  3. A asks the broker, which reports five partitions, and loads T/5/1. If A did
+//     not ask, the sighting would be a dead letter. Or, if the key once was in
+//     partition 1, with an earlier number of partitions, A would decide the
+//     sighting as an old record, without the state of its device.
 func (d *decider) checkEpoch(ctx context.Context) error {
 	if d.epochChecked {
 		return nil
@@ -175,9 +176,9 @@ func (d *decider) checkEpoch(ctx context.Context) error {
 	return nil
 }
 
-// blankDevice returns a device without state. It returns the same one until that
-// is stored: most sightings of unknown devices are of passers-by, which never
-// are.
+// blankDevice returns a device without state. Until the device is stored in the
+// view, the next call returns the same device: most unknown devices are
+// passers-by and are never stored.
 func (d *decider) blankDevice() *tracked {
 	if d.spare == nil {
 		d.spare = &tracked{itemSeq: -1}
@@ -191,16 +192,16 @@ func (d *decider) markChanged(key string, device *tracked, rules *presence.Rules
 	d.lowerNextDue(device.Due(rules))
 }
 
-// lowerNextDue notes that a tick changes a device at the watermark due; 0 is
-// never.
+// lowerNextDue notes that a tick changes a device at the watermark due, or never if
+// due is 0.
 func (d *decider) lowerNextDue(due presence.Instant) {
 	if due != 0 {
 		d.partition.nextDue = min(d.partition.nextDue, due)
 	}
 }
 
-// emit collects the records of what was decided for one device. The confirmed
-// visit of a resident device is counted and produces no record.
+// emit collects the records of the decisions on one device. When the visit of a
+// resident device is confirmed, it is counted, without a record.
 func (d *decider) emit(business events.BusinessID, device events.DeviceID, decided []presence.Event) error {
 	for i := range decided {
 		e := &decided[i]

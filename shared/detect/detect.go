@@ -20,23 +20,23 @@ type Deps struct {
 }
 
 const (
-	// topicInfoAge is how old knowledge of the topic may be while a batch begins at
-	// the offset after the last one. In that time a topic cannot be deleted,
-	// recreated and filled to the very next offset.
+	// topicInfoAge is how old knowledge of the topic may be if a batch begins right
+	// after the last offset. In ten seconds a topic cannot be deleted, recreated and
+	// filled to the very next offset.
 	topicInfoAge = 10 * time.Second
 	// itemRetention is how long an item is kept, measured from the timestamp of the
-	// last record of its batch. A state is written again within that time, see
-	// rewriteAfter; the days beyond leave room to look into an incident.
+	// last record of its batch. A state is written again within half of that time,
+	// see rewriteAfter. The days beyond leave room to look into an incident.
 	itemRetention = 14 * 24 * time.Hour
-	// rewriteAfter is how many items back the state of a device may lie before it is
-	// written again. So a cold start never reads more items than that, and never
-	// needs one that has expired: at one item a minute, the slowest rate while ticks
-	// come, 10,000 items are half of itemRetention.
+	// rewriteAfter is how many items back the state of a device may lie before the
+	// state is written again. So a cold start reads no more than 10,000 items, and
+	// needs no expired item: at one item a minute, the slowest rate while ticks come,
+	// 10,000 items are half of itemRetention.
 	rewriteAfter = 10_000
 	// maxAhead is how far a sighting may lie ahead of the watermark, and a tick ahead
 	// of the timestamp of its own record. A router with a clock that is a day off
-	// reports nothing of use. A watermark that is set that far ahead makes all later
-	// records late, because it never moves back.
+	// reports nothing of use. A watermark never moves back, so if a tick moved it a
+	// day ahead, all records of the day would be late.
 	maxAhead = presence.Instant(24 * time.Hour / time.Millisecond)
 )
 
@@ -60,8 +60,8 @@ type partition struct {
 	mu sync.Mutex // held while a batch of the partition is handled
 	// view is nil until the changelog is read, and again after an error.
 	view *view
-	// nextDue is the watermark before which a tick changes no device of the view, so
-	// that a tick need not look at each. 0 if it is not known.
+	// nextDue is the watermark before which a tick changes no device of the view. A
+	// tick before nextDue need not look at the devices. 0 if it is not known.
 	nextDue presence.Instant
 }
 
@@ -79,8 +79,8 @@ func (d *detect) partition(number int32) *partition {
 }
 
 // Handle decides a batch of sightings and ticks. After nil, a changelog item
-// covers each record of the batch. After an error the whole batch is to be
-// redelivered: the records that an item covers already are skipped then.
+// covers each record of the batch. After an error the whole batch must be
+// redelivered. If an item covers a part of it already, that part is skipped.
 func (d *detect) Handle(ctx context.Context, b stage.Batch) error {
 	p := d.partition(b.Partition)
 	p.mu.Lock()
@@ -103,8 +103,8 @@ func (d *detect) Handle(ctx context.Context, b stage.Batch) error {
 func (d *detect) attempt(ctx context.Context, p *partition, b stage.Batch) error {
 	done := false
 	defer func() {
-		// The view may hold decisions that are not in the changelog. A panic leaves
-		// them too: it fails the batch, and the environment lives on.
+		// After an error or a panic, the view may hold decisions that are not in the
+		// changelog. A panic fails the batch, and the environment lives on.
 		if !done {
 			p.view = nil
 		}
@@ -140,10 +140,10 @@ func (d *detect) attempt(ctx context.Context, p *partition, b stage.Batch) error
 // prepare makes p.view the state on which the batch is to be decided: that of
 // the present topic epoch, and not behind the changelog.
 func (d *detect) prepare(ctx context.Context, p *partition, b stage.Batch) error {
-	// A batch that begins at the offset after the last one is the usual case. Any
-	// other is redelivered, or follows a batch of another environment, or comes from
-	// a recreated topic, which counts from 0 again, or from an added partition. For
-	// those the broker is asked which epoch the topic is in.
+	// Usually a batch begins right after the last offset. If not, it is redelivered,
+	// or follows a batch of another environment, or comes from a recreated topic,
+	// which counts from 0 again, or from an added partition. Then the broker is asked
+	// for the present epoch of the topic.
 	first := b.Records[0].Offset
 	maxAge := time.Duration(0)
 	if p.view != nil && first == p.view.offset+1 {
@@ -154,10 +154,10 @@ func (d *detect) prepare(ctx context.Context, p *partition, b stage.Batch) error
 		return fmt.Errorf("look up id and partitions of topic %s: %w", b.Topic, err)
 	}
 	if b.Partition >= info.Partitions {
-		// Partitions were added, and this broker has not heard of that. A changelog
-		// under the former number would be one that no later epoch adopts.
-		return fmt.Errorf("the broker reports %d partitions of topic %s, without partition %d of this batch: its metadata is behind, the batch is redelivered",
-			info.Partitions, b.Topic, b.Partition)
+		// Partitions were added, and this broker does not know the number yet. A
+		// changelog under the former number would not be adopted by any later epoch.
+		return fmt.Errorf("the broker reports %d partitions of topic %s, but the batch is of partition %d: "+
+			"the metadata of the broker is behind, so the batch is redelivered", info.Partitions, b.Topic, b.Partition)
 	}
 
 	// A cold environment, or a new epoch.
@@ -178,9 +178,9 @@ func (d *detect) prepare(ctx context.Context, p *partition, b stage.Batch) error
 		return nil
 	}
 
-	// If the batch begins further on, other environments had the partition since,
-	// or the records between have expired. If it begins further back, other
-	// environments may have had the partition as well.
+	// If the batch begins further on, another environment had the partition in
+	// between, or the records in between have expired. If the batch begins further
+	// back, another environment may have gone on.
 	p.nextDue = 0
 	if err := d.changelogs.catchUp(ctx, p.view); err != nil {
 		return err

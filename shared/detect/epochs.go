@@ -13,12 +13,13 @@ import (
 	"footfall/shared/stage"
 )
 
-// topicEpoch is one life of topic sightings with one number of partitions. A
-// recreated topic has another id, added partitions another number: either
-// begins a new epoch, in which each partition has a changelog of its own.
-// The list of epochs holds each as JSON, in the order in which they began.
+// topicEpoch is one life of topic sightings with one number of partitions. When
+// the topic is recreated, its id changes; when partitions are added, their number
+// changes. Either begins a new epoch, in which each partition has a changelog of
+// its own. The table visit-log has a list of all epochs, each as JSON, in the
+// order in which the epochs began.
 type topicEpoch struct {
-	TopicID    string `json:"topic"` // that the broker gave the topic
+	TopicID    string `json:"topic"` // assigned by the broker
 	Partitions int32  `json:"partitions"`
 }
 
@@ -31,29 +32,29 @@ func (e topicEpoch) chain(partition int32) string {
 	return fmt.Sprintf("%s/%d/%d", e.TopicID, e.Partitions, partition)
 }
 
-// adopt begins the changelog of a partition in a new topic epoch with the
-// devices of the former epoch whose keys are this partition's now. seq is the
+// adopt begins the changelog of a partition in a new topic epoch with the devices
+// of the former epoch that murmur2 puts into the partition now. seq is the
 // sequence number of the first item that is missing. The former partitions must
-// have been processed to their end.
+// have been processed to the end.
 //
-// Topic T has one partition, and the last item of its changelog T/1/0 is 41,
-// which covers offset 900. Then T gets four partitions:
+// Suppose that topic T has one partition, that the last item of its changelog
+// T/1/0 is 41 and covers offset 900, and that T gets four partitions:
 //
 //  1. Environment B gets the first batch of partition 2. T/4/2 has no item, and
-//     the list of epochs has no entry for T with four partitions. B appends that
-//     entry and finds T with one partition before it.
+//     the list of epochs has no entry for T with four partitions. B appends the
+//     entry. The entry before is T with one partition.
 //  2. B seals T/1/0 with item 42, and takes the devices that murmur2 puts into
-//     partition 2 of 4. Together they fill three items.
+//     partition 2 of 4. Their states fill three items.
 //  3. B appends items 0 and 1 to T/4/2, both marked as partial, and dies.
-//  4. Environment C gets the batch. It finds T/4/2 up to item 1, which is
-//     partial. The former changelog is sealed, so C gathers the same devices and
-//     cuts them into the same three items. It appends item 2, which is not
-//     partial, and decides the batch.
+//  4. Environment C gets the batch, and reads T/4/2 up to item 1, which is
+//     partial. T/1/0 is sealed, so C gathers the same devices as B and cuts their
+//     states into the same three items. C appends item 2, which is not partial,
+//     and decides the batch.
 //
-// Each item of T/4/2 covers offset -1, so that C begins with the first offset of
-// the added partition. Those of T/4/0 cover offset 900: partition 0 goes on with
-// offset 901. If B and C adopt at the same time, the second append of an item is
-// a conflict, and that environment reads the changelog again.
+// The items of T/4/2 cover offset -1, so C decides the first offset of the added
+// partition. The items of T/4/0 cover offset 900: partition 0 goes on with offset
+// 901. If B and C adopt at the same time, the second append of an item is a
+// conflict, and the environment that was second loads the changelog again.
 func (c changelogReader) adopt(ctx context.Context, epoch topicEpoch, partition int32, seq int64, expires time.Time) (*view, error) {
 	former, err := c.predecessor(ctx, epoch)
 	if err != nil {
@@ -71,7 +72,7 @@ func (c changelogReader) adopt(ctx context.Context, epoch topicEpoch, partition 
 	}
 
 	// All items have the same offset and watermark. Only the last one is not
-	// partial, so an adoption that was cut short is seen.
+	// partial: load sees by that whether an adoption was cut short.
 	parts := splitEntries(inherited.entries(maps.Keys(inherited.devices)), inherited.watermark, flushBytes)
 	chain := epoch.chain(partition)
 	for ; seq < int64(len(parts)); seq++ {
@@ -80,35 +81,36 @@ func (c changelogReader) adopt(ctx context.Context, epoch topicEpoch, partition 
 			partial: seq < int64(len(parts))-1,
 		}
 		if err := c.log.Append(ctx, chain, stage.LogItem{Seq: seq, Data: item.encode()}, expires); err != nil {
-			return nil, fmt.Errorf("adopt devices of topic epoch %s/%d: append item %d to changelog %s: %w", former.TopicID, former.Partitions, seq, chain, err)
+			return nil, fmt.Errorf("adopt the devices of topic epoch %s/%d: append item %d to changelog %s: %w",
+				former.TopicID, former.Partitions, seq, chain, err)
 		}
 	}
 	return c.read(ctx, epoch, partition)
 }
 
-// inherit returns the view with which a partition of a new topic epoch begins:
-// the devices of all changelogs of the former epoch whose keys are the
-// partition's now. All former changelogs are sealed then.
+// inherit returns the view with which a partition of a new topic epoch begins. It
+// seals all changelogs of the former epoch, and takes the devices that murmur2
+// puts into the partition now.
 //
-// A former changelog is completed before it is sealed. Topic T goes from 1
-// partition to 2 and, before its partition 0 gets a batch, to 8:
+// A former changelog is completed before it is sealed. Suppose that topic T goes
+// from 1 partition to 2 and, before partition 0 of 2 gets a batch, to 8:
 //
-//  1. T/2/0 has no item yet; the devices that belong there are in T/1/0.
-//  2. Partition 5 of 8 gets a batch. To seal T/2/0, its environment loads that
-//     changelog first, and so adopts the devices from T/1/0 into it.
-//  3. It seals T/2/0 with the next item, and takes its own devices from there.
-//     Were T/2/0 taken for empty, the devices would be lost in T/1/0.
+//  1. T/2/0 has no item. Its devices are still in T/1/0.
+//  2. Partition 5 of 8 gets a batch in environment A. To seal T/2/0, A loads T/2/0
+//     first. So A adopts the devices from T/1/0 into T/2/0.
+//  3. A seals T/2/0 with the next item, and takes from T/2/0 the devices of
+//     partition 5. If A took T/2/0 for empty, the devices would be lost in T/1/0.
 //
-// The offset goes on only in the partition with the same number of the same
-// topic. So does the watermark: a partition that was added has none before its
-// first tick. The watermark of another partition may be ahead of it:
+// The offset and the watermark go on only in the partition with the same number
+// of the same topic. A partition that was added has no watermark before its first
+// tick, because the watermark of another partition may be too far ahead:
 //
-//  1. Partition 0 of T has one hour of sightings, from 12:00 to 13:00, that
-//     are not processed yet. T gets four partitions.
-//  2. Environment A does not know of that. It decides the hour and appends to
-//     T/1/0: the watermark there is 13:00.
-//  3. Environment B seals T/1/0 for partition 1, whose first sighting is of
-//     12:10. With the watermark 13:00 this sighting would be late.
+//  1. Partition 0 of T has an hour of sightings, from 12:00 to 13:00, that are not
+//     processed. T gets four partitions.
+//  2. Environment A has not learnt of the change. It decides the hour and appends
+//     to T/1/0, with the watermark 13:00.
+//  3. Environment B seals T/1/0 for partition 1. The first sighting in partition 1
+//     is of 12:10. With the watermark 13:00 the sighting would be late.
 //
 // A recreated topic begins with the latest watermark of all former partitions.
 func (c changelogReader) inherit(ctx context.Context, former, epoch topicEpoch, partition int32, expires time.Time) (*view, error) {
@@ -133,18 +135,18 @@ func (c changelogReader) inherit(ctx context.Context, former, epoch topicEpoch, 
 	return inherited, nil
 }
 
-// seal ends a changelog of a former topic epoch and returns its view. The
-// sealing item takes the sequence number that any other environment would
-// append next:
+// seal ends a changelog of a former topic epoch and returns the view of it. The
+// sealing item takes the sequence number that another environment would use next:
 //
 //  1. Topic T has one partition. The view of environment A ends at item 41 of
-//     T/1/0. What A knows of the topic may be up to ten seconds old.
+//     T/1/0. A may rely on knowledge of the topic that is up to ten seconds old.
 //  2. T gets four partitions, and environment B seals T/1/0 with item 42.
-//  3. A decides the next batch of partition 0 and appends item 42: a conflict.
-//     It drops its view and asks the broker, which reports four partitions. A
+//  3. A decides the next batch of partition 0 and appends item 42: a conflict. A
+//     drops its view and asks the broker, which reports four partitions. Then A
 //     decides the batch again, in T/4/0.
 //
-// If A is first with item 42, B reads it and seals with item 43.
+// If A is first with item 42, the append of B is the conflict: B loads T/1/0 again
+// and seals it with item 43.
 func (c changelogReader) seal(ctx context.Context, epoch topicEpoch, partition int32, expires time.Time) (*view, error) {
 	for {
 		v, err := c.load(ctx, epoch, partition, expires)
@@ -163,12 +165,12 @@ func (c changelogReader) seal(ctx context.Context, epoch topicEpoch, partition i
 }
 
 // predecessor returns the topic epoch before epoch, or nil if epoch is the
-// first. An epoch that is not in the list is appended to its end:
+// first. If epoch is not in the list, it is appended to the end:
 //
 //  1. The list holds entry 0, T with one partition. T gets four partitions.
 //  2. Environments A and B read the list, and both append T with four partitions
 //     as entry 1. The append of B is a conflict.
-//  3. B reads the list again, finds the entry of A, and returns entry 0 as A does.
+//  3. B reads the list again and finds the entry of A. Both return entry 0.
 func (c changelogReader) predecessor(ctx context.Context, epoch topicEpoch) (*topicEpoch, error) {
 	for {
 		known, err := c.epochs(ctx)
@@ -186,7 +188,7 @@ func (c changelogReader) predecessor(ctx context.Context, epoch topicEpoch) (*to
 		if err != nil {
 			return nil, fmt.Errorf("encode topic epoch %s/%d: %w", epoch.TopicID, epoch.Partitions, err)
 		}
-		// The entry must outlive every changelog, so it never expires.
+		// The entry must outlive every changelog: no expiry.
 		err = c.log.Append(ctx, epochsChain, stage.LogItem{Seq: int64(len(known)), Data: data}, time.Time{})
 		if err != nil && !errors.Is(err, stage.ErrConflict) {
 			return nil, fmt.Errorf("append topic epoch %s/%d as entry %d of %s: %w", epoch.TopicID, epoch.Partitions, len(known), epochsChain, err)

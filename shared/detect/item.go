@@ -62,7 +62,7 @@ type itemEntry struct {
 // environment.
 const itemVersion = 2
 
-// talliesOfVersion1 is how many numbers of a Tally an item of version 1 holds.
+// talliesOfVersion1 is the count of tally numbers in an item of version 1.
 const talliesOfVersion1 = 6
 
 // Bits of an item's flags.
@@ -84,12 +84,11 @@ const (
 )
 
 const (
-	// maxStayBytes is an upper bound of one packed stay. It leaves 10 bytes more
-	// than a stay takes, which is more than an entry takes beside its key, its
-	// stays and its habit.
+	// maxStayBytes is an upper bound of one packed stay, which takes 41 bytes at
+	// most, and of the lengths and counts that an entry has beside its stays.
 	maxStayBytes = 51
-	// maxDayBytes is an upper bound of one packed day of a habit, and of what a
-	// habit takes beside its days.
+	// maxDayBytes is an upper bound of one packed day of a habit, which takes 9 bytes
+	// at most, and of the count of the days.
 	maxDayBytes = 10
 )
 

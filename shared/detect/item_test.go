@@ -14,6 +14,8 @@ import (
 	"footfall/shared/presence"
 )
 
+// drawStay draws a stay with any values, whether or not a decision leaves one like
+// that.
 func drawStay(t *rapid.T) presence.Stay {
 	at := func(name string) presence.Instant {
 		return presence.Instant(rapid.Int64Range(1, 4_102_444_800_000).Draw(t, name))
@@ -35,9 +37,10 @@ func drawStay(t *rapid.T) presence.Stay {
 	return s
 }
 
+// drawItem draws an item with up to some devices.
 func drawItem(t *rapid.T) changelogItem {
 	r := changelogItem{
-		offset: rapid.Int64Min(-1).Draw(t, "offset"), watermark: presence.Instant(rapid.Int64Range(0, 4_102_444_800_000).Draw(t, "clock")),
+		offset: rapid.Int64Min(-1).Draw(t, "offset"), watermark: presence.Instant(rapid.Int64Range(0, 4_102_444_800_000).Draw(t, "watermark")),
 		oldestNeeded: rapid.Int64Min(0).Draw(t, "from"), partial: rapid.Bool().Draw(t, "partial"), sealed: rapid.Bool().Draw(t, "sealed"), entries: []itemEntry{},
 	}
 	for _, n := range r.tally.numbers() {
@@ -60,6 +63,7 @@ func drawItem(t *rapid.T) changelogItem {
 	return r
 }
 
+// An item is decoded as it was encoded.
 func TestItemRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawItem(t)
@@ -70,9 +74,8 @@ func TestItemRoundTrip(t *testing.T) {
 	})
 }
 
-// No part is over its limit, none is empty but the one of no entries, and
-// together they are what was split. What an entry is expected to take at the
-// most, it does not exceed.
+// No part is over the limit, no part is empty unless there are no entries, and
+// the parts together are the entries. No entry takes more than maxEntrySize.
 func TestSplitEntriesKeepsTheLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawItem(t)
@@ -84,12 +87,12 @@ func TestSplitEntriesKeepsTheLimit(t *testing.T) {
 			for i := range part {
 				size := len(appendEntry(nil, "", &part[i], r.watermark))
 				if most := maxEntrySize(part[i].key, &part[i].device); size > most {
-					t.Fatalf("an entry takes %d bytes, not %d at the most", size, most)
+					t.Fatalf("an entry takes %d bytes, want %d at most", size, most)
 				}
 				packed += size
 			}
 			if packed > limit || len(part) == 0 && len(r.entries) > 0 {
-				t.Fatalf("a part of %d entries takes %d bytes, the limit is %d", len(part), packed, limit)
+				t.Fatalf("a part of %d entries takes %d bytes, want %d at most", len(part), packed, limit)
 			}
 			joined = append(joined, part...)
 		}
@@ -99,7 +102,7 @@ func TestSplitEntriesKeepsTheLimit(t *testing.T) {
 	})
 }
 
-// Chains begun by the version before hold such items.
+// Changelogs that began under version 1 hold such items.
 func TestItemOfVersion1IsRead(t *testing.T) {
 	const at = presence.Instant(1_772_452_800_000)
 	old, err := hex.DecodeString("01528098dbe695670600c80104780e060203000c636166652f70686f6e652d310129c0ee6d80c566000b0132" +
@@ -123,7 +126,7 @@ func TestItemOfVersion1IsRead(t *testing.T) {
 	}
 }
 
-// What a habit costs in every item that holds it. docs/decisions.md says so.
+// A habit takes as few bytes in an item as docs/decisions.md states.
 func TestHabitTakesFewBytes(t *testing.T) {
 	const at = presence.Instant(1_772_452_800_000)
 	day := int32(utcDay(at))
@@ -131,11 +134,11 @@ func TestHabitTakesFewBytes(t *testing.T) {
 	bare := len(appendEntry(nil, "", &e, at))
 	e.device.Habit = presence.Habit{{Number: day - 7, Hours: presence.Full}, {Number: day - 2, Hours: presence.Full}, {Number: day, Hours: presence.Full}}
 	if n := len(appendEntry(nil, "", &e, at)) - bare; n > 7 {
-		t.Errorf("three days that speak take %d bytes", n)
+		t.Errorf("three days of a resident device take %d bytes, want 7 at most", n)
 	}
 	e.device.Habit = append(e.device.Habit, presence.Day{Number: day + 1, Hours: 0b111 << 9})
 	if n := len(appendEntry(nil, "", &e, at)) - bare; n > 12 {
-		t.Errorf("with a fourth that does not they take %d bytes", n)
+		t.Errorf("three days of a resident device and another day take %d bytes, want 12 at most", n)
 	}
 }
 
@@ -152,13 +155,13 @@ func TestBytesThatAreNoItemAreAnError(t *testing.T) {
 	}
 	for name, data := range cases {
 		if _, err := decodeItem(data); err == nil {
-			t.Errorf("%s is read", name)
+			t.Errorf("%s: no error, want one", name)
 		}
 	}
 }
 
-// FuzzDecodeItem holds that no bytes make the decoder panic or allocate
-// without bound, and that what it reads it reads again when written.
+// FuzzDecodeItem checks that no bytes make the decoder panic or allocate without
+// bound, and that an item that it decodes survives a round trip.
 func FuzzDecodeItem(f *testing.F) {
 	f.Add((&changelogItem{offset: -1}).encode())
 	r := changelogItem{offset: 7, watermark: 1_772_452_800_000, oldestNeeded: 3}
@@ -170,9 +173,9 @@ func FuzzDecodeItem(f *testing.F) {
 	f.Add(r.encode())
 	r.entries[1].device.Habit = presence.Habit{{Number: 20_000, Hours: presence.Full}, {Number: 20_001, Hours: 7}}
 	f.Add(r.encode())
-	former := r.encode()
-	former[0] = 1
-	f.Add(former)
+	version1 := r.encode()
+	version1[0] = 1
+	f.Add(version1)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := decodeItem(data)
 		if err != nil {
@@ -189,7 +192,7 @@ func TestItemOfAnUnknownVersionIsAnError(t *testing.T) {
 	item := (&changelogItem{offset: 7}).encode()
 	for _, version := range []byte{0, itemVersion + 1} {
 		if _, err := decodeItem(append([]byte{version}, item[1:]...)); err == nil {
-			t.Errorf("an item of version %d is read", version)
+			t.Errorf("version %d: no error, want one", version)
 		}
 	}
 }

@@ -9,16 +9,16 @@ import (
 	"footfall/shared/stage"
 )
 
-// flushBytes is the size of the changed states from which on they are appended as
-// an item. The record that reaches it adds one entry more, so that the item stays
-// well below the limit of the table.
+// flushBytes is how large the changed states may grow before they are appended as an
+// item. The record that exceeds flushBytes still goes into the item: half of the
+// limit of the table leaves room for it.
 const flushBytes = stage.MaxLogItemBytes / 2
 
 // pendingItem collects the decisions since the last changelog item. flush
 // produces and appends them, and clears the pendingItem.
 type pendingItem struct {
-	// sizes has an upper bound of the packed size of each changed device, by record
-	// key. Their states are in the view.
+	// sizes holds an upper bound of the packed size of each changed device, by record
+	// key. The states are in the view.
 	sizes map[string]int
 	size  int // the sum of sizes
 
@@ -27,15 +27,14 @@ type pendingItem struct {
 	lastOffset int64 // of the last record that was decided
 }
 
-// markChanged notes that the state of a device changed, so that the item gets an
-// entry of it.
+// markChanged adds the device to the entries of the item.
 func (p *pendingItem) markChanged(key string, d *presence.Device) {
 	size := maxEntrySize(key, d)
 	p.size += size - p.sizes[key]
 	p.sizes[key] = size
 }
 
-// holds reports whether the state of the device changed.
+// holds reports whether the device is among the entries of the item.
 func (p *pendingItem) holds(key string) bool {
 	_, changed := p.sizes[key]
 	return changed
@@ -49,18 +48,18 @@ func (p *pendingItem) clear() {
 
 // flush produces the pending records, then appends the pending item.
 //
-// The changes of one tick may take several items. All but the last of them are
-// written ahead, under the offset and the watermark of the item before:
+// If the changes of a tick do not fit into one item, all items but the last are
+// written ahead, with the offset and the watermark of the item before:
 //
 //  1. Item 41 covers offset 900 and has the watermark 12:00. The tick at offset
 //     901 carries 12:40 and ends visits whose states take three items.
 //  2. All ends are produced. Items 42 and 43 are appended, still with offset 900
 //     and watermark 12:00. The environment dies before item 44.
-//  3. The next environment folds the changelog up to item 43. It covers offset
-//     900, so the redelivered tick is decided again. The devices in items 42 and
-//     43 have the tick behind them already, and a tick does not change a device
-//     twice. The other visits end: their ends are produced again, with the same
-//     ids.
+//  3. The next environment folds the changelog up to item 43. Offset 900 is the last
+//     that is covered, so the redelivered tick is decided again. The tick was
+//     applied to the devices in items 42 and 43, and does not change a device
+//     twice. The other visits end, and their ends are produced again, with the
+//     same ids.
 //  4. Item 44 holds the rest, with offset 901, watermark 12:40 and the tally.
 func (d *decider) flush(ctx context.Context) error {
 	if len(d.pending.records) > 0 {
@@ -84,11 +83,12 @@ func (d *decider) flush(ctx context.Context) error {
 	return nil
 }
 
-// appendItem takes the item over into the view and appends it to the changelog.
-// It leaves the watermark of the view alone, which may be ahead of that of the
-// item. The error is stage.ErrConflict if another environment was first with the
-// sequence number, or an append of this one whose answer was lost. After an
-// error the view is ahead of the changelog, and attempt drops it.
+// appendItem appends the item to the changelog, with the next sequence number, and
+// takes it over into the view. It leaves the watermark of the view alone, which
+// may be ahead of the watermark of the item. The error is stage.ErrConflict if the
+// sequence number is taken: another environment was first, or this one was, and
+// the answer to its append was lost. After an error the view is ahead of the
+// changelog, and attempt drops the view.
 func (d *decider) appendItem(ctx context.Context, item changelogItem) error {
 	v, seq := d.view, d.view.seq+1
 	for i := range item.entries {

@@ -11,13 +11,12 @@ import (
 	"pgregory.net/rapid"
 
 	"footfall/events"
-	"footfall/shared/stage"
-	"footfall/shared/stage/stagetest"
 )
 
-// Several pollers give the whole partition at once, each to an environment of its
-// own and cut into batches of its own, going back now and then: walk-ins, ends
-// and figures are those of a calm run.
+// Several pollers deliver the whole partition at the same time, each to an
+// environment of its own and in batches of its own, of which some are
+// redelivered: walk-ins, ends and tallies are those of one environment without
+// faults.
 func TestSeveralPollersAtOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := drawPartition(t)
@@ -45,14 +44,14 @@ func TestSeveralPollersAtOnce(t *testing.T) {
 	})
 }
 
-// poll gives a partition to environments in random batches, each until it is
-// done. A batch begins at the latest with the first record that is not.
-func poll(w *deployment, l *sightingsPartition, random *rand.Rand) {
-	env := w.environment()
+// poll delivers a partition to environments in random batches, until all of it is
+// done. No batch begins after the first record that is not done.
+func poll(dep *deployment, l *sightingsPartition, random *rand.Rand) {
+	env := dep.environment()
 	for done := 0; done < len(l.Records); {
 		from, to := max(0, done-random.IntN(4)), min(len(l.Records), done+1+random.IntN(12))
 		if random.IntN(10) == 0 {
-			env = w.environment()
+			env = dep.environment()
 		}
 		if env.Handle(context.Background(), l.Batch(from, to)) == nil && random.IntN(10) > 0 {
 			done = to
@@ -60,48 +59,25 @@ func poll(w *deployment, l *sightingsPartition, random *rand.Rand) {
 	}
 }
 
-// lossyLog loses some writes and some answers.
-type lossyLog struct {
-	stage.VisitLog
-	mu     sync.Mutex
-	random *rand.Rand
-}
-
-func (s *lossyLog) Append(ctx context.Context, chain string, item stage.LogItem, expires time.Time) error {
-	s.mu.Lock()
-	fate := s.random.IntN(12)
-	s.mu.Unlock()
-	if fate == 0 {
-		return stagetest.ErrInjected
-	}
-	if err := s.VisitLog.Append(ctx, chain, item, expires); err != nil {
-		return err
-	}
-	if fate == 1 {
-		return stagetest.ErrInjected
-	}
-	return nil
-}
-
-// Partitions are added, and three environments adopt all of them at once, through
-// a generation that nobody has begun for most of its partitions.
+// Partitions are added, and three environments adopt the devices of all of them at
+// the same time, through a topic epoch of which most changelogs have not begun.
 func TestAdoptionInSeveralEnvironmentsAtOnce(t *testing.T) {
 	const devices = 2500
 	for seed := range uint64(5) {
-		w := newDeployment()
-		parts := withVisits(t, w, devices)
-		w.topics.Description.Partitions = 4
+		dep := newDeployment()
+		parts := withVisits(t, dep, devices)
+		dep.topics.Description.Partitions = 4
 		parts[3].tick(t, noon.Add(time.Minute))
-		if err := w.environment().Handle(t.Context(), parts[3].All()); err != nil {
+		if err := dep.environment().Handle(t.Context(), parts[3].All()); err != nil {
 			t.Fatal(err)
 		}
-		w.topics.Description.Partitions = 8
+		dep.topics.Description.Partitions = 8
 		begin := len(parts[0].Records)
 		enterAll(t, parts, devices, 8, noon.Add(10*time.Minute))
-		w.log = &lossyLog{VisitLog: w.log, random: rand.New(rand.NewPCG(seed, 5))}
+		dep.log = &lossyLog{VisitLog: dep.log, random: rand.New(rand.NewPCG(seed, 5))}
 		var all sync.WaitGroup
 		for range 3 {
-			env := w.environment()
+			env := dep.environment()
 			for p, part := range parts {
 				batch := part.All()
 				if p == 0 {
@@ -115,8 +91,8 @@ func TestAdoptionInSeveralEnvironmentsAtOnce(t *testing.T) {
 			}
 		}
 		all.Wait()
-		wantOneWalkInEach(t, w, devices)
-		if got := sumTallies(t, w, 1, 4, 8); got.Sightings != 2*devices || got.WalkIns != devices {
+		wantOneWalkInEach(t, dep, devices)
+		if got := sumTallies(t, dep, 1, 4, 8); got.Sightings != 2*devices || got.WalkIns != devices {
 			t.Errorf("seed %d: tally %+v, want %d sightings and %d walk-ins", seed, got, 2*devices, devices)
 		}
 	}

@@ -19,17 +19,18 @@ var defaultRules = presence.DefaultRules()
 // rulebook holds the rules of the businesses of one partition, with the moment
 // from which on each revision holds. The watermark selects the revision.
 //
-// A business is loaded when a record of it is met first, and all of them again
-// at each tick. Between two ticks the watermark stands still, so no revision can
-// begin that was not loaded.
+// A business is loaded when the first record of it is decided. All known
+// businesses are loaded again at each tick. Between two ticks the watermark
+// stands still, so no revision begins without being loaded.
 //
-// After renew, the businesses of all devices of the view are loaded: a device
-// enters the view by a sighting, which loads its business, or is read from the
-// changelog, which settle follows.
+// The businesses of all devices of a view are loaded: when a device enters the
+// view by a sighting, its business has been loaded for the sighting; when a view
+// is read from the changelog, settle loads the businesses of all devices; and
+// when renew removes businesses, it keeps those of the devices.
 type rulebook struct {
 	source stage.Businesses
-	// known has an entry for each business that was loaded. It is empty for a
-	// business that has no rules of its own, and nil before the first renew.
+	// known has an entry for each business that was loaded, an empty one if the
+	// business has no rules of its own. The map is nil before the first load.
 	known map[events.BusinessID][]stage.RulesSince
 	// room is twice the number of businesses that had a device when renew last
 	// counted them. If known outgrows it by more than spareBusinesses, renew removes
@@ -41,8 +42,8 @@ type rulebook struct {
 // case.
 const spareBusinesses = 1000
 
-// loadAll loads the businesses that are not known yet, in one call. ids may
-// have duplicates, and is overwritten.
+// loadAll loads the businesses that are not known yet, in one call. ids may have
+// duplicates; loadAll overwrites it.
 func (b *rulebook) loadAll(ctx context.Context, ids []events.BusinessID) error {
 	ids = slices.DeleteFunc(ids, func(id events.BusinessID) bool { _, ok := b.known[id]; return ok })
 	if len(ids) == 0 {
@@ -67,8 +68,8 @@ func (b *rulebook) ask(ctx context.Context, ids []events.BusinessID) error {
 	return nil
 }
 
-// renew asks for all known businesses again. If none was loaded yet, or if too
-// many are known, it loads those of the devices, and only those.
+// renew loads all known businesses again. If none was loaded yet, or if too many
+// are known, renew loads the businesses of the devices and forgets the others.
 func (b *rulebook) renew(ctx context.Context, devices map[string]*tracked) error {
 	ids := maps.Keys(b.known)
 	if b.known == nil || len(b.known) > b.room+spareBusinesses {
@@ -78,7 +79,7 @@ func (b *rulebook) renew(ctx context.Context, devices map[string]*tracked) error
 			withDevices[business] = struct{}{}
 		}
 		ids = maps.Keys(withDevices)
-		// If the source fails, the businesses are unknown and not without rules.
+		// If the source fails below, the businesses are unknown, not without rules.
 		b.known = make(map[events.BusinessID][]stage.RulesSince, len(withDevices))
 		b.room = 2 * len(withDevices)
 	}
@@ -112,19 +113,20 @@ func (b *rulebook) loaded(id events.BusinessID, watermark presence.Instant) (*pr
 	return inForce(revisions, watermark), nil
 }
 
-// revisions returns all rules that a business ever had, by ascending moment. The
-// business must have been loaded: to take it for one without rules of its own
-// would decide by the defaults and not by its rules.
+// revisions returns all rules that a business ever had, by ascending moment. It is
+// an error if the business was not loaded: without the error, its devices would
+// be decided by the defaults instead of its own rules.
 func (b *rulebook) revisions(id events.BusinessID) ([]stage.RulesSince, error) {
 	revisions, ok := b.known[id]
 	if !ok {
-		return nil, fmt.Errorf("rules of business %q are needed, but were not loaded with its devices (%d businesses are): this is a bug in detect", id, len(b.known))
+		return nil, fmt.Errorf("rules of business %q were not loaded before its devices needed them: a bug in detect, which loaded %d other businesses",
+			id, len(b.known))
 	}
 	return revisions, nil
 }
 
-// inForce returns the latest rules that hold at the watermark, or the defaults
-// if none do.
+// inForce returns the latest revision that holds at the watermark, or the defaults
+// if there is none.
 func inForce(revisions []stage.RulesSince, watermark presence.Instant) *presence.Rules {
 	for i := len(revisions) - 1; i >= 0; i-- {
 		if revisions[i].Since <= watermark {
@@ -149,7 +151,7 @@ func (b *rulebook) boundaries(from, until presence.Instant) []presence.Instant {
 	return slices.Compact(all)
 }
 
-// changesAt reports whether other rules of the business begin at the moment. The
+// changesAt reports whether a revision of the business begins at the moment. The
 // business must have been loaded.
 func (b *rulebook) changesAt(id events.BusinessID, moment presence.Instant) (bool, error) {
 	revisions, err := b.revisions(id)
@@ -159,9 +161,9 @@ func (b *rulebook) changesAt(id events.BusinessID, moment presence.Instant) (boo
 	return slices.ContainsFunc(revisions, func(r stage.RulesSince) bool { return r.Since == moment }), nil
 }
 
-// businessesOf returns the businesses of the sightings in a batch, read off the
-// record keys, each once and in no order. A key that is not that of a device is
-// left out: its record goes to the dead letters.
+// businessesOf returns the businesses of the sightings in a batch, from the record
+// keys, each once and in no order. If a key is not the key of a device, it is
+// skipped: the record is a tick, or goes to the dead letters.
 func businessesOf(records []stage.Record) []events.BusinessID {
 	seen := map[events.BusinessID]bool{}
 	for i := range records {

@@ -14,7 +14,7 @@ import (
 	"footfall/shared/stage/stagetest"
 )
 
-// oddRules draws rules at the ends of their ranges as often as in the middle.
+// oddRules draws rules, as often at the ends of their ranges as in the middle.
 func oddRules(t *rapid.T) presence.Rules {
 	r := presence.DefaultRules()
 	minutes := func(name string, all ...int) time.Duration {
@@ -42,7 +42,7 @@ func oddRules(t *rapid.T) presence.Rules {
 			r.Closed[d] = rapid.SampledFrom([]uint32{0, 1<<6 - 1, 1<<23 | 1, presence.Full}).Draw(t, "closed")
 		}
 	}
-	switch rapid.IntRange(0, 5).Draw(t, "ruledOut") {
+	switch rapid.IntRange(0, 5).Draw(t, "excluded") {
 	case 0:
 		r.Excluded = map[string]struct{}{"a": {}}
 	case 1:
@@ -54,8 +54,9 @@ func oddRules(t *rapid.T) presence.Rules {
 	return r
 }
 
-// oddHistory draws a partition of some days, around a change of clocks, and rules
-// that change meanwhile. Some routers' clocks are wrong.
+// oddHistory draws a partition of some days, around a change to or from summer
+// time, and rules of cafe that change in these days. The clocks of some routers
+// are wrong.
 func oddHistory(t *rapid.T) (*sightingsPartition, *cafeRules) {
 	l, s := newSightings(), &cafeRules{}
 	begin := rapid.SampledFrom([]time.Time{
@@ -74,7 +75,7 @@ func oddHistory(t *rapid.T) (*sightingsPartition, *cafeRules) {
 		}
 		device := events.DeviceID(rapid.SampledFrom([]string{"a", "a", "b", "c"}).Draw(t, "device"))
 		off := rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 10, 20, 55, -3, -60, -300, -1400}).Draw(t, "lateMinutes")
-		business := rapid.SampledFrom([]events.BusinessID{cafe, cafe, cafe, "cafe-2"}).Draw(t, "business") // cafe-2 has none of its own
+		business := rapid.SampledFrom([]events.BusinessID{cafe, cafe, cafe, "cafe-2"}).Draw(t, "business") // cafe-2 has no rules of its own
 		l.Put(t, events.DeviceKey(business, device), &events.Sighting{
 			Business: business, Device: device, SeenAt: at.Add(-time.Duration(off) * time.Minute),
 			Sensor:     rapid.SampledFrom([]events.SensorID{"door", "bar", "portal"}).Draw(t, "sensor"),
@@ -107,8 +108,10 @@ func oddHistory(t *rapid.T) (*sightingsPartition, *cafeRules) {
 	return l, s
 }
 
-// What TestDetectIsAFunctionOfThePartition says holds with any rules, which change
-// in any way: a time zone, opening hours, devices and sensors ruled out and let in.
+// The property of TestDetectIsAFunctionOfThePartition holds with any rules that
+// change in any way: time zone, opening hours, listed devices, sensors. Each
+// walk-in is produced once, each visit ends, and only the visit of a resident
+// device ends without a walk-in.
 func TestDetectIsAFunctionOfThePartitionWhateverTheRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, s := oddHistory(t)
@@ -132,15 +135,15 @@ func TestDetectIsAFunctionOfThePartitionWhateverTheRules(t *testing.T) {
 			t.Fatalf("tally %+v, want %+v", got, want)
 		}
 		begun, ended := map[events.WalkInID]bool{}, map[events.WalkInID]bool{}
-		for _, w := range calm.walkIns(t) {
-			if begun[w.ID] {
-				t.Fatalf("walk-in %+v twice", w)
+		for _, walkIn := range calm.walkIns(t) {
+			if begun[walkIn.ID] {
+				t.Fatalf("walk-in %+v twice", walkIn)
 			}
-			begun[w.ID] = true
+			begun[walkIn.ID] = true
 		}
 		for _, e := range stagetest.Decode(t, calm.out.On(events.VisitsEnded), events.DecodeVisitEnded) {
 			if e.Resident == begun[e.ID] {
-				t.Fatalf("%+v ended, its walk-in was told: %v", e, begun[e.ID])
+				t.Fatalf("%+v ended, walk-in produced: %v", e, begun[e.ID])
 			}
 			ended[e.ID] = true
 		}
@@ -152,16 +155,16 @@ func TestDetectIsAFunctionOfThePartitionWhateverTheRules(t *testing.T) {
 	})
 }
 
-// A visit lies between two stays that become one once it is forgotten: routers whose
-// clocks are wrong had it told first. Who was there all the time forgets it without a
-// word to the log, and who comes later must not decide otherwise.
+// Routers with wrong clocks confirm a visit that lies between two other stays. When
+// that visit is forgotten, the two others become one. A warm environment forgets
+// the visit without an entry in the changelog. A cold one decides the same.
 func TestStaysBeforeAndAfterAForgottenVisit(t *testing.T) {
 	r := presence.DefaultRules()
 	r.MinStrong, r.MinSpan, r.MaxGap, r.AssociatedSilence, r.Silence = 1, time.Minute, presence.Grid, presence.Grid, 10*time.Hour
 	r.Lateness = 2 * presence.Grid
 	for _, cold := range []bool{false, true} {
-		w, l := newDeployment(), newSightings()
-		w.rules = &cafeRules{history: []stage.RulesSince{{Rules: r}}}
+		dep, l := newDeployment(), newSightings()
+		dep.rules = &cafeRules{history: []stage.RulesSince{{Rules: r}}}
 		at := func(hours float64) time.Time { return noon.Add(time.Duration(hours * float64(time.Hour))) }
 		seen := func(hours float64, associated bool) {
 			l.Put(t, events.DeviceKey(cafe, "phone"), &events.Sighting{
@@ -170,32 +173,32 @@ func TestStaysBeforeAndAfterAForgottenVisit(t *testing.T) {
 		}
 		l.tick(t, at(0))
 		seen(23, false) // a candidate
-		seen(14, true)  // the visit between, which two minutes end
+		seen(14, true)  // the visit in between, with a session gap of two minutes
 		l.tick(t, at(9))
 		seen(9, false)
-		seen(9, true) // a visit, which ten hours end
+		seen(9, true) // a visit with a session gap of ten hours
 		seen(13.5, true)
 		l.tick(t, at(14.1))
-		seen(14.1, true) // from here on it reaches the candidate
+		seen(14.1, true) // from here on the visit reaches the candidate
 		l.tick(t, at(16))
 		l.tick(t, at(50))
-		env := w.environment()
+		env := dep.environment()
 		for i := range l.Records {
 			if cold {
-				env = w.environment()
+				env = dep.environment()
 			}
 			if err := env.Handle(t.Context(), l.Batch(i, i+1)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		var last time.Time
-		for _, e := range stagetest.Decode(t, w.out.On(events.VisitsEnded), events.DecodeVisitEnded) {
+		for _, e := range stagetest.Decode(t, dep.out.On(events.VisitsEnded), events.DecodeVisitEnded) {
 			if e.StartedAt.Equal(at(9)) && e.LastSeenAt.After(last) {
 				last = e.LastSeenAt
 			}
 		}
 		if !last.Equal(at(23)) {
-			t.Errorf("cold %v: the visit of 21:00 was over at %v, want 11:00", cold, last)
+			t.Errorf("cold %v: device of the visit of 21:00 was last seen at %v, want 11:00", cold, last)
 		}
 	}
 }

@@ -17,9 +17,9 @@ func (d *decider) tick(ctx context.Context, now presence.Instant) error {
 	// work to do all the same:
 	//
 	//  1. The rules of cafe-1 change at 12:40, and the tick at offset 901 carries
-	//     12:40 as well. Its rule boundary is appended as item 42, with the
+	//     12:40 as well. The rule boundary is appended as item 42, with the
 	//     watermark 12:40 and still offset 900. The environment dies.
-	//  2. The tick is redelivered: the new rules have not been applied yet.
+	//  2. The tick is redelivered. It has not been applied by the new rules yet.
 	if now < d.view.watermark {
 		return nil
 	}
@@ -59,9 +59,9 @@ func (d *decider) tick(ctx context.Context, now presence.Instant) error {
 	return nil
 }
 
-// makeRoom flushes the decisions of the records before a tick if the tick may
-// change more than fits into one item together with them. keys are those of the
-// devices that the tick may change.
+// makeRoom flushes the decisions on the records before a tick if they and the
+// changes of the tick may not fit into one item. keys are the devices that the
+// tick may change.
 func (d *decider) makeRoom(ctx context.Context, keys []string) error {
 	size := d.pending.size
 	for _, key := range keys {
@@ -73,21 +73,21 @@ func (d *decider) makeRoom(ctx context.Context, keys []string) error {
 	return d.flushBeforeTick(ctx)
 }
 
-// flushBeforeTick flushes the decisions of the records before a tick that may
-// change more than fits into one item. Parts of such a tick are written ahead,
-// see flush, and must hold the changes of no other record:
+// flushBeforeTick flushes the decisions on the records before a tick that may take
+// several items. Parts of such a tick are written ahead, see flush, and must hold
+// no change of another record:
 //
-//  1. Item 41 covers offset 900, and an associated phone is inside since 12:00.
-//     In the next batch the phone is heard at 12:10, at offset 901. The tick at
-//     offset 902 carries 15:00 and changes as many devices as take three items.
+//  1. Item 41 covers offset 900 and holds the visit of an associated phone that
+//     came at 12:00. In the next batch, offset 901 is a sighting of the phone at
+//     12:10. Offset 902 is a tick of 15:00, and its changes take three items.
 //  2. Without a flush in between, item 42 would hold the phone under offset 900,
-//     as it is after the tick: its visit ended and is forgotten. The environment
-//     dies before item 44.
-//  3. Offset 901 is redelivered. No device is known to the changelog, so the
+//     in the state after the tick: the visit has ended and is forgotten. The
+//     environment dies before item 44.
+//  3. Offset 901 is redelivered. By the changelog the phone is unknown, so the
 //     sighting of 12:10 would begin a second visit.
 func (d *decider) flushBeforeTick(ctx context.Context) error {
 	if d.pending.lastOffset == d.view.offset {
-		return nil // the tick is the first record that is not covered
+		return nil // no record before the tick is pending
 	}
 	return d.flush(ctx)
 }
@@ -95,17 +95,18 @@ func (d *decider) flushBeforeTick(ctx context.Context) error {
 // rewriteOldStates marks the devices as changed whose state lies far back in the
 // changelog, so that the next item holds their state:
 //
-//  1. A router whose clock is years ahead is heard before the first tick, when
-//     there is no watermark to compare with. Item 7 holds its device, which no
-//     tick ends. Batches with ticks go on, and each appends an item.
-//  2. After item 10,008, item 7 is more than 10,000 items back. At the next tick
-//     all devices whose item is more than 5,000 back are marked, those in item
-//     5,007 and before.
-//  3. The next item holds their states, and names item 5,008 or a later one as the
-//     oldest that is needed. Item 7 may expire.
+//  1. A router with a clock that is years ahead reports a device before the first
+//     tick, when there is no watermark to compare with. Item 7 holds the device,
+//     and no tick ends its stay. Batches with ticks go on, and each appends an
+//     item.
+//  2. After item 10,008, item 7 is more than 10,000 items back. The next tick marks
+//     all devices with their state more than 5,000 items back, in item 5,007 or
+//     before.
+//  3. The next item holds these states, and names item 5,008 or a later one as the
+//     oldest needed. Item 7 may expire.
 //
-// A device that has nothing but a habit, and was not inside for days, is
-// rewritten in the same way.
+// The state of a device that was not inside for days, and has nothing but a habit,
+// is rewritten in the same way.
 func (d *decider) rewriteOldStates() error {
 	for key, device := range d.view.devices {
 		if d.view.seq-device.itemSeq <= rewriteAfter/2 {
@@ -122,7 +123,7 @@ func (d *decider) rewriteOldStates() error {
 }
 
 // devicesDueAt returns the keys of the devices that a tick changes, and the
-// earliest watermark at which a tick changes one of the others. The keys are
+// earliest watermark at which a tick changes any other device. The keys are
 // sorted, so that every environment produces the same records in the same order.
 func (d *decider) devicesDueAt(now presence.Instant) (keys []string, nextDue presence.Instant, err error) {
 	nextDue = presence.Instant(math.MaxInt64)
@@ -132,7 +133,8 @@ func (d *decider) devicesDueAt(now presence.Instant) (keys []string, nextDue pre
 		if err != nil {
 			return nil, 0, fmt.Errorf("tick of device %q at %v: %w", key, now.Time(), err)
 		}
-		// A device that a sighting left without any state has Due 0: the tick drops it.
+		// If a sighting has left a device without any state, Due is 0, and the tick
+		// drops the device.
 		switch due := device.Due(rules); {
 		case due <= now:
 			keys = append(keys, key)
@@ -144,8 +146,8 @@ func (d *decider) devicesDueAt(now presence.Instant) (keys []string, nextDue pre
 	return keys, nextDue, nil
 }
 
-// tickDevice applies a tick to one device, by the rules that are in force at
-// rulesAt. That is the moment before now if now is a rule boundary.
+// tickDevice applies a tick to one device, by the rules in force at rulesAt. At a
+// rule boundary, rulesAt is the moment before now.
 func (d *decider) tickDevice(key string, now, rulesAt presence.Instant) error {
 	device := d.view.devices[key]
 	business, deviceID, ok := events.SplitDeviceKey(key)
@@ -162,16 +164,15 @@ func (d *decider) tickDevice(key string, now, rulesAt presence.Instant) error {
 	case changed || d.pending.holds(key):
 		d.markChanged(key, device, rules)
 	case !device.Known():
-		// No entry is needed: the tick has only forgotten what the changelog holds of
-		// the device, and a reader forgets that by the same watermark. A device that is
-		// in the pending item needs its entry. It may have gone through states that
-		// the changelog does not hold:
+		// The tick has only forgotten the state that the changelog holds. No entry is
+		// needed: a reader forgets the state by the same watermark. But if the device
+		// changed since the last item, the case above adds an entry without state:
 		//
 		//  1. Item 41 holds an open visit of a phone that was last heard at 12:00.
 		//  2. In one batch the phone is heard at 12:10, and ticks end and forget the
 		//     visit.
-		//  3. Without an entry, a reader would end the visit of item 41 again, with
-		//     12:00 as the time when the phone was last seen.
+		//  3. Without an entry, a reader would end the visit of item 41 again, and
+		//     report that the phone was last seen at 12:00.
 		d.view.drop(key)
 	}
 	d.lowerNextDue(device.Due(rules))

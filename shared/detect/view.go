@@ -22,11 +22,11 @@ type view struct {
 	watermark presence.Instant
 	devices   map[string]*tracked // by record key
 
-	// devicesPerItem counts, by sequence number, the devices whose state the item
-	// holds: an item without any is not in the map.
+	// devicesPerItem holds, by sequence number, how many devices have their state in
+	// the item. It has no entry of an item without any.
 	devicesPerItem map[int64]int
 	// oldestNeeded is the sequence number of the oldest item that holds the state
-	// of a device, or that of the next item if none does.
+	// of a device, or of the next item if no item does.
 	oldestNeeded int64
 
 	partial bool // the changelog ends within an adoption that was not finished
@@ -40,8 +40,8 @@ type view struct {
 // tracked is a device in memory, and the changelog item that holds its state.
 type tracked struct {
 	presence.Device
-	itemSeq       int64            // sequence number of that item, -1 for none
-	itemWatermark presence.Instant // the watermark in that item
+	itemSeq       int64            // sequence number of the item, -1 for none
+	itemWatermark presence.Instant // the watermark in the item
 }
 
 // newView returns the view of a changelog without items.
@@ -59,28 +59,28 @@ func (v *view) chain() string { return v.epoch.chain(v.partition) }
 // report its topic epoch as the present one:
 //
 //  1. Topic T has one partition, and the last item of T/1/0 is 41.
-//  2. T gets four partitions. Environment B hears of that first, seals T/1/0
-//     with item 42, and goes on in T/4/0.
-//  3. Environment A asks a broker that still reports one partition. It reads
-//     T/1/0 up to item 42, and must not append item 43, which no environment
-//     would read.
+//  2. T gets four partitions. Environment B learns of the change first, seals
+//     T/1/0 with item 42, and goes on in T/4/0.
+//  3. Environment A asks a broker that still reports one partition. A reads T/1/0
+//     up to item 42, and must not append item 43: no environment would read item
+//     43.
 func (v *view) checkOpen() error {
 	if !v.sealed {
 		return nil
 	}
-	return fmt.Errorf("changelog %s is sealed by item %d: a later epoch of the topic has begun, but the broker still reports the one with id %s and %d partitions; "+
-		"the batch is redelivered until the broker's metadata is up to date; if that takes minutes, restart this environment",
+	return fmt.Errorf("changelog %s is sealed by item %d: a later topic epoch has begun, but the broker still reports the one with id %s and %d partitions; "+
+		"the batch is redelivered until the metadata of the broker is current; if it is, restart this environment",
 		v.chain(), v.seq, v.epoch.TopicID, v.epoch.Partitions)
 }
 
 // everOwned reports whether murmur2 puts the key into this partition, with the
-// number of partitions that the topic has now or with one that it had before.
+// present number of partitions of the topic or with a former number.
 func (v *view) everOwned(key []byte) bool {
 	return slices.ContainsFunc(v.partitionCounts, func(count int32) bool { return events.Partition(key, count) == v.partition })
 }
 
-// fold takes over the item with the sequence number seq, which must follow the
-// last one of the view.
+// fold takes over the item with the sequence number seq, which comes after the last
+// item of the view.
 func (v *view) fold(seq int64, item *changelogItem) {
 	for i := range item.entries {
 		v.apply(&item.entries[i], seq, item.watermark)
@@ -136,7 +136,7 @@ func (v *view) raiseOldestNeeded() {
 }
 
 // entries returns the present state of the devices with the keys, sorted by key.
-// The keys must be those of devices in the view.
+// Each key must be in the view.
 func (v *view) entries(keys iter.Seq[string]) []itemEntry {
 	sorted := slices.Sorted(keys)
 	all := make([]itemEntry, len(sorted))
