@@ -126,7 +126,7 @@ func TestItemOfVersion1IsRead(t *testing.T) {
 	}
 }
 
-// A habit takes as few bytes in an item as docs/decisions.md states.
+// A habit takes as few bytes in an item as decision 0011 in docs/decisions states.
 func TestHabitTakesFewBytes(t *testing.T) {
 	const at = presence.Instant(1_772_452_800_000)
 	day := int32(utcDay(at))
