@@ -22,7 +22,7 @@ func TestSplitAt(t *testing.T) {
 		{"most is known of the last days", []float64{0, 0, 0, 24, 24}, 0.5, 4},
 		{"the nearest midnight", []float64{1, 2, 1, 7, 1}, 0.5, 3},
 		{"a greater share", []float64{1, 1, 1, 1}, 0.75, 3},
-		{"one day cannot be parted", []float64{5}, 0.5, 0},
+		{"one day cannot be split", []float64{5}, 0.5, 0},
 		{"nor can what is known of one day", []float64{0, 5, 0}, 0.5, 0},
 		{"no day at all", nil, 0.5, 0},
 	} {
@@ -59,12 +59,12 @@ func TestSplitOfShortRecordings(t *testing.T) {
 		want  string // in what is printed, or in the error
 		bad   bool
 	}{
-		{"two days", 2, "0.5", "which nothing was chosen on", false},
+		{"two days", 2, "0.5", "the part that the settings were not chosen on", false},
 		{"one day", 1, "0.5", "a recording of 1 days; 1 takes all of it", true},
 		{"all of one day", 1, "1", "Nothing is left to report on", false},
 		{"a day after the last", 2, "2027-01-01", "Nothing is left to report on", false},
 		{"a day before the first", 2, "2025-01-01", "nothing was recorded before that day", true},
-		{"no share", 2, "1.5", "does not part", true},
+		{"no share", 2, "1.5", "does not split", true},
 	} {
 		var out, log bytes.Buffer
 		status := run([]string{"calibrate", recordedFor(t, c.days), "--split", c.split}, streams{strings.NewReader(""), &out, &log})

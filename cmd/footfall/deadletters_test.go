@@ -75,7 +75,7 @@ func TestRedriveWhileRetentionDropsLetters(t *testing.T) {
 		return nil, nil, false
 	})
 	status, out, errs := footfall(c, "dead-letters", "redrive", "--yes")
-	if want := "1 put back\n1 were gone when their turn came: retention has dropped them\n"; status != 0 || out != want {
+	if want := "1 put back\n1 were removed by retention before they could be put back\n"; status != 0 || out != want {
 		t.Errorf("status %d, printed %q, want %q; %s", status, out, want, errs)
 	}
 }

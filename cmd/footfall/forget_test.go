@@ -160,7 +160,7 @@ func TestForgetBeginsWithTheBrokers(t *testing.T) {
 		tableFlags:   tableFlags{TableEndpoint: "http://" + gone.Addr().String()},
 		Business:     "cafe", Contact: "ann", Yes: true,
 	}
-	if err := c.Run(t.Context(), streams{}); err == nil || !strings.Contains(err.Error(), "nothing is removed so far") {
+	if err := c.Run(t.Context(), streams{}); err == nil || !strings.Contains(err.Error(), "nothing was removed") {
 		t.Errorf("error %v", err)
 	}
 }

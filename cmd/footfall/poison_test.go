@@ -248,18 +248,18 @@ func TestAPoisonRecordIsADeadLetterAloneAndComesBack(t *testing.T) {
 
 	s.footfall(0, "dead-letters redrive --yes", "1 put back")
 	s.process()
-	s.footfall(0, "dead-letters list", "in all 2 1 of them put back")
+	s.footfall(0, "dead-letters list", "in all 2 1 put back")
 	s.footfall(0, "dead-letters show "+strings.TrimSuffix(place, "0")+"1", "header trace = bob", "redrives 1", "footfall-redriven-from = "+place)
 	s.footfall(0, "dead-letters redrive --yes --max-redrives 1", "1 left out: put back 1 times or more already", "0 put back")
 
 	none := ""
 	s.denied.Store(&none)
 	s.wantCounts("ann 1, bob 0, carl 1, dora 1, emil 1, fay 1, gus 1")
-	s.footfall(0, "dead-letters redrive --reason retries-exhausted --stage count", "1 to put back; --yes does it")
+	s.footfall(0, "dead-letters redrive --reason retries-exhausted --stage count", "1 to put back; run again with --yes")
 	s.footfall(0, "dead-letters redrive --yes", "1 put back")
 	s.footfall(0, "dead-letters redrive --yes", "0 put back")
 	s.process()
-	s.footfall(0, "dead-letters list --open", "no dead letters")
+	s.footfall(0, "dead-letters list --open", "none of 2 dead letters match")
 	s.wantCounts("ann 1, bob 1, carl 1, dora 1, emil 1, fay 1, gus 1")
 }
 
@@ -305,8 +305,8 @@ func TestADamagedBatchIsPassedByAShift(t *testing.T) {
 	s.footfall(1, shift+"2 --yes", "the consumer group has members")
 	stop()
 	s.footfall(0, shift+"0", "is at offset 2 of 5", "2 to 3", "CANNOT BE READ: encoded crc", "4 to 4")
-	s.footfall(0, shift+"1", "offset 3 is in the middle of it", "nothing is changed")
-	s.footfall(0, shift+"2", "would move from offset 2 to 4 and skip 2 offsets", "nothing is changed")
+	s.footfall(0, shift+"1", "offset 3 is in the middle of it", "nothing was changed")
+	s.footfall(0, shift+"2", "would move from offset 2 to 4 and skip 2 offsets", "nothing was changed")
 	s.footfall(0, shift+"2 --yes", "continues at offset 4")
 	s.process()
 	s.wantCounts("ann 1, bob 1, carl 0, dora 0, emil 1, fay 1, gus 1")
