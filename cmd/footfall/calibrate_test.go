@@ -91,7 +91,7 @@ func TestTruthSpeaksForWhomItNames(t *testing.T) {
 		others      bool
 	}{{csv, "false  0  ", true}, {all, "false  1  ", false}} {
 		said := printed(t, "evaluate", recordedFor(t, 1), "--truth", c.truth)
-		if strings.Contains(said, "of others") != c.others || !strings.Contains(said, c.want) {
+		if strings.Contains(said, "of other devices") != c.others || !strings.Contains(said, c.want) {
 			t.Errorf("%s: said\n%s\nwant walk-ins of others: %v, and %q in it", filepath.Base(c.truth), said, c.others, c.want)
 		}
 	}
