@@ -32,7 +32,7 @@ func TestPostsReachTheirStage(t *testing.T) {
 			t.Errorf("%s: %d, %q (%v)", body, response.StatusCode, answer, err)
 		}
 	}
-	if got := statsOf(t, s, pipeline.Ingest); got.Requests != 2 || got.Invocations != 2 || got.Refused != 0 || got.Errors != 0 {
+	if got := statsOf(t, s, pipeline.Ingest); got.Requests != 2 || got.Invocations != 2 || got.Rejected != 0 || got.Errors != 0 {
 		t.Errorf("%+v, want two requests", got)
 	}
 	if err := s.Close(); err != nil {

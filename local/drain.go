@@ -70,7 +70,7 @@ func (s *Stack) awaitIdle(ctx context.Context, which func(topic string) bool) er
 			continue
 		}
 		select {
-		case <-m.Idle():
+		case <-m.WhenIdle():
 		case <-s.done:
 			return s.err
 		case <-ctx.Done():

@@ -12,7 +12,7 @@ type StageStats struct {
 	Stage       string
 	Records     int64 // done: processed or put among the dead letters
 	Requests    int64 // answered, of a stage that takes posts
-	Refused     int64 // of these, with an error of the sender's
+	Rejected     int64 // of these, with an error of the sender's
 	Invocations int64
 	Errors      int64 // invocations that failed, wholly or in part, and requests that were answered so
 	Retries     int64 // batches and parts of batches given again
@@ -31,7 +31,7 @@ func (s *Stack) Stats(ctx context.Context) ([]StageStats, error) {
 		switch {
 		case spec.HTTP && s.api != nil:
 			a := s.api.Stats()
-			st.Requests, st.Refused, st.Errors = a.Requests, a.Refused, a.Failed
+			st.Requests, st.Rejected, st.Errors = a.Requests, a.Rejected, a.Failed
 		case len(spec.Reads) == 0:
 			st.Errors = r.Errors // of a mapping's invocations the poller knows more
 		}

@@ -227,7 +227,7 @@ func TestHostilePostsLeaveNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, st := range stats {
-		if st.Stage == pipeline.Ingest && (st.Refused != int64(len(posts)) || st.Errors != 0 || st.Restarts != 0) {
+		if st.Stage == pipeline.Ingest && (st.Rejected != int64(len(posts)) || st.Errors != 0 || st.Restarts != 0) {
 			t.Errorf("%+v, want %d refused, no errors and no restart", st, len(posts))
 		}
 	}

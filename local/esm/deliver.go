@@ -98,7 +98,7 @@ func (p *Poller) judgeAll(batch []share, answer []byte, err error) []delivery {
 
 // passUnreported notes which records behind a reported one count as done.
 func (p *Poller) passUnreported(s share, o outcome) {
-	if !p.o.PassUnreported || o.err == nil {
+	if !p.o.UnreportedDone || o.err == nil {
 		return
 	}
 	var rs []*kgo.Record

@@ -55,12 +55,12 @@ type Options struct {
 	// DeadLetters is the topic for records whose retries are used up. With one,
 	// a Mapping that retries for ever retries 10 times, as on AWS.
 	DeadLetters string
-	// PassUnreported is for what AWS does not document: what becomes of records
+	// UnreportedDone is for what AWS does not document: what becomes of records
 	// behind a reported one of their partition that the answer does not name.
 	// They come again with it, or, if this is set, they are done, and only what
 	// was named comes again, before anything later. A function that names every
 	// record from the first failure on is right either way.
-	PassUnreported bool
+	UnreportedDone bool
 	// Invoke hands an event to the function and gives its answer. It is called
 	// from several goroutines and must not keep payload. Partitions tells from
 	// its context what the event holds.
@@ -209,10 +209,10 @@ func (p *Poller) Group() string { return p.o.Group }
 // Topic gives the topic.
 func (p *Poller) Topic() string { return p.o.Mapping.Topic }
 
-// Idle is closed while the poller holds no record and no invocation is in
+// WhenIdle is closed while the poller holds no record and no invocation is in
 // flight. Records that the broker has and the poller has not fetched yet are
 // not seen: whoever drains compares offsets too.
-func (p *Poller) Idle() <-chan struct{} {
+func (p *Poller) WhenIdle() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.idle

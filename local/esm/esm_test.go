@@ -125,23 +125,23 @@ func successfulAnswers(t *testing.T) {
 func TestIdleTellsThatNothingIsHeld(t *testing.T) {
 	bubble(t, func(h *harness) {
 		f := h.start(pipeline.Mapping{Retries: 1})
-		<-f.Idle()
+		<-f.WhenIdle()
 		h.produce(0, 1)
 		c := f.next()
 		select {
-		case <-f.Idle():
+		case <-f.WhenIdle():
 			h.Error("idle with an invocation in flight")
 		default:
 		}
 		c.fail()
 		c = f.next()
 		select {
-		case <-f.Idle():
+		case <-f.WhenIdle():
 			h.Error("idle with a record that failed")
 		default:
 		}
 		c.ok()
-		<-f.Idle()
+		<-f.WhenIdle()
 		h.wantCommitted(0, 1)
 	})
 }

@@ -47,7 +47,7 @@ func TestBothReadings(t *testing.T) {
 					Identities: store, Pending: memory.NewPending(), Out: told,
 				}), slog.New(slog.DiscardHandler))
 				f := h.start(pipeline.Mapping{Topic: events.CRMEvents, BatchSize: 7, Retries: -1}, func(o *Options) {
-					o.Stage, o.PassUnreported = pipeline.Identify, c.pass
+					o.Stage, o.UnreportedDone = pipeline.Identify, c.pass
 					o.Invoke = func(ctx context.Context, payload []byte) ([]byte, error) {
 						answer, err := runner.Invoke(ctx, payload)
 						if c.short {
@@ -57,7 +57,7 @@ func TestBothReadings(t *testing.T) {
 					}
 				})
 				time.Sleep(2 * time.Minute) // the bubble's clock
-				<-f.Idle()
+				<-f.WhenIdle()
 				bound := 0
 				for i := range logins {
 					history, _, err := store.Identities.Devices(t.Context(), []stage.IdentityKey{loginKey(i)})

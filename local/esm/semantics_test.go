@@ -129,7 +129,7 @@ func fixedPollers(t *testing.T) {
 	})
 }
 
-func passUnreported(o *Options) { o.PassUnreported = true }
+func passUnreported(o *Options) { o.UnreportedDone = true }
 
 // unreportedPassed: 3 and 5 are done with the first answer. The offset stays
 // before the reported record until that is done, and then passes them.
@@ -324,7 +324,7 @@ func runToIdle(t *testing.T, n int, invoke func(context.Context, []byte) ([]byte
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
 	<-begun
-	<-p.Idle()
+	<-p.WhenIdle()
 	cancel()
 	if err := <-ended; err != nil {
 		t.Fatal(err)

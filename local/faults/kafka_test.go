@@ -186,7 +186,7 @@ func (b *brokers) poll(ctx context.Context, t *testing.T, f *function) {
 			Topic: topic, BatchSize: 1 + dice.IntN(30), Window: time.Duration(dice.IntN(2)) * time.Second,
 			Retries: -1, Bisect: dice.IntN(2) == 0,
 		},
-		Invoke: f.invoke, Concurrency: 1 + dice.IntN(3), PassUnreported: dice.IntN(2) == 0,
+		Invoke: f.invoke, Concurrency: 1 + dice.IntN(3), UnreportedDone: dice.IntN(2) == 0,
 		Log: slog.New(slog.NewTextHandler(noting{b.history}, nil)),
 	})
 	if err == nil {

@@ -51,7 +51,7 @@ type Options struct {
 // Stats are counters since the start.
 type Stats struct {
 	Requests int64 // answered, whatever the answer
-	Refused  int64 // of these, with a status from 400 to 499
+	Rejected  int64 // of these, with a status from 400 to 499
 	Failed   int64 // of these, with 500 or above
 }
 

@@ -215,7 +215,7 @@ func TestStats(t *testing.T) {
 		exchange(t, g, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	}
 	exchange(t, g, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
-	if got, want := g.Stats(), (Stats{Requests: 6, Refused: 3, Failed: 2}); got != want {
+	if got, want := g.Stats(), (Stats{Requests: 6, Rejected: 3, Failed: 2}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -182,7 +182,7 @@ func TestProcessDiesInTheMiddleOfABatch(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- poller.Run(running) }()
 			for poller.Stats().Records < partitions*perPartition {
-				if !await(ctx, invoked) || !await(ctx, poller.Idle()) {
+				if !await(ctx, invoked) || !await(ctx, poller.WhenIdle()) {
 					t.Fatalf("not done in time: %+v, and the function printed\n%s", poller.Stats(), printed)
 				}
 			}
