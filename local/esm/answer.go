@@ -27,13 +27,13 @@ type answer struct {
 	} `json:"batchItemFailures"`
 }
 
-// judge reads a function's answer: one outcome per share. An error is one of
+// readAnswer reads a function's answer: one outcome per share. An error is one of
 // the whole batch: an answer that is not in the documented form, or that names
 // a record which was not in the event.
 //
 // The lowest offset decides what is done. What becomes of records behind it that
 // are not reported is up to Options.PassUnreported.
-func judge(shares []share, body []byte) ([]outcome, error) {
+func readAnswer(shares []share, body []byte) ([]outcome, error) {
 	outcomes := make([]outcome, len(shares))
 	for i, s := range shares {
 		outcomes[i].done = len(s.records)

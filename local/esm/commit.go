@@ -19,7 +19,7 @@ func (p *Poller) commit(ctx context.Context, ds []delivery) {
 			return // at the end of the poller the records come again, which is allowed
 		}
 		p.o.Log.WarnContext(ctx, "cannot commit", "error", err)
-		wait(ctx, p.backoff(try))
+		sleep(ctx, p.backoff(try))
 	}
 }
 
@@ -32,7 +32,7 @@ func (p *Poller) tryCommit(ctx context.Context, ds []delivery) error {
 	defer func() { <-p.committing }()
 	offsets := map[int32]kgo.EpochOffset{}
 	for _, d := range ds {
-		if d.done > 0 && !p.isGone(d.p) {
+		if d.done > 0 && !p.isLost(d.p) {
 			last := d.records[d.done-1]
 			offsets[d.p.id] = kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}
 		}

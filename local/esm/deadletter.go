@@ -8,9 +8,9 @@ import (
 	"footfall/shared/stage"
 )
 
-// bury writes records to the dead-letter topic, with their keys, values and
+// writeDeadLetters writes records to the dead-letter topic, with their keys, values and
 // headers and with where they came from, and waits until all are acknowledged.
-func (p *Poller) bury(ctx context.Context, rs []*kgo.Record, cause error) error {
+func (p *Poller) writeDeadLetters(ctx context.Context, rs []*kgo.Record, cause error) error {
 	letters := make([]*kgo.Record, len(rs))
 	for i, r := range rs {
 		letters[i] = p.deadLetter(r, cause)

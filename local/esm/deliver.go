@@ -25,9 +25,9 @@ func (p *Poller) deliver(ctx context.Context, batch []share, ev *event) {
 	var ds []delivery
 	// A batch given up at the end of the poller has neither failed nor succeeded.
 	if err == nil || ctx.Err() == nil {
-		ds = p.judgeAll(batch, answer, err)
-		p.buryExhausted(ctx, ds)
-		p.reachFurther(ds)
+		ds = p.evaluate(batch, answer, err)
+		p.deadLetterExhausted(ctx, ds)
+		p.includeDoneAhead(ds)
 		p.commit(ctx, ds)
 	}
 	p.mu.Lock()
@@ -36,14 +36,14 @@ func (p *Poller) deliver(ctx context.Context, batch []share, ev *event) {
 		p.settle(d)
 	}
 	for _, s := range batch {
-		s.p.busy = false // shares that found no room in the event among them
+		s.p.inFlight = false // shares that found no room in the event among them
 		p.pauseOrResume(s.p)
 	}
-	p.free = append(p.free, ev)
-	p.running--
+	p.freeBuffers = append(p.freeBuffers, ev)
+	p.invocations--
 	p.updateIdle()
 	signal(p.wake)
-	signal(p.room)
+	signal(p.roomFreed)
 }
 
 type partitionsKey struct{}
@@ -65,9 +65,9 @@ func partitionNames(batch []share) []string {
 	return names
 }
 
-// judgeAll turns an answer or error into what it means for each share that went
+// evaluate turns an answer or error into what it means for each share that went
 // in.
-func (p *Poller) judgeAll(batch []share, answer []byte, err error) []delivery {
+func (p *Poller) evaluate(batch []share, answer []byte, err error) []delivery {
 	var in []share
 	for _, s := range batch {
 		if len(s.records) > 0 {
@@ -76,7 +76,7 @@ func (p *Poller) judgeAll(batch []share, answer []byte, err error) []delivery {
 	}
 	var outcomes []outcome
 	if err == nil {
-		outcomes, err = judge(in, answer)
+		outcomes, err = readAnswer(in, answer)
 	}
 	ds := make([]delivery, len(in))
 	failed := err != nil
@@ -85,7 +85,7 @@ func (p *Poller) judgeAll(batch []share, answer []byte, err error) []delivery {
 		if err == nil {
 			ds[i].done, ds[i].err = outcomes[i].done, outcomes[i].err
 			failed = failed || ds[i].err != nil
-			p.passUnreported(s, outcomes[i])
+			p.markUnreportedDone(s, outcomes[i])
 		}
 	}
 	if failed {
@@ -96,8 +96,8 @@ func (p *Poller) judgeAll(batch []share, answer []byte, err error) []delivery {
 	return ds
 }
 
-// passUnreported notes which records behind a reported one count as done.
-func (p *Poller) passUnreported(s share, o outcome) {
+// markUnreportedDone notes which records behind a reported one count as done.
+func (p *Poller) markUnreportedDone(s share, o outcome) {
 	if !p.o.UnreportedDone || o.err == nil {
 		return
 	}
@@ -109,17 +109,17 @@ func (p *Poller) passUnreported(s share, o outcome) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.p.pass(rs)
+	s.p.markDoneAhead(rs)
 }
 
-// reachFurther takes into the shares that are done what was passed before right
+// includeDoneAhead takes into the shares that are done what was passed before right
 // behind them.
-func (p *Poller) reachFurther(ds []delivery) {
+func (p *Poller) includeDoneAhead(ds []delivery) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range ds {
-		if d := &ds[i]; d.err == nil && !d.p.gone {
-			d.records = d.p.through(d.done)
+		if d := &ds[i]; d.err == nil && !d.p.lost {
+			d.records = d.p.withDoneAhead(d.done)
 			d.done = len(d.records)
 		}
 	}
@@ -140,18 +140,18 @@ func (d delivery) failures() int {
 	return d.p.failures + 1
 }
 
-// buryExhausted puts records whose retries are used up among the dead letters,
+// deadLetterExhausted puts records whose retries are used up among the dead letters,
 // however often that takes: they must not be lost. Only then are they done.
-func (p *Poller) buryExhausted(ctx context.Context, ds []delivery) {
+func (p *Poller) deadLetterExhausted(ctx context.Context, ds []delivery) {
 	for i := range ds {
 		d := &ds[i]
 		if d.err == nil || p.o.Mapping.Retries < 0 || p.splits(*d) || d.failures() <= p.o.Mapping.Retries {
 			continue
 		}
-		rest := p.notPassed(d.p, d.records[d.done:])
-		p.o.Log.ErrorContext(ctx, "retries are used up", "records", where(rest), "error", d.err)
-		for try := 0; !p.isGone(d.p); try++ {
-			err := p.bury(ctx, rest, d.err)
+		rest := p.withoutDoneAhead(d.p, d.records[d.done:])
+		p.o.Log.ErrorContext(ctx, "retries are used up", "records", describe(rest), "error", d.err)
+		for try := 0; !p.isLost(d.p); try++ {
+			err := p.writeDeadLetters(ctx, rest, d.err)
 			if err == nil {
 				d.dead, d.done, d.err = len(rest), len(d.records), nil
 				break
@@ -159,23 +159,23 @@ func (p *Poller) buryExhausted(ctx context.Context, ds []delivery) {
 			if ctx.Err() != nil {
 				return
 			}
-			p.o.Log.ErrorContext(ctx, "cannot write dead letters", "records", where(rest), "error", err)
-			wait(ctx, p.backoff(try))
+			p.o.Log.ErrorContext(ctx, "cannot write dead letters", "records", describe(rest), "error", err)
+			sleep(ctx, p.backoff(try))
 		}
 	}
 }
 
-// notPassed gives those of a partition's records that are not done.
-func (p *Poller) notPassed(part *partition, rs []*kgo.Record) []*kgo.Record {
+// withoutDoneAhead gives those of a partition's records that are not done.
+func (p *Poller) withoutDoneAhead(part *partition, rs []*kgo.Record) []*kgo.Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(rs), func(r *kgo.Record) bool { return part.passed[r.Offset] })
+	return slices.DeleteFunc(slices.Clone(rs), func(r *kgo.Record) bool { return part.doneAhead[r.Offset] })
 }
 
-func (p *Poller) isGone(part *partition) bool {
+func (p *Poller) isLost(part *partition) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return part.gone
+	return part.lost
 }
 
 // settle brings a partition's state up to date. p.mu is held.
@@ -183,12 +183,12 @@ func (p *Poller) settle(d delivery) {
 	p.stats.Records += int64(d.done)
 	p.stats.DeadLetters += int64(d.dead)
 	part := d.p
-	if part.gone {
+	if part.lost {
 		return
 	}
 	rest, split := len(d.records)-d.done, d.err != nil && p.splits(d)
 	failures, backoffs := d.failures(), part.backoffs
-	part.drop(d.done)
+	part.removeDone(d.done)
 	if d.err == nil {
 		return
 	}
@@ -204,8 +204,8 @@ func (p *Poller) settle(d delivery) {
 		backoffs = 0
 	}
 	part.failures, part.backoffs = failures, backoffs+1
-	part.notYet = time.Now().Add(p.backoff(backoffs))
-	p.o.Log.Warn("batch failed", "records", where(part.records[:rest]), "failures", backoffs+1, "error", d.err)
+	part.retryAt = time.Now().Add(p.backoff(backoffs))
+	p.o.Log.Warn("batch failed", "records", describe(part.records[:rest]), "failures", backoffs+1, "error", d.err)
 }
 
 // backoff is the pause after the n-th failure in a row, counted from 0.

@@ -26,7 +26,7 @@ func (p *Poller) dispatch(ctx context.Context) {
 		case <-timer.C:
 		}
 		for {
-			batch, ev, again := p.next(time.Now())
+			batch, ev, again := p.takeBatch(time.Now())
 			if batch == nil {
 				timer.Reset(again)
 				break
@@ -36,14 +36,14 @@ func (p *Poller) dispatch(ctx context.Context) {
 	}
 }
 
-// next takes a batch out, or says after which time to look again unless
+// takeBatch takes a batch out, or says after which time to look again unless
 // something else happens.
-func (p *Poller) next(now time.Time) (batch []share, ev *event, again time.Duration) {
+func (p *Poller) takeBatch(now time.Time) (batch []share, ev *event, again time.Duration) {
 	const never = time.Hour
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ready := p.candidates()
-	if len(ready) == 0 || len(p.free) == 0 {
+	if len(ready) == 0 || len(p.freeBuffers) == 0 {
 		return nil, nil, never // what frees a partition or a buffer wakes the dispatcher
 	}
 	batch, due := p.choose(ready, now)
@@ -51,11 +51,11 @@ func (p *Poller) next(now time.Time) (batch []share, ev *event, again time.Durat
 		return nil, nil, due.Sub(now)
 	}
 	for _, s := range batch {
-		s.p.busy = true
+		s.p.inFlight = true
 	}
-	ev = p.free[len(p.free)-1]
-	p.free = p.free[:len(p.free)-1]
-	p.running++
+	ev = p.freeBuffers[len(p.freeBuffers)-1]
+	p.freeBuffers = p.freeBuffers[:len(p.freeBuffers)-1]
+	p.invocations++
 	p.stats.Invocations++
 	return batch, ev, 0
 }
@@ -65,12 +65,12 @@ func (p *Poller) next(now time.Time) (batch []share, ev *event, again time.Durat
 func (p *Poller) candidates() []*partition {
 	var cs []*partition
 	for _, part := range p.partitions {
-		if !part.busy && len(part.records) > 0 {
+		if !part.inFlight && len(part.records) > 0 {
 			cs = append(cs, part)
 		}
 	}
 	slices.SortFunc(cs, func(a, b *partition) int {
-		return cmp.Or(a.since().Compare(b.since()), cmp.Compare(a.id, b.id))
+		return cmp.Or(a.waitingSince().Compare(b.waitingSince()), cmp.Compare(a.id, b.id))
 	})
 	return cs
 }
@@ -83,7 +83,7 @@ func (p *Poller) choose(candidates []*partition, now time.Time) (batch []share, 
 	var failed *partition
 	var fresh []*partition
 	for _, c := range candidates {
-		if !c.failing() {
+		if !c.isRetrying() {
 			fresh = append(fresh, c)
 		} else if failed == nil {
 			failed = c
@@ -91,11 +91,11 @@ func (p *Poller) choose(candidates []*partition, now time.Time) (batch []share, 
 	}
 	failedDue, freshDue := now.Add(time.Hour), now.Add(time.Hour)
 	if failed != nil {
-		failedDue = failed.since()
+		failedDue = failed.waitingSince()
 	}
 	if len(fresh) > 0 {
-		freshDue = fresh[0].since()
-		if !full(fresh, size) {
+		freshDue = fresh[0].waitingSince()
+		if !isFull(fresh, size) {
 			freshDue = freshDue.Add(p.o.Mapping.Window)
 		}
 	}
@@ -108,13 +108,13 @@ func (p *Poller) choose(candidates []*partition, now time.Time) (batch []share, 
 	case due.Equal(freshDue):
 		return gather(fresh, size), due
 	default:
-		return []share{{failed, failed.batch(size)}}, due
+		return []share{{failed, failed.nextBatch(size)}}, due
 	}
 }
 
-// full says that waiting cannot make the batch larger: it has its records, its
+// isFull says that waiting cannot make the batch larger: it has its records, its
 // bytes, or comes from a partition that is not fetched any more.
-func full(fresh []*partition, size int) bool {
+func isFull(fresh []*partition, size int) bool {
 	records, bytes := 0, 0
 	for _, p := range fresh {
 		if p.paused {
@@ -132,7 +132,7 @@ func gather(fresh []*partition, size int) (batch []share) {
 		if size == 0 {
 			break
 		}
-		rs := p.batch(size)
+		rs := p.nextBatch(size)
 		batch = append(batch, share{p, rs})
 		size -= len(rs)
 	}

@@ -135,13 +135,13 @@ type Poller struct {
 
 	mu         sync.Mutex
 	partitions map[int32]*partition
-	running    int      // invocations in flight
-	free       []*event // buffers not in use
+	invocations    int      // invocations in flight
+	freeBuffers       []*event // buffers not in use
 	idle       chan struct{}
 	isIdle     bool
 	stats      Stats
 	wake       chan struct{} // for the dispatcher: something may be ready
-	room       chan struct{} // for the fetcher: something was done
+	roomFreed       chan struct{} // for the fetcher: something was done
 }
 
 // New checks the options. Nothing is started.
@@ -155,10 +155,10 @@ func New(o Options) (*Poller, error) {
 		partitions: map[int32]*partition{},
 		idle:       make(chan struct{}),
 		wake:       make(chan struct{}, 1),
-		room:       make(chan struct{}, 1),
+		roomFreed:       make(chan struct{}, 1),
 	}
 	for range o.Concurrency {
-		p.free = append(p.free, newEvent(
+		p.freeBuffers = append(p.freeBuffers, newEvent(
 			"arn:aws:kafka:us-east-1:000000000000:cluster/footfall/local", strings.Join(o.Brokers, ",")))
 	}
 	p.updateIdle()
@@ -180,7 +180,7 @@ func (p *Poller) Run(ctx context.Context) error {
 // session runs with one client, until ctx is done or the client is of no use
 // any more.
 func (p *Poller) session(ctx context.Context) error {
-	p.forgetAll()
+	p.forgetPartitions()
 	client, err := kgo.NewClient(append(p.clientOptions(), p.o.Client...)...)
 	if err != nil {
 		return err
@@ -220,7 +220,7 @@ func (p *Poller) WhenIdle() <-chan struct{} {
 
 // updateIdle closes or replaces the idle channel. p.mu is held, or p is new.
 func (p *Poller) updateIdle() {
-	idle := p.running == 0
+	idle := p.invocations == 0
 	for _, part := range p.partitions {
 		idle = idle && len(part.records) == 0
 	}

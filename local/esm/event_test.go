@@ -174,7 +174,7 @@ func FuzzJudge(f *testing.F) {
 			{part(0), []*kgo.Record{record(0, 1), record(0, 3)}}, // a hole, as compaction leaves them
 			{part(1), []*kgo.Record{record(1, 9)}},
 		}
-		outcomes, err := judge(shares, body)
+		outcomes, err := readAnswer(shares, body)
 		if err != nil {
 			if outcomes != nil {
 				t.Fatal("both outcomes and an error")

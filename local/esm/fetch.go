@@ -46,9 +46,9 @@ func (p *Poller) clientOptions() []kgo.Opt {
 		// Without it, records polled before a rebalance could be taken in after
 		// it, when the partition has been given back at an earlier offset.
 		kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsAssigned(p.assigned),
-		kgo.OnPartitionsRevoked(p.lost),
-		kgo.OnPartitionsLost(p.lost),
+		kgo.OnPartitionsAssigned(p.onAssigned),
+		kgo.OnPartitionsRevoked(p.onLost),
+		kgo.OnPartitionsLost(p.onLost),
 		kgo.SessionTimeout(10 * time.Second), // after a crash the group waits this long for the dead member
 		kgo.HeartbeatInterval(time.Second),
 		kgo.FetchMaxBytes(fetchBytes),
@@ -63,23 +63,23 @@ func (p *Poller) clientOptions() []kgo.Opt {
 	}
 }
 
-// assigned undoes the pauses of a former time with the partitions, which the
+// onAssigned undoes the pauses of a former time with the partitions, which the
 // client would keep. What is held of them begins with the first records.
-func (p *Poller) assigned(_ context.Context, client *kgo.Client, topics map[string][]int32) {
+func (p *Poller) onAssigned(_ context.Context, client *kgo.Client, topics map[string][]int32) {
 	client.ResumeFetchPartitions(topics)
 }
 
-// forgetAll drops what is held before there is a client.
-func (p *Poller) forgetAll() {
+// forgetPartitions drops what is held before there is a client.
+func (p *Poller) forgetPartitions() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.partitions)
 	p.updateIdle()
 }
 
-// lost forgets partitions. What is in flight of them runs on, and what becomes
+// onLost forgets partitions. What is in flight of them runs on, and what becomes
 // of it is for the next owner to find out.
-func (p *Poller) lost(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
+func (p *Poller) onLost(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
 	p.committing <- struct{}{}
 	defer func() { <-p.committing }()
 	p.mu.Lock()
@@ -87,13 +87,13 @@ func (p *Poller) lost(_ context.Context, _ *kgo.Client, topics map[string][]int3
 	for _, ids := range topics {
 		for _, id := range ids {
 			if part := p.partitions[id]; part != nil {
-				part.gone = true
+				part.lost = true
 				delete(p.partitions, id)
 			}
 		}
 	}
 	p.updateIdle()
-	signal(p.room)
+	signal(p.roomFreed)
 }
 
 // fetch takes records in until ctx is done, as long as there is room for them.
@@ -105,9 +105,9 @@ func (p *Poller) lost(_ context.Context, _ *kgo.Client, topics map[string][]int3
 // partition that the client left out.
 func (p *Poller) fetch(ctx context.Context) {
 	for stale := false; !stale && ctx.Err() == nil; {
-		if p.full() {
+		if p.memoryIsFull() {
 			select {
-			case <-p.room:
+			case <-p.roomFreed:
 			case <-ctx.Done():
 			}
 			continue
@@ -115,7 +115,7 @@ func (p *Poller) fetch(ctx context.Context) {
 		fetches := p.client.PollRecords(ctx, maxPoll)
 		stale = isStale(fetches)
 		if n := fetches.NumRecords(); n > 0 && !stale {
-			p.takeIn(fetches)
+			p.addFetched(fetches)
 		}
 		p.holdUnreadable(ctx, fetches)
 		p.client.AllowRebalance()
@@ -128,35 +128,35 @@ func isStale(fetches kgo.Fetches) (stale bool) {
 	fetches.EachError(func(topic string, _ int32, err error) {
 		var reset *kgo.ErrDataLoss
 		stale = stale || errors.Is(err, kerr.UnknownTopicID) || errors.As(err, &reset)
-		for _, refusal := range offsetRefusals {
+		for _, refusal := range offsetFetchErrors {
 			stale = stale || topic != "" && errors.Is(err, refusal)
 		}
 	})
 	return stale
 }
 
-// offsetRefusals are what a broker answers for a partition instead of its
+// offsetFetchErrors are what a broker answers for a partition instead of its
 // committed offset. The client (franz-go 1.22, groupConsumer.fetchOffsets) then
 // leaves the partition out until the group rebalances. The same errors for the
 // whole group, which have no topic, it overcomes by itself.
-var offsetRefusals = []error{
+var offsetFetchErrors = []error{
 	kerr.NotCoordinator, kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.TopicAuthorizationFailed,
 }
 
-// full says that the partitions that can go on have enough.
-func (p *Poller) full() bool {
+// memoryIsFull says that the partitions that can go on have enough.
+func (p *Poller) memoryIsFull() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	total := 0
 	for _, part := range p.partitions {
-		if !part.failing() {
+		if !part.isRetrying() {
 			total += part.bytes
 		}
 	}
 	return total >= totalBytes
 }
 
-func (p *Poller) takeIn(fetches kgo.Fetches) {
+func (p *Poller) addFetched(fetches kgo.Fetches) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -164,7 +164,7 @@ func (p *Poller) takeIn(fetches kgo.Fetches) {
 		if len(f.Records) == 0 {
 			return
 		}
-		part := p.held(f)
+		part := p.partitionOf(f)
 		part.add(f.Records, now)
 		p.pauseOrResume(part)
 	})
@@ -172,11 +172,11 @@ func (p *Poller) takeIn(fetches kgo.Fetches) {
 	signal(p.wake)
 }
 
-// held is what is held of a partition, at first nothing. p.mu is held.
-func (p *Poller) held(f kgo.FetchTopicPartition) *partition {
+// partitionOf is what is partitionOf of a partition, at first nothing. p.mu is partitionOf.
+func (p *Poller) partitionOf(f kgo.FetchTopicPartition) *partition {
 	part := p.partitions[f.Partition]
 	if part == nil {
-		part = &partition{id: f.Partition, name: f.Topic + "-" + strconv.Itoa(int(f.Partition)), next: -1}
+		part = &partition{id: f.Partition, name: f.Topic + "-" + strconv.Itoa(int(f.Partition)), nextOffset: -1}
 		p.partitions[f.Partition] = part
 	}
 	return part
@@ -187,9 +187,9 @@ func (p *Poller) held(f kgo.FetchTopicPartition) *partition {
 // and a resumed partition waits for the fetch under way, up to fetchWait. p.mu
 // is held.
 func (p *Poller) pauseOrResume(part *partition) {
-	pause := part.failing() || part.bytes >= partitionBytes ||
+	pause := part.isRetrying() || part.bytes >= partitionBytes ||
 		part.paused && part.bytes > partitionBytes/2
-	if pause == part.paused || part.gone {
+	if pause == part.paused || part.lost {
 		return
 	}
 	part.paused = pause
@@ -214,12 +214,12 @@ func (p *Poller) report(ctx context.Context, fetches kgo.Fetches) {
 		}
 	})
 	if failed {
-		wait(ctx, time.Second) // an error that stays would fill the log
+		sleep(ctx, time.Second) // an error that stays would fill the log
 	}
 }
 
-// wait waits for d, or less if ctx is done.
-func wait(ctx context.Context, d time.Duration) {
+// sleep waits for d, or less if ctx is done.
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -15,31 +15,31 @@ type partition struct {
 
 	records []*kgo.Record
 	bytes   int       // what records take up in memory, about
-	arrived []arrival // when records came, in their order
+	arrivals []arrival // when records came, in their order
 
-	busy   bool // a batch of it is in flight, always the first of records
-	gone   bool // assigned to somebody else meanwhile
+	inFlight   bool // a batch of it is in flight, always the first of records
+	lost   bool // assigned to somebody else meanwhile
 	paused bool // no more is fetched
 
-	next       int64 // the offset that is fetched next, -1 while nothing was fetched
+	nextOffset       int64 // the offset that is fetched next, -1 while nothing was fetched
 	unreadable int   // how often in a row what lies there could not be read
 
-	// passed are the offsets that are done although one before them is not. It is
+	// doneAhead are the offsets that are done although one before them is not. It is
 	// empty unless the batch before a cut failed.
-	passed map[int64]bool
+	doneAhead map[int64]bool
 
 	// A batch that failed is given again alone, in the same bounds or in parts:
 	// cuts are the offsets that a batch must not go beyond, the nearest last.
 	cuts     []int64
 	failures int       // of the batch as it is cut now, which count as retries
 	backoffs int       // failures in a row without progress, counted or not
-	notYet   time.Time // when the batch may be given again
+	retryAt   time.Time // when the batch may be given again
 }
 
 // arrival says when the records before an offset came.
 type arrival struct {
-	before int64
-	at     time.Time
+	endOffset int64
+	receivedAt     time.Time
 }
 
 // share is what one batch holds of one partition.
@@ -51,7 +51,7 @@ type share struct {
 // recordOverhead is about what franz-go's record takes beside its bytes.
 const recordOverhead = 256
 
-func cost(r *kgo.Record) int {
+func memoryBytes(r *kgo.Record) int {
 	n := recordOverhead + len(r.Key) + len(r.Value)
 	for _, h := range r.Headers {
 		n += len(h.Key) + len(h.Value) + 64
@@ -62,36 +62,36 @@ func cost(r *kgo.Record) int {
 // add appends fetched records, of which there is one at least.
 func (p *partition) add(rs []*kgo.Record, now time.Time) {
 	for _, r := range rs {
-		p.bytes += cost(r)
+		p.bytes += memoryBytes(r)
 	}
 	p.records = append(p.records, rs...)
-	p.next, p.unreadable = rs[len(rs)-1].Offset+1, 0
-	p.arrived = append(p.arrived, arrival{rs[len(rs)-1].Offset + 1, now})
+	p.nextOffset, p.unreadable = rs[len(rs)-1].Offset+1, 0
+	p.arrivals = append(p.arrivals, arrival{rs[len(rs)-1].Offset + 1, now})
 }
 
-// failing says that the batch before it failed and is not through yet.
-func (p *partition) failing() bool { return len(p.cuts) > 0 }
+// isRetrying says that the batch before it failed and is not through yet.
+func (p *partition) isRetrying() bool { return len(p.cuts) > 0 }
 
-// since is when the first record came, or, for a batch that failed, when it may
+// waitingSince is when the first record came, or, for a batch that failed, when it may
 // be given again.
-func (p *partition) since() time.Time {
-	if p.failing() {
-		return p.notYet
+func (p *partition) waitingSince() time.Time {
+	if p.isRetrying() {
+		return p.retryAt
 	}
-	return p.arrived[0].at
+	return p.arrivals[0].receivedAt
 }
 
-// batch is the longest run of records that one batch may hold. The first record
+// nextBatch is the longest run of records that one nextBatch may hold. The first record
 // is never one that was passed.
-func (p *partition) batch(size int) []*kgo.Record {
+func (p *partition) nextBatch(size int) []*kgo.Record {
 	n := min(size, len(p.records))
-	if p.failing() {
+	if p.isRetrying() {
 		cut := p.cuts[len(p.cuts)-1]
 		for n > 1 && p.records[n-1].Offset >= cut {
 			n--
 		}
 		for i := 1; i < n; i++ {
-			if p.passed[p.records[i].Offset] {
+			if p.doneAhead[p.records[i].Offset] {
 				n = i
 			}
 		}
@@ -99,57 +99,57 @@ func (p *partition) batch(size int) []*kgo.Record {
 	return p.records[:n:n]
 }
 
-// pass notes records that are done although one before them is not.
-func (p *partition) pass(rs []*kgo.Record) {
-	if p.passed == nil {
-		p.passed = map[int64]bool{}
+// markDoneAhead notes records that are done although one before them is not.
+func (p *partition) markDoneAhead(rs []*kgo.Record) {
+	if p.doneAhead == nil {
+		p.doneAhead = map[int64]bool{}
 	}
 	for _, r := range rs {
-		p.passed[r.Offset] = true
+		p.doneAhead[r.Offset] = true
 	}
 }
 
-// through gives the first n records, which are done, and with them those that
+// withDoneAhead gives the first n records, which are done, and with them those that
 // were passed right behind.
-func (p *partition) through(n int) []*kgo.Record {
-	for n < len(p.records) && p.passed[p.records[n].Offset] {
+func (p *partition) withDoneAhead(n int) []*kgo.Record {
+	for n < len(p.records) && p.doneAhead[p.records[n].Offset] {
 		n++
 	}
 	return p.records[:n:n]
 }
 
-// drop removes the first n records, which are done.
-func (p *partition) drop(n int) {
+// removeDone removes the first n records, which are done.
+func (p *partition) removeDone(n int) {
 	if n == 0 {
 		return
 	}
 	done := p.records[n-1].Offset + 1
 	for i, r := range p.records[:n] {
-		p.bytes -= cost(r)
-		delete(p.passed, r.Offset)
+		p.bytes -= memoryBytes(r)
+		delete(p.doneAhead, r.Offset)
 		p.records[i] = nil // the array lives on under the rest
 	}
 	p.records = p.records[n:]
-	for len(p.arrived) > 0 && p.arrived[0].before <= done {
-		p.arrived = p.arrived[1:]
+	for len(p.arrivals) > 0 && p.arrivals[0].endOffset <= done {
+		p.arrivals = p.arrivals[1:]
 	}
-	for p.failing() && p.cuts[len(p.cuts)-1] <= done {
+	for p.isRetrying() && p.cuts[len(p.cuts)-1] <= done {
 		p.cuts = p.cuts[:len(p.cuts)-1]
 	}
 	p.failures, p.backoffs = 0, 0
-	p.notYet = time.Time{}
+	p.retryAt = time.Time{}
 }
 
 // cutAfter bounds the next batch to the first n records.
 func (p *partition) cutAfter(n int) {
 	cut := p.records[n-1].Offset + 1
-	if !p.failing() || cut < p.cuts[len(p.cuts)-1] {
+	if !p.isRetrying() || cut < p.cuts[len(p.cuts)-1] {
 		p.cuts = append(p.cuts, cut)
 	}
 }
 
-// where names records for logs and errors.
-func where(rs []*kgo.Record) string {
+// describe names records for logs and errors.
+func describe(rs []*kgo.Record) string {
 	first, last := rs[0], rs[len(rs)-1]
 	return fmt.Sprintf("%s/%d offsets %d to %d", first.Topic, first.Partition, first.Offset, last.Offset)
 }

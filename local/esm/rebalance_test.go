@@ -201,7 +201,7 @@ func (f *function) wantHeld(limit int) {
 	for _, p := range f.partitions {
 		held := 0
 		for _, r := range p.records {
-			held += cost(r)
+			held += memoryBytes(r)
 		}
 		if held != p.bytes {
 			f.Errorf("partition %d holds %d bytes and counts %d", p.id, held, p.bytes)

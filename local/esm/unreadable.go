@@ -36,32 +36,32 @@ func (p *Poller) holdUnreadable(ctx context.Context, fetches kgo.Fetches) {
 		if ctx.Err() != nil || !p.isUnreadable(f) {
 			return
 		}
-		part := p.held(f)
-		if part.next < 0 {
-			part.next = p.begin(f)
+		part := p.partitionOf(f)
+		if part.nextOffset < 0 {
+			part.nextOffset = p.fetchStart(f)
 		}
 		pause := p.backoff(part.unreadable)
 		part.unreadable++
 		p.o.Log.ErrorContext(ctx, "cannot read a batch",
-			"partition", f.Partition, "offset", part.next, "pause", pause.String(), "error", f.Err)
+			"partition", f.Partition, "offset", part.nextOffset, "pause", pause.String(), "error", f.Err)
 		p.client.PauseFetchPartitions(map[string][]int32{f.Topic: {f.Partition}})
-		time.AfterFunc(pause, func() { p.tryAgain(ctx, part) })
+		time.AfterFunc(pause, func() { p.resumeUnreadable(ctx, part) })
 	})
 }
 
-// tryAgain resumes fetching a partition that could not be read, unless it is
+// resumeUnreadable resumes fetching a partition that could not be read, unless it is
 // paused for another reason: then it is resumed when that is over.
-func (p *Poller) tryAgain(ctx context.Context, part *partition) {
+func (p *Poller) resumeUnreadable(ctx context.Context, part *partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if ctx.Err() == nil && !part.gone && !part.paused {
+	if ctx.Err() == nil && !part.lost && !part.paused {
 		p.client.ResumeFetchPartitions(map[string][]int32{p.o.Mapping.Topic: {part.id}})
 	}
 }
 
-// begin is where fetching of a partition began of which nothing was fetched: at
+// fetchStart is where fetching of a partition began of which nothing was fetched: at
 // the committed offset, or at the start of the log. p.mu is held.
-func (p *Poller) begin(f kgo.FetchTopicPartition) int64 {
+func (p *Poller) fetchStart(f kgo.FetchTopicPartition) int64 {
 	if o, ok := p.client.CommittedOffsets()[f.Topic][f.Partition]; ok && o.Offset >= f.LogStartOffset {
 		return o.Offset
 	}
