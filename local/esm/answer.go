@@ -9,15 +9,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// outcome says what an invocation did to one share of its batch.
+// outcome is what the function's answer means for one share of its batch.
 type outcome struct {
-	done     int          // records from the first on that are done
-	err      error        // why the rest is not; nil where all of them are
-	reported map[int]bool // the records that the answer names; nil for none
+	done     int          // records from the first one on that are done
+	err      error        // why the rest is not done; nil if all records are
+	reported map[int]bool // indexes of the records that the answer names; nil if none
 }
 
-// answer is what a function may return (AWS Lambda developer guide,
-// "Configuring error handling controls for Kafka event sources").
+// answer is the partial response that a function may return (AWS Lambda
+// developer guide, "Configuring error handling controls for Kafka event
+// sources").
 type answer struct {
 	Failures []struct {
 		Item *struct {
@@ -27,13 +28,15 @@ type answer struct {
 	} `json:"batchItemFailures"`
 }
 
-// readAnswer reads a function's answer: one outcome per share. An error is one of
-// the whole batch: an answer that is not in the documented form, or that names
-// a record which was not in the event.
+// readAnswer returns one outcome for each share from a function's answer. It
+// returns an error, which fails the whole batch, if the answer is not in the
+// documented form or names a record that was not in the event.
 //
-// The lowest offset decides what is done. What becomes of records behind it that
-// are not reported is up to Options.PassUnreported.
+// In each share, the records before the lowest reported offset are done.
+// Whether records behind it that are not reported are done as well depends on
+// Options.UnreportedDone.
 func readAnswer(shares []share, body []byte) ([]outcome, error) {
+	// Without a reported record, every record is done.
 	outcomes := make([]outcome, len(shares))
 	for i, s := range shares {
 		outcomes[i].done = len(s.records)
@@ -44,16 +47,17 @@ func readAnswer(shares []share, body []byte) ([]outcome, error) {
 	}
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
-		return nil, fmt.Errorf("malformed answer %.200q: %w", body, err)
+		return nil, fmt.Errorf("malformed answer of the function %.200q: %w", body, err)
 	}
 	for _, f := range a.Failures {
 		if f.Item == nil || f.Item.Partition == nil || f.Item.Offset == nil {
-			return nil, fmt.Errorf("answer with an item that does not name a partition and an offset: %.200q", body)
+			return nil, fmt.Errorf("answer of the function has an item without a partition or an offset: %.200q", body)
 		}
 		share, record, ok := find(shares, *f.Item.Partition, *f.Item.Offset)
 		if !ok {
-			return nil, fmt.Errorf("answer names %s offset %d, which was not in the event", *f.Item.Partition, *f.Item.Offset)
+			return nil, fmt.Errorf("answer of the function names %s offset %d, which was not in the event", *f.Item.Partition, *f.Item.Offset)
 		}
+		// The answer may name the records in any order: keep the lowest.
 		o := &outcomes[share]
 		if o.reported == nil {
 			o.reported = map[int]bool{}
@@ -61,13 +65,14 @@ func readAnswer(shares []share, body []byte) ([]outcome, error) {
 		o.reported[record] = true
 		if o.err == nil || record < o.done {
 			o.done = record
-			o.err = fmt.Errorf("reported as failed from offset %d on", *f.Item.Offset)
+			o.err = fmt.Errorf("function reported a failure from offset %d on", *f.Item.Offset)
 		}
 	}
 	return outcomes, nil
 }
 
-// find gives the indexes of the share and of the record in it.
+// find returns the index of the share of the partition called name, and the
+// index in that share of the record at offset.
 func find(shares []share, name string, offset int64) (s, record int, ok bool) {
 	s = slices.IndexFunc(shares, func(s share) bool { return s.p.name == name })
 	if s < 0 {

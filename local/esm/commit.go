@@ -10,26 +10,35 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// commit stores how far the shares' partitions are done, trying again until it
-// works: a commit left out would show only when nothing follows it.
+// commit commits how far the partitions of the deliveries are done, and retries
+// until it succeeds: if the last commit on a partition failed and no record
+// followed, the group would show a lag for ever. While the broker rejects the
+// commit because a rebalance has begun (ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID),
+// the retries go on until onLost marks the partitions as lost, which leaves
+// nothing to commit.
 func (p *Poller) commit(ctx context.Context, ds []delivery) {
 	for try := 0; ; try++ {
 		err := p.tryCommit(ctx, ds)
 		if err == nil || ctx.Err() != nil {
-			return // at the end of the poller the records come again, which is allowed
+			return // if the poller ends before the commit, the records are redelivered, which is allowed
 		}
 		p.o.Log.WarnContext(ctx, "cannot commit", "error", err)
 		sleep(ctx, p.backoff(try))
 	}
 }
 
-// commitTimeout bounds one try. What succeeded is committed also when the
-// poller ends at that moment.
+// commitTimeout bounds one attempt. An attempt is not cancelled with the
+// poller's context: a batch that succeeded is committed even if the poller ends
+// at that moment.
 const commitTimeout = 5 * time.Second
 
+// tryCommit makes one attempt to commit the partitions that are still assigned
+// to this poller. Holding p.committing keeps a partition from being lost
+// between that check and the commit.
 func (p *Poller) tryCommit(ctx context.Context, ds []delivery) error {
 	p.committing <- struct{}{}
 	defer func() { <-p.committing }()
+	// The committed offset is that of the first record that is not done.
 	offsets := map[int32]kgo.EpochOffset{}
 	for _, d := range ds {
 		if d.done > 0 && !p.isLost(d.p) {
@@ -45,7 +54,8 @@ func (p *Poller) tryCommit(ctx context.Context, ds []delivery) error {
 	return p.commitOffsets(ctx, offsets)
 }
 
-// commitOffsets commits and looks at the answer for every partition.
+// commitOffsets commits offsets by partition and returns the first error of the
+// request or of a partition.
 func (p *Poller) commitOffsets(ctx context.Context, offsets map[int32]kgo.EpochOffset) (err error) {
 	p.client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{p.o.Mapping.Topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, failure error) {
@@ -59,6 +69,7 @@ func (p *Poller) commitOffsets(ctx context.Context, offsets map[int32]kgo.EpochO
 	return nil
 }
 
+// firstError returns the first error that the response holds for a partition.
 func firstError(resp *kmsg.OffsetCommitResponse) error {
 	for _, t := range resp.Topics {
 		for _, part := range t.Partitions {

@@ -8,27 +8,30 @@ import (
 	"footfall/shared/stage"
 )
 
-// writeDeadLetters writes records to the dead-letter topic, with their keys, values and
-// headers and with where they came from, and waits until all are acknowledged.
+// writeDeadLetters produces records to the dead-letter topic, with their keys,
+// values and headers, and with headers that name their origin and the cause. It
+// returns when the broker has acknowledged all of them, or with the first
+// error.
 func (p *Poller) writeDeadLetters(ctx context.Context, rs []*kgo.Record, cause error) error {
-	letters := make([]*kgo.Record, len(rs))
+	deadLetters := make([]*kgo.Record, len(rs))
 	for i, r := range rs {
-		letters[i] = p.deadLetter(r, cause)
+		deadLetters[i] = p.deadLetter(r, cause)
 	}
-	return p.client.ProduceSync(ctx, letters...).FirstErr()
+	return p.client.ProduceSync(ctx, deadLetters...).FirstErr()
 }
 
-// deadLetter is what stage.DeadLetter makes of a record.
+// deadLetter returns the dead letter of a record, as stage.DeadLetter forms it.
 func (p *Poller) deadLetter(r *kgo.Record, cause error) *kgo.Record {
+	// stage.DeadLetter works on the graph's own record type.
 	from := stage.Record{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value,
 	}
 	for _, h := range r.Headers {
 		from.Headers = append(from.Headers, stage.Header(h))
 	}
-	letter := stage.DeadLetter(p.o.Stage, &from, stage.ReasonRetriesExhausted, cause)
-	to := &kgo.Record{Topic: p.o.DeadLetters, Timestamp: letter.Timestamp, Key: letter.Key, Value: letter.Value}
-	for _, h := range letter.Headers {
+	dead := stage.DeadLetter(p.o.Stage, &from, stage.ReasonRetriesExhausted, cause)
+	to := &kgo.Record{Topic: p.o.DeadLetters, Timestamp: dead.Timestamp, Key: dead.Key, Value: dead.Value}
+	for _, h := range dead.Headers {
 		to.Headers = append(to.Headers, kgo.RecordHeader(h))
 	}
 	return to

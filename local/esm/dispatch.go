@@ -8,16 +8,19 @@ import (
 	"time"
 )
 
-// recordJSON is about what a record takes in an event beside its base64.
+// recordJSON is the approximate size in bytes of a record's JSON without its
+// base64.
 const recordJSON = 150
 
-// dispatch starts an invocation whenever a batch is ready, until ctx is done,
-// and returns when the last one has ended.
+// dispatch starts an invocation whenever a batch is ready, until ctx is done.
+// It returns when the last invocation has ended.
 func (p *Poller) dispatch(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	// Look for batches after each signal, and at the time that takeBatch
+	// returned.
 	for {
 		select {
 		case <-ctx.Done():
@@ -26,6 +29,7 @@ func (p *Poller) dispatch(ctx context.Context) {
 		case <-timer.C:
 		}
 		for {
+			// Start as many invocations as there are batches and free buffers.
 			batch, ev, again := p.takeBatch(time.Now())
 			if batch == nil {
 				timer.Reset(again)
@@ -36,20 +40,22 @@ func (p *Poller) dispatch(ctx context.Context) {
 	}
 }
 
-// takeBatch takes a batch out, or says after which time to look again unless
-// something else happens.
+// takeBatch marks the partitions of the next batch as in flight and returns the
+// batch with a buffer for its event. If no batch is ready, batch is nil and
+// again is the time after which to look again, unless a signal comes first.
 func (p *Poller) takeBatch(now time.Time) (batch []share, ev *event, again time.Duration) {
 	const never = time.Hour
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ready := p.candidates()
 	if len(ready) == 0 || len(p.freeBuffers) == 0 {
-		return nil, nil, never // what frees a partition or a buffer wakes the dispatcher
+		return nil, nil, never // deliver wakes the dispatcher when it frees a partition and a buffer
 	}
-	batch, due := p.choose(ready, now)
+	batch, readyAt := p.choose(ready, now)
 	if batch == nil {
-		return nil, nil, due.Sub(now)
+		return nil, nil, readyAt.Sub(now)
 	}
+	// Reserve the partitions, one buffer and one of the concurrent invocations.
 	for _, s := range batch {
 		s.p.inFlight = true
 	}
@@ -60,8 +66,9 @@ func (p *Poller) takeBatch(now time.Time) (batch []share, ev *event, again time.
 	return batch, ev, 0
 }
 
-// candidates gives the partitions that have records and no batch in flight, the
-// longest waiting first, so that none is passed over for ever. p.mu is held.
+// candidates returns the partitions that have records and no batch in flight,
+// the longest waiting first, so that no partition is passed over for ever. p.mu
+// must be held.
 func (p *Poller) candidates() []*partition {
 	var cs []*partition
 	for _, part := range p.partitions {
@@ -75,45 +82,50 @@ func (p *Poller) candidates() []*partition {
 	return cs
 }
 
-// choose makes a batch of the candidates: the longest waiting failed one alone,
-// or all the fresh ones together. Where neither is due it says when. p.mu is
-// held.
-func (p *Poller) choose(candidates []*partition, now time.Time) (batch []share, due time.Time) {
+// choose makes a batch of the candidates: either the longest waiting one of the
+// partitions that wait for a retry, alone, or all the other partitions
+// together. If neither is ready, batch is nil and readyAt is when the first
+// will be. p.mu must be held.
+func (p *Poller) choose(candidates []*partition, now time.Time) (batch []share, readyAt time.Time) {
 	size := p.o.Mapping.BatchSize
-	var failed *partition
+	var retry *partition
 	var fresh []*partition
 	for _, c := range candidates {
 		if !c.isRetrying() {
 			fresh = append(fresh, c)
-		} else if failed == nil {
-			failed = c
+		} else if retry == nil {
+			retry = c
 		}
 	}
-	failedDue, freshDue := now.Add(time.Hour), now.Add(time.Hour)
-	if failed != nil {
-		failedDue = failed.waitingSince()
+	// A retry is ready after its pause. Fresh records are ready when a batch is
+	// full or its oldest record has waited for Window.
+	retryReady, freshReady := now.Add(time.Hour), now.Add(time.Hour)
+	if retry != nil {
+		retryReady = retry.waitingSince()
 	}
 	if len(fresh) > 0 {
-		freshDue = fresh[0].waitingSince()
+		freshReady = fresh[0].waitingSince()
 		if !isFull(fresh, size) {
-			freshDue = freshDue.Add(p.o.Mapping.Window)
+			freshReady = freshReady.Add(p.o.Mapping.Window)
 		}
 	}
-	if due = freshDue; failedDue.Before(due) {
-		due = failedDue
+	// The earlier of the two goes first.
+	if readyAt = freshReady; retryReady.Before(readyAt) {
+		readyAt = retryReady
 	}
 	switch {
-	case due.After(now):
-		return nil, due
-	case due.Equal(freshDue):
-		return gather(fresh, size), due
+	case readyAt.After(now):
+		return nil, readyAt
+	case readyAt.Equal(freshReady):
+		return gather(fresh, size), readyAt
 	default:
-		return []share{{failed, failed.nextBatch(size)}}, due
+		return []share{{retry, retry.nextBatch(size)}}, readyAt
 	}
 }
 
-// isFull says that waiting cannot make the batch larger: it has its records, its
-// bytes, or comes from a partition that is not fetched any more.
+// isFull reports whether waiting cannot make the batch larger: the batch has
+// its number of records or bytes, or a partition is paused, so that nothing
+// more of it is fetched.
 func isFull(fresh []*partition, size int) bool {
 	records, bytes := 0, 0
 	for _, p := range fresh {

@@ -1,30 +1,3 @@
-// Package esm feeds a function from a Kafka topic as an AWS Lambda event source
-// mapping does. It keeps these rules (AWS Lambda developer guide, "Using Lambda
-// with Amazon MSK" and "Configuring error handling controls for Kafka event
-// sources"):
-//
-//   - Records of a partition are handed over in their order, with one batch of a
-//     partition in flight at a time. An event may hold several partitions.
-//   - An event has at most BatchSize records and 6 MB of JSON; it is handed over
-//     when it is full or its oldest record has waited for Window. A record too
-//     large for that goes alone.
-//   - {}, null and nothing are a success. A partial answer names failed records:
-//     those before the lowest named offset of a partition are done, and the rest
-//     of the batch is given again, or those of the rest that are named; see
-//     Options.PassUnreported.
-//   - A function error, a malformed answer or one that names a record which was
-//     not in the event fails the whole batch.
-//   - A failed batch is given again, with growing pauses, up to Retries times.
-//     With Bisect it is split first, which does not count: by partition, at the
-//     reported offset, or in halves.
-//   - Once the retries are used up the records go to the dead-letter topic and
-//     the partition goes on. Endless retries are 10 where there is such a topic.
-//   - Offsets are committed after success only, in their order, and never for a
-//     partition that was assigned to somebody else meanwhile.
-//
-// A batch of several partitions that failed is given again partition by
-// partition also without Bisect, so that one partition's failure does not count
-// against another's. AWS does not say what it does there.
 package esm
 
 import (
@@ -41,58 +14,62 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// Options of a poller. Brokers, Stage, Mapping and Invoke are needed, and
-// DeadLetters unless Mapping retries for ever.
+// Options of a poller. Brokers, Stage, Mapping and Invoke are required.
+// DeadLetters is required unless Mapping retries for ever.
 type Options struct {
 	Brokers []string
-	// Client is added to the options of the Kafka client, for authentication.
+	// Client is appended to the options of the Kafka client, for
+	// authentication.
 	Client []kgo.Opt
 	// Stage names the function in dead letters and logs.
 	Stage   string
 	Mapping pipeline.Mapping
-	// Group is the consumer group; "" means "footfall-<stage>-<topic>".
+	// Group is the consumer group. If empty, it is "footfall-<stage>-<topic>".
 	Group string
-	// DeadLetters is the topic for records whose retries are used up. With one,
-	// a Mapping that retries for ever retries 10 times, as on AWS.
+	// DeadLetters is the topic for records whose retries are used up. If it is
+	// set, a Mapping that retries for ever retries 10 times, as on AWS.
 	DeadLetters string
-	// UnreportedDone is for what AWS does not document: what becomes of records
-	// behind a reported one of their partition that the answer does not name.
-	// They come again with it, or, if this is set, they are done, and only what
-	// was named comes again, before anything later. A function that names every
-	// record from the first failure on is right either way.
+	// UnreportedDone decides a case that AWS does not document: the answer
+	// names one record of a partition as failed and does not name some records
+	// behind that record. If UnreportedDone is false, the unnamed records are
+	// redelivered with the named one. If it is true, the unnamed records are
+	// done, and only the named records are redelivered, before anything later.
+	// A function that names every record from the first failure on works under
+	// either setting.
 	UnreportedDone bool
-	// Invoke hands an event to the function and gives its answer. It is called
-	// from several goroutines and must not keep payload. Partitions tells from
-	// its context what the event holds.
+	// Invoke passes an event to the function and returns the function's answer.
+	// Invoke is called from several goroutines and must not keep payload.
+	// Partitions returns, from Invoke's context, the partitions in the event.
 	Invoke func(ctx context.Context, payload []byte) ([]byte, error)
-	// Concurrency is how many invocations may run side by side, on disjoint
-	// partitions; 0 means one.
+	// Concurrency is how many invocations may run at the same time, on disjoint
+	// partitions. 0 means one.
 	Concurrency int
-	// MinBackoff is the pause after a first failure, which doubles with each
-	// further one up to MaxBackoff; 0 means 100 ms and 10 s.
+	// MinBackoff is the pause after a first failure. Each further failure
+	// doubles the pause, up to MaxBackoff. 0 means 100 ms and 10 s.
 	MinBackoff, MaxBackoff time.Duration
-	Log                    *slog.Logger // nil drops everything
+	Log                    *slog.Logger // nil discards all messages
 }
 
-// retriesWithDestination is what endless retries become where there is a failure
+// retriesWithDestination replaces endless retries if there is a failure
 // destination (AWS Lambda developer guide, "Capturing discarded batches for
 // Kafka event sources").
 const retriesWithDestination = 10
 
-// check fills in what was left out and reports every mistake at once.
+// check fills in the defaults and returns every mistake at once.
 func (o *Options) check() error {
 	var errs []error
-	need := func(ok bool, what string) {
+	require := func(ok bool, mistake string) {
 		if !ok {
-			errs = append(errs, errors.New(what))
+			errs = append(errs, errors.New(mistake))
 		}
 	}
-	need(len(o.Brokers) > 0, "no brokers")
-	need(o.Stage != "", "no stage")
-	need(o.Mapping.Topic != "", "no topic")
-	need(o.Mapping.BatchSize > 0, "batch size is not positive")
-	need(o.Invoke != nil, "nothing to invoke")
-	need(o.DeadLetters != "" || o.Mapping.Retries < 0, "retries end, but there is no topic for dead letters")
+	require(len(o.Brokers) > 0, "Brokers is empty")
+	require(o.Stage != "", "Stage is empty")
+	require(o.Mapping.Topic != "", "Mapping.Topic is empty")
+	require(o.Mapping.BatchSize > 0, "Mapping.BatchSize is not positive")
+	require(o.Invoke != nil, "Invoke is nil")
+	require(o.DeadLetters != "" || o.Mapping.Retries < 0, "Mapping.Retries is limited, so DeadLetters must name a topic")
+	// Defaults.
 	if o.Group == "" {
 		o.Group = pipeline.Group(pipeline.LocalDeployment, o.Stage, o.Mapping.Topic)
 	}
@@ -113,38 +90,44 @@ func (o *Options) check() error {
 	return errors.Join(errs...)
 }
 
-// Stats are counters of a poller since its start.
+// Stats are the counters of a poller since its start.
 type Stats struct {
-	Records     int64 // done: processed or put among the dead letters
-	Invocations int64
+	Records     int64 // done: processed or sent to the dead letters
+	Invocations int64 // started, failed ones included
 	Errors      int64 // invocations that failed, wholly or in part
-	Retries     int64 // batches and parts of batches to be given again
-	DeadLetters int64 // records among the dead letters
+	Retries     int64 // shares of batches that failed and are to be redelivered
+	DeadLetters int64 // records sent to the dead letters
 }
 
-// Poller is one event source mapping.
+// Poller is one event source mapping: a member of a consumer group that invokes
+// the function with batches. Two goroutines work on it, fetch and dispatch,
+// with one more for each invocation.
 type Poller struct {
 	o      Options
 	client *kgo.Client
 
-	// committing is full over a commit together with the check that its partitions
-	// are still ours, and while the callbacks lose partitions: without it a commit
-	// on its way could rewind what the next owner has committed. It is no mutex,
-	// since the clock of a synctest bubble stands still while one is waited for.
+	// committing is a mutex: it is held during a commit together with the check
+	// that the partitions are still assigned to this poller, and while onLost
+	// forgets partitions. Without it: the check passes, the group assigns the
+	// partition to another member, that member commits, and then this poller's
+	// commit arrives and rewinds the other's offset. A channel stands in for
+	// sync.Mutex because the clock of a synctest bubble stands still while a
+	// goroutine waits for a mutex.
 	committing chan struct{}
 
-	mu         sync.Mutex
-	partitions map[int32]*partition
-	invocations    int      // invocations in flight
-	freeBuffers       []*event // buffers not in use
-	idle       chan struct{}
-	isIdle     bool
-	stats      Stats
-	wake       chan struct{} // for the dispatcher: something may be ready
-	roomFreed       chan struct{} // for the fetcher: something was done
+	mu          sync.Mutex
+	partitions  map[int32]*partition
+	invocations int           // in flight
+	freeBuffers []*event      // not in use by an invocation
+	idle        chan struct{} // closed while isIdle
+	isIdle      bool
+	stats       Stats
+	wake        chan struct{} // signals the dispatcher: a batch may be ready
+	roomFreed   chan struct{} // signals the fetcher: records are done and left memory
 }
 
-// New checks the options. Nothing is started.
+// New checks the options and returns a poller that is not yet running. The
+// error lists every mistake in the options.
 func New(o Options) (*Poller, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("event source mapping of %s on %s: %w", o.Stage, o.Mapping.Topic, err)
@@ -155,7 +138,7 @@ func New(o Options) (*Poller, error) {
 		partitions: map[int32]*partition{},
 		idle:       make(chan struct{}),
 		wake:       make(chan struct{}, 1),
-		roomFreed:       make(chan struct{}, 1),
+		roomFreed:  make(chan struct{}, 1),
 	}
 	for range o.Concurrency {
 		p.freeBuffers = append(p.freeBuffers, newEvent(
@@ -165,9 +148,10 @@ func New(o Options) (*Poller, error) {
 	return p, nil
 }
 
-// Run joins the group and feeds the function until ctx is done. It returns when
-// nothing of it runs any more; batches in flight are given up and, unless they
-// had succeeded, delivered again at the next start. A poller runs once.
+// Run joins the group and feeds the function until ctx is done. Run returns
+// when every goroutine of the poller has ended. Batches still in flight are
+// abandoned: unless their offsets were committed, they are redelivered at the
+// next start. Run must be called at most once.
 func (p *Poller) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := p.session(ctx); err != nil {
@@ -177,8 +161,8 @@ func (p *Poller) Run(ctx context.Context) error {
 	return nil
 }
 
-// session runs with one client, until ctx is done or the client is of no use
-// any more.
+// session runs with one Kafka client, until ctx is done or the client has to be
+// replaced (see fetch). The next session goes on from the committed offsets.
 func (p *Poller) session(ctx context.Context) error {
 	p.forgetPartitions()
 	client, err := kgo.NewClient(append(p.clientOptions(), p.o.Client...)...)
@@ -187,6 +171,8 @@ func (p *Poller) session(ctx context.Context) error {
 	}
 	defer client.CloseAllowingRebalance()
 	p.client = client
+	// The dispatcher starts no invocation after fetch has returned; invocations
+	// in flight end before the client is closed.
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { p.dispatch(ctx) })
@@ -196,29 +182,30 @@ func (p *Poller) session(ctx context.Context) error {
 	return nil
 }
 
-// Stats gives the counters.
+// Stats returns the counters since New.
 func (p *Poller) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stats
 }
 
-// Group gives the consumer group.
+// Group returns the name of the consumer group.
 func (p *Poller) Group() string { return p.o.Group }
 
-// Topic gives the topic.
+// Topic returns the topic that the poller reads.
 func (p *Poller) Topic() string { return p.o.Mapping.Topic }
 
-// WhenIdle is closed while the poller holds no record and no invocation is in
-// flight. Records that the broker has and the poller has not fetched yet are
-// not seen: whoever drains compares offsets too.
+// WhenIdle returns a channel that is closed while the poller holds no record
+// and no invocation is in flight. The poller does not see records that it has
+// not fetched yet: to find out whether a topic is drained, compare offsets too.
 func (p *Poller) WhenIdle() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.idle
 }
 
-// updateIdle closes or replaces the idle channel. p.mu is held, or p is new.
+// updateIdle closes or replaces the idle channel. p.mu must be held, except for
+// a new poller.
 func (p *Poller) updateIdle() {
 	idle := p.invocations == 0
 	for _, part := range p.partitions {
@@ -233,7 +220,7 @@ func (p *Poller) updateIdle() {
 	p.isIdle = idle
 }
 
-// signal wakes whoever waits on c, now or next.
+// signal wakes the goroutine that waits on c, or the next one that will.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -160,8 +160,8 @@ func TestAtTheEndWhatIsInFlightIsGivenUp(t *testing.T) {
 
 func TestOptionsAreCheckedAllAtOnce(t *testing.T) {
 	_, err := New(Options{})
-	const want = "event source mapping of  on : no brokers\nno stage\nno topic\nbatch size is not positive\n" +
-		"nothing to invoke\nretries end, but there is no topic for dead letters"
+	const want = "event source mapping of  on : Brokers is empty\nStage is empty\nMapping.Topic is empty\nMapping.BatchSize is not positive\n" +
+		"Invoke is nil\nMapping.Retries is limited, so DeadLetters must name a topic"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}

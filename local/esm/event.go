@@ -8,18 +8,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// maxEvent is how many bytes the JSON of an event may have: Lambda's limit for
-// an invocation's payload.
+// maxEvent is how many bytes the JSON of an event may have: Lambda's limit on
+// the payload of an invocation.
 const maxEvent = 6 << 20
 
-// event builds the JSON of one invocation (AWS Lambda developer guide, "Using
-// Lambda with Amazon MSK", example event). Its buffer is used again and again.
+// event renders the JSON of an invocation (AWS Lambda developer guide, "Using
+// Lambda with Amazon MSK", example event). Its buffer is reused for every
+// invocation.
 type event struct {
 	buf   []byte
-	head  []byte // everything up to the brace that opens the records
+	head  []byte // the JSON up to the brace that opens the records
 	limit int
 }
 
+// newEvent returns an event with the cluster's ARN and a comma-separated list
+// of its brokers.
 func newEvent(arn, bootstrapServers string) *event {
 	head := append([]byte(nil), `{"eventSource":"aws:kafka","eventSourceArn":`...)
 	head = appendString(head, arn)
@@ -29,16 +32,17 @@ func newEvent(arn, bootstrapServers string) *event {
 	return &event{head: head, limit: maxEvent}
 }
 
-// build renders the shares and gives the JSON, which is valid until the next
-// build. Where the limit is reached it shortens the shares to what went in; the
-// first record always goes in, so that one too large for Lambda fails visibly
-// instead of being stuck.
+// build renders the shares and returns the JSON, which is valid until the next
+// build. At the size limit build shortens the shares to the records that went
+// in. The first record always goes in: a record too large for Lambda then fails
+// visibly instead of blocking its partition.
 func (e *event) build(shares []share) []byte {
 	const closing = len("]}}")
 	e.buf = append(e.buf[:0], e.head...)
 	empty, full := true, false
 	for i := range shares {
 		s := &shares[i]
+		// The limit was reached in an earlier share.
 		if full {
 			s.records = nil
 			continue
@@ -49,6 +53,8 @@ func (e *event) build(shares []share) []byte {
 		}
 		e.buf = append(append(append(e.buf, '"'), s.p.name...), `":[`...)
 		for j, r := range s.records {
+			// Render the record, and take it back if the event grew beyond the
+			// limit.
 			before := len(e.buf)
 			if j > 0 {
 				e.buf = append(e.buf, ',')
@@ -61,6 +67,7 @@ func (e *event) build(shares []share) []byte {
 			}
 			empty = false
 		}
+		// No record of the share went in: take its name back too.
 		if len(s.records) == 0 {
 			e.buf = e.buf[:start]
 			continue
@@ -71,8 +78,8 @@ func (e *event) build(shares []share) []byte {
 	return e.buf
 }
 
-// appendRecord renders a record. A null key or value is left out, which is how
-// tombstones were seen to come from AWS; "" is an empty one.
+// appendRecord renders a record. The field of a null key or value is left out,
+// as was observed for tombstones on AWS. "" is a key or value of no bytes.
 func appendRecord(b []byte, r *kgo.Record) []byte {
 	b = append(b, `{"topic":`...)
 	b = appendString(b, r.Topic)
@@ -90,18 +97,20 @@ func appendRecord(b []byte, r *kgo.Record) []byte {
 	return appendHeaders(b, r.Headers)
 }
 
-// timestampType names the attribute with Kafka's own words.
+// timestampType returns the record's timestamp type as Kafka names it.
 func timestampType(r *kgo.Record) string {
 	switch r.Attrs.TimestampType() {
 	case 0:
 		return "CREATE_TIME"
 	case 1:
 		return "LOG_APPEND_TIME"
-	default: // records of before Kafka 0.10
+	default: // records from before Kafka 0.10
 		return "NO_TIMESTAMP_TYPE"
 	}
 }
 
+// appendBytes renders a field in base64, or nothing if value is null. field is
+// the JSON up to the quote that opens the value.
 func appendBytes(b []byte, field string, value []byte) []byte {
 	if value == nil {
 		return b
@@ -111,9 +120,9 @@ func appendBytes(b []byte, field string, value []byte) []byte {
 	return append(b, '"')
 }
 
-// appendHeaders renders headers and closes the record. Bytes go as signed
-// numbers, as Java writes them: aws-lambda-go rejects an event with one above
-// 127. A null header value goes as an empty array.
+// appendHeaders renders headers and closes the record. Bytes are rendered as
+// signed numbers, as Java writes them: aws-lambda-go rejects an event with a
+// number above 127. A null header value is rendered as an empty array.
 func appendHeaders(b []byte, headers []kgo.RecordHeader) []byte {
 	b = append(b, `,"headers":[`...)
 	for i, h := range headers {
@@ -134,8 +143,9 @@ func appendHeaders(b []byte, headers []kgo.RecordHeader) []byte {
 	return append(b, "]}"...)
 }
 
-// appendString renders a JSON string. Names are plain ASCII but for headers of
-// foreign producers, which encoding/json takes care of.
+// appendString renders a JSON string. Almost all strings are plain ASCII and
+// need no escapes; header keys of other producers may need them, and are left
+// to encoding/json.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {

@@ -7,50 +7,53 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// partition is what the poller holds of one assigned partition: the records
-// from the first one that is not done on. The poller's mutex guards it.
+// partition is the poller's state of one assigned partition: the fetched
+// records from the first one that is not done on. The poller's mutex guards it.
 type partition struct {
 	id   int32
-	name string // "topic-0", as events and answers name it
+	name string // "topic-0", as in events and answers
 
-	records []*kgo.Record
-	bytes   int       // what records take up in memory, about
-	arrivals []arrival // when records came, in their order
+	records  []*kgo.Record
+	bytes    int       // approximate memory of records
+	arrivals []arrival // when records were fetched, in their order
 
-	inFlight   bool // a batch of it is in flight, always the first of records
-	lost   bool // assigned to somebody else meanwhile
-	paused bool // no more is fetched
+	inFlight bool // a batch of the partition is in flight, always the first of records
+	lost     bool // the group has assigned the partition to another member
+	paused   bool // fetching of the partition is paused
 
-	nextOffset       int64 // the offset that is fetched next, -1 while nothing was fetched
-	unreadable int   // how often in a row what lies there could not be read
+	nextOffset int64 // the offset that is fetched next, -1 until records were fetched
+	unreadable int   // consecutive fetches that could not read the next batch
 
-	// doneAhead are the offsets that are done although one before them is not. It is
-	// empty unless the batch before a cut failed.
+	// doneAhead holds the offsets that are done although a record before them
+	// is not. It is empty unless the batch before the nearest cut failed.
 	doneAhead map[int64]bool
 
-	// A batch that failed is given again alone, in the same bounds or in parts:
-	// cuts are the offsets that a batch must not go beyond, the nearest last.
+	// A batch that failed is redelivered without any later record, in the same
+	// bounds or in parts. cuts holds the offsets that a batch must end before,
+	// the nearest one last.
 	cuts     []int64
-	failures int       // of the batch as it is cut now, which count as retries
-	backoffs int       // failures in a row without progress, counted or not
-	retryAt   time.Time // when the batch may be given again
+	failures int       // of the batch in its present bounds; these count as retries
+	backoffs int       // consecutive failures without progress, splits included
+	retryAt  time.Time // when the batch may be redelivered
 }
 
-// arrival says when the records before an offset came.
+// arrival records when the records before endOffset were fetched.
 type arrival struct {
-	endOffset int64
-	receivedAt     time.Time
+	endOffset  int64
+	receivedAt time.Time
 }
 
-// share is what one batch holds of one partition.
+// share is the part of a batch that comes from one partition.
 type share struct {
 	p       *partition
 	records []*kgo.Record
 }
 
-// recordOverhead is about what franz-go's record takes beside its bytes.
+// recordOverhead is the approximate size in bytes of franz-go's record without
+// its key and value.
 const recordOverhead = 256
 
+// memoryBytes returns the approximate memory that a record takes.
 func memoryBytes(r *kgo.Record) int {
 	n := recordOverhead + len(r.Key) + len(r.Value)
 	for _, h := range r.Headers {
@@ -59,7 +62,7 @@ func memoryBytes(r *kgo.Record) int {
 	return n
 }
 
-// add appends fetched records, of which there is one at least.
+// add appends fetched records. rs must not be empty.
 func (p *partition) add(rs []*kgo.Record, now time.Time) {
 	for _, r := range rs {
 		p.bytes += memoryBytes(r)
@@ -69,11 +72,12 @@ func (p *partition) add(rs []*kgo.Record, now time.Time) {
 	p.arrivals = append(p.arrivals, arrival{rs[len(rs)-1].Offset + 1, now})
 }
 
-// isRetrying says that the batch before it failed and is not through yet.
+// isRetrying reports whether the batch before the nearest cut has failed and is
+// not done yet.
 func (p *partition) isRetrying() bool { return len(p.cuts) > 0 }
 
-// waitingSince is when the first record came, or, for a batch that failed, when it may
-// be given again.
+// waitingSince returns when the first record was fetched or, for a batch that
+// failed, when the batch may be redelivered.
 func (p *partition) waitingSince() time.Time {
 	if p.isRetrying() {
 		return p.retryAt
@@ -81,15 +85,19 @@ func (p *partition) waitingSince() time.Time {
 	return p.arrivals[0].receivedAt
 }
 
-// nextBatch is the longest run of records that one nextBatch may hold. The first record
-// is never one that was passed.
+// nextBatch returns the longest run of records, up to size, that one batch may
+// hold. The first record is never one that is done ahead: removeDone would have
+// removed it.
 func (p *partition) nextBatch(size int) []*kgo.Record {
 	n := min(size, len(p.records))
 	if p.isRetrying() {
+		// The batch ends at the nearest cut …
 		cut := p.cuts[len(p.cuts)-1]
 		for n > 1 && p.records[n-1].Offset >= cut {
 			n--
 		}
+		// … and before a record that is done ahead, which must not be
+		// redelivered.
 		for i := 1; i < n; i++ {
 			if p.doneAhead[p.records[i].Offset] {
 				n = i
@@ -99,7 +107,7 @@ func (p *partition) nextBatch(size int) []*kgo.Record {
 	return p.records[:n:n]
 }
 
-// markDoneAhead notes records that are done although one before them is not.
+// markDoneAhead records that rs are done although a record before them is not.
 func (p *partition) markDoneAhead(rs []*kgo.Record) {
 	if p.doneAhead == nil {
 		p.doneAhead = map[int64]bool{}
@@ -109,8 +117,8 @@ func (p *partition) markDoneAhead(rs []*kgo.Record) {
 	}
 }
 
-// withDoneAhead gives the first n records, which are done, and with them those that
-// were passed right behind.
+// withDoneAhead returns the first n records, which are done, and the records
+// directly behind them that are done ahead.
 func (p *partition) withDoneAhead(n int) []*kgo.Record {
 	for n < len(p.records) && p.doneAhead[p.records[n].Offset] {
 		n++
@@ -118,7 +126,8 @@ func (p *partition) withDoneAhead(n int) []*kgo.Record {
 	return p.records[:n:n]
 }
 
-// removeDone removes the first n records, which are done.
+// removeDone removes the first n records, which are done, and resets the
+// counters of failures: the partition has made progress.
 func (p *partition) removeDone(n int) {
 	if n == 0 {
 		return
@@ -127,9 +136,10 @@ func (p *partition) removeDone(n int) {
 	for i, r := range p.records[:n] {
 		p.bytes -= memoryBytes(r)
 		delete(p.doneAhead, r.Offset)
-		p.records[i] = nil // the array lives on under the rest
+		p.records[i] = nil // the rest of the slice keeps the array alive
 	}
 	p.records = p.records[n:]
+	// Forget arrivals and cuts that lie before the first record that is left.
 	for len(p.arrivals) > 0 && p.arrivals[0].endOffset <= done {
 		p.arrivals = p.arrivals[1:]
 	}
@@ -148,7 +158,8 @@ func (p *partition) cutAfter(n int) {
 	}
 }
 
-// describe names records for logs and errors.
+// describe names records for logs and errors: topic, partition, first and last
+// offset.
 func describe(rs []*kgo.Record) string {
 	first, last := rs[0], rs[len(rs)-1]
 	return fmt.Sprintf("%s/%d offsets %d to %d", first.Topic, first.Partition, first.Offset, last.Offset)

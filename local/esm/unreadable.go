@@ -10,10 +10,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// isUnreadable says that what failed are the bytes of a partition: a batch whose
-// checksum is wrong or that cannot be decompressed. What a broker answers passes
-// by itself, and so does an offset that was reset, and a connection that could
-// not be made or ended while the client asked where the partition begins.
+// isUnreadable reports whether a fetch failed on the bytes of a partition: the
+// checksum of a batch is wrong, or the batch cannot be decompressed. Every
+// other failure passes without an operator: error codes of a broker, an offset
+// that was reset, and connections that could not be opened or ended while the
+// client asked for the partition's offsets.
 func (p *Poller) isUnreadable(f kgo.FetchTopicPartition) bool {
 	var fromBroker *kerr.Error
 	var reset *kgo.ErrDataLoss
@@ -25,11 +26,13 @@ func (p *Poller) isUnreadable(f kgo.FetchTopicPartition) bool {
 		!errors.Is(f.Err, context.Canceled) && !errors.Is(f.Err, kgo.ErrClientClosed)
 }
 
-// holdUnreadable stops fetching those partitions whose next batch no client can
-// read, and has each tried again after a pause that grows as it does for a
-// failed batch. The others go on. It takes a person to get past it: see footfall
-// offsets shift. It comes before partitions can be lost to a rebalance.
-func (p *Poller) holdUnreadable(ctx context.Context, fetches kgo.Fetches) {
+// pauseUnreadable pauses fetching of the partitions whose next batch no client
+// can read, and schedules another attempt after a pause that grows as it does
+// for a failed batch. The other partitions go on. An operator has to skip the
+// batch: see footfall offsets shift. pauseUnreadable must be called while
+// rebalances are blocked, so that each partition is still assigned to this
+// poller.
+func (p *Poller) pauseUnreadable(ctx context.Context, fetches kgo.Fetches) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
@@ -37,9 +40,12 @@ func (p *Poller) holdUnreadable(ctx context.Context, fetches kgo.Fetches) {
 			return
 		}
 		part := p.partitionOf(f)
+		// Nothing of the partition was read yet: the batch is at the offset at
+		// which fetching began.
 		if part.nextOffset < 0 {
 			part.nextOffset = p.fetchStart(f)
 		}
+		// Log the offset for the operator, pause, and try again later.
 		pause := p.backoff(part.unreadable)
 		part.unreadable++
 		p.o.Log.ErrorContext(ctx, "cannot read a batch",
@@ -49,8 +55,9 @@ func (p *Poller) holdUnreadable(ctx context.Context, fetches kgo.Fetches) {
 	})
 }
 
-// resumeUnreadable resumes fetching a partition that could not be read, unless it is
-// paused for another reason: then it is resumed when that is over.
+// resumeUnreadable resumes fetching of a partition whose batch could not be
+// read. If the partition is also paused for another reason, pauseOrResume
+// resumes it later.
 func (p *Poller) resumeUnreadable(ctx context.Context, part *partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -59,8 +66,9 @@ func (p *Poller) resumeUnreadable(ctx context.Context, part *partition) {
 	}
 }
 
-// fetchStart is where fetching of a partition began of which nothing was fetched: at
-// the committed offset, or at the start of the log. p.mu is held.
+// fetchStart returns the offset at which fetching of a partition began of which
+// no record was fetched yet: the committed offset or, if there is none or it
+// was deleted by retention, the start of the log. p.mu must be held.
 func (p *Poller) fetchStart(f kgo.FetchTopicPartition) int64 {
 	if o, ok := p.client.CommittedOffsets()[f.Topic][f.Partition]; ok && o.Offset >= f.LogStartOffset {
 		return o.Offset
