@@ -44,7 +44,7 @@ func (s *Stack) drain(ctx context.Context, which func(topic string) bool) error 
 		if err := s.awaitIdle(ctx, which); err != nil {
 			return err
 		}
-		end, err := s.reached(ctx, which)
+		end, err := s.committedEnd(ctx, which)
 		switch {
 		case err == nil && end == before:
 			return nil
@@ -80,8 +80,8 @@ func (s *Stack) awaitIdle(ctx context.Context, which func(topic string) bool) er
 	return nil
 }
 
-// reached gives the sum of all end offsets if all of them are committed.
-func (s *Stack) reached(ctx context.Context, which func(topic string) bool) (sum int64, err error) {
+// committedEnd gives the sum of all end offsets if all of them are committed.
+func (s *Stack) committedEnd(ctx context.Context, which func(topic string) bool) (sum int64, err error) {
 	for _, m := range s.mappings {
 		if !which(m.Topic()) {
 			continue

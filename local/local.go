@@ -94,12 +94,12 @@ type Stack struct {
 
 	mappings []mapping
 
-	closers []func() error // in the order of starting
-	closing sync.Once
-	closed  error
-	fail    sync.Once
-	done    chan struct{}
-	err     error
+	closers      []func() error // in the order of starting
+	closeOnce    sync.Once
+	closed       error
+	firstFailure sync.Once
+	done         chan struct{}
+	err          error
 }
 
 // mapping is the event source mapping of a stage on one of its topics.
@@ -209,7 +209,7 @@ func (s *Stack) startTables(ctx context.Context, g pipeline.Graph) error {
 		s.tables = server.Endpoint()
 		go func() {
 			<-server.Done()
-			s.broke(errors.New("local: the table server ended"))
+			s.failed(errors.New("local: the table server ended"))
 		}()
 	}
 	err := dynamo.CreateTables(ctx, s.TableClient(), s.o.TablePrefix, g.Tables)
@@ -281,7 +281,7 @@ func (s *Stack) startMappings(_ context.Context, g pipeline.Graph) error {
 			s.mappings = append(s.mappings, mapping{spec.Name, p})
 			wg.Go(func() {
 				if err := p.Run(ctx); err != nil && ctx.Err() == nil {
-					s.broke(err)
+					s.failed(err)
 				}
 			})
 		}
@@ -331,10 +331,10 @@ func (s *Stack) Err() error {
 	}
 }
 
-// broke tells the first of what ended. Close uses the once up: what ends after
+// failed tells the first of what ended. Close uses the once up: what ends after
 // it was meant to.
-func (s *Stack) broke(err error) {
-	s.fail.Do(func() {
+func (s *Stack) failed(err error) {
+	s.firstFailure.Do(func() {
 		s.err = err
 		close(s.done)
 	})
@@ -342,8 +342,8 @@ func (s *Stack) broke(err error) {
 
 // Close stops what Start started, the last first, and waits until it is gone.
 func (s *Stack) Close() error {
-	s.closing.Do(func() {
-		s.fail.Do(func() {}) // what ends from here on was meant to
+	s.closeOnce.Do(func() {
+		s.firstFailure.Do(func() {}) // what ends from here on was meant to
 		var errs []error
 		for _, end := range slices.Backward(s.closers) {
 			errs = append(errs, end())

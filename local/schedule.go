@@ -30,15 +30,15 @@ func (s *Stack) startSchedules(_ context.Context, g pipeline.Graph) error {
 	s.onClose(func() error { stop(); wg.Wait(); return nil })
 	for _, spec := range g.Stages {
 		if spec.Schedule > 0 {
-			wg.Go(func() { s.every(ctx, spec.Name, spec.Schedule) })
+			wg.Go(func() { s.startEvery(ctx, spec.Name, spec.Schedule) })
 		}
 	}
 	return nil
 }
 
-// every starts a function at each period until ctx is done. A start that fails
+// startEvery starts a function at each period until ctx is done. A start that fails
 // is not repeated: the next one makes up for it.
-func (s *Stack) every(ctx context.Context, function string, period time.Duration) {
+func (s *Stack) startEvery(ctx context.Context, function string, period time.Duration) {
 	for at := time.Now().Truncate(period); ; at = nextPeriod(at, time.Now(), period) {
 		select {
 		case <-time.After(time.Until(at)):

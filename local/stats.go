@@ -12,7 +12,7 @@ type StageStats struct {
 	Stage       string
 	Records     int64 // done: processed or put among the dead letters
 	Requests    int64 // answered, of a stage that takes posts
-	Rejected     int64 // of these, with an error of the sender's
+	Rejected    int64 // of these, with an error of the sender's
 	Invocations int64
 	Errors      int64 // invocations that failed, wholly or in part, and requests that were answered so
 	Retries     int64 // batches and parts of batches given again

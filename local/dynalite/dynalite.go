@@ -67,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("dynalite: start %s: %w", node, err)
 	}
 	s := &Server{process: p}
-	if err := s.await(ctx); err != nil {
+	if err := s.awaitReady(ctx); err != nil {
 		if s.port != 0 && o.DataDir != "" {
 			err = fmt.Errorf("%w (does another server use %s?)", err, o.DataDir)
 		}
@@ -115,10 +115,10 @@ func moduleDir(dir string) (string, error) {
 	}
 }
 
-// await reads the port that the launcher prints and asks for the tables once.
+// awaitReady reads the port that the launcher prints and asks for the tables once.
 // The question matters: the database opens in the background, and a data
 // directory that another server holds shows only in the first answer.
-func (s *Server) await(ctx context.Context) error {
+func (s *Server) awaitReady(ctx context.Context) error {
 	select {
 	case line := <-s.process.firstLine:
 		port, err := strconv.Atoi(line)

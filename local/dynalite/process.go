@@ -53,7 +53,7 @@ func (p *process) run(out *io.PipeWriter, started chan<- error) {
 		return
 	}
 	if err := p.cmd.Wait(); err != nil {
-		p.err = fmt.Errorf("dynalite: server ended: %w%s", err, p.stderr.lastWords())
+		p.err = fmt.Errorf("dynalite: server ended: %w%s", err, p.stderr.message())
 	}
 	_ = out.Close() // it was read to its end
 	close(p.done)
@@ -97,7 +97,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (t *tail) lastWords() string {
+func (t *tail) message() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.b) == 0 {

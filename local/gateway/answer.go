@@ -24,8 +24,8 @@ func newAnswer(status int, kind string, body []byte) answer {
 	return answer{status, http.Header{contentType: {kind}}, body}
 }
 
-// refusal is an answer of API Gateway's own.
-func refusal(status int) answer {
+// rejection is an answer of API Gateway's own.
+func rejection(status int) answer {
 	return newAnswer(status, "application/json", fmt.Appendf(nil, `{"message":%q}`, http.StatusText(status)))
 }
 
@@ -35,13 +35,13 @@ func (a answer) write(w http.ResponseWriter) {
 	_, _ = w.Write(a.body) // the client may be gone
 }
 
-// read makes an answer of what the function returned. With a statusCode that
+// fromFunction makes an answer of what the function returned. With a statusCode that
 // says what to answer; any other JSON is the body of a 200. What is no JSON, or
 // says what cannot be, is an error.
-func read(out []byte) (answer, error) {
+func fromFunction(out []byte) (answer, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(out, &fields); err == nil && fields["statusCode"] != nil {
-		return readFull(out)
+		return fromResponse(out)
 	}
 	var text string
 	switch err := json.Unmarshal(out, &text); {
@@ -53,7 +53,7 @@ func read(out []byte) (answer, error) {
 	return newAnswer(http.StatusOK, "application/json", out), nil
 }
 
-func readFull(out []byte) (answer, error) {
+func fromResponse(out []byte) (answer, error) {
 	var r apigw.APIGatewayV2HTTPResponse
 	if err := json.Unmarshal(out, &r); err != nil {
 		return answer{}, fmt.Errorf("the function's answer: %w", err)

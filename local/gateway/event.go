@@ -28,11 +28,11 @@ func newEvent(r *http.Request, body []byte, id string, now time.Time) ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("client of a request: %w", err)
 	}
-	path := pathOf(r.URL)
+	path := rawPath(r.URL)
 	prefix, _, _ := strings.Cut(r.Host, ".")
 	event := apigw.APIGatewayV2HTTPRequest{
 		Version: "2.0", RouteKey: defaultName,
-		RawPath: path, RawQueryString: r.URL.RawQuery, QueryStringParameters: joined(r.URL.Query()),
+		RawPath: path, RawQueryString: r.URL.RawQuery, QueryStringParameters: joinValues(r.URL.Query()),
 		Headers: headers(r, source, len(body), now), Cookies: cookies(r),
 		RequestContext: apigw.APIGatewayV2HTTPRequestContext{
 			RouteKey: defaultName, Stage: defaultName, RequestID: id,
@@ -58,10 +58,10 @@ func newEvent(r *http.Request, body []byte, id string, now time.Time) ([]byte, e
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// pathOf is the path as an HTTP API gives it in rawPath: decoded, whatever its
+// rawPath is the path as an HTTP API gives it in rawPath: decoded, whatever its
 // name says, and cut off at a question mark that decoding brought to light
 // (both captured from a live one: github.com/middleapi/standard-server/pull/93).
-func pathOf(u *url.URL) string {
+func rawPath(u *url.URL) string {
 	path, _, _ := strings.Cut(u.Path, "?")
 	return path
 }
@@ -88,7 +88,7 @@ func isText(contentType string) bool {
 // adds to them. Cookies have a field of their own.
 func headers(r *http.Request, source string, length int, now time.Time) map[string]string {
 	all := map[string]string{}
-	for name, value := range joined(r.Header) {
+	for name, value := range joinValues(r.Header) {
 		if name = strings.ToLower(name); name != "cookie" {
 			all[name] = value
 		}
@@ -103,9 +103,9 @@ func headers(r *http.Request, source string, length int, now time.Time) map[stri
 	return all
 }
 
-// joined combines what has one name with commas, as format 2.0 does for headers
+// joinValues combines what has one name with commas, as format 2.0 does for headers
 // and for the parameters of a query.
-func joined(values map[string][]string) map[string]string {
+func joinValues(values map[string][]string) map[string]string {
 	all := make(map[string]string, len(values))
 	for name, v := range values {
 		all[name] = strings.Join(v, ",")

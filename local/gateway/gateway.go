@@ -51,30 +51,30 @@ type Options struct {
 // Stats are counters since the start.
 type Stats struct {
 	Requests int64 // answered, whatever the answer
-	Rejected  int64 // of these, with a status from 400 to 499
+	Rejected int64 // of these, with a status from 400 to 499
 	Failed   int64 // of these, with 500 or above
 }
 
 // Gateway serves one function until it is closed.
 type Gateway struct {
-	o       Options
-	server  http.Server
-	addr    string
-	served  chan error
-	timeout time.Duration // of the integration
-	grace   time.Duration // for what is under way at the end
+	o          Options
+	server     http.Server
+	listenAddr string
+	serveErr   chan error
+	timeout    time.Duration // of the integration
+	grace      time.Duration // for what is under way at the end
 
 	// ctx is that of all invocations. It is not the request's: when a client
 	// goes away, its invocation goes on.
 	ctx  context.Context
 	stop context.CancelFunc
-	// open is held for reading while a request is served, and for writing once
+	// serving is held for reading while a request is served, and for writing once
 	// the gateway is closed.
-	open    sync.RWMutex
+	serving sync.RWMutex
 	closing sync.Once
 	closed  error
 
-	requests, refused, failed atomic.Int64
+	requests, rejected, failed atomic.Int64
 }
 
 // Start serves o.Invoke at o.Listen until Close.
@@ -86,7 +86,7 @@ func Start(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{o: o, addr: ln.Addr().String(), served: make(chan error, 1), timeout: timeout, grace: grace}
+	g := &Gateway{o: o, listenAddr: ln.Addr().String(), serveErr: make(chan error, 1), timeout: timeout, grace: grace}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	g.server = http.Server{
 		Handler:           g,
@@ -95,16 +95,16 @@ func Start(o Options) (*Gateway, error) {
 		MaxHeaderBytes:    4 * maxHead, // far beyond what is counted here
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
-	go func() { g.served <- g.server.Serve(ln) }()
+	go func() { g.serveErr <- g.server.Serve(ln) }()
 	return g, nil
 }
 
 // URL is where the gateway is, without a path: http://host:port.
-func (g *Gateway) URL() string { return "http://" + g.addr }
+func (g *Gateway) URL() string { return "http://" + g.listenAddr }
 
 // Stats gives the counters.
 func (g *Gateway) Stats() Stats {
-	return Stats{g.requests.Load(), g.refused.Load(), g.failed.Load()}
+	return Stats{g.requests.Load(), g.rejected.Load(), g.failed.Load()}
 }
 
 // Close takes no more requests, gives those under way a few seconds to be
@@ -119,8 +119,8 @@ func (g *Gateway) Close() error {
 		}
 		g.stop()
 		err = errors.Join(err, g.server.Close())
-		g.open.Lock() // for good: waits for the last request, and nothing is served after it
-		if served := <-g.served; !errors.Is(served, http.ErrServerClosed) {
+		g.serving.Lock() // for good: waits for the last request, and nothing is served after it
+		if served := <-g.serveErr; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
 		}
 		if err != nil {
@@ -132,11 +132,11 @@ func (g *Gateway) Close() error {
 
 // ServeHTTP answers one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !g.open.TryRLock() {
-		refusal(http.StatusServiceUnavailable).write(w)
+	if !g.serving.TryRLock() {
+		rejection(http.StatusServiceUnavailable).write(w)
 		return
 	}
-	defer g.open.RUnlock()
+	defer g.serving.RUnlock()
 	id := rand.Text()[:15] + "=" // looks like API Gateway's
 	w.Header().Set("Apigw-Requestid", id)
 	a := g.answer(w, r, id)
@@ -145,7 +145,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case a.status >= http.StatusInternalServerError:
 		g.failed.Add(1)
 	case a.status >= http.StatusBadRequest:
-		g.refused.Add(1)
+		g.rejected.Add(1)
 	}
 	a.write(w)
 }
@@ -153,21 +153,21 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answer hands the request to the function, unless it is over a limit.
 func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, id string) answer {
 	if headBytes(r) > maxHead {
-		return refusal(http.StatusRequestHeaderFieldsTooLarge) // the status is not documented
+		return rejection(http.StatusRequestHeaderFieldsTooLarge) // the status is not documented
 	}
 	if r.ContentLength > maxBody {
-		return refusal(http.StatusRequestEntityTooLarge)
+		return rejection(http.StatusRequestEntityTooLarge)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return refusal(http.StatusRequestEntityTooLarge)
+		return rejection(http.StatusRequestEntityTooLarge)
 	}
 	if err != nil {
-		return refusal(http.StatusBadRequest) // it broke off, or took too long
+		return rejection(http.StatusBadRequest) // it broke off, or took too long
 	}
 	event, err := newEvent(r, body, id, time.Now())
 	if err != nil {
-		return g.failure(err)
+		return g.errorAnswer(err)
 	}
 	return g.invoke(event)
 }
@@ -177,27 +177,27 @@ func (g *Gateway) invoke(event []byte) answer {
 	defer cancel()
 	out, err := g.o.Invoke(ctx, event)
 	if err != nil {
-		return g.failure(err)
+		return g.errorAnswer(err)
 	}
-	a, err := read(out)
+	a, err := fromFunction(out)
 	if err != nil {
-		return g.failure(err)
+		return g.errorAnswer(err)
 	}
 	return a
 }
 
-// failure turns what went wrong into an answer that does not tell it. The
+// errorAnswer turns what went wrong into an answer that does not tell it. The
 // statuses are those seen of HTTP APIs: REST APIs answer with 502 and 504.
-func (g *Gateway) failure(err error) answer {
+func (g *Gateway) errorAnswer(err error) answer {
 	status := http.StatusInternalServerError
 	if f, ok := errors.AsType[*runtime.FunctionError](err); ok && f.Type == runtime.TypeRequestTooLarge {
 		// In the event, a body may be larger than it was: Lambda's limit can be
 		// met by one that is within that of the API.
-		return refusal(http.StatusRequestEntityTooLarge)
+		return rejection(http.StatusRequestEntityTooLarge)
 	}
 	if errors.Is(err, context.DeadlineExceeded) || g.ctx.Err() != nil {
 		status = http.StatusServiceUnavailable
 	}
 	g.o.Log.Warn("a request had no answer of the function's", "status", status, "error", err)
-	return refusal(status)
+	return rejection(status)
 }

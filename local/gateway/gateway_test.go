@@ -38,7 +38,7 @@ func serveFunc(t *testing.T, invoke func(context.Context, []byte) ([]byte, error
 
 func dial(t *testing.T, g *Gateway) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.addr)
+	conn, err := net.Dial("tcp", g.listenAddr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func closeDuring(t *testing.T, g *Gateway, begun <-chan bool) (waiting net.Conn,
 func refused(t *testing.T, g *Gateway) {
 	t.Helper()
 	for {
-		conn, err := net.Dial("tcp", g.addr)
+		conn, err := net.Dial("tcp", g.listenAddr)
 		if err != nil {
 			return
 		}
@@ -348,7 +348,7 @@ func wantNothingLeft(t *testing.T) {
 
 func TestAnAddressInUseIsAnError(t *testing.T) {
 	g := serve(t, func([]byte) string { return `{}` })
-	again, err := Start(Options{Listen: g.addr, Invoke: g.o.Invoke})
+	again, err := Start(Options{Listen: g.listenAddr, Invoke: g.o.Invoke})
 	if err == nil {
 		t.Fatal(errors.Join(errors.New("started"), again.Close()))
 	}

@@ -31,7 +31,7 @@ func (r *Runtime) withProcess(serve func(*process, http.ResponseWriter, *http.Re
 		p := r.processes[req.PathValue("process")]
 		r.mu.Unlock()
 		if p == nil {
-			refuse(w, http.StatusForbidden, "UnknownProcess", "no such process is running")
+			reject(w, http.StatusForbidden, "UnknownProcess", "no such process is running")
 			return
 		}
 		serve(p, w, req)
@@ -57,7 +57,7 @@ func (p *process) serveNext(w http.ResponseWriter, req *http.Request) {
 	if inv == nil {
 		return
 	}
-	defer close(inv.released)
+	defer close(inv.payloadFree)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(inv.payload)))
@@ -89,8 +89,8 @@ func (p *process) serveResponse(w http.ResponseWriter, req *http.Request) {
 		// place of the status.
 		_, _ = io.Copy(io.Discard, req.Body)
 		message := fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", MaxResponse)
-		p.answer(id, result{err: &FunctionError{Function: p.env.f.Name, RequestID: id, Type: TypeResponseTooLarge, Message: message}})
-		refuse(w, http.StatusRequestEntityTooLarge, TypeResponseTooLarge, message)
+		p.settleCurrent(id, result{err: &FunctionError{Function: p.env.f.Name, RequestID: id, Type: TypeResponseTooLarge, Message: message}})
+		reject(w, http.StatusRequestEntityTooLarge, TypeResponseTooLarge, message)
 		return
 	}
 	p.respond(w, id, result{answer: body, err: p.trailerError(id, req.Trailer)})
@@ -107,7 +107,7 @@ func (p *process) trailerError(id string, trailer http.Header) error {
 	if err != nil {
 		body = nil
 	}
-	return reported(p.env.f.Name, id, kind, body)
+	return parseError(p.env.f.Name, id, kind, body)
 }
 
 func (p *process) serveError(w http.ResponseWriter, req *http.Request) {
@@ -130,14 +130,14 @@ func (p *process) readError(id string, req *http.Request) *FunctionError {
 	if err != nil {
 		body = []byte(err.Error())
 	}
-	return reported(p.env.f.Name, id, req.Header.Get("Lambda-Runtime-Function-Error-Type"), body)
+	return parseError(p.env.f.Name, id, req.Header.Get("Lambda-Runtime-Function-Error-Type"), body)
 }
 
 // respond settles the invocation and tells the function whether that was the
 // one under way.
 func (p *process) respond(w http.ResponseWriter, id string, res result) {
-	if !p.answer(id, res) {
-		refuse(w, http.StatusBadRequest, "InvalidRequestID", "not the invocation under way")
+	if !p.settleCurrent(id, res) {
+		reject(w, http.StatusBadRequest, "InvalidRequestID", "not the invocation under way")
 		return
 	}
 	accept(w)
@@ -149,7 +149,7 @@ func accept(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, `{"status":"OK"}`)
 }
 
-func refuse(w http.ResponseWriter, status int, kind, message string) {
+func reject(w http.ResponseWriter, status int, kind, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// Strings always encode; a write error means that the process is gone.

@@ -46,7 +46,7 @@ func (e *environment) run(ctx context.Context) {
 		e.f.stats.Restarts++
 		e.f.mu.Unlock()
 		if useless > 1 {
-			pause(ctx, min(minBackoff<<min(useless-2, 10), maxBackoff))
+			sleep(ctx, min(minBackoff<<min(useless-2, 10), maxBackoff))
 		}
 	}
 }
@@ -69,7 +69,7 @@ func (e *environment) runOnce(ctx context.Context) (worked bool) {
 	}
 	worked = p.finish(err)
 	if ctx.Err() == nil {
-		e.f.runtime.log.WarnContext(ctx, "function process ended", "function", e.f.Name, "pid", p.pid, "state", p.state(err), "worked", worked)
+		e.f.runtime.log.WarnContext(ctx, "function process ended", "function", e.f.Name, "pid", p.pid, "state", p.exitState(err), "worked", worked)
 	}
 	return worked
 }
@@ -94,7 +94,7 @@ func (e *environment) newProcess() *process {
 // can tell all processes apart.
 func (f *function) lambdaEnv(id string) []string {
 	return []string{
-		"AWS_LAMBDA_RUNTIME_API=" + f.runtime.addr + "/" + id,
+		"AWS_LAMBDA_RUNTIME_API=" + f.runtime.listenAddr + "/" + id,
 		"AWS_LAMBDA_FUNCTION_NAME=" + f.Name,
 		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(f.MemoryMB),
@@ -115,8 +115,8 @@ func (f *function) arn() string {
 	return "arn:aws:lambda:us-east-1:000000000000:function:" + f.Name
 }
 
-// pause waits, or less if ctx is done.
-func pause(ctx context.Context, d time.Duration) {
+// sleep waits, or less if ctx is done.
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

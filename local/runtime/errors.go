@@ -34,9 +34,9 @@ func (e *FunctionError) Error() string {
 	return fmt.Sprintf("function %s: %s: %s", e.Function, e.Type, e.Message)
 }
 
-// reported decodes the error a function posted. What is not in Lambda's form
+// parseError decodes the error a function posted. What is not in Lambda's form
 // becomes the message as it is.
-func reported(function, requestID, kind string, body []byte) *FunctionError {
+func parseError(function, requestID, kind string, body []byte) *FunctionError {
 	var e struct {
 		Type    string `json:"errorType"`
 		Message string `json:"errorMessage"`

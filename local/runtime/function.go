@@ -33,9 +33,9 @@ type invocation struct {
 	env     *environment // the one whose turn it is; nil for any
 	done    chan result  // gets one result
 	settled bool         // that result was given; guarded by the function's mutex
-	// released is closed when nobody reads payload any more.
-	released chan struct{}
-	deadline time.Time
+	// payloadFree is closed when nobody reads payload any more.
+	payloadFree chan struct{}
+	deadline    time.Time
 }
 
 // result is what became of an invocation: an answer, or why there is none.
@@ -61,7 +61,7 @@ func (r *Runtime) startFunction(ctx context.Context, spec Function, inTurn bool)
 func (f *function) submit(payload []byte, keys []string) (*invocation, error) {
 	inv := &invocation{
 		id: newRequestID(), payload: payload,
-		done: make(chan result, 1), released: make(chan struct{}),
+		done: make(chan result, 1), payloadFree: make(chan struct{}),
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +80,7 @@ func (f *function) submit(payload []byte, keys []string) (*invocation, error) {
 	}
 	f.queue = append(f.queue, inv)
 	for _, e := range f.environments {
-		if e.process != nil && e.process.waiting != nil {
+		if e.process != nil && e.process.nextRequest != nil {
 			e.process.offer()
 		}
 	}
@@ -134,7 +134,7 @@ func (f *function) withdraw(inv *invocation) {
 	defer f.mu.Unlock()
 	if i := slices.Index(f.queue, inv); i >= 0 {
 		f.queue = slices.Delete(f.queue, i, i+1)
-		close(inv.released)
+		close(inv.payloadFree)
 	}
 }
 
@@ -143,24 +143,24 @@ func (f *function) withdraw(inv *invocation) {
 func (f *function) failNext(e *environment, failure func(requestID string) error) {
 	if inv := f.take(e); inv != nil {
 		f.settle(inv, result{err: failure(inv.id)})
-		close(inv.released)
+		close(inv.payloadFree)
 	}
 }
 
-// victim picks a process to kill and lets it have no more invocations. It waits
+// pickForKill picks a process to kill and lets it have no more invocations. It waits
 // for one where all are being restarted; nil means that the runtime is closed.
-func (f *function) victim() *process {
+func (f *function) pickForKill() *process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for !f.closed {
 		var found *process
 		for _, e := range f.environments {
-			if p := e.process; p != nil && !p.doomed && (found == nil || found.current == nil && p.current != nil) {
+			if p := e.process; p != nil && !p.noMoreWork && (found == nil || found.current == nil && p.current != nil) {
 				found = p
 			}
 		}
 		if found != nil {
-			found.doomed, found.wanted = true, true
+			found.noMoreWork, found.killed = true, true
 			return found
 		}
 		f.changed.Wait()

@@ -18,9 +18,9 @@ const maxLine = 64 << 10
 // lines cuts what one process prints into lines, so that those of different
 // processes do not mix. It is used from one goroutine at a time.
 type lines struct {
-	prefix string
-	out    *output
-	rest   []byte
+	prefix     string
+	out        *output
+	unfinished []byte
 }
 
 // Write never fails: a log that cannot be written must not stop a function.
@@ -31,14 +31,14 @@ func (l *lines) Write(b []byte) (int, error) {
 	n := len(b)
 	for {
 		line, after, ended := bytes.Cut(b, []byte{'\n'})
-		l.rest = append(l.rest, line...)
+		l.unfinished = append(l.unfinished, line...)
 		if !ended {
 			break
 		}
-		l.print(l.rest)
-		l.rest, b = l.rest[:0], after
+		l.print(l.unfinished)
+		l.unfinished, b = l.unfinished[:0], after
 	}
-	if len(l.rest) >= maxLine {
+	if len(l.unfinished) >= maxLine {
 		l.flush()
 	}
 	return n, nil
@@ -46,9 +46,9 @@ func (l *lines) Write(b []byte) (int, error) {
 
 // flush prints a line that was not ended.
 func (l *lines) flush() {
-	if len(l.rest) > 0 {
-		l.print(l.rest)
-		l.rest = l.rest[:0]
+	if len(l.unfinished) > 0 {
+		l.print(l.unfinished)
+		l.unfinished = l.unfinished[:0]
 	}
 }
 

@@ -16,14 +16,14 @@ type process struct {
 	flush func()
 	ended chan struct{} // closed when it is gone and its end is dealt with
 
-	ready   bool             // it has asked for an event
-	worked  bool             // it has got one
-	doomed  bool             // it is about to be killed and gets no more
-	wanted  bool             // its end is asked for, not its own failure
-	waiting chan *invocation // of a request for the next event; nil for none
-	current *invocation      // handed over, not answered
-	timer   *time.Timer      // of the initialisation, then of current
-	initErr *FunctionError   // reported by the function, or by its timeout
+	ready       bool             // it has asked for an event
+	invoked     bool             // it has got one
+	noMoreWork  bool             // it is about to be killed and gets no more
+	killed      bool             // its end is asked for, not its own failure
+	nextRequest chan *invocation // of a request for the next event; nil for none
+	current     *invocation      // handed over, not answered
+	timer       *time.Timer      // of the initialisation, then of current
+	initErr     *FunctionError   // reported by the function, or by its timeout
 }
 
 // start starts the process and the clock of its initialisation.
@@ -63,13 +63,13 @@ func (p *process) initTimedOut() {
 func (p *process) next(ctx context.Context) *invocation {
 	f := p.env.f
 	f.mu.Lock()
-	p.unanswered()
+	p.failUnanswered()
 	if !p.ready {
 		p.ready = true
 		p.stopTimer()
 	}
 	waiting := make(chan *invocation, 1)
-	p.waiting = waiting
+	p.nextRequest = waiting
 	p.offer()
 	f.mu.Unlock()
 	select {
@@ -79,7 +79,7 @@ func (p *process) next(ctx context.Context) *invocation {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p.waiting = nil
+	p.nextRequest = nil
 	select {
 	case inv := <-waiting: // came at the same moment; the process's end will fail it
 		return inv
@@ -92,7 +92,7 @@ func (p *process) next(ctx context.Context) *invocation {
 // held.
 func (p *process) offer() {
 	f := p.env.f
-	if p.doomed || f.closed {
+	if p.noMoreWork || f.closed {
 		return
 	}
 	inv := f.take(p.env)
@@ -100,17 +100,17 @@ func (p *process) offer() {
 		return
 	}
 	f.stats.Invocations++
-	p.worked = true
+	p.invoked = true
 	p.current = inv
 	inv.deadline = time.Now().Add(f.Timeout)
 	p.timer = time.AfterFunc(f.Timeout, func() { p.timedOut(inv) })
-	p.waiting <- inv
-	p.waiting = nil
+	p.nextRequest <- inv
+	p.nextRequest = nil
 }
 
-// unanswered fails the invocation of a function that asks for the next event
+// failUnanswered fails the invocation of a function that asks for the next event
 // without having answered. f.mu is held.
-func (p *process) unanswered() {
+func (p *process) failUnanswered() {
 	if p.current == nil {
 		return
 	}
@@ -120,9 +120,9 @@ func (p *process) unanswered() {
 	p.stopTimer()
 }
 
-// answer settles the invocation with the id; false where it is not the one
+// settleCurrent settles the invocation with the id; false where it is not the one
 // under way, such as one that timed out.
-func (p *process) answer(id string, res result) bool {
+func (p *process) settleCurrent(id string, res result) bool {
 	f := p.env.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,7 +142,7 @@ func (p *process) timedOut(inv *invocation) {
 	f.mu.Lock()
 	late := p.current == inv
 	if late {
-		p.doomed = true
+		p.noMoreWork = true
 		p.current = nil
 		f.settle(inv, result{err: timeoutError(f.Name, inv.id, f.Timeout)})
 	}
@@ -170,25 +170,25 @@ func (p *process) finish(err error) (worked bool) {
 	defer close(p.ended)
 	p.flush()
 	p.stopTimer()
-	p.doomed = true
+	p.noMoreWork = true
 	p.env.process = nil
 	switch {
 	case p.current != nil:
-		f.settle(p.current, result{err: exitError(f.Name, p.current.id, p.state(err))})
+		f.settle(p.current, result{err: exitError(f.Name, p.current.id, p.exitState(err))})
 		p.current = nil
-	case !p.ready && !p.wanted:
+	case !p.ready && !p.killed:
 		f.failNext(p.env, func(requestID string) error {
 			if p.initErr != nil {
 				return p.initErr
 			}
-			return exitError(f.Name, requestID, p.state(err))
+			return exitError(f.Name, requestID, p.exitState(err))
 		})
 	}
-	return p.worked || p.wanted
+	return p.invoked || p.killed
 }
 
-// state says how the process ended.
-func (p *process) state(err error) string {
+// exitState says how the process ended.
+func (p *process) exitState(err error) string {
 	if p.cmd.ProcessState == nil {
 		return err.Error()
 	}

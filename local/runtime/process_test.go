@@ -184,7 +184,7 @@ func TestForeignAnswerIsRefused(t *testing.T) {
 	if answer := invoke(t, r, nil); string(answer) != fmt.Sprint(http.StatusBadRequest) {
 		t.Errorf("answered %s, want the status that the foreign answer got, 400", answer)
 	}
-	resp, err := http.Get("http://" + r.addr + "/nobody/2018-06-01/runtime/invocation/next")
+	resp, err := http.Get("http://" + r.listenAddr + "/nobody/2018-06-01/runtime/invocation/next")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,12 +63,12 @@ type Options struct {
 
 // Runtime serves functions until it is closed.
 type Runtime struct {
-	functions map[string]*function
-	addr      string
-	server    http.Server
-	serving   chan error
-	log       *slog.Logger
-	out       *output
+	functions  map[string]*function
+	listenAddr string
+	server     http.Server
+	serving    chan error
+	log        *slog.Logger
+	out        *output
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup // of the environments
@@ -91,12 +91,12 @@ func Start(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, fmt.Errorf("runtime: %w", err)
 	}
 	r := &Runtime{
-		functions: map[string]*function{},
-		addr:      ln.Addr().String(),
-		serving:   make(chan error, 1),
-		log:       o.Log,
-		out:       &output{w: o.Output},
-		processes: map[string]*process{},
+		functions:  map[string]*function{},
+		listenAddr: ln.Addr().String(),
+		serving:    make(chan error, 1),
+		log:        o.Log,
+		out:        &output{w: o.Output},
+		processes:  map[string]*process{},
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -193,11 +193,11 @@ func (r *Runtime) Invoke(ctx context.Context, name string, payload []byte) ([]by
 	}
 	select {
 	case res := <-inv.done:
-		<-inv.released
+		<-inv.payloadFree
 		return res.answer, res.err
 	case <-ctx.Done():
 		f.withdraw(inv)
-		<-inv.released
+		<-inv.payloadFree
 		return nil, fmt.Errorf("invoke %s: %w", name, ctx.Err())
 	}
 }
@@ -211,7 +211,7 @@ func (r *Runtime) Kill(name string) (pid int, err error) {
 	if !ok {
 		return 0, fmt.Errorf("runtime: no function %q", name)
 	}
-	p := f.victim()
+	p := f.pickForKill()
 	if p == nil {
 		return 0, ErrClosed
 	}
