@@ -15,13 +15,15 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// keysFile is where keys of pseudonyms are kept below the data directory: with
-// other keys, every device there would be a new one.
+// keysFile is the name of the file in the data directory that holds the keys of
+// pseudonyms. With other keys, every device in that directory would become a
+// new device.
 const keysFile = "pseudonym-keys.json"
 
-// openKeys finds the keys of pseudonyms, or makes them. They are read here for
-// their mistakes alone: a function that cannot read them fails with each post,
-// and only its log says why.
+// openKeys finds the file with the keys of pseudonyms, or creates it in the
+// data directory. The keys are parsed here only to report mistakes: a function
+// that cannot read them fails on each post, and only the function's log holds
+// the reason.
 func (s *Stack) openKeys(context.Context, pipeline.Graph) error {
 	path := s.o.PseudonymKeys
 	if path == "" {
@@ -30,10 +32,11 @@ func (s *Stack) openKeys(context.Context, pipeline.Graph) error {
 			return fmt.Errorf("keys of pseudonyms: %w", err)
 		}
 	}
-	path, err := filepath.Abs(path) // a function runs in a directory of its own
+	path, err := filepath.Abs(path) // a function has a working directory of its own
 	if err != nil {
 		return fmt.Errorf("keys of pseudonyms: %w", err)
 	}
+	// Report a missing or malformed file now.
 	document, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("keys of pseudonyms: %w", err)
@@ -45,8 +48,9 @@ func (s *Stack) openKeys(context.Context, pipeline.Graph) error {
 	return nil
 }
 
-// makeKeys writes one fresh key, for nobody else to read, unless the file is
-// there. It comes into being whole: half a file would be refused for ever.
+// makeKeys writes a file with one fresh key, readable by its owner only, unless
+// the file exists. The file appears under its name only when it is complete: a
+// file with half a key would be rejected at every start.
 func makeKeys(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -54,12 +58,15 @@ func makeKeys(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	// Two texts of 26 characters are over the 32 bytes that a key has at the least.
+	// Two texts of 26 characters are longer than the minimum of a key, 32
+	// bytes.
 	document, err := json.Marshal(map[string]string{pseudonym.FirstKey: rand.Text() + rand.Text()})
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".keys-") // with mode 0600
+	// Write a temporary file, which has mode 0600, and link it to its final
+	// name.
+	f, err := os.CreateTemp(filepath.Dir(path), ".keys-")
 	if err != nil {
 		return err
 	}
@@ -68,20 +75,21 @@ func makeKeys(path string) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(f.Name(), path); !errors.Is(err, fs.ErrExist) { // another stack's, made at this moment
+	if err := os.Link(f.Name(), path); !errors.Is(err, fs.ErrExist) { // ErrExist: another stack has created the file meanwhile
 		return err
 	}
 	return nil
 }
 
-// startAPI puts the stage that takes posts behind HTTP.
+// startAPI serves the stage that takes posts over HTTP.
 func (s *Stack) startAPI(_ context.Context, g pipeline.Graph) error {
 	for _, spec := range g.Stages {
 		if !spec.HTTP || s.o.Listen == "" {
 			continue
 		}
+		// There is one port, so only one stage can take posts.
 		if s.api != nil {
-			return fmt.Errorf("stage %s cannot listen at %s too", spec.Name, s.o.Listen)
+			return fmt.Errorf("stage %s cannot listen at %s: another stage takes posts there", spec.Name, s.o.Listen)
 		}
 		api, err := gateway.Start(gateway.Options{
 			Listen: s.o.Listen, Log: s.o.Log,
@@ -98,7 +106,8 @@ func (s *Stack) startAPI(_ context.Context, g pipeline.Graph) error {
 	return nil
 }
 
-// IngestURL is where posts are taken, http://host:port; "" where none are.
+// IngestURL returns the URL for posts of routers, http://host:port, or "" if
+// the stack takes no posts.
 func (s *Stack) IngestURL() string {
 	if s.api == nil {
 		return ""

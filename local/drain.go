@@ -11,45 +11,52 @@ import (
 	"footfall/events"
 )
 
-// Drain waits until every mapping has processed everything on its topic,
-// what later stages produce meanwhile included. Nobody else may be producing.
+// Drain waits until every event source mapping has processed all records on its
+// topic, including those that earlier stages produce meanwhile. No one else may
+// produce to the topics. The error names a mapping that is behind when ctx is
+// done.
 func (s *Stack) Drain(ctx context.Context) error {
 	return s.drain(ctx, func(string) bool { return true })
 }
 
-// DrainCRM waits until identify has processed every CRM event there is.
+// DrainCRM waits until identify has processed all CRM events.
 func (s *Stack) DrainCRM(ctx context.Context) error {
 	return s.drain(ctx, func(topic string) bool {
 		return topic == events.CRMEvents || topic == events.CRMEventsBackfill
 	})
 }
 
-// errBehind says that a mapping has something left to do.
-var errBehind = errors.New("not everything is processed")
+// errBehind is the error of a mapping that has records left to process.
+var errBehind = errors.New("records are left to process")
 
-// Pauses between looks at the broker while the mappings are idle and behind,
-// that is until they fetch what is there.
+// Pauses between looks at the broker while the mappings are idle but behind,
+// that is until they fetch the records that the broker has.
 const (
 	minPause = 5 * time.Millisecond
 	maxPause = 100 * time.Millisecond
 )
 
-// drain waits for the mappings that which names. The graph is done when all end
-// offsets are committed in two looks and none has moved from one to the other:
-// at the moment between the looks nobody had anything to do. In one look alone
-// an early stage could produce after the later one's topic was looked at.
-func (s *Stack) drain(ctx context.Context, which func(topic string) bool) error {
-	before := int64(-1)
+// drain waits for the mappings of the topics that include selects. The graph is
+// done when all end offsets are committed in two looks and no end offset has
+// moved between them: then no mapping had anything to do between the looks. One
+// look is not enough: it could find a late stage's topic done, then an early
+// stage produces to that topic, and then the look finds the early stage's topic
+// done.
+func (s *Stack) drain(ctx context.Context, include func(topic string) bool) error {
+	lastEnd := int64(-1)
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
-		if err := s.awaitIdle(ctx, which); err != nil {
+		// Wait without polling the broker while a mapping is at work.
+		if err := s.awaitIdle(ctx, include); err != nil {
 			return err
 		}
-		end, err := s.committedEnd(ctx, which)
+		// Look at the broker. One that moved since the last look needs another
+		// look.
+		end, err := s.committedEnd(ctx, include)
 		switch {
-		case err == nil && end == before:
+		case err == nil && end == lastEnd:
 			return nil
 		case err == nil:
-			before = end
+			lastEnd = end
 			continue
 		case !errors.Is(err, errBehind):
 			return err
@@ -62,11 +69,11 @@ func (s *Stack) drain(ctx context.Context, which func(topic string) bool) error 
 	}
 }
 
-// awaitIdle waits until no mapping holds records or has an invocation in
-// flight.
-func (s *Stack) awaitIdle(ctx context.Context, which func(topic string) bool) error {
+// awaitIdle waits until no selected mapping holds records or has an invocation
+// in flight.
+func (s *Stack) awaitIdle(ctx context.Context, include func(topic string) bool) error {
 	for _, m := range s.mappings {
-		if !which(m.Topic()) {
+		if !include(m.Topic()) {
 			continue
 		}
 		select {
@@ -80,10 +87,11 @@ func (s *Stack) awaitIdle(ctx context.Context, which func(topic string) bool) er
 	return nil
 }
 
-// committedEnd gives the sum of all end offsets if all of them are committed.
-func (s *Stack) committedEnd(ctx context.Context, which func(topic string) bool) (sum int64, err error) {
+// committedEnd returns the sum of the end offsets of all selected topics. If a
+// mapping has not committed up to the end, the error is errBehind.
+func (s *Stack) committedEnd(ctx context.Context, include func(topic string) bool) (sum int64, err error) {
 	for _, m := range s.mappings {
-		if !which(m.Topic()) {
+		if !include(m.Topic()) {
 			continue
 		}
 		end, lag, err := s.position(ctx, m)
@@ -98,10 +106,11 @@ func (s *Stack) committedEnd(ctx context.Context, which func(topic string) bool)
 	return sum, nil
 }
 
-// position gives the sum of a topic's end offsets, and how many records up to
-// there a mapping has not committed. Records that retention has dropped do not
-// count, although a group that never saw them never commits them either.
+// position returns the sum of a topic's end offsets, and the number of records
+// before them that a mapping has not committed. Records that retention deleted
+// do not count: a group that never read them never commits them either.
 func (s *Stack) position(ctx context.Context, m mapping) (end, lag int64, err error) {
+	// Ask for the end, the start and the committed offsets.
 	ends, err := s.admin().ListEndOffsets(ctx, m.Topic())
 	if err = errors.Join(err, ends.Error()); err != nil {
 		return 0, 0, fmt.Errorf("end offsets of %s: %w", m.Topic(), err)
@@ -111,9 +120,10 @@ func (s *Stack) position(ctx context.Context, m mapping) (end, lag int64, err er
 		return 0, 0, fmt.Errorf("start offsets of %s: %w", m.Topic(), err)
 	}
 	committed, err := s.admin().FetchOffsets(ctx, m.Group())
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // it has not joined yet
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // the group has not been joined yet
 		return 0, 0, fmt.Errorf("offsets of group %s: %w", m.Group(), err)
 	}
+	// A partition without a commit is processed from its start.
 	for partition, e := range ends[m.Topic()] {
 		first, _ := starts.Lookup(m.Topic(), partition)
 		done := first.Offset

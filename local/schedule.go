@@ -10,17 +10,17 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// scheduled is the event that EventBridge Scheduler starts a function with, as
-// far as functions look at it.
+// scheduled is the event that EventBridge Scheduler invokes a function with,
+// reduced to the fields that the functions read.
 type scheduled struct {
 	Time       time.Time `json:"time"`
 	DetailType string    `json:"detail-type"`
 	Source     string    `json:"source"`
 }
 
-// startSchedules starts the functions that a schedule starts, once now and then
-// at every full period of the wall clock. Periods that passed while the machine
-// slept are left out.
+// startSchedules invokes the functions that have a schedule, at once and then
+// at every full period of the wall clock. Periods that pass while the machine
+// sleeps are skipped.
 func (s *Stack) startSchedules(_ context.Context, g pipeline.Graph) error {
 	if !s.o.Schedule {
 		return nil
@@ -36,37 +36,39 @@ func (s *Stack) startSchedules(_ context.Context, g pipeline.Graph) error {
 	return nil
 }
 
-// startEvery starts a function at each period until ctx is done. A start that fails
-// is not repeated: the next one makes up for it.
+// startEvery invokes a function at each period until ctx is done. An invocation
+// that fails is not retried: the next period makes up for it.
 func (s *Stack) startEvery(ctx context.Context, function string, period time.Duration) {
-	for at := time.Now().Truncate(period); ; at = nextPeriod(at, time.Now(), period) {
+	for due := time.Now().Truncate(period); ; due = nextPeriod(due, time.Now(), period) {
 		select {
-		case <-time.After(time.Until(at)):
+		case <-time.After(time.Until(due)):
 		case <-ctx.Done():
 			return
 		}
-		if err := s.startScheduled(ctx, function, at); err != nil && ctx.Err() == nil {
-			s.o.Log.ErrorContext(ctx, "a scheduled start failed", "stage", function, "time", at, "error", err)
+		if err := s.startScheduled(ctx, function, due); err != nil && ctx.Err() == nil {
+			s.o.Log.ErrorContext(ctx, "scheduled invocation failed", "stage", function, "time", due, "error", err)
 		}
 	}
 }
 
-// nextPeriod is the period after at, or the one that now falls into if that is
-// later.
-func nextPeriod(at, now time.Time, period time.Duration) time.Time {
-	if next := at.Add(period); next.After(now.Truncate(period)) {
+// nextPeriod returns the start of the period after last, or the start of the
+// period that now falls into if that is later.
+func nextPeriod(last, now time.Time, period time.Duration) time.Time {
+	if next := last.Add(period); next.After(now.Truncate(period)) {
 		return next
 	}
 	return now.Truncate(period)
 }
 
-func (s *Stack) startScheduled(ctx context.Context, function string, at time.Time) error {
-	payload, err := json.Marshal(scheduled{at.UTC(), "Scheduled Event", "aws.scheduler"})
+// startScheduled invokes a function with the event of a schedule for the given
+// time.
+func (s *Stack) startScheduled(ctx context.Context, function string, scheduledFor time.Time) error {
+	payload, err := json.Marshal(scheduled{scheduledFor.UTC(), "Scheduled Event", "aws.scheduler"})
 	if err == nil {
 		_, err = s.runtime.Invoke(ctx, function, payload)
 	}
 	if err != nil {
-		return fmt.Errorf("start %s for %v: %w", function, at, err)
+		return fmt.Errorf("invoke %s as scheduled for %v: %w", function, scheduledFor, err)
 	}
 	return nil
 }

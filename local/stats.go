@@ -6,26 +6,29 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// StageStats are the counters of one stage since the start, its mappings taken
-// together.
+// StageStats are the counters of one stage since the start, summed over its
+// event source mappings.
 type StageStats struct {
 	Stage       string
-	Records     int64 // done: processed or put among the dead letters
-	Requests    int64 // answered, of a stage that takes posts
-	Rejected    int64 // of these, with an error of the sender's
+	Records     int64 // done: processed or sent to the dead letters
+	Requests    int64 // HTTP requests that were answered, of a stage that takes posts
+	Rejected    int64 // of Requests, those answered with a status from 400 to 499
 	Invocations int64
-	Errors      int64 // invocations that failed, wholly or in part, and requests that were answered so
-	Retries     int64 // batches and parts of batches given again
+	Errors      int64 // invocations that failed, wholly or in part, and requests answered with a status of 500 or more
+	Retries     int64 // shares of batches that failed and are to be redelivered
 	DeadLetters int64 // records whose retries were used up
-	Restarts    int64 // of its processes
-	Lag         int64 // records on its topics that are not done
+	Restarts    int64 // function processes started in place of one that ended
+	Lag         int64 // records on the stage's topics that are not done
 }
 
-// Stats gives the counters of every stage in the order of the graph. It asks
-// the broker for the lag.
+// Stats returns the counters of every stage in the order of the graph. It asks
+// the broker for the lag, and returns an error if the broker does not answer.
 func (s *Stack) Stats(ctx context.Context) ([]StageStats, error) {
 	var all []StageStats
 	for _, spec := range pipeline.Default().Stages {
+		// The source of the errors depends on how the stage is invoked: by
+		// HTTP, by a schedule, or by event source mappings, whose errors the
+		// pollers count.
 		r := s.runtime.Stats(spec.Name)
 		st := StageStats{Stage: spec.Name, Invocations: r.Invocations, Restarts: r.Restarts}
 		switch {
@@ -33,8 +36,9 @@ func (s *Stack) Stats(ctx context.Context) ([]StageStats, error) {
 			a := s.api.Stats()
 			st.Requests, st.Rejected, st.Errors = a.Requests, a.Rejected, a.Failed
 		case len(spec.Reads) == 0:
-			st.Errors = r.Errors // of a mapping's invocations the poller knows more
+			st.Errors = r.Errors // a poller also counts answers that report failed records
 		}
+		// Add up the mappings of the stage.
 		for _, m := range s.mappings {
 			if m.stage != spec.Name {
 				continue

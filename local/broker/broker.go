@@ -1,5 +1,10 @@
 // Package broker runs a Kafka broker inside this process: kfake of franz-go,
-// with its data on disk and on 127.0.0.1 only.
+// with its data on disk, listening on 127.0.0.1 only. The local stack uses it
+// if no other Kafka cluster is given, and tests use it where a broker must
+// survive kill -9.
+//
+// Start reading at Start. A lock file (lock_unix.go) keeps two processes from
+// opening one data directory.
 package broker
 
 import (
@@ -15,23 +20,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// DefaultRetentionBytes bounds what one partition keeps on disk. A full
-// pipeline of about 150 partitions stays under 80 GB, of which a site with even
-// topics uses a fraction; what a stage has not read yet can be dropped by it
-// too, as on any broker.
+// DefaultRetentionBytes bounds how many bytes one partition keeps on disk. A
+// full pipeline of about 150 partitions stays under 80 GB; a site whose topics
+// have even partitions uses a fraction of that. As on any broker, the bound can
+// also delete records that a stage has not read yet.
 const DefaultRetentionBytes = 512 << 20
 
 // Options of a broker. The zero value is a broker in memory on a free port.
 type Options struct {
-	// Dir keeps the data; it is made where it does not exist and can be reopened
-	// after a crash. "" keeps everything in memory, at 2.7 times the payload.
+	// Dir holds the data. It is created if it does not exist, and can be opened
+	// again after a crash. If empty, the data is kept in memory and takes 2.7
+	// times the payload.
 	Dir string
-	// Port to listen on at 127.0.0.1; 0 takes a free one.
+	// Port is the port to listen on at 127.0.0.1. 0 takes a free port.
 	Port int
-	// RetentionBytes bounds each partition; 0 means DefaultRetentionBytes, -1 no
-	// bound. Topics with a retention.bytes of their own keep that.
+	// RetentionBytes bounds each partition. 0 means DefaultRetentionBytes, -1
+	// means no bound. A topic's own retention.bytes takes precedence.
 	RetentionBytes int64
-	// Log takes the broker's warnings and errors; nil drops them.
+	// Log receives the broker's warnings and errors. nil discards them.
 	Log *slog.Logger
 }
 
@@ -44,18 +50,20 @@ type Broker struct {
 	err     error
 }
 
-// Start opens the data directory and listens. ctx is looked at before the
-// start only: the broker runs until Close. A directory that another process
-// has open is an error.
+// Start opens the data directory and listens. ctx is checked before the start
+// only: the broker runs until Close. Start returns an error if another process
+// has the directory open.
 //
-// What was acknowledged survives kill -9 of this process. It is not synced to
-// the disk one by one, so a power cut can lose the last moments, as with
-// Kafka's own defaults.
+// Records that were acknowledged survive kill -9 of this process. Records are
+// not synced to the disk one by one, so a power cut can lose the last moments,
+// as with Kafka's own defaults.
 func Start(ctx context.Context, o Options) (*Broker, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b := &Broker{unlock: func() error { return nil }}
+	// Lock the directory before kfake opens it. A process that was killed with
+	// kill -9 has left the lock file but no lock.
 	if o.Dir != "" {
 		if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 			return nil, fmt.Errorf("broker: data directory: %w", err)
@@ -66,6 +74,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		}
 		b.unlock = unlock
 	}
+	// Open the data and listen. If that fails, the directory is released.
 	cluster, err := kfake.NewCluster(clusterOptions(o)...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("broker: open %q on port %d: %w", o.Dir, o.Port, err), b.unlock())
@@ -74,8 +83,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	return b, nil
 }
 
-// clusterOptions turns o into settings under which disk and memory stay
-// bounded.
+// clusterOptions turns o into kfake's options.
 func clusterOptions(o Options) []kfake.Opt {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
@@ -89,34 +97,35 @@ func clusterOptions(o Options) []kfake.Opt {
 	return opts
 }
 
-// cleanEvery is how often retention and compaction run. They hold up every
-// request while they do, and re-read compacted partitions.
+// cleanEvery is how often retention and compaction run. While they run, every
+// request waits, and compacted partitions are read again.
 const cleanEvery = 5 * time.Minute
 
+// brokerConfigs returns broker settings that bound disk and memory.
 func brokerConfigs(o Options) map[string]string {
 	if o.RetentionBytes == 0 {
 		o.RetentionBytes = DefaultRetentionBytes
 	}
 	return map[string]string{
 		"log.cleaner.backoff.ms": strconv.FormatInt(cleanEvery.Milliseconds(), 10),
-		// Space comes back by whole segments, and opening the directory reads
-		// whole segments into memory.
+		// Retention frees whole segments, and opening the directory reads whole
+		// segments into memory.
 		"log.segment.bytes":   strconv.Itoa(16 << 20),
 		"log.retention.bytes": strconv.FormatInt(o.RetentionBytes, 10),
 		// As soon as one topic has a retention of its own, kfake applies the
-		// broker's to all the others, compacted ones included: with the default
-		// of a week a compacted topic would lose its oldest keys.
+		// broker's retention to all other topics, compacted ones included. With
+		// the default of a week, a compacted topic would lose its oldest keys.
 		"log.retention.ms": "-1",
-		// Groups outlive a long pause of the local stack.
+		// Committed offsets outlive a long pause of the local stack.
 		"offsets.retention.minutes": strconv.Itoa(90 * 24 * 60),
 	}
 }
 
-// Addrs gives the bootstrap addresses, "127.0.0.1:port".
+// Addrs returns the endpoints of the bootstrap brokers, each "127.0.0.1:port".
 func (b *Broker) Addrs() []string { return append([]string(nil), b.addrs...) }
 
-// Close writes what is left to the disk and stops listening. It may be called
-// more than once.
+// Close writes buffered data to the disk, stops listening and releases the
+// directory. Close may be called more than once.
 func (b *Broker) Close() error {
 	b.closing.Do(func() {
 		b.cluster.Close()
@@ -127,7 +136,7 @@ func (b *Broker) Close() error {
 	return b.err
 }
 
-// logger hands kfake's warnings and errors on.
+// logger passes kfake's warnings and errors to log.
 type logger struct{ log *slog.Logger }
 
 // Logf implements kfake.Logger.

@@ -2,6 +2,6 @@
 
 package broker
 
-// lock does nothing here: a second broker is kept out by the port alone, where
-// one was chosen.
+// lock does nothing on this system. A second broker on the directory is kept
+// out only if both are given the same port.
 func lock(string) (unlock func() error, err error) { return func() error { return nil }, nil }

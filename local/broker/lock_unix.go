@@ -9,8 +9,11 @@ import (
 	"syscall"
 )
 
-// lock keeps a second broker out of dir: two would write the same segments. The
-// kernel drops the lock when the process dies, however it dies.
+// lock keeps a second broker out of dir: two brokers would write the same
+// segments. The lock belongs to the open file: if the process is killed with
+// kill -9, the kernel closes the file and drops the lock, so the next process
+// can open dir at once although the lock file is still there. The file is never
+// removed.
 func lock(dir string) (unlock func() error, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "broker.lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -18,7 +21,7 @@ func lock(dir string) (unlock func() error, err error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = errors.New("another process has it open")
+			err = errors.New("another process has the directory open: stop that process or use another directory")
 		}
 		return nil, errors.Join(err, f.Close())
 	}

@@ -1,5 +1,9 @@
-// Package dynalite starts dynalite, a DynamoDB-compatible server that runs on
-// Node (npm, Apache-2.0), for tests and for the pipeline on one machine.
+// Package dynalite starts dynalite, a server that is compatible with DynamoDB
+// and runs on Node (npm, Apache-2.0), for tests and for the pipeline on one
+// machine.
+//
+// Start reading at Start. The server runs launcher.cjs in a child process
+// (process.go), which ends when this process ends.
 package dynalite
 
 import (
@@ -21,18 +25,20 @@ import (
 //go:embed launcher.cjs
 var launcher string
 
-// closeTimeout is how long Close lets the server finish by itself.
+// closeTimeout is how long Close waits for the server to end by itself before
+// it is killed.
 const closeTimeout = 5 * time.Second
 
 // Options of a server. The zero value is a server in memory on a free port.
 type Options struct {
-	// Dir is where the search for node_modules begins, which goes on upwards; ""
-	// is the working directory.
+	// Dir is the directory in which the search for node_modules begins; it goes
+	// on upwards. If empty, Dir is the working directory.
 	Dir string
-	// DataDir keeps the tables (LevelDB); "" keeps them in memory. It is made
-	// where it does not exist. Two servers cannot share one.
+	// DataDir holds the tables (LevelDB) and is created if it does not exist.
+	// Two servers cannot share a directory. If empty, the tables are kept in
+	// memory.
 	DataDir string
-	// Port to listen on at 127.0.0.1; 0 takes a free one.
+	// Port is the port to listen on at 127.0.0.1. 0 takes a free port.
 	Port int
 }
 
@@ -43,11 +49,12 @@ type Server struct {
 	closing sync.Once
 }
 
-// Start runs a server and returns once it answers requests. ctx bounds that
-// wait only: the server then runs until Close, or until this process ends in
-// whatever way. It fails in one line that says what to do where Node or the
-// npm package is missing.
+// Start runs a server and returns once the server answers requests. ctx bounds
+// that wait only: the server then runs until Close, or until this process ends
+// in any way. If Node or the npm package is missing, the error is one line that
+// names the command to run.
 func Start(ctx context.Context, o Options) (*Server, error) {
+	// Find the npm package and Node.
 	dir, err := moduleDir(o.Dir)
 	if err != nil {
 		return nil, err
@@ -60,14 +67,17 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Run the launcher and wait until the server answers.
 	cmd := exec.Command(node, "-e", launcher, args)
-	cmd.Dir = dir // where require looks for dynalite
+	cmd.Dir = dir // require looks for dynalite from here upwards
 	p, err := startProcess(cmd)
 	if err != nil {
 		return nil, fmt.Errorf("dynalite: start %s: %w", node, err)
 	}
 	s := &Server{process: p}
 	if err := s.awaitReady(ctx); err != nil {
+		// The server listens but does not answer: most likely another server
+		// holds the data directory.
 		if s.port != 0 && o.DataDir != "" {
 			err = fmt.Errorf("%w (does another server use %s?)", err, o.DataDir)
 		}
@@ -79,12 +89,13 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// launcherArgs is what launcher.cjs reads as its one argument.
+// launcherArgs returns the one argument of launcher.cjs, a JSON object, and
+// creates the data directory.
 func launcherArgs(o Options) (string, error) {
 	path := o.DataDir
 	if path != "" {
 		var err error
-		if path, err = filepath.Abs(path); err != nil { // the child runs elsewhere
+		if path, err = filepath.Abs(path); err != nil { // the child has another working directory
 			return "", fmt.Errorf("dynalite: data directory: %w", err)
 		}
 		if err := os.MkdirAll(path, 0o755); err != nil {
@@ -95,7 +106,8 @@ func launcherArgs(o Options) (string, error) {
 	return string(b), err
 }
 
-// moduleDir finds the directory whose node_modules holds dynalite.
+// moduleDir returns dir or the nearest directory above it whose node_modules
+// holds dynalite.
 func moduleDir(dir string) (string, error) {
 	holds := func(d string) bool {
 		_, err := os.Stat(filepath.Join(d, "node_modules", "dynalite", "package.json"))
@@ -115,9 +127,9 @@ func moduleDir(dir string) (string, error) {
 	}
 }
 
-// awaitReady reads the port that the launcher prints and asks for the tables once.
-// The question matters: the database opens in the background, and a data
-// directory that another server holds shows only in the first answer.
+// awaitReady reads the port that the launcher prints and sends the server one
+// request. The request is necessary: the database opens in the background, and
+// if another server holds the data directory, only the first answer shows it.
 func (s *Server) awaitReady(ctx context.Context) error {
 	select {
 	case line := <-s.process.firstLine:
@@ -128,14 +140,14 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		s.port = port
 		return s.listTables(ctx)
 	case <-s.process.done:
-		return errors.New("dynalite: ended before it answered")
+		return errors.New("dynalite: the server ended before it printed its port")
 	case <-ctx.Done():
-		return fmt.Errorf("dynalite: no answer yet: %w", ctx.Err())
+		return fmt.Errorf("dynalite: gave up waiting for the server's port: %w", ctx.Err())
 	}
 }
 
-// listTables sends one request by hand. The signature has to be there, and is
-// not checked.
+// listTables sends one request without the SDK. The signature must be present
+// and is not checked.
 func (s *Server) listTables(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Endpoint(), strings.NewReader("{}"))
 	if err != nil {
@@ -156,18 +168,20 @@ func (s *Server) listTables(ctx context.Context) error {
 	return nil
 }
 
-// Endpoint is the URL of the server: the value for AWS_ENDPOINT_URL_DYNAMODB.
+// Endpoint returns the URL of the server, the value for
+// AWS_ENDPOINT_URL_DYNAMODB.
 func (s *Server) Endpoint() string { return "http://127.0.0.1:" + strconv.Itoa(s.port) }
 
-// Pid is the process id of the server.
+// Pid returns the process id of the server.
 func (s *Server) Pid() int { return s.process.cmd.Process.Pid }
 
-// Done is closed when the server has ended, by Close or by itself.
+// Done returns a channel that is closed when the server has ended, by Close or
+// by itself.
 func (s *Server) Done() <-chan struct{} { return s.process.done }
 
 // Close ends the server and waits until it is gone. Requests under way get no
-// answer. It returns an error with the server's last words where it had ended
-// by itself or had to be killed.
+// answer. If the server had ended by itself or had to be killed, the error
+// holds the end of its standard error. Close may be called more than once.
 func (s *Server) Close() error {
 	s.closing.Do(func() { s.process.stop(closeTimeout) })
 	<-s.process.done

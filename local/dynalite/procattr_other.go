@@ -4,6 +4,6 @@ package dynalite
 
 import "syscall"
 
-// dieWithParent asks for nothing here: the launcher ends when its standard
-// input closes.
+// dieWithParent returns nil on this system: the launcher ends when its standard
+// input is closed.
 func dieWithParent() *syscall.SysProcAttr { return nil }

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// process is a child that lives as long as its standard input is open.
+// process is a child process that runs until its standard input is closed.
 type process struct {
 	cmd       *exec.Cmd
 	stdin     io.Closer
-	firstLine chan string   // what it printed first
-	done      chan struct{} // closed when it has ended
-	err       error         // how it ended, to be read after done
+	firstLine chan string   // receives the first line that the child prints
+	done      chan struct{} // closed when the child has ended
+	err       error         // how the child ended; read it after done is closed
 	stderr    tail
 }
 
-// startProcess runs cmd. Its output other than the first line is dropped.
+// startProcess starts cmd. All output except the first line is discarded.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, firstLine: make(chan string, 1), done: make(chan struct{})}
 	stdin, err := cmd.StdinPipe()
@@ -29,6 +29,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 		return nil, err
 	}
 	p.stdin = stdin
+	// run needs a thread of its own and reports how the start went.
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, &p.stderr
 	cmd.SysProcAttr = dieWithParent()
@@ -41,9 +42,9 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// run starts the child and waits for it, on a thread of its own: Linux sends
-// the parent-death signal when the thread that forked ends, and Go ends threads
-// while the process goes on.
+// run starts the child and waits for it, on an OS thread of its own: Linux
+// sends the parent-death signal when the thread that forked ends, and Go ends
+// threads while the process goes on.
 func (p *process) run(out *io.PipeWriter, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -55,26 +56,27 @@ func (p *process) run(out *io.PipeWriter, started chan<- error) {
 	if err := p.cmd.Wait(); err != nil {
 		p.err = fmt.Errorf("dynalite: server ended: %w%s", err, p.stderr.message())
 	}
-	_ = out.Close() // it was read to its end
+	_ = out.Close() // all output has been read
 	close(p.done)
 }
 
+// readOutput passes on the first line and discards the rest.
 func (p *process) readOutput(r io.Reader) {
 	lines := bufio.NewScanner(r)
 	if lines.Scan() {
 		p.firstLine <- lines.Text()
 	}
-	_, _ = io.Copy(io.Discard, r) // a full pipe would stop the child; its end is run's to report
+	_, _ = io.Copy(io.Discard, r) // a full pipe would block the child; run reports the child's end
 }
 
-// stop closes the child's input, and kills the child where that has not ended
-// it in time. A child that has ended already is left alone.
-func (p *process) stop(patience time.Duration) {
-	_ = p.stdin.Close() // fails only where it is closed already
+// stop closes the child's standard input and kills the child if it has not
+// ended after timeout. A child that has already ended is left alone.
+func (p *process) stop(timeout time.Duration) {
+	_ = p.stdin.Close() // fails only if it is closed already
 	select {
 	case <-p.done:
-	case <-time.After(patience):
-		_ = p.cmd.Process.Kill() // fails only where the child has just ended
+	case <-time.After(timeout):
+		_ = p.cmd.Process.Kill() // fails only if the child has just ended
 	}
 }
 
@@ -84,9 +86,10 @@ type tail struct {
 	b  []byte
 }
 
+// tailBytes is how many bytes a tail keeps.
 const tailBytes = 2048
 
-// Write keeps what fits and never fails.
+// Write keeps the last tailBytes bytes and never fails.
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,6 +100,8 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// message returns ": " and the bytes, to be appended to an error, or "" if
+// nothing was written.
 func (t *tail) message() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -17,16 +17,16 @@ import (
 	apigw "github.com/aws/aws-lambda-go/events"
 )
 
-// defaultName is the name of the route and of the stage: the route takes every
-// request, and the stage puts nothing before its path.
+// defaultName is the name of the route and of the stage. The route takes every
+// request, and the stage adds nothing to its path.
 const defaultName = "$default"
 
-// newEvent makes the event of payload format 2.0 for a request. id is the
-// request's, now when it came.
+// newEvent returns the event of a request in payload format 2.0, as JSON. id is
+// the request's id, and now the time at which the request came.
 func newEvent(r *http.Request, body []byte, id string, now time.Time) ([]byte, error) {
 	source, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return nil, fmt.Errorf("client of a request: %w", err)
+		return nil, fmt.Errorf("address of the client: %w", err)
 	}
 	path := rawPath(r.URL)
 	prefix, _, _ := strings.Cut(r.Host, ".")
@@ -47,31 +47,34 @@ func newEvent(r *http.Request, body []byte, id string, now time.Time) ([]byte, e
 	if len(body) > 0 && !isText(r.Header.Get("Content-Type")) {
 		event.Body, event.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
 	}
-	// Bytes of a text that are no UTF-8 become replacement characters here, so no
-	// signature fits any more. What API Gateway does with them is not documented.
+	// Bytes of a text body that are not UTF-8 become replacement characters
+	// here, so a signature over the body no longer matches. API Gateway does
+	// not document what it does with such bytes.
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false) // would make six bytes of each < in a body
+	e.SetEscapeHTML(false) // escaping would make six bytes of each < in a body
 	if err := e.Encode(event); err != nil {
-		return nil, fmt.Errorf("event of a request: %w", err)
+		return nil, fmt.Errorf("encode the event of a request: %w", err)
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// rawPath is the path as an HTTP API gives it in rawPath: decoded, whatever its
-// name says, and cut off at a question mark that decoding brought to light
-// (both captured from a live one: github.com/middleapi/standard-server/pull/93).
+// rawPath returns the path as an HTTP API puts it into rawPath: decoded, in
+// spite of the field's name, and cut off at a question mark that decoding has
+// produced (both captured from a live API:
+// github.com/middleapi/standard-server/pull/93).
 func rawPath(u *url.URL) string {
 	path, _, _ := strings.Cut(u.Path, "?")
 	return path
 }
 
-// isText says whether a body of the media type is given to the function as it
-// is. The guide says that binary ones are given in base64, not which ones these
-// are: everything but these, forms and bodies of no type included, was captured
-// from a live HTTP API (github.com/ministackorg/ministack/pull/766). Nothing is
-// known of Content-Encoding, so it changes nothing here: a packed body that says
-// it is JSON is damaged.
+// isText reports whether a body of the media type is put into the event
+// unencoded. The guide states that binary bodies are encoded in base64, but not
+// which media types are binary: captures from a live HTTP API show every type
+// except these, forms and bodies without a type included
+// (github.com/ministackorg/ministack/pull/766). For Content-Encoding there is
+// neither documentation nor a capture, so it has no effect here: a compressed
+// body with the type JSON is damaged.
 func isText(contentType string) bool {
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -84,8 +87,9 @@ func isText(contentType string) bool {
 	return strings.HasPrefix(media, "text/")
 }
 
-// headers are the request's, their names in lower case, with what API Gateway
-// adds to them. Cookies have a field of their own.
+// headers returns the request's headers, with names in lower case, and the
+// headers that API Gateway adds. Cookies have a field of their own in the
+// event.
 func headers(r *http.Request, source string, length int, now time.Time) map[string]string {
 	all := map[string]string{}
 	for name, value := range joinValues(r.Header) {
@@ -93,6 +97,7 @@ func headers(r *http.Request, source string, length int, now time.Time) map[stri
 			all[name] = value
 		}
 	}
+	// The headers that API Gateway adds or sets.
 	_, port, _ := net.SplitHostPort(r.Host)
 	all["host"] = r.Host
 	all["content-length"] = strconv.Itoa(length)
@@ -103,8 +108,8 @@ func headers(r *http.Request, source string, length int, now time.Time) map[stri
 	return all
 }
 
-// joinValues combines what has one name with commas, as format 2.0 does for headers
-// and for the parameters of a query.
+// joinValues joins the values of each name with commas, as format 2.0 does for
+// headers and query parameters.
 func joinValues(values map[string][]string) map[string]string {
 	all := make(map[string]string, len(values))
 	for name, v := range values {
@@ -113,6 +118,7 @@ func joinValues(values map[string][]string) map[string]string {
 	return all
 }
 
+// cookies returns the request's cookies, each as "name=value".
 func cookies(r *http.Request) (all []string) {
 	for _, line := range r.Header.Values("Cookie") {
 		for cookie := range strings.SplitSeq(line, ";") {
@@ -122,8 +128,8 @@ func cookies(r *http.Request) (all []string) {
 	return all
 }
 
-// headBytes counts what the quota counts: "total combined size of request line
-// and header values".
+// headBytes returns the size that the quota limits: "total combined size of
+// request line and header values".
 func headBytes(r *http.Request) int {
 	n := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len(r.Host)
 	for _, values := range r.Header {

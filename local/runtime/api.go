@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// handler serves the Runtime API. The first element of a path is the id of the
-// process that asks, as its AWS_LAMBDA_RUNTIME_API says.
+// handler serves the Runtime API. The first element of a request's path is the
+// id of the process that sends it; the process's AWS_LAMBDA_RUNTIME_API
+// contains that id.
 func (r *Runtime) handler() http.Handler {
 	mux := http.NewServeMux()
 	const base = "/{process}/2018-06-01/runtime"
@@ -23,41 +24,44 @@ func (r *Runtime) handler() http.Handler {
 	return mux
 }
 
-// withProcess finds the process that asks. One that is dead already is unknown:
-// its last request can still be on its way.
+// withProcess passes a request to the process that sent it. A process that was
+// removed is unknown: it was killed while its last request was on its way.
 func (r *Runtime) withProcess(serve func(*process, http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
 		p := r.processes[req.PathValue("process")]
 		r.mu.Unlock()
 		if p == nil {
-			reject(w, http.StatusForbidden, "UnknownProcess", "no such process is running")
+			reject(w, http.StatusForbidden, "UnknownProcess", "the process that this request names is not running")
 			return
 		}
 		serve(p, w, req)
 	}
 }
 
+// add makes a process known to the API.
 func (r *Runtime) add(p *process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.processes[p.id] = p
 }
 
+// remove makes a process unknown to the API.
 func (r *Runtime) remove(p *process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.processes, p.id)
 }
 
-// serveNext hands over an event. If the process dies while it is written, the
-// end of the process fails the invocation.
+// serveNext writes an event to the process. If the process dies while the event
+// is written, finish fails the invocation.
 func (p *process) serveNext(w http.ResponseWriter, req *http.Request) {
 	inv := p.next(req.Context())
 	if inv == nil {
 		return
 	}
 	defer close(inv.payloadFree)
+	// The headers of the Runtime API.
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(inv.payload)))
@@ -68,25 +72,27 @@ func (p *process) serveNext(w http.ResponseWriter, req *http.Request) {
 	w.Write(inv.payload)
 }
 
-// traceID is the X-Ray trace header of an invocation, made of its request id:
-// a root of the start time and 96 bits, and a parent of 64 bits, not sampled.
+// traceID returns the X-Ray trace header of an invocation, derived from its
+// request id: a root of the start time and 96 bits, a parent of 64 bits, and
+// not sampled.
 func traceID(requestID string, now time.Time) string {
 	digits := strings.ReplaceAll(requestID, "-", "")
 	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", now.Unix(), digits[:24], digits[16:])
 }
 
-// serveResponse takes an answer. It is read before it is known to be wanted: an
-// invocation that times out meanwhile has its result then, and this one is
-// refused.
+// serveResponse takes the function's answer. The answer is read before the
+// invocation is checked: if the invocation times out while it is read, the
+// timeout is the result and this answer is rejected.
 func (p *process) serveResponse(w http.ResponseWriter, req *http.Request) {
 	id := req.PathValue("id")
 	body, err := io.ReadAll(io.LimitReader(req.Body, MaxResponse+1))
 	if err != nil {
-		return // the process is gone, or will time out
+		return // the process has died, or its invocation will time out
 	}
+	// The answer is too long: fail the invocation, as Lambda does.
 	if len(body) > MaxResponse {
-		// The rest must be read, or the process would see a broken connection in
-		// place of the status.
+		// Read the rest, or the process would see a broken connection instead
+		// of the status.
 		_, _ = io.Copy(io.Discard, req.Body)
 		message := fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", MaxResponse)
 		p.settleCurrent(id, result{err: &FunctionError{Function: p.env.f.Name, RequestID: id, Type: TypeResponseTooLarge, Message: message}})
@@ -96,8 +102,9 @@ func (p *process) serveResponse(w http.ResponseWriter, req *http.Request) {
 	p.respond(w, id, result{answer: body, err: p.trailerError(id, req.Trailer)})
 }
 
-// trailerError is the error of a function whose answer broke off: the client
-// has begun the body by then and reports in the trailers.
+// trailerError returns the error of a function whose answer broke off, or nil.
+// Such a function has begun the body already and reports the error in the
+// trailers.
 func (p *process) trailerError(id string, trailer http.Header) error {
 	kind := trailer.Get("Lambda-Runtime-Function-Error-Type")
 	if kind == "" {
@@ -110,13 +117,15 @@ func (p *process) trailerError(id string, trailer http.Header) error {
 	return parseError(p.env.f.Name, id, kind, body)
 }
 
+// serveError takes an error that the function reports for its invocation.
 func (p *process) serveError(w http.ResponseWriter, req *http.Request) {
 	id := req.PathValue("id")
 	p.respond(w, id, result{err: p.readError(id, req)})
 }
 
-// serveInitError keeps why a function cannot start. Its process ends next, and
-// the invocation that waits for it gets this error.
+// serveInitError records why the function cannot start. Its process ends next,
+// and finish fails the invocation that waits for the environment with this
+// error.
 func (p *process) serveInitError(w http.ResponseWriter, req *http.Request) {
 	failure := p.readError("", req)
 	p.env.f.mu.Lock()
@@ -125,6 +134,7 @@ func (p *process) serveInitError(w http.ResponseWriter, req *http.Request) {
 	accept(w)
 }
 
+// readError returns the error that a function posted.
 func (p *process) readError(id string, req *http.Request) *FunctionError {
 	body, err := io.ReadAll(io.LimitReader(req.Body, MaxResponse))
 	if err != nil {
@@ -133,25 +143,27 @@ func (p *process) readError(id string, req *http.Request) *FunctionError {
 	return parseError(p.env.f.Name, id, req.Header.Get("Lambda-Runtime-Function-Error-Type"), body)
 }
 
-// respond settles the invocation and tells the function whether that was the
-// one under way.
+// respond settles the invocation with the id. If that invocation is not the one
+// under way, such as one that has timed out, the request is rejected.
 func (p *process) respond(w http.ResponseWriter, id string, res result) {
 	if !p.settleCurrent(id, res) {
-		reject(w, http.StatusBadRequest, "InvalidRequestID", "not the invocation under way")
+		reject(w, http.StatusBadRequest, "InvalidRequestID", "the process has no such invocation under way")
 		return
 	}
 	accept(w)
 }
 
+// accept writes the API's answer to a request that succeeded.
 func accept(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
 	_, _ = io.WriteString(w, `{"status":"OK"}`)
 }
 
+// reject writes the API's answer to a request that failed.
 func reject(w http.ResponseWriter, status int, kind, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// Strings always encode; a write error means that the process is gone.
+	// Strings always encode; a write error means that the process has died.
 	_ = json.NewEncoder(w).Encode(map[string]string{"errorType": kind, "errorMessage": message})
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A process that ends without having had an invocation waits this long for the
-// next try, twice as long each time.
+// If a process ends without having had an invocation, its environment waits
+// before it starts the next one. The pause doubles each time.
 const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
@@ -23,13 +23,13 @@ const (
 type environment struct {
 	f       *function
 	number  int
-	started chan error // gets how the first process started
-	process *process   // nil while none runs; guarded by f.mu
+	started chan error // receives the result of the first process's start
+	process *process   // nil while no process runs; guarded by f.mu
 }
 
-// run starts processes one after the other until ctx is done. It keeps its
-// thread: Linux sends the parent-death signal when the thread that forked
-// ends, and Go ends threads while the process goes on.
+// run starts processes one after the other until ctx is done. It keeps its OS
+// thread: Linux sends the parent-death signal when the thread that forked ends,
+// and Go ends threads while the process goes on.
 func (e *environment) run(ctx context.Context) {
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
@@ -38,6 +38,8 @@ func (e *environment) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		// A process that had an invocation is replaced at once. Processes that
+		// end before their first one are replaced after growing pauses.
 		useless++
 		if worked {
 			useless = 0
@@ -51,8 +53,8 @@ func (e *environment) run(ctx context.Context) {
 	}
 }
 
-// runOnce runs one process to its end. It reports whether the process had an
-// invocation.
+// runOnce runs one process to its end and reports whether the process had an
+// invocation or was killed by Kill.
 func (e *environment) runOnce(ctx context.Context) (worked bool) {
 	p := e.newProcess()
 	e.f.runtime.add(p)
@@ -60,9 +62,11 @@ func (e *environment) runOnce(ctx context.Context) (worked bool) {
 	err := p.start()
 	select {
 	case e.started <- err:
-	default: // not the first
+	default: // not the first process; nothing reads the result of its start
 	}
 	if err == nil {
+		// The process runs until it ends by itself, is killed, or the runtime
+		// closes.
 		stop := context.AfterFunc(ctx, p.kill)
 		defer stop()
 		err = p.cmd.Wait()
@@ -74,6 +78,7 @@ func (e *environment) runOnce(ctx context.Context) (worked bool) {
 	return worked
 }
 
+// newProcess prepares a process with its id, environment variables and output.
 func (e *environment) newProcess() *process {
 	id := fmt.Sprintf("%s-%d-%s", e.f.Name, e.number, newRequestID()[:8])
 	p := &process{id: id, env: e, ended: make(chan struct{})}
@@ -82,16 +87,16 @@ func (e *environment) newProcess() *process {
 	p.cmd = exec.Command(e.f.Path)
 	p.cmd.Dir = filepath.Dir(e.f.Path)
 	p.cmd.Env = append(e.f.lambdaEnv(id), e.f.Env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out // one pipe, so that the order is kept
+	p.cmd.Stdout, p.cmd.Stderr = out, out // one pipe for both keeps the order of lines
 	p.cmd.SysProcAttr = processAttributes()
-	p.cmd.WaitDelay = time.Second // for output that a grandchild holds open
+	p.cmd.WaitDelay = time.Second // in case a grandchild holds the output open
 	return p
 }
 
-// lambdaEnv is what Lambda sets for a function (AWS Lambda developer guide,
-// "Defined runtime environment variables"). The address carries the process's
-// id: a runtime client puts its request paths behind it, so that one listener
-// can tell all processes apart.
+// lambdaEnv returns the variables that Lambda sets for a function (AWS Lambda
+// developer guide, "Defined runtime environment variables"). The endpoint of
+// the Runtime API contains the process's id: a runtime client puts its request
+// paths behind the endpoint, so one listener can distinguish all processes.
 func (f *function) lambdaEnv(id string) []string {
 	return []string{
 		"AWS_LAMBDA_RUNTIME_API=" + f.runtime.listenAddr + "/" + id,
@@ -110,12 +115,12 @@ func (f *function) lambdaEnv(id string) []string {
 	}
 }
 
-// arn is the function's name in the form the functions see on AWS.
+// arn returns the function's name in the form of AWS.
 func (f *function) arn() string {
 	return "arn:aws:lambda:us-east-1:000000000000:function:" + f.Name
 }
 
-// sleep waits, or less if ctx is done.
+// sleep waits for d, or until ctx is done.
 func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -125,7 +130,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// kill ends the process at once. Killing one that has ended already is no
+// kill ends the process with SIGKILL. A process that has already ended is no
 // error.
 func (p *process) kill() {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {

@@ -7,35 +7,36 @@ import (
 	"time"
 )
 
-// ErrClosed is the error of an invocation that was under way or asked for when
-// the runtime was closed.
+// ErrClosed is the error of an invocation that was queued or under way when the
+// runtime was closed, or that was asked for later.
 var ErrClosed = errors.New("runtime: closed")
 
-// Types of errors that Lambda itself reports for a function.
+// Types of the errors that Lambda itself reports for a function.
 const (
-	TypeExit             = "Runtime.ExitError"             // its process ended
-	TypeTimeout          = "Sandbox.Timedout"              // it took longer than its timeout
-	TypeResponseTooLarge = "Function.ResponseSizeTooLarge" // its answer is over MaxResponse
-	TypeRequestTooLarge  = "RequestTooLarge"               // the event is over MaxPayload
-	TypeNoAnswer         = "Runtime.NoAnswer"              // it asked for the next event instead of answering
+	TypeExit             = "Runtime.ExitError"             // the process ended
+	TypeTimeout          = "Sandbox.Timedout"              // the invocation took longer than the function's timeout
+	TypeResponseTooLarge = "Function.ResponseSizeTooLarge" // the answer is longer than MaxResponse
+	TypeRequestTooLarge  = "RequestTooLarge"               // the event is longer than MaxPayload
+	TypeNoAnswer         = "Runtime.NoAnswer"              // the function asked for the next event instead of answering
 )
 
-// FunctionError is an invocation that failed in its function, or by the end of
-// it.
+// FunctionError is the error of an invocation that failed in its function or by
+// the end of the function's process.
 type FunctionError struct {
 	Function  string
-	RequestID string // "" where no environment got the invocation
-	Type      string // one of the types above, or what the function reported
+	RequestID string // empty if no environment took the invocation
+	Type      string // one of the types above, or the type that the function reported
 	Message   string
 }
 
-// Error gives function, type and message.
+// Error returns the function, the type and the message.
 func (e *FunctionError) Error() string {
 	return fmt.Sprintf("function %s: %s: %s", e.Function, e.Type, e.Message)
 }
 
-// parseError decodes the error a function posted. What is not in Lambda's form
-// becomes the message as it is.
+// parseError decodes an error that a function posted. A body that is not in
+// Lambda's form becomes the message unchanged. kind is the type if the body
+// names none.
 func parseError(function, requestID, kind string, body []byte) *FunctionError {
 	var e struct {
 		Type    string `json:"errorType"`
@@ -50,8 +51,8 @@ func parseError(function, requestID, kind string, body []byte) *FunctionError {
 	return &FunctionError{Function: function, RequestID: requestID, Type: e.Type, Message: e.Message}
 }
 
-// exitError words the end of a process as Lambda does. state is "exit status
-// 1" or "signal: killed".
+// exitError returns the error of a process that ended, worded as Lambda words
+// it. state is "exit status 1" or "signal: killed".
 func exitError(function, requestID, state string) *FunctionError {
 	reason := "Runtime exited with error: " + state
 	if state == "exit status 0" {
@@ -60,14 +61,14 @@ func exitError(function, requestID, state string) *FunctionError {
 	return lambdaError(function, requestID, TypeExit, reason)
 }
 
-// timeoutError words the end of an invocation, or of an initialisation, that
-// took too long.
+// timeoutError returns the error of an invocation or initialisation that took
+// longer than after, worded as Lambda words it.
 func timeoutError(function, requestID string, after time.Duration) *FunctionError {
 	return lambdaError(function, requestID, TypeTimeout, fmt.Sprintf("Task timed out after %.2f seconds", after.Seconds()))
 }
 
-// lambdaError is an error that Lambda reports in the function's place, with the
-// request id in front of the reason.
+// lambdaError returns an error that Lambda reports on behalf of a function,
+// with the request id in front of the reason.
 func lambdaError(function, requestID, kind, reason string) *FunctionError {
 	return &FunctionError{
 		Function: function, RequestID: requestID, Type: kind,

@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// function is a served function with its queue. Its mutex guards the state of
-// its environments and processes too: which process gets which invocation is
-// one decision.
+// function is a served function with its queue. Its mutex also guards the state
+// of its environments and processes: which process takes which invocation is a
+// single decision.
 type function struct {
 	Function
 	runtime *Runtime
 	inTurn  bool
 
 	mu           sync.Mutex
-	changed      *sync.Cond // a process has started, or closed is set
+	changed      *sync.Cond // signals that a process has started or that closed is set
 	closed       bool
-	queue        []*invocation // that no environment has taken
+	queue        []*invocation // not yet taken by an environment
 	environments []*environment
-	turns        map[string]int // by key, the number of the environment that had its last turn
+	turns        map[string]int // by key, the number of the environment that had the key's last invocation
 	stats        Stats
 }
 
@@ -30,21 +30,22 @@ type function struct {
 type invocation struct {
 	id      string
 	payload []byte
-	env     *environment // the one whose turn it is; nil for any
-	done    chan result  // gets one result
-	settled bool         // that result was given; guarded by the function's mutex
-	// payloadFree is closed when nobody reads payload any more.
+	env     *environment // whose turn it is; nil if any environment may take the invocation
+	done    chan result  // receives exactly one result
+	settled bool         // done has its result; guarded by the function's mutex
+	// payloadFree is closed when payload is not read any more.
 	payloadFree chan struct{}
 	deadline    time.Time
 }
 
-// result is what became of an invocation: an answer, or why there is none.
+// result is how an invocation ended: with an answer or an error.
 type result struct {
 	answer []byte
 	err    error
 }
 
-// startFunction starts the environments, whose first processes are not there yet.
+// startFunction starts the environments of a function. Their first processes
+// start in the background.
 func (r *Runtime) startFunction(ctx context.Context, spec Function, inTurn bool) *function {
 	f := &function{Function: spec, runtime: r, inTurn: inTurn, turns: map[string]int{}}
 	f.changed = sync.NewCond(&f.mu)
@@ -57,7 +58,8 @@ func (r *Runtime) startFunction(ctx context.Context, spec Function, inTurn bool)
 	return f
 }
 
-// submit queues an invocation and hands it over where an environment waits.
+// submit queues an invocation and passes it on at once if an environment's
+// process waits for one. payload over MaxPayload is an error.
 func (f *function) submit(payload []byte, keys []string) (*invocation, error) {
 	inv := &invocation{
 		id: newRequestID(), payload: payload,
@@ -75,9 +77,13 @@ func (f *function) submit(payload []byte, keys []string) (*invocation, error) {
 			Message: fmt.Sprintf("Request must be smaller than %d bytes for the InvokeFunction operation, this one has %d", MaxPayload, len(payload)),
 		}
 	}
+	// The environment is chosen now, so that the turns follow the order of the
+	// calls.
 	if f.inTurn {
 		inv.env = f.nextTurn(keys)
 	}
+	// Any waiting process may take it: with InTurn, offer leaves an invocation
+	// of another environment in the queue.
 	f.queue = append(f.queue, inv)
 	for _, e := range f.environments {
 		if e.process != nil && e.process.nextRequest != nil {
@@ -87,8 +93,8 @@ func (f *function) submit(payload []byte, keys []string) (*invocation, error) {
 	return inv, nil
 }
 
-// nextTurn picks the environment after the one that the first key had last, and
-// remembers it for all keys. f.mu is held.
+// nextTurn returns the environment after the one that had the first key's last
+// invocation, and records it as the last of every key. f.mu must be held.
 func (f *function) nextTurn(keys []string) *environment {
 	if len(keys) == 0 {
 		keys = []string{""}
@@ -103,8 +109,8 @@ func (f *function) nextTurn(keys []string) *environment {
 	return f.environments[n]
 }
 
-// take removes the oldest invocation that e may have, nil if there is none.
-// f.mu is held.
+// take removes the oldest invocation that e may take from the queue, and
+// returns nil if there is none. f.mu must be held.
 func (f *function) take(e *environment) *invocation {
 	i := slices.IndexFunc(f.queue, func(inv *invocation) bool { return inv.env == nil || inv.env == e })
 	if i < 0 {
@@ -115,7 +121,8 @@ func (f *function) take(e *environment) *invocation {
 	return inv
 }
 
-// settle gives an invocation its result, unless it has one. f.mu is held.
+// settle passes an invocation its result, unless it already has one. f.mu must
+// be held.
 func (f *function) settle(inv *invocation, res result) {
 	if inv.settled {
 		return
@@ -127,8 +134,8 @@ func (f *function) settle(inv *invocation, res result) {
 	inv.done <- res
 }
 
-// withdraw takes an invocation back that its caller no longer waits for. One
-// that a process has got goes on there.
+// withdraw removes an invocation whose caller no longer waits from the queue.
+// If a process has taken the invocation, it goes on there.
 func (f *function) withdraw(inv *invocation) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -138,8 +145,9 @@ func (f *function) withdraw(inv *invocation) {
 	}
 }
 
-// failNext fails the oldest invocation that waits for e: in Lambda too it is an
-// invocation that learns of an environment that cannot start. f.mu is held.
+// failNext fails the oldest invocation that waits for e. In Lambda, too, an
+// environment that cannot start shows as the failure of an invocation. f.mu
+// must be held.
 func (f *function) failNext(e *environment, failure func(requestID string) error) {
 	if inv := f.take(e); inv != nil {
 		f.settle(inv, result{err: failure(inv.id)})
@@ -147,18 +155,22 @@ func (f *function) failNext(e *environment, failure func(requestID string) error
 	}
 }
 
-// pickForKill picks a process to kill and lets it have no more invocations. It waits
-// for one where all are being restarted; nil means that the runtime is closed.
+// pickForKill returns a process to kill, one with an invocation under way if
+// there is any, and lets it take no more invocations. If all processes are
+// being restarted, it waits for one to start. It returns nil if the runtime is
+// closed.
 func (f *function) pickForKill() *process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for !f.closed {
+		// Prefer a process in the middle of an invocation.
 		var found *process
 		for _, e := range f.environments {
 			if p := e.process; p != nil && !p.noMoreWork && (found == nil || found.current == nil && p.current != nil) {
 				found = p
 			}
 		}
+		// found.killed makes finish treat the end as intended.
 		if found != nil {
 			found.noMoreWork, found.killed = true, true
 			return found
@@ -168,7 +180,8 @@ func (f *function) pickForKill() *process {
 	return nil
 }
 
-// close fails what is queued or under way. No process gets anything after it.
+// close fails the invocations that are queued or under way. No process takes an
+// invocation afterwards.
 func (f *function) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -184,7 +197,7 @@ func (f *function) close() {
 	}
 }
 
-// newRequestID makes an id in the form of Lambda's, a random UUID.
+// newRequestID returns a random UUID, the form of Lambda's request ids.
 func newRequestID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails, by its documentation

@@ -6,17 +6,18 @@ import (
 	"sync"
 )
 
-// output is where all processes print; nil drops everything.
+// output is where all processes print. If w is nil, everything is discarded.
 type output struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-// maxLine bounds what is kept of a line that does not end.
+// maxLine bounds how many bytes of an unfinished line are kept before they are
+// printed.
 const maxLine = 64 << 10
 
-// lines cuts what one process prints into lines, so that those of different
-// processes do not mix. It is used from one goroutine at a time.
+// lines cuts the output of one process into lines, so that lines of different
+// processes do not mix. It must be used from one goroutine at a time.
 type lines struct {
 	prefix     string
 	out        *output
@@ -44,7 +45,7 @@ func (l *lines) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// flush prints a line that was not ended.
+// flush prints a line that has no end yet.
 func (l *lines) flush() {
 	if len(l.unfinished) > 0 {
 		l.print(l.unfinished)
@@ -52,6 +53,7 @@ func (l *lines) flush() {
 	}
 }
 
+// print writes one line with its prefix.
 func (l *lines) print(line []byte) {
 	l.out.mu.Lock()
 	defer l.out.mu.Unlock()

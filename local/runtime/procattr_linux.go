@@ -2,9 +2,9 @@ package runtime
 
 import "syscall"
 
-// processAttributes has the kernel kill the child when this process ends in
-// whatever way, and keeps the terminal's interrupt from it, which is for Close
-// to deal with in order.
+// processAttributes has the kernel kill the child when this process ends, in
+// whatever way. A process group of its own keeps the terminal's interrupt from
+// the child, so that Close ends the children in order.
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }

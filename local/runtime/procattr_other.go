@@ -4,6 +4,6 @@ package runtime
 
 import "syscall"
 
-// processAttributes asks for nothing here: a child ends when its next request
-// to the Runtime API finds nobody.
+// processAttributes returns nil on this system: after this process has ended, a
+// child ends when its next request to the Runtime API fails.
 func processAttributes() *syscall.SysProcAttr { return nil }

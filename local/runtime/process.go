@@ -7,26 +7,26 @@ import (
 )
 
 // process is one run of a function's executable. The function's mutex guards
-// everything below it.
+// the fields below the blank line.
 type process struct {
 	id    string
 	env   *environment
 	cmd   *exec.Cmd
 	pid   int
-	flush func()
-	ended chan struct{} // closed when it is gone and its end is dealt with
+	flush func()        // prints an unfinished last line
+	ended chan struct{} // closed when the process is gone and finish has run
 
-	ready       bool             // it has asked for an event
-	invoked     bool             // it has got one
-	noMoreWork  bool             // it is about to be killed and gets no more
-	killed      bool             // its end is asked for, not its own failure
-	nextRequest chan *invocation // of a request for the next event; nil for none
-	current     *invocation      // handed over, not answered
+	ready       bool             // the process has asked for an event
+	invoked     bool             // the process has taken an invocation
+	noMoreWork  bool             // the process is about to be killed and takes no more invocations
+	killed      bool             // Kill ended the process; it did not fail by itself
+	nextRequest chan *invocation // of a request for the next event; nil if there is none
+	current     *invocation      // taken and not answered yet
 	timer       *time.Timer      // of the initialisation, then of current
-	initErr     *FunctionError   // reported by the function, or by its timeout
+	initErr     *FunctionError   // reported by the function, or a timeout
 }
 
-// start starts the process and the clock of its initialisation.
+// start starts the process and the timer of its initialisation.
 func (p *process) start() error {
 	if err := p.cmd.Start(); err != nil {
 		return err
@@ -37,16 +37,17 @@ func (p *process) start() error {
 	p.pid = p.cmd.Process.Pid
 	p.env.process = p
 	f.changed.Broadcast()
-	if !p.ready { // it may have been quicker than this
+	if !p.ready { // the process may have asked for an event before this line
 		p.timer = time.AfterFunc(f.InitTimeout, p.initTimedOut)
 	}
 	return nil
 }
 
-// initTimedOut kills a process that has not asked for an event in time. Its end
-// then fails an invocation that waits for it.
+// initTimedOut kills a process that has not asked for an event in time. finish
+// then fails an invocation that waits for the environment.
 func (p *process) initTimedOut() {
 	f := p.env.f
+	// The request was cancelled: the process died while it waited.
 	f.mu.Lock()
 	late := !p.ready
 	if late {
@@ -58,16 +59,20 @@ func (p *process) initTimedOut() {
 	}
 }
 
-// next waits until there is an event for the process; nil means that ctx, of
-// its request, was done first.
+// next waits until there is an event for the process. It returns nil if ctx,
+// the context of the process's request, is done first.
 func (p *process) next(ctx context.Context) *invocation {
 	f := p.env.f
 	f.mu.Lock()
+	// A request for the next event ends the initialisation and the last
+	// invocation.
 	p.failUnanswered()
 	if !p.ready {
 		p.ready = true
 		p.stopTimer()
 	}
+	// Take an invocation from the queue, or leave the request for submit to
+	// find.
 	waiting := make(chan *invocation, 1)
 	p.nextRequest = waiting
 	p.offer()
@@ -81,15 +86,15 @@ func (p *process) next(ctx context.Context) *invocation {
 	defer f.mu.Unlock()
 	p.nextRequest = nil
 	select {
-	case inv := <-waiting: // came at the same moment; the process's end will fail it
+	case inv := <-waiting: // an invocation came at the same moment; finish will fail it
 		return inv
 	default:
 		return nil
 	}
 }
 
-// offer gives a waiting process the next invocation there is for it. f.mu is
-// held.
+// offer passes the next invocation in the queue that the process may take to
+// its request. f.mu must be held.
 func (p *process) offer() {
 	f := p.env.f
 	if p.noMoreWork || f.closed {
@@ -99,6 +104,7 @@ func (p *process) offer() {
 	if inv == nil {
 		return
 	}
+	// From here on the invocation belongs to the process and its timeout runs.
 	f.stats.Invocations++
 	p.invoked = true
 	p.current = inv
@@ -108,8 +114,8 @@ func (p *process) offer() {
 	p.nextRequest = nil
 }
 
-// failUnanswered fails the invocation of a function that asks for the next event
-// without having answered. f.mu is held.
+// failUnanswered fails the current invocation of a process that asks for the
+// next event without having answered. f.mu must be held.
 func (p *process) failUnanswered() {
 	if p.current == nil {
 		return
@@ -120,8 +126,8 @@ func (p *process) failUnanswered() {
 	p.stopTimer()
 }
 
-// settleCurrent settles the invocation with the id; false where it is not the one
-// under way, such as one that timed out.
+// settleCurrent settles the invocation with the id. It reports false if that is
+// not the one under way, such as one that timed out.
 func (p *process) settleCurrent(id string, res result) bool {
 	f := p.env.f
 	f.mu.Lock()
@@ -135,8 +141,8 @@ func (p *process) settleCurrent(id string, res result) bool {
 	return true
 }
 
-// timedOut fails the invocation and kills the process, which may hold anything
-// by now. It gets no other invocation until it is dead.
+// timedOut fails the invocation and kills the process, whose memory may be in
+// any state by now. The process takes no other invocation before it dies.
 func (p *process) timedOut(inv *invocation) {
 	f := p.env.f
 	f.mu.Lock()
@@ -152,30 +158,37 @@ func (p *process) timedOut(inv *invocation) {
 	}
 }
 
-// stopTimer stops the clock of what has ended. A timer that fires at that
-// moment finds that it is too late. f.mu is held.
+// stopTimer stops the timer of an initialisation or invocation that has ended.
+// If the timer fires at that moment, its function finds nothing to do. f.mu
+// must be held.
 func (p *process) stopTimer() {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
 }
 
-// finish deals with the end of the process: its invocation fails, or, where it
-// never came up, the next one that waits for its environment. It reports whether
-// the process was of use: had an invocation, or was killed on purpose.
+// finish settles what the process leaves behind when it has ended with err. If
+// the process died in the middle of an invocation, that invocation fails. If it
+// never asked for an event, the next invocation that waits for its environment
+// fails. finish reports whether the process was of use: it had an invocation,
+// or Kill ended it.
 func (p *process) finish(err error) (worked bool) {
 	f := p.env.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer close(p.ended)
+	// Nothing can reach the process from here on.
 	p.flush()
 	p.stopTimer()
 	p.noMoreWork = true
 	p.env.process = nil
 	switch {
+	// The process took an invocation and died before it answered.
 	case p.current != nil:
 		f.settle(p.current, result{err: exitError(f.Name, p.current.id, p.exitState(err))})
 		p.current = nil
+	// The process died during its initialisation, by itself or by InitTimeout:
+	// an init error that it reported, or the timeout, is the reason.
 	case !p.ready && !p.killed:
 		f.failNext(p.env, func(requestID string) error {
 			if p.initErr != nil {
@@ -187,7 +200,8 @@ func (p *process) finish(err error) (worked bool) {
 	return p.invoked || p.killed
 }
 
-// exitState says how the process ended.
+// exitState returns how the process ended, such as "signal: killed", or the
+// error of its start.
 func (p *process) exitState(err error) string {
 	if p.cmd.ProcessState == nil {
 		return err.Error()

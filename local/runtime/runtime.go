@@ -1,6 +1,15 @@
-// Package runtime runs Lambda functions on this machine: it serves the Lambda
-// Runtime API (version 2018-06-01, AWS Lambda developer guide, "Using the
-// Lambda runtime API") to real bootstrap executables, each a child process.
+// Package runtime runs Lambda functions on this machine. It serves the Lambda
+// Runtime API (version 2018-06-01; AWS Lambda developer guide, "Using the
+// Lambda runtime API") to the bootstrap executables that are deployed to AWS,
+// each in a child process. It is for the local stack (package local) and for
+// tests that kill a function in the middle of an invocation.
+//
+// Start reading at Runtime.Invoke: it queues an invocation (function.go), one
+// of the function's environments (environment.go) keeps a process running, and
+// the process (process.go) takes the invocation and answers it by requests to
+// the API (api.go). errors.go holds the errors of an invocation. When a process
+// dies, process.finish fails the invocation that it had, and its environment
+// starts the next process.
 package runtime
 
 import (
@@ -18,9 +27,9 @@ import (
 	"time"
 )
 
-// MaxPayload is how many bytes an event may have, and MaxResponse an answer
-// (AWS Lambda developer guide, "Lambda quotas", 6 MB each; the exact figures
-// are those of its error messages).
+// MaxPayload is how many bytes an event may have, and MaxResponse how many
+// bytes an answer may have (AWS Lambda developer guide, "Lambda quotas", 6 MB
+// each; the exact figures are from Lambda's error messages).
 const (
 	MaxPayload  = 6 << 20
 	MaxResponse = 6<<20 + 100
@@ -29,35 +38,38 @@ const (
 // Function is one function to serve.
 type Function struct {
 	Name string
-	// Path of its executable, which AWS calls bootstrap.
+	// Path is the function's executable, which AWS calls bootstrap.
 	Path string
-	// Env is its environment, "NAME=value", besides what Lambda itself sets.
-	// Nothing of this process's environment is inherited.
+	// Env is added to the variables that Lambda itself sets, each as
+	// "NAME=value". The process inherits nothing from this process's
+	// environment.
 	Env []string
-	// Timeout of one invocation; 0 means a minute.
+	// Timeout bounds one invocation. 0 means one minute.
 	Timeout time.Duration
-	// InitTimeout is how long a process may take until it asks for its first
-	// event; 0 means Lambda's ten seconds.
+	// InitTimeout bounds the time from a process's start to its first request
+	// for an event. 0 means 10 s, as in Lambda.
 	InitTimeout time.Duration
-	// MemoryMB is what the function is told it has; nothing enforces it.
+	// MemoryMB is the memory size in the function's environment variables, in
+	// MB. Nothing enforces it.
 	MemoryMB int
-	// Environments is how many processes serve it side by side, each with one
-	// invocation at a time; 0 means one.
+	// Environments is how many processes serve the function at the same time,
+	// each with one invocation at a time. 0 means one.
 	Environments int
 }
 
 // Options of a runtime.
 type Options struct {
 	Functions []Function
-	// InTurn hands a function's invocations to its environments strictly in
-	// turn, waiting for a busy one, so that what an environment remembers is
-	// never fresh. WithKeys says what the turns are counted by. Otherwise
-	// whichever is free gets the next.
+	// InTurn passes a function's invocations to its environments strictly in
+	// turn and waits if the next one is busy, so that the state that an
+	// environment keeps in memory is never the latest. WithKeys sets what the
+	// turns are counted by. Without InTurn, any free environment takes the next
+	// invocation.
 	InTurn bool
-	// Output takes what the functions print, line by line, each line behind its
-	// function's name and a space; nil drops it.
+	// Output receives what the functions print, line by line, each line with
+	// the function's name and a space in front. nil discards the lines.
 	Output io.Writer
-	// Log takes what the runtime has to say; nil drops it.
+	// Log receives the runtime's own messages. nil discards them.
 	Log *slog.Logger
 }
 
@@ -74,18 +86,19 @@ type Runtime struct {
 	wg   sync.WaitGroup // of the environments
 
 	mu        sync.Mutex
-	processes map[string]*process // by id
+	processes map[string]*process // by process id of newProcess
 }
 
-// Start starts every environment of every function, and returns once their
-// processes are there, without waiting for them to be initialised. A missing
-// executable is an error before anything is started. ctx is looked at before
-// the start only.
+// Start starts every environment of every function. It returns when their first
+// processes have been started, without waiting for their initialisation. A
+// missing executable is an error before anything is started. ctx is checked
+// before the start only; the runtime runs until Close.
 func Start(ctx context.Context, o Options) (*Runtime, error) {
 	functions, err := checkFunctions(o.Functions)
 	if err := errors.Join(ctx.Err(), err); err != nil {
 		return nil, fmt.Errorf("runtime: %w", err)
 	}
+	// Serve the Runtime API on a free port.
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("runtime: %w", err)
@@ -103,6 +116,8 @@ func Start(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	r.server.Handler = r.handler()
 	go func() { r.serving <- r.server.Serve(ln) }()
+	// Start the environments; each reports how the start of its first process
+	// went.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.stop = stop
 	for _, f := range functions {
@@ -114,8 +129,8 @@ func Start(ctx context.Context, o Options) (*Runtime, error) {
 	return r, nil
 }
 
-// awaitProcesses waits until the first process of each environment has started
-// or could not.
+// awaitProcesses waits until the first process of each environment has started,
+// and returns the errors of those that could not.
 func (r *Runtime) awaitProcesses() error {
 	var errs []error
 	for _, f := range r.functions {
@@ -128,7 +143,8 @@ func (r *Runtime) awaitProcesses() error {
 	return errors.Join(errs...)
 }
 
-// checkFunctions fills in what was left out and reports every mistake at once.
+// checkFunctions returns the functions with their defaults filled in, and every
+// mistake at once.
 func checkFunctions(fs []Function) ([]Function, error) {
 	fs = slices.Clone(fs)
 	var errs []error
@@ -140,8 +156,8 @@ func checkFunctions(fs []Function) ([]Function, error) {
 	return fs, errors.Join(errs...)
 }
 
-// check makes the path absolute, since a process runs in its executable's
-// directory, and sees to it that there is something to run.
+// check fills in the defaults, makes the path absolute, since a process runs in
+// the directory of its executable, and checks that the path is an executable.
 func (f *Function) check() (err error) {
 	if f.Path, err = filepath.Abs(f.Path); err != nil {
 		return err
@@ -151,7 +167,7 @@ func (f *Function) check() (err error) {
 		return err
 	}
 	if info.IsDir() || info.Mode()&0o111 == 0 {
-		return fmt.Errorf("%s is not executable", f.Path)
+		return fmt.Errorf("%s is not an executable file", f.Path)
 	}
 	if f.Timeout <= 0 {
 		f.Timeout = time.Minute
@@ -164,23 +180,23 @@ func (f *Function) check() (err error) {
 	return nil
 }
 
-// keysKey is where WithKeys keeps its keys.
+// keysKey is the context key of WithKeys.
 type keysKey struct{}
 
-// WithKeys says what the invocations made with ctx work on, such as partitions.
-// With Options.InTurn, one environment is passed by for the next where it had
-// the last invocation with the same first key. Without keys all invocations
-// share one turn.
+// WithKeys returns a context for invocations that work on the given keys, such
+// as partitions. With Options.InTurn, an invocation goes to the environment
+// after the one that had the last invocation with the same first key.
+// Invocations without keys share one turn.
 func WithKeys(ctx context.Context, keys ...string) context.Context {
 	return context.WithValue(ctx, keysKey{}, keys)
 }
 
-// Invoke hands payload to one of the function's environments and waits for its
-// answer. An error the function reported, its death and its timeout are a
-// *FunctionError. When ctx is done Invoke returns without waiting for more than
-// the function's reading of payload; an invocation under way still goes on in
-// its environment, as in Lambda. Safe for concurrent use; payload is the
-// caller's again when Invoke returns.
+// Invoke passes payload to one of the function's environments and returns its
+// answer. The error is a *FunctionError if the function reported an error, if
+// its process died or if it timed out. When ctx is done, Invoke waits only
+// until the function has read payload; an invocation that a process has taken
+// goes on, as in Lambda. Invoke is safe for concurrent use. The caller may
+// reuse payload after Invoke has returned.
 func (r *Runtime) Invoke(ctx context.Context, name string, payload []byte) ([]byte, error) {
 	f, ok := r.functions[name]
 	if !ok {
@@ -196,16 +212,18 @@ func (r *Runtime) Invoke(ctx context.Context, name string, payload []byte) ([]by
 		<-inv.payloadFree
 		return res.answer, res.err
 	case <-ctx.Done():
+		// The caller gave up. An invocation that is still queued is dropped;
+		// one that a process has taken goes on, and its result is discarded.
 		f.withdraw(inv)
 		<-inv.payloadFree
-		return nil, fmt.Errorf("invoke %s: %w", name, ctx.Err())
+		return nil, fmt.Errorf("runtime: invoke %s: %w", name, ctx.Err())
 	}
 }
 
-// Kill kills one environment of the function with SIGKILL, one with an
-// invocation under way where there is one, and waits for its end. The
-// invocation fails with a *FunctionError and the environment starts anew, at
-// once.
+// Kill kills one environment's process of the function with SIGKILL and waits
+// for its end. If any process has an invocation under way, Kill chooses such a
+// process. That invocation fails with a *FunctionError, and the environment
+// starts a new process at once. Kill returns the id of the killed process.
 func (r *Runtime) Kill(name string) (pid int, err error) {
 	f, ok := r.functions[name]
 	if !ok {
@@ -220,14 +238,15 @@ func (r *Runtime) Kill(name string) (pid int, err error) {
 	return p.pid, nil
 }
 
-// Stats are counters of one function since the start.
+// Stats are the counters of one function since Start.
 type Stats struct {
 	Invocations int64 // handed to an environment
 	Errors      int64 // failed, for whatever reason
 	Restarts    int64 // processes started in place of one that ended
 }
 
-// Stats gives the counters of a function; zero for one that is not served.
+// Stats returns the counters of a function. They are zero if the runtime does
+// not serve a function of that name.
 func (r *Runtime) Stats(name string) Stats {
 	f, ok := r.functions[name]
 	if !ok {
@@ -238,12 +257,16 @@ func (r *Runtime) Stats(name string) Stats {
 	return f.stats
 }
 
-// Close kills every process, waits until they are gone and fails what is under
-// way with ErrClosed.
+// Close kills every process, waits until they are gone and fails invocations
+// that are queued or under way with ErrClosed. Close may be called more than
+// once.
 func (r *Runtime) Close() error {
+	// Fail what is queued or under way first, so that the end of a process is
+	// not reported as a failure of its invocation.
 	for _, f := range r.functions {
 		f.close()
 	}
+	// Kill the processes and wait for their ends, then stop the API.
 	r.stop()
 	r.wg.Wait()
 	err := r.server.Close()

@@ -1,5 +1,5 @@
-// Command echo is the function of the runtime's tests: what it does is in the
-// event.
+// Command echo is the function that the runtime's tests run. The event names
+// what it does.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
+// event names an action and its arguments.
 type event struct {
 	Do   string
 	Text string
@@ -25,7 +26,7 @@ type event struct {
 type handler struct{}
 
 // Invoke does what the event says. Events of an event source mapping are
-// acknowledged unread.
+// acknowledged without being read.
 func (handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if bytes.HasPrefix(payload, []byte(`{"eventSource"`)) {
 		return []byte("{}"), nil
@@ -55,6 +56,8 @@ func (handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return []byte("null"), nil
 }
 
+// describe answers with the process id and what the runtime told the function
+// about the invocation.
 func describe(ctx context.Context) ([]byte, error) {
 	lc, _ := lambdacontext.FromContext(ctx)
 	deadline, _ := ctx.Deadline()
