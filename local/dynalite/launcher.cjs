@@ -1,7 +1,7 @@
 'use strict'
 // Runs the table server dynalite on the loopback address, for as long as
 // standard input stays open. It exists because dynalite's own command reads
-// port 0 as its default port, and two test runs must not fight over one.
+// port 0 as its default port, and two test runs must not share a port.
 
 const { port, path } = JSON.parse(process.argv[1])
 
@@ -16,7 +16,7 @@ const server = require('dynalite')({
 // that very moment sees its request fail, so idle connections are kept.
 server.keepAliveTimeout = 0
 
-// The parent shows the last words in its error, so they are one line.
+// The parent puts this output into its error, so the output is one line.
 const fail = (err) => {
   console.error(err.message)
   process.exit(1)
@@ -28,12 +28,12 @@ server.on('error', fail)
 const clientGone = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED'])
 process.on('uncaughtException', (err) => clientGone.has(err.code) || fail(err))
 
-// Ctrl-C in a terminal reaches every process of the group. Whoever started the
-// server still needs it to finish its work, and ends it afterwards.
+// Ctrl-C in a terminal reaches every process of the group. The parent still
+// needs the server to finish its own work, and ends the server afterwards.
 process.on('SIGINT', () => {})
 
-// The pipe's other end closes when the parent lets go and also when the parent
-// is killed, on every operating system.
+// Standard input ends when the parent closes it and also when the parent is
+// killed, on every operating system.
 process.stdin.on('end', () => {
   setTimeout(() => process.exit(1), 3000).unref()
   server.close(() => process.exit(0))

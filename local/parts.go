@@ -1,0 +1,190 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"footfall/events"
+	"footfall/local/broker"
+	"footfall/local/dynalite"
+	"footfall/local/esm"
+	"footfall/local/runtime"
+	"footfall/shared/dynamo"
+	"footfall/shared/kafka"
+	"footfall/shared/pipeline"
+)
+
+// checkBinaries returns an error that names every function binary that is
+// missing, before any part is started.
+func (s *Stack) checkBinaries(_ context.Context, g pipeline.Graph) error {
+	var errs []error
+	for _, spec := range g.Stages {
+		switch _, err := os.Stat(s.binary(spec.Name)); {
+		case errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, fmt.Errorf("%s is missing: run `make build`", s.binary(spec.Name)))
+		case err != nil:
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// openData creates a temporary data directory if none is given.
+func (s *Stack) openData(context.Context, pipeline.Graph) error {
+	if s.o.DataDir != "" {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "footfall-")
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	s.o.DataDir = dir
+	if !s.o.KeepData {
+		s.onClose(func() error { return os.RemoveAll(dir) })
+	}
+	return nil
+}
+
+// startBroker starts the broker, unless brokers are given, and creates the
+// topics: a function that produces to a missing topic fails its batch.
+func (s *Stack) startBroker(ctx context.Context, _ pipeline.Graph) error {
+	s.brokers = s.o.Brokers
+	replication := int16(-1) // the default of the given brokers
+	if len(s.brokers) == 0 {
+		replication = 1
+		b, err := broker.Start(ctx, broker.Options{Dir: filepath.Join(s.o.DataDir, "broker"), Log: s.o.Log})
+		if err != nil {
+			return err
+		}
+		s.onClose(b.Close)
+		s.brokers = b.Addrs()
+	}
+	// Create the topics that do not exist.
+	client, err := kafka.NewClient(kafka.Config{Brokers: s.brokers, Auth: "none", ClientID: "footfall-local", Logger: s.o.Log})
+	if err != nil {
+		return err
+	}
+	s.client = client
+	s.onClose(func() error { client.Close(); return nil })
+	return kafka.CreateTopics(ctx, client, events.Topics(), s.o.Partitions, replication)
+}
+
+// startTables starts the table server, unless one is given, creates the tables
+// and calls Prepare.
+func (s *Stack) startTables(ctx context.Context, g pipeline.Graph) error {
+	s.tables = s.o.TableEndpoint
+	if s.tables == "" {
+		o := dynalite.Options{Dir: s.o.BinDir} // usually in the repository, which holds the Node packages
+		if s.o.TablesOnDisk {
+			o.DataDir = filepath.Join(s.o.DataDir, "tables")
+		}
+		server, err := dynalite.Start(ctx, o)
+		if err != nil {
+			return err
+		}
+		s.onClose(server.Close)
+		s.tables = server.Endpoint()
+		// Without its tables the stack cannot go on.
+		go func() {
+			<-server.Done()
+			s.failed(errors.New("local: the table server ended by itself"))
+		}()
+	}
+	// Create the tables that do not exist, then let the caller fill them.
+	err := dynamo.CreateTables(ctx, s.TableClient(), s.o.TablePrefix, g.Tables)
+	if err == nil && s.o.Prepare != nil {
+		err = s.o.Prepare(ctx, s.TableClient())
+	}
+	return err
+}
+
+// startFunctions starts the processes of every stage. Their environment
+// variables are those that infra sets on AWS, except for the endpoints.
+func (s *Stack) startFunctions(ctx context.Context, g pipeline.Graph) error {
+	// The variables of all functions.
+	env := []string{
+		"FOOTFALL_BROKERS=" + strings.Join(s.brokers, ","),
+		"FOOTFALL_KAFKA_AUTH=none",
+		"FOOTFALL_TABLE_PREFIX=" + s.o.TablePrefix,
+		"FOOTFALL_LOG_LEVEL=" + s.o.LogLevel.String(),
+		"AWS_ENDPOINT_URL_DYNAMODB=" + s.tables,
+		"AWS_REGION=" + region,
+		"AWS_ACCESS_KEY_ID=" + accessKey,
+		"AWS_SECRET_ACCESS_KEY=" + accessKey,
+	}
+	// One function for each stage, with the stage's limits.
+	var functions []runtime.Function
+	for _, spec := range g.Stages {
+		env := slices.Clip(env)
+		if spec.HTTP { // no other function may turn MAC addresses into pseudonyms
+			env = append(env, "FOOTFALL_PSEUDONYM_KEYS="+s.o.PseudonymKeys)
+		}
+		functions = append(functions, runtime.Function{
+			Name: spec.Name, Path: s.binary(spec.Name), Env: env,
+			Timeout: spec.Timeout, MemoryMB: spec.MemoryMB, Environments: s.o.Environments,
+		})
+	}
+	r, err := runtime.Start(ctx, runtime.Options{
+		Functions: functions, InTurn: s.o.InTurn, Output: s.o.FunctionLogs, Log: s.o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	s.runtime = r
+	s.onClose(r.Close)
+	return nil
+}
+
+// startMappings starts an event source mapping for every topic that a stage
+// reads. A mapping runs as many invocations at the same time as the stage has
+// environments: more would only wait for each other, before their timeouts
+// begin.
+func (s *Stack) startMappings(_ context.Context, g pipeline.Graph) error {
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	s.onClose(func() error { stop(); wg.Wait(); return nil })
+	var client []kgo.Opt
+	if s.o.SessionTimeout > 0 {
+		client = append(client, kgo.SessionTimeout(s.o.SessionTimeout))
+	}
+	for _, spec := range g.Stages {
+		for _, m := range spec.Reads {
+			topic, _ := events.TopicByName(m.Topic)
+			// The partitions in an event are the keys by which InTurn counts
+			// turns.
+			p, err := esm.New(esm.Options{
+				Brokers: s.brokers, Client: client, Stage: spec.Name, Mapping: m, DeadLetters: topic.DeadLetters,
+				Concurrency: s.o.Environments, Log: s.o.Log,
+				Invoke: func(ctx context.Context, payload []byte) ([]byte, error) {
+					return s.runtime.Invoke(runtime.WithKeys(ctx, esm.Partitions(ctx)...), spec.Name, payload)
+				},
+			})
+			if err != nil {
+				return err
+			}
+			// A mapping whose client cannot be created ends; the stack cannot
+			// go on without it.
+			s.mappings = append(s.mappings, mapping{spec.Name, p})
+			wg.Go(func() {
+				if err := p.Run(ctx); err != nil && ctx.Err() == nil {
+					s.failed(err)
+				}
+			})
+		}
+	}
+	return nil
+}
+
+// binary returns the path of a function's executable.
+func (s *Stack) binary(function string) string {
+	return filepath.Join(s.o.BinDir, function, "bootstrap")
+}
