@@ -167,7 +167,7 @@ func (f *Function) check() (err error) {
 		return err
 	}
 	if info.IsDir() || info.Mode()&0o111 == 0 {
-		return fmt.Errorf("%s is not an executable file", f.Path)
+		return fmt.Errorf("%s is not executable", f.Path)
 	}
 	if f.Timeout <= 0 {
 		f.Timeout = time.Minute
