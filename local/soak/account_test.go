@@ -23,7 +23,7 @@ const (
 // first and second are the walk-ins of the phone, third that of a stranger.
 var first, second, third = walkIn("phone", 0), walkIn("phone", 5), walkIn("tablet", 0)
 
-func leaves(w events.WalkIn) time.Time { return w.StartedAt.Add(time.Hour) }
+func lastSeen(w events.WalkIn) time.Time { return w.StartedAt.Add(time.Hour) }
 
 func walkIn(device events.DeviceID, hour int) events.WalkIn {
 	at := noon.Add(time.Duration(hour) * time.Hour)
@@ -40,27 +40,27 @@ var (
 func sound() *account {
 	a := newAccount()
 	visit := func(w events.WalkIn) oracle.Visit {
-		return oracle.Visit{Start: presence.InstantOf(w.StartedAt), Last: presence.InstantOf(leaves(w))}
+		return oracle.Visit{Start: presence.InstantOf(w.StartedAt), Last: presence.InstantOf(lastSeen(w))}
 	}
 	a.visits[phone] = []oracle.Visit{visit(first), visit(second)}
 	a.visits["cafe/tablet"] = []oracle.Visit{visit(third)}
 	a.crm.logins[phone] = []oracle.CRM{
 		{At: noon.Add(10 * time.Hour), Device: phone, Contact: string(bob)}, {At: noon.Add(-time.Hour), Device: phone, Contact: string(ann)},
 	}
-	a.owners[phone] = bob
+	a.deviceContact[phone] = bob
 	for _, w := range []events.WalkIn{first, second, third} {
-		a.walkIns[w.ID], a.ended[w.ID], a.pending[w.ID] = w, events.VisitEnded{ID: w.ID, LastSeenAt: leaves(w)}, ""
+		a.walkIns[w.ID], a.ended[w.ID], a.pending[w.ID] = w, events.VisitEnded{ID: w.ID, LastSeenAt: lastSeen(w)}, ""
 	}
 	for _, w := range []events.WalkIn{first, second} {
 		a.enriched[w.ID], a.pending[w.ID], a.counted[w.ID] = ann, ann, []bucket{march}
-		a.toldEnds[w.ID] = leaves(w)
+		a.enrichedEnds[w.ID] = lastSeen(w)
 	}
 	a.totals[march] = 2
 	a.counts[ann] = events.WalkInCount{Month: "2026-03", MonthTotal: 2, Total: 2, Version: 2}
 	a.last[ann] = a.counts[ann]
-	bad := letter{[]byte("key"), []byte("value"), string(events.Undecodable), "detect"}
-	a.planted[spot], a.dead[spot] = bad, bad
-	a.heard, a.notHeard, a.late, a.excluded = 100, 1, 3, 7
+	bad := badRecord{[]byte("key"), []byte("value"), string(events.Undecodable), "detect"}
+	a.planted[spot], a.deadLetter[spot] = bad, bad
+	a.heard, a.plantedSightings, a.late, a.excluded = 100, 1, 3, 7
 	a.residents["cafe/till"], a.residentEnds["till's"] = 1, "cafe/till"
 	a.tally = tally{sightings: 100, late: 3, walkIns: 3, dead: 1, residents: 1, excluded: 7}
 	return a
@@ -78,7 +78,7 @@ func TestASoundRunHasNoDifferences(t *testing.T) {
 // Of who was about when the rules changed, any walk-ins are right.
 func TestWhatAChangeOfRulesMadeIsTaken(t *testing.T) {
 	a := sound()
-	a.changed["cafe/tablet"], a.changed["cafe/till"] = true, true
+	a.rulesChanged["cafe/tablet"], a.rulesChanged["cafe/till"] = true, true
 	delete(a.visits, "cafe/tablet")
 	delete(a.residents, "cafe/till")
 	if d := a.differences(); len(d) > 0 {
@@ -94,82 +94,84 @@ func TestEveryMistakeIsADifference(t *testing.T) {
 	}{
 		"a walk-in was lost": {func(a *account) { delete(a.walkIns, second.ID) },
 			"cafe/phone has 2 visits in the input and 1 walk-ins on the topic"},
-		"of a device, all were": {func(a *account) { delete(a.walkIns, third.ID) },
+		"every walk-in of a device was lost": {func(a *account) { delete(a.walkIns, third.ID) },
 			"cafe/tablet has 1 visits in the input and 0 walk-ins on the topic"},
-		"one was told twice, under two ids": {func(a *account) { a.walkIns["x"] = first },
-			"walk-in x of cafe/phone is not named by its start, which makes " + string(first.ID)},
-		"one was made up": {func(a *account) { w := walkIn("nobody", 0); a.walkIns[w.ID] = w },
+		"a walk-in was produced twice, under two ids": {func(a *account) { a.walkIns["x"] = first },
+			"walk-in x of cafe/phone does not have the id of its start, " + string(first.ID)},
+		"a walk-in has no visit": {func(a *account) { w := walkIn("nobody", 0); a.walkIns[w.ID] = w },
 			"cafe/nobody has no visit in the input and 1 walk-ins on the topic"},
-		"one began at another time": {func(a *account) { a.visits[phone][1].Start += 200_000 },
+		"a walk-in began at another time": {func(a *account) { a.visits[phone][1].Start += 200_000 },
 			"walk-in " + string(second.ID) + " of cafe/phone starts 3m20s from visit 1 of the input"},
-		"one ended at another time": {func(a *account) { a.visits[phone][1].Last += 200_000 },
+		"a walk-in ended at another time": {func(a *account) { a.visits[phone][1].Last += 200_000 },
 			"walk-in " + string(second.ID) + " of cafe/phone ends 3m20s from visit 1 of the input"},
-		"one never ended": {func(a *account) { delete(a.ended, third.ID) },
+		"a walk-in never ended": {func(a *account) { delete(a.ended, third.ID) },
 			"walk-in " + string(third.ID) + " of cafe/tablet never ended"},
-		"one ended that never began": {func(a *account) { a.ended["x"] = events.VisitEnded{Business: "cafe", Device: "phone"} },
+		"a visit ended without a walk-in": {func(a *account) { a.ended["x"] = events.VisitEnded{Business: "cafe", Device: "phone"} },
 			"visit x of cafe/phone ended without a walk-in"},
-		"the log decided on a sighting twice": {func(a *account) { a.tally.sightings++ },
-			"the visit log has decided on {sightings:101 late:3 walkIns:3 dead:1 residents:1 excluded:7}, " +
-				"the input has {sightings:100 late:3 walkIns:3 dead:1 residents:1 excluded:7}"},
-		"a till was told as a customer": {func(a *account) { delete(a.residentEnds, "till's") },
-			"cafe/till has 1 visits as a resident in the input and 0 ended so on the topic"},
-		"a customer was taken for a till": {func(a *account) { a.residentEnds[third.ID] = "cafe/tablet" },
-			"cafe/tablet has 0 visits as a resident in the input and 1 ended so on the topic"},
-		"one was told as both": {func(a *account) { a.residentEnds[third.ID] = "cafe/tablet" },
-			"visit " + string(third.ID) + " of cafe/tablet is a walk-in and ended as a resident's"},
-		"a till was not ruled out": {func(a *account) { a.tally.excluded-- },
-			"the visit log has decided on {sightings:100 late:3 walkIns:3 dead:1 residents:1 excluded:6}, " +
-				"the input has {sightings:100 late:3 walkIns:3 dead:1 residents:1 excluded:7}"},
+		"the changelog counted a sighting twice": {func(a *account) { a.tally.sightings++ },
+			"the tally of the visit log is {sightings:101 late:3 walkIns:3 dead:1 residents:1 excluded:7}, " +
+				"that of the input {sightings:100 late:3 walkIns:3 dead:1 residents:1 excluded:7}"},
+		"a visit of a resident device did not end as one": {func(a *account) { delete(a.residentEnds, "till's") },
+			"cafe/till has 1 visits as a resident device in the input and 0 such ends on the topic"},
+		"a walk-in device was taken for a resident device": {func(a *account) { a.residentEnds[third.ID] = "cafe/tablet" },
+			"cafe/tablet has 0 visits as a resident device in the input and 1 such ends on the topic"},
+		"a visit is a walk-in and one of a resident device": {func(a *account) { a.residentEnds[third.ID] = "cafe/tablet" },
+			"visit " + string(third.ID) + " of cafe/tablet is a walk-in and ended as a visit of a resident device"},
+		"a sighting of an excluded device was used": {func(a *account) { a.tally.excluded-- },
+			"the tally of the visit log is {sightings:100 late:3 walkIns:3 dead:1 residents:1 excluded:6}, " +
+				"that of the input {sightings:100 late:3 walkIns:3 dead:1 residents:1 excluded:7}"},
 		"a walk-in was not enriched": {func(a *account) { delete(a.enriched, first.ID) },
-			"walk-in " + string(first.ID) + ` is of "cafe/ann" in the input and of "" on enriched-walk-ins`},
-		"it was for somebody else": {func(a *account) { a.pending[first.ID] = bob },
-			"walk-in " + string(first.ID) + ` is of "cafe/ann" in the input and of "cafe/bob" in the table pending`},
-		"it is not in the table": {func(a *account) { delete(a.pending, third.ID) },
+			"walk-in " + string(first.ID) + ` is attributed to "cafe/ann" by the input and to "" on enriched-walk-ins`},
+		"a walk-in is attributed to another contact": {func(a *account) { a.pending[first.ID] = bob },
+			"walk-in " + string(first.ID) + ` is attributed to "cafe/ann" by the input and to "cafe/bob" in the table pending`},
+		"a walk-in is not in the table": {func(a *account) { delete(a.pending, third.ID) },
 			"walk-in " + string(third.ID) + " is not in the table pending"},
-		"an unknown one was enriched": {func(a *account) { a.enriched["x"] = ann },
+		"an unknown walk-in was enriched": {func(a *account) { a.enriched["x"] = ann },
 			"walk-in x is on enriched-walk-ins and not on walk-ins"},
-		"an unknown one is in the table": {func(a *account) { a.pending["x"] = "" },
+		"an unknown walk-in is in the table": {func(a *account) { a.pending["x"] = "" },
 			"walk-in x is in the table pending and not on walk-ins"},
-		"a device was told to be its former owner's": {func(a *account) { a.owners[phone] = ann },
-			`cafe/phone belongs to "cafe/bob" in the input and to "cafe/ann" on device-contacts`},
+		"a device is bound to its former contact": {func(a *account) { a.deviceContact[phone] = ann },
+			`cafe/phone is bound to "cafe/bob" by the input and to "cafe/ann" on device-contacts`},
 		"a walk-in was not counted": {func(a *account) { delete(a.counted, first.ID); a.totals[march] = 1 },
 			"cafe/ann came 2 times in 2026-03, the table has 1"},
-		"one was counted twice": {func(a *account) { a.counted[first.ID] = []bucket{march, {bob, "2026-03"}} },
+		"a walk-in was counted twice": {func(a *account) { a.counted[first.ID] = []bucket{march, {bob, "2026-03"}} },
 			"walk-in " + string(first.ID) + " is counted in [{cafe/ann 2026-03} {cafe/bob 2026-03}], want [{cafe/ann 2026-03}]"},
-		"one of nobody was counted": {func(a *account) { a.counted[third.ID] = []bucket{march} },
+		"an unattributed walk-in was counted": {func(a *account) { a.counted[third.ID] = []bucket{march} },
 			"walk-in " + string(third.ID) + " is counted in [{cafe/ann 2026-03}], want []"},
-		"an unknown one was counted": {func(a *account) { a.counted["x"] = []bucket{march} },
+		"an unknown walk-in was counted": {func(a *account) { a.counted["x"] = []bucket{march} },
 			"walk-in x is counted in [{cafe/ann 2026-03}] and not on walk-ins"},
 		"a count was added to twice": {func(a *account) { a.totals[march] = 3 },
 			"cafe/ann came 2 times in 2026-03, the table has 3"},
-		"an end was not told with its walk-in": {func(a *account) { delete(a.toldEnds, first.ID) },
-			"walk-in " + string(first.ID) + " ended at " + leaves(first).String() + ", on enriched-walk-ins at 0001-01-01 00:00:00 +0000 UTC"},
-		"two devices at once were counted twice": {func(a *account) {
+		"an enriched walk-in has no end": {func(a *account) { delete(a.enrichedEnds, first.ID) },
+			"walk-in " + string(first.ID) + " ended at " + lastSeen(first).String() + ", on enriched-walk-ins at 0001-01-01 00:00:00 +0000 UTC"},
+		"companions were counted twice": {func(a *account) {
 			a.crm.logins["cafe/tablet"] = []oracle.CRM{{At: noon.Add(-time.Hour), Device: "cafe/tablet", Contact: string(ann)}}
-			a.enriched[third.ID], a.pending[third.ID], a.counted[third.ID], a.toldEnds[third.ID] = ann, ann, []bucket{march}, leaves(third)
+			a.enriched[third.ID], a.pending[third.ID], a.counted[third.ID], a.enrichedEnds[third.ID] = ann, ann, []bucket{march}, lastSeen(third)
 			a.totals[march] = 3
 		}, "cafe/ann came 2 times in 2026-03, the table has 3"},
 		"a count is behind on the topic": {func(a *account) { a.counts[ann] = events.WalkInCount{Total: 1} },
 			"cafe/ann came 2 times, walk-in-counts has 1"},
-		"an older count was told after the newest": {func(a *account) { a.last[ann] = events.WalkInCount{Total: 1} },
+		"an older count was produced after the newest": {func(a *account) { a.last[ann] = events.WalkInCount{Total: 1} },
 			"cafe/ann came 2 times, the last of walk-in-counts, which compaction keeps, has 1"},
-		"a count of nobody is on the topic": {func(a *account) { a.counts[bob] = events.WalkInCount{Total: 1} },
+		"a count of a contact without walk-ins is on the topic": {func(a *account) { a.counts[bob] = events.WalkInCount{Total: 1} },
 			"cafe/bob came 0 times, walk-in-counts has 1"},
 		"a month is wrong on the topic": {func(a *account) { n := a.counts[ann]; n.MonthTotal = 1; a.counts[ann] = n },
 			"cafe/ann came 2 times in 2026-03, walk-in-counts has 1"},
-		"a bad record was dropped": {func(a *account) { delete(a.dead, spot) },
+		"a bad record was dropped": {func(a *account) { delete(a.deadLetter, spot) },
 			"the record planted at {sightings 1 7} is not among the dead letters"},
-		"a good record is dead": {func(a *account) { a.dead[place{"x", 0, 0}] = letter{reason: "retries-exhausted", stage: "count"} },
+		"a good record is a dead letter": {func(a *account) {
+			a.deadLetter[place{"x", 0, 0}] = badRecord{reason: "retries-exhausted", stage: "count"}
+		},
 			`{x 0 0} is among the dead letters for retries-exhausted by count: key "", value ""`},
-		"a bad one was given up instead of put aside": {func(a *account) { l := a.dead[spot]; l.reason = "retries-exhausted"; a.dead[spot] = l },
-			"the record planted at {sightings 1 7} is dead for retries-exhausted by detect, want undecodable by detect"},
+		"a bad record used up its retries instead of being rejected at once": {func(a *account) { l := a.deadLetter[spot]; l.reason = "retries-exhausted"; a.deadLetter[spot] = l },
+			"the record planted at {sightings 1 7} is a dead letter for retries-exhausted by detect, want undecodable by detect"},
 		"a dead letter lost its null": {func(a *account) {
-			planted, dead := a.planted[spot], a.dead[spot]
+			planted, dead := a.planted[spot], a.deadLetter[spot]
 			planted.value, dead.value = nil, []byte{}
-			a.planted[spot], a.dead[spot] = planted, dead
+			a.planted[spot], a.deadLetter[spot] = planted, dead
 		}, `the dead letter of {sightings 1 7} has key "key" and value "", want "key" and ""`},
-		"a topic contradicts itself": {func(a *account) { a.otherwise = []string{"a walk-in was told as two"} },
-			"a walk-in was told as two"},
+		"a topic contradicts itself": {func(a *account) { a.contradictions = []string{"a walk-in was produced as two"} },
+			"a walk-in was produced as two"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := sound()
@@ -185,7 +187,7 @@ func TestEveryMistakeIsADifference(t *testing.T) {
 func TestPlanHitsEverything(t *testing.T) {
 	count := func(seed uint64) (names []string, n map[string]int) {
 		n = map[string]int{}
-		for _, f := range plan(50, 10, dice(seed)) {
+		for _, f := range planFaults(50, 10, dice(seed)) {
 			names = append(names, f.what)
 			n[f.what]++
 		}

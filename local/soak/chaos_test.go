@@ -23,9 +23,9 @@ type fault struct {
 // victims are the functions that work on records, in the order of being killed.
 var victims = []string{pipeline.Detect, pipeline.Count, pipeline.Identify, pipeline.Enrich}
 
-// plan gives the faults of a run: of five kills two hit functions, each
+// planFaults gives the faults of a run: of five kills two hit functions, each
 // function in turn, and one each the broker, the poller and the table server.
-func plan(kills, duplicates int, dice *rand.Rand) []fault {
+func planFaults(kills, duplicates int, dice *rand.Rand) []fault {
 	var faults []fault
 	functions := 0
 	for i := range kills {
@@ -58,23 +58,23 @@ func (r *rig) pause(ctx context.Context, most time.Duration) {
 	}
 }
 
-// strikeWithin is how long a fault waits for the moment to strike, and
-// strikeAfter how far into an invocation it then strikes, at random.
+// findWithin is how long a fault waits for the moment to strike, and
+// killAfter how far into an invocation it then strikes, at random.
 const (
-	strikeWithin = 3 * time.Second
-	strikeAfter  = 4 * time.Millisecond
+	findWithin = 3 * time.Second
+	killAfter  = 4 * time.Millisecond
 )
 
-// atWork waits for a moment at which one of the named functions of a poller is
+// findBusy waits for a moment at which one of the named functions of a poller is
 // at work, any of them where none is named, and gives that process. Between
 // batches a fault meets nothing. Where nothing works for a while it gives any
 // process of them.
-func (r *rig) atWork(ctx context.Context, p *process, names ...string) (pid int, err error) {
+func (r *rig) findBusy(ctx context.Context, p *process, names ...string) (pid int, err error) {
 	if len(names) == 0 {
 		names = victims
 	}
 	before := map[int]int64{}
-	deadline := time.Now().Add(strikeWithin)
+	deadline := time.Now().Add(findWithin)
 	err = eventually(ctx, fmt.Sprintf("find a process of %v", names), func(context.Context) (bool, int64, error) {
 		found, err := functionsOf(p.pid())
 		var pids []int
@@ -86,7 +86,7 @@ func (r *rig) atWork(ctx context.Context, p *process, names ...string) (pid int,
 		}
 		for time.Now().Before(deadline) {
 			if pid = busiest(pids, before); pid != 0 {
-				r.pause(ctx, strikeAfter)
+				r.pause(ctx, killAfter)
 				return true, 0, nil
 			}
 		}
@@ -117,7 +117,7 @@ func busiest(pids []int, before map[int]int64) (pid int) {
 // killFunction kills one process of a function. Its stack starts it anew.
 func (r *rig) killFunction(ctx context.Context, name string) error {
 	for {
-		pid, err := r.atWork(ctx, r.pollers[r.dice.IntN(len(r.pollers))], name)
+		pid, err := r.findBusy(ctx, r.pollers[r.dice.IntN(len(r.pollers))], name)
 		if err == nil {
 			err = syscall.Kill(pid, syscall.SIGKILL)
 		}
@@ -133,7 +133,7 @@ func (r *rig) killFunction(ctx context.Context, name string) error {
 
 // killBroker kills the broker and starts it on its data after a while.
 func (r *rig) killBroker(ctx context.Context) error {
-	if _, err := r.atWork(ctx, r.pollers[0]); err != nil {
+	if _, err := r.findBusy(ctx, r.pollers[0]); err != nil {
 		return err
 	}
 	r.done.brokers++
@@ -146,7 +146,7 @@ func (r *rig) killBroker(ctx context.Context) error {
 
 // killTables kills the table server and starts it on its data after a while.
 func (r *rig) killTables(ctx context.Context) error {
-	if _, err := r.atWork(ctx, r.pollers[0]); err != nil {
+	if _, err := r.findBusy(ctx, r.pollers[0]); err != nil {
 		return err
 	}
 	r.done.tables++
@@ -162,7 +162,7 @@ func (r *rig) killTables(ctx context.Context) error {
 // broker has given them up, their commits are set back, and new ones start.
 func (r *rig) killPoller(ctx context.Context) error {
 	p := r.pollers[0]
-	if _, err := r.atWork(ctx, p); err != nil {
+	if _, err := r.findBusy(ctx, p); err != nil {
 		return err
 	}
 	r.done.pollers++
@@ -194,7 +194,7 @@ func (r *rig) replay(ctx context.Context) error {
 		err = r.startPoller(ctx)
 	}
 	if err == nil {
-		err = drained(ctx, r.admin, everything)
+		err = awaitDrained(ctx, r.admin, allMappings)
 	}
 	return err
 }
@@ -219,7 +219,7 @@ func (r *rig) duplicate(ctx context.Context) error {
 	err = r.awaitMembers(ctx, 1)
 	r.pause(ctx, time.Second)
 	// Also after an error: a frozen process does not end when it is asked to.
-	if err := errors.Join(err, send(frozen, syscall.SIGCONT)); err != nil {
+	if err := errors.Join(err, signalAll(frozen, syscall.SIGCONT)); err != nil {
 		return err
 	}
 	if err := r.awaitMembers(ctx, 2); err != nil {
@@ -235,7 +235,7 @@ func (r *rig) duplicate(ctx context.Context) error {
 // after those of who took over.
 func (r *rig) freeze(ctx context.Context, p *process) ([]int, error) {
 	pids := []int{p.pid()}
-	if _, err := r.atWork(ctx, p); err != nil {
+	if _, err := r.findBusy(ctx, p); err != nil {
 		return nil, err
 	}
 	if r.dice.IntN(2) == 0 {
@@ -247,12 +247,12 @@ func (r *rig) freeze(ctx context.Context, p *process) ([]int, error) {
 			pids = append(pids, more...)
 		}
 	}
-	return pids, send(pids, syscall.SIGSTOP)
+	return pids, signalAll(pids, syscall.SIGSTOP)
 }
 
-// send sends one to each process, to the poller last where they wake up: what
+// signalAll sends one to each process, to the poller last where they wake up: what
 // its functions write by then is what it has not heard of.
-func send(pids []int, s syscall.Signal) error {
+func signalAll(pids []int, s syscall.Signal) error {
 	var errs []error
 	for _, pid := range slices.Backward(pids) {
 		if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -262,9 +262,9 @@ func send(pids []int, s syscall.Signal) error {
 	return errors.Join(errs...)
 }
 
-// strike does the faults one after the other, each when due is told. Who tells
+// runFaults does the faults one after the other, each when due is told. Who tells
 // it waits while the one before is still at work.
-func (r *rig) strike(ctx context.Context, faults []fault, due <-chan struct{}) error {
+func (r *rig) runFaults(ctx context.Context, faults []fault, due <-chan struct{}) error {
 	for i, f := range faults {
 		select {
 		case <-due:
@@ -276,9 +276,9 @@ func (r *rig) strike(ctx context.Context, faults []fault, due <-chan struct{}) e
 			return err
 		}
 		began := time.Now()
-		r.striking.Store(true)
+		r.faultRunning.Store(true)
 		err := f.do(r, ctx)
-		r.striking.Store(false)
+		r.faultRunning.Store(false)
 		if err != nil {
 			return fmt.Errorf("fault %d, %s: %w", i+1, f.what, err)
 		}

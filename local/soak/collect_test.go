@@ -47,10 +47,10 @@ type collector struct {
 	start time.Time
 }
 
-// each gives the records of a topic, one partition after the other, but not
+// eachExceptPlanted gives the records of a topic, one partition after the other, but not
 // what was planted: that it notes.
-func (c *collector) each(topic string, do func(*kgo.Record) error) error {
-	return c.all(topic, func(k *kgo.Record) error {
+func (c *collector) eachExceptPlanted(topic string, do func(*kgo.Record) error) error {
+	return c.eachRecord(topic, func(k *kgo.Record) error {
 		for _, h := range k.Headers {
 			if h.Key == plantedHeader {
 				return c.notePlanted(k, string(h.Value))
@@ -69,15 +69,15 @@ func (c *collector) notePlanted(k *kgo.Record, number string) error {
 		return err
 	}
 	kind := c.kinds[n%len(c.kinds)]
-	c.planted[place{k.Topic, k.Partition, k.Offset}] = letter{k.Key, k.Value, string(kind.reason), kind.stage}
+	c.planted[place{k.Topic, k.Partition, k.Offset}] = badRecord{k.Key, k.Value, string(kind.reason), kind.stage}
 	if k.Topic == events.Sightings {
-		c.notHeard++
+		c.plantedSightings++
 	}
 	return nil
 }
 
-// all gives the records of a topic, one partition after the other.
-func (c *collector) all(topic string, do func(*kgo.Record) error) error {
+// eachRecord gives the records of a topic, one partition after the other.
+func (c *collector) eachRecord(topic string, do func(*kgo.Record) error) error {
 	starts, err := c.r.admin.ListStartOffsets(c.ctx, topic)
 	if err = errors.Join(err, starts.Error()); err != nil {
 		return err
@@ -88,16 +88,16 @@ func (c *collector) all(topic string, do func(*kgo.Record) error) error {
 	}
 	for partition := range int32(len(ends[topic])) {
 		from, to := starts[topic][partition].Offset, ends[topic][partition].Offset
-		if err := c.partition(topic, partition, from, to, do); err != nil {
+		if err := c.eachOfPartition(topic, partition, from, to, do); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// partition reads with a client of its own, with no group: what the pipeline's
+// eachOfPartition reads with a client of its own, with no group: what the pipeline's
 // groups have committed says nothing here.
-func (c *collector) partition(topic string, partition int32, from, to int64, do func(*kgo.Record) error) error {
+func (c *collector) eachOfPartition(topic string, partition int32, from, to int64, do func(*kgo.Record) error) error {
 	if from >= to {
 		return nil
 	}
@@ -126,9 +126,9 @@ func (c *collector) partition(topic string, partition int32, from, to int64, do 
 // sightings computes the visits of each partition from what it holds, in its
 // order.
 func (c *collector) sightings() error {
-	partitions := map[int32]map[events.BusinessID]*shop{}
+	partitions := map[int32]map[events.BusinessID]*businessInput{}
 	var e events.SightingsRecord
-	err := c.each(events.Sightings, func(k *kgo.Record) error {
+	err := c.eachExceptPlanted(events.Sightings, func(k *kgo.Record) error {
 		if err := events.DecodeSightings(k.Key, k.Value, &e); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (c *collector) sightings() error {
 		}
 		shops := partitions[k.Partition]
 		if shops == nil {
-			shops = newShops(c.r.rules)
+			shops = newBusinessInputs(c.r.rules)
 			partitions[k.Partition] = shops
 		}
 		if e.IsTick {
@@ -148,7 +148,7 @@ func (c *collector) sightings() error {
 		}
 		c.heard++
 		s := shops[e.Sighting.Business]
-		if stage.Excluded(s.now(), &e.Sighting) {
+		if stage.Excluded(s.currentRules(), &e.Sighting) {
 			c.excluded++
 			return nil
 		}
@@ -160,7 +160,7 @@ func (c *collector) sightings() error {
 	})
 	for _, shops := range partitions {
 		for _, s := range shops {
-			c.judge(s)
+			c.expectVisits(s)
 		}
 	}
 	return err
@@ -170,7 +170,7 @@ func (c *collector) sightings() error {
 // came live, and who reads it sorts by time.
 func (c *collector) crmEvents() error {
 	for _, topic := range []string{events.CRMEvents, events.CRMEventsBackfill} {
-		err := c.each(topic, func(k *kgo.Record) error {
+		err := c.eachExceptPlanted(topic, func(k *kgo.Record) error {
 			e, err := events.DecodeCRM(k.Key, k.Value)
 			if err != nil {
 				return err
@@ -197,10 +197,10 @@ func (c *collector) crmEvents() error {
 
 // walkIns may come twice, but may not differ then in what their id is made of.
 func (c *collector) walkIns() error {
-	return c.each(events.WalkIns, func(k *kgo.Record) error {
+	return c.eachExceptPlanted(events.WalkIns, func(k *kgo.Record) error {
 		w, err := events.DecodeWalkIn(k.Key, k.Value)
 		if former, ok := c.account.walkIns[w.ID]; ok && (former.Business != w.Business || former.Device != w.Device || !former.StartedAt.Equal(w.StartedAt)) {
-			c.otherwise = append(c.otherwise, fmt.Sprintf("walk-in %s was told as %+v and as %+v", w.ID, former, w))
+			c.contradictions = append(c.contradictions, fmt.Sprintf("walk-in %s was produced as %+v and as %+v", w.ID, former, w))
 		}
 		c.account.walkIns[w.ID] = w
 		return err
@@ -210,7 +210,7 @@ func (c *collector) walkIns() error {
 // ends keeps the latest: a visit that a late sighting prolongs ends again. Of those
 // of residents there is nothing but the end.
 func (c *collector) ends() error {
-	return c.each(events.VisitsEnded, func(k *kgo.Record) error {
+	return c.eachExceptPlanted(events.VisitsEnded, func(k *kgo.Record) error {
 		v, err := events.DecodeVisitEnded(k.Key, k.Value)
 		if v.Resident {
 			c.residentEnds[v.ID] = string(k.Key)
@@ -225,15 +225,15 @@ func (c *collector) ends() error {
 
 // enrichedWalkIns may come twice, but always for the same contact.
 func (c *collector) enrichedWalkIns() error {
-	return c.each(events.EnrichedWalkIns, func(k *kgo.Record) error {
+	return c.eachExceptPlanted(events.EnrichedWalkIns, func(k *kgo.Record) error {
 		e, err := events.DecodeEnrichedWalkIn(k.Key, k.Value)
 		whose := contact(events.ContactKey(e.Business, e.Contact))
 		if former, ok := c.enriched[e.ID]; ok && former != whose {
-			c.otherwise = append(c.otherwise, fmt.Sprintf("walk-in %s was told as of %q and as of %q", e.ID, former, whose))
+			c.contradictions = append(c.contradictions, fmt.Sprintf("walk-in %s was produced as attributed to %q and to %q", e.ID, former, whose))
 		}
 		c.enriched[e.ID] = whose
-		if end := e.StartedAt.Add(time.Duration(e.DwellMillis) * time.Millisecond); e.Ended && end.After(c.toldEnds[e.ID]) {
-			c.toldEnds[e.ID] = end
+		if end := e.StartedAt.Add(time.Duration(e.DwellMillis) * time.Millisecond); e.Ended && end.After(c.enrichedEnds[e.ID]) {
+			c.enrichedEnds[e.ID] = end
 		}
 		return err
 	})
@@ -242,7 +242,7 @@ func (c *collector) enrichedWalkIns() error {
 // walkInCounts keeps the highest version, as sinks do, and the last, as
 // compaction does. A contact's records are in one partition, read in its order.
 func (c *collector) walkInCounts() error {
-	return c.each(events.WalkInCounts, func(k *kgo.Record) error {
+	return c.eachExceptPlanted(events.WalkInCounts, func(k *kgo.Record) error {
 		n, err := events.DecodeWalkInCount(k.Key, k.Value)
 		whose := contact(events.ContactKey(n.Business, n.Contact))
 		c.last[whose] = n
@@ -255,13 +255,13 @@ func (c *collector) walkInCounts() error {
 
 // deviceContacts keeps the last of each device, as compaction does.
 func (c *collector) deviceContacts() error {
-	return c.each(events.DeviceContacts, func(k *kgo.Record) error {
+	return c.eachExceptPlanted(events.DeviceContacts, func(k *kgo.Record) error {
 		if k.Value == nil {
-			c.owners[string(k.Key)] = ""
+			c.deviceContact[string(k.Key)] = ""
 			return nil
 		}
 		d, err := events.DecodeDeviceContact(k.Key, k.Value)
-		c.owners[string(k.Key)] = contact(events.ContactKey(d.Business, d.Contact))
+		c.deviceContact[string(k.Key)] = contact(events.ContactKey(d.Business, d.Contact))
 		return err
 	})
 }
@@ -273,8 +273,8 @@ func (c *collector) deadLetters() error {
 		if t.DeadLetters == "" {
 			continue
 		}
-		err := c.all(t.DeadLetters, func(k *kgo.Record) error {
-			c.letters++
+		err := c.eachRecord(t.DeadLetters, func(k *kgo.Record) error {
+			c.deadLetterCount++
 			h := map[string]string{}
 			for _, header := range k.Headers {
 				h[header.Key] = string(header.Value)
@@ -284,7 +284,7 @@ func (c *collector) deadLetters() error {
 				return fmt.Errorf("%s: %w", t.DeadLetters, err)
 			}
 			offset, err := strconv.ParseInt(h[stage.HeaderOffset], 10, 64)
-			c.dead[place{h[stage.HeaderTopic], int32(partition), offset}] = letter{k.Key, k.Value, h[stage.HeaderReason], h[stage.HeaderStage]}
+			c.deadLetter[place{h[stage.HeaderTopic], int32(partition), offset}] = badRecord{k.Key, k.Value, h[stage.HeaderReason], h[stage.HeaderStage]}
 			return err
 		})
 		if err != nil {

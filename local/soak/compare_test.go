@@ -29,9 +29,9 @@ type place struct {
 	offset    int64
 }
 
-// letter is a record that nobody can process, as it was planted, or as it is
+// badRecord is a record that nobody can process, as it was planted, or as it is
 // among the dead letters with what its headers say.
-type letter struct {
+type badRecord struct {
 	key, value    []byte
 	reason, stage string
 }
@@ -40,33 +40,33 @@ type letter struct {
 type account struct {
 	// The input: the visits of each device in the order of their start, what the
 	// CRM told of each device, and the records that were planted.
-	visits   map[string][]oracle.Visit
-	crm      crmLog
-	planted  map[place]letter
-	late     int
-	heard    int // sightings that can be processed
-	notHeard int // planted among the sightings
-	excluded int // of those heard, what the business has ruled out
+	visits           map[string][]oracle.Visit
+	crm              crmLog
+	planted          map[place]badRecord
+	late             int
+	heard            int // sightings that can be processed
+	plantedSightings int // planted among the sightings
+	excluded         int // of those heard, what the business has ruled out
 	// How many visits each device had as a resident, and the devices that were heard
 	// when the rules of their business changed. What that made of their visits is
 	// taken as it was told.
-	residents map[string]int
-	changed   map[string]bool
+	residents    map[string]int
+	rulesChanged map[string]bool
 
 	// The topics. Of what was told twice the figure is kept, and the first that
 	// was told otherwise the second time.
 	walkIns map[events.WalkInID]events.WalkIn
 	ended   map[events.WalkInID]events.VisitEnded // the latest end
 	// The devices of the visits that ended as residents'.
-	residentEnds map[events.WalkInID]string
-	enriched     map[events.WalkInID]contact
-	toldEnds     map[events.WalkInID]time.Time  // with the enriched walk-ins, the latest
-	counts       map[contact]events.WalkInCount // of the highest version
-	last         map[contact]events.WalkInCount // the last record, which compaction keeps
-	owners       map[string]contact             // by device, "" where it has none any more
-	dead         map[place]letter
-	letters      int // dead ones, those that came twice twice
-	otherwise    []string
+	residentEnds    map[events.WalkInID]string
+	enriched        map[events.WalkInID]contact
+	enrichedEnds    map[events.WalkInID]time.Time  // with the enriched walk-ins, the latest
+	counts          map[contact]events.WalkInCount // of the highest version
+	last            map[contact]events.WalkInCount // the last record, which compaction keeps
+	deviceContact   map[string]contact             // by device, "" where it has none any more
+	deadLetter      map[place]badRecord
+	deadLetterCount int // dead ones, those that came twice twice
+	contradictions  []string
 
 	// The tables.
 	pending map[events.WalkInID]contact
@@ -80,11 +80,11 @@ type tally struct{ sightings, late, walkIns, dead, residents, excluded int64 }
 
 func newAccount() *account {
 	return &account{
-		visits: map[string][]oracle.Visit{}, residents: map[string]int{}, changed: map[string]bool{},
-		residentEnds: map[events.WalkInID]string{}, crm: newCRMLog(), planted: map[place]letter{},
+		visits: map[string][]oracle.Visit{}, residents: map[string]int{}, rulesChanged: map[string]bool{},
+		residentEnds: map[events.WalkInID]string{}, crm: newCRMLog(), planted: map[place]badRecord{},
 		walkIns: map[events.WalkInID]events.WalkIn{}, ended: map[events.WalkInID]events.VisitEnded{},
-		enriched: map[events.WalkInID]contact{}, toldEnds: map[events.WalkInID]time.Time{}, counts: map[contact]events.WalkInCount{}, last: map[contact]events.WalkInCount{},
-		owners: map[string]contact{}, dead: map[place]letter{},
+		enriched: map[events.WalkInID]contact{}, enrichedEnds: map[events.WalkInID]time.Time{}, counts: map[contact]events.WalkInCount{}, last: map[contact]events.WalkInCount{},
+		deviceContact: map[string]contact{}, deadLetter: map[place]badRecord{},
 		pending: map[events.WalkInID]contact{}, counted: map[events.WalkInID][]bucket{}, totals: map[bucket]int64{},
 	}
 }
@@ -96,8 +96,8 @@ func (a *account) differences() []string {
 	a.compareResidents(d)
 	a.compareContacts(d, owners)
 	a.compareCounts(d, owners)
-	a.compareLetters(d)
-	d.list = append(d.list, a.otherwise...)
+	a.compareDeadLetters(d)
+	d.list = append(d.list, a.contradictions...)
 	slices.Sort(d.list)
 	return d.list
 }
@@ -117,9 +117,9 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 	for id, w := range a.walkIns {
 		device := string(events.DeviceKey(w.Business, w.Device))
 		told[device] = append(told[device], w)
-		owners[id] = a.crm.owner(device, w.StartedAt)
+		owners[id] = a.crm.attributedTo(device, w.StartedAt)
 		if own := events.NewWalkInID(w.Business, w.Device, w.StartedAt); own != id {
-			d.add("walk-in %s of %s is not named by its start, which makes %s", id, device, own)
+			d.add("walk-in %s of %s does not have the id of its start, %s", id, device, own)
 		}
 		if _, ok := a.ended[id]; !ok {
 			d.add("walk-in %s of %s never ended", id, device)
@@ -149,15 +149,15 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 		}
 	}
 	for device, all := range told {
-		if a.changed[device] {
+		if a.rulesChanged[device] {
 			visits += len(all)
 		} else if _, ok := a.visits[device]; !ok {
 			d.add("%s has no visit in the input and %d walk-ins on the topic", device, len(all))
 		}
 	}
-	want := tally{int64(a.heard), int64(a.late), int64(visits), int64(a.notHeard), int64(len(a.residentEnds)), int64(a.excluded)}
+	want := tally{int64(a.heard), int64(a.late), int64(visits), int64(a.plantedSightings), int64(len(a.residentEnds)), int64(a.excluded)}
 	if a.tally != want {
-		d.add("the visit log has decided on %+v, the input has %+v", a.tally, want)
+		d.add("the tally of the visit log is %+v, that of the input %+v", a.tally, want)
 	}
 	return owners
 }
@@ -168,12 +168,12 @@ func (a *account) compareResidents(d *differences) {
 	for id, device := range a.residentEnds {
 		told[device]++
 		if _, ok := a.walkIns[id]; ok {
-			d.add("visit %s of %s is a walk-in and ended as a resident's", id, device)
+			d.add("visit %s of %s is a walk-in and ended as a visit of a resident device", id, device)
 		}
 	}
 	for device := range merged(told, a.residents) {
-		if told[device] != a.residents[device] && !a.changed[device] {
-			d.add("%s has %d visits as a resident in the input and %d ended so on the topic", device, a.residents[device], told[device])
+		if told[device] != a.residents[device] && !a.rulesChanged[device] {
+			d.add("%s has %d visits as a resident device in the input and %d such ends on the topic", device, a.residents[device], told[device])
 		}
 	}
 }
@@ -183,16 +183,16 @@ func (a *account) compareResidents(d *differences) {
 func (a *account) compareContacts(d *differences, owners map[events.WalkInID]contact) {
 	for id, owner := range owners {
 		if got := a.enriched[id]; got != owner {
-			d.add("walk-in %s is of %q in the input and of %q on enriched-walk-ins", id, owner, got)
+			d.add("walk-in %s is attributed to %q by the input and to %q on enriched-walk-ins", id, owner, got)
 		}
-		if end := a.ended[id].LastSeenAt; owner != "" && !a.toldEnds[id].Equal(end) {
-			d.add("walk-in %s ended at %v, on enriched-walk-ins at %v", id, end, a.toldEnds[id])
+		if end := a.ended[id].LastSeenAt; owner != "" && !a.enrichedEnds[id].Equal(end) {
+			d.add("walk-in %s ended at %v, on enriched-walk-ins at %v", id, end, a.enrichedEnds[id])
 		}
 		got, ok := a.pending[id]
 		if !ok {
 			d.add("walk-in %s is not in the table pending", id)
 		} else if got != owner {
-			d.add("walk-in %s is of %q in the input and of %q in the table pending", id, owner, got)
+			d.add("walk-in %s is attributed to %q by the input and to %q in the table pending", id, owner, got)
 		}
 	}
 	for id := range a.enriched {
@@ -206,8 +206,8 @@ func (a *account) compareContacts(d *differences, owners map[events.WalkInID]con
 		}
 	}
 	for device := range a.crm.logins {
-		if owner, got := a.crm.present(device), a.owners[device]; owner != got {
-			d.add("%s belongs to %q in the input and to %q on device-contacts", device, owner, got)
+		if owner, got := a.crm.currentContact(device), a.deviceContact[device]; owner != got {
+			d.add("%s is bound to %q by the input and to %q on device-contacts", device, owner, got)
 		}
 	}
 }
@@ -282,21 +282,21 @@ func merged[K comparable, V, W any](a map[K]V, b map[K]W) map[K]struct{} {
 	return all
 }
 
-// compareLetters demands the planted records among the dead letters, as they
+// compareDeadLetters demands the planted records among the dead letters, as they
 // were, and nothing else.
-func (a *account) compareLetters(d *differences) {
+func (a *account) compareDeadLetters(d *differences) {
 	for at, want := range a.planted {
-		got, ok := a.dead[at]
+		got, ok := a.deadLetter[at]
 		switch {
 		case !ok:
 			d.add("the record planted at %v is not among the dead letters", at)
 		case got.reason != want.reason || got.stage != want.stage:
-			d.add("the record planted at %v is dead for %s by %s, want %s by %s", at, got.reason, got.stage, want.reason, want.stage)
+			d.add("the record planted at %v is a dead letter for %s by %s, want %s by %s", at, got.reason, got.stage, want.reason, want.stage)
 		case !bytes.Equal(got.key, want.key) || !bytes.Equal(got.value, want.value) || (got.value == nil) != (want.value == nil):
 			d.add("the dead letter of %v has key %q and value %q, want %q and %q", at, got.key, got.value, want.key, want.value)
 		}
 	}
-	for at, got := range a.dead {
+	for at, got := range a.deadLetter {
 		if _, ok := a.planted[at]; !ok {
 			d.add("%v is among the dead letters for %s by %s: key %q, value %q", at, got.reason, got.stage, got.key, got.value)
 		}
@@ -313,27 +313,27 @@ func newCRMLog() crmLog {
 	return crmLog{map[string][]oracle.CRM{}, map[string][]oracle.CRM{}}
 }
 
-// of gives the events that concern a device, in the order of their time.
-func (l crmLog) of(device string) []oracle.CRM {
+// eventsFor gives the events that concern a device, in the order eventsFor their time.
+func (l crmLog) eventsFor(device string) []oracle.CRM {
 	business, _, _ := events.SplitDeviceKey(device)
 	all := append(slices.Clone(l.logins[device]), l.contacts[string(business)]...)
 	slices.SortStableFunc(all, func(a, b oracle.CRM) int { return a.At.Compare(b.At) })
 	return all
 }
 
-// owner is whose a walk-in of the device is that began at start.
-func (l crmLog) owner(device string, start time.Time) contact {
+// attributedTo is whose a walk-in of the device is that began at start.
+func (l crmLog) attributedTo(device string, start time.Time) contact {
 	if len(l.logins[device]) == 0 {
 		return ""
 	}
-	c, _ := oracle.AttributedContact(device, start, l.of(device))
+	c, _ := oracle.AttributedContact(device, start, l.eventsFor(device))
 	return contact(c)
 }
 
-// present is who has the device after all.
-func (l crmLog) present(device string) contact {
+// currentContact is who has the device after all.
+func (l crmLog) currentContact(device string) contact {
 	owner := ""
-	for _, e := range l.of(device) {
+	for _, e := range l.eventsFor(device) {
 		switch {
 		case e.Device == device:
 			owner = e.Contact

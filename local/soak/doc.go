@@ -1,28 +1,36 @@
-// Package soak holds one test: the whole pipeline as processes, under faults,
-// against its own input.
+// Package soak holds one test, TestSoak: the whole pipeline runs as processes,
+// under faults, and its result is compared with its input.
 //
-// A broker, a table server and `footfall local` run as processes of their own,
-// with a simulated town's sightings and logins going in. Meanwhile the test
+// A broker, a table server and `footfall local` run as processes of their own.
+// A simulated town's sightings and logins are fed to them. Meanwhile the test
 // kills function processes, the event source mappings with all their functions,
-// the broker and the table server with SIGKILL, in turn and at random moments,
-// and starts them anew on their data. It starts second mappings in the same
-// consumer groups, freezes the first ones until their partitions are given away
-// and lets them go on with what they held. It sets committed offsets back. It
-// puts records on the topics that nobody can process.
+// the broker and the table server with SIGKILL, in a random order and at random
+// moments, and restarts them on their data. It starts second mappings in the
+// same consumer groups, freezes the first ones until their partitions are
+// reassigned, and lets them go on with the batches that they held. It sets
+// committed offsets back. It produces records that no function can process.
 //
-// When all is done it has every record processed once more, from the beginning.
-// Then it reads the input back from the topics, computes from it which
-// visits there were and whose, and demands that the topics and the tables say
-// exactly that: every walk-in once, under one id, for one contact, in one month;
-// and that the dead letters are the planted records and no others.
+// When all input is processed, the test has every record redelivered from the
+// beginning. Then it reads the input back from the topics, computes the visits
+// and their contacts from that input with the oracle, and requires that the
+// topics and the tables hold exactly this result: every walk-in once, under one
+// id, for one contact, in one month. The dead letters must be the planted
+// records and no others.
 //
-// By default it is a small one, of about a minute. A large one:
+// By default the soak is small and takes about a minute. A large one:
 //
 //	go test ./local/soak -run TestSoak -v -timeout 60m -sightings 1000000 -devices 20000 -kills 50 -pollers 10
 //
-// The seed fixes the town, the order of the faults and their sizes. Where a
-// fault strikes is up to the machine, so a seed that failed may pass next time:
-// what it left behind is kept for that reason, and the test says where.
+// The seed fixes the town, the order of the faults and their sizes. The moment
+// at which a fault strikes depends on the machine, so a seed that failed may
+// pass the next time. For that reason the data and logs of a failed run are
+// kept, and the test prints their directory.
 //
-// It needs Linux: it finds the processes of functions in /proc.
+// Start reading at TestSoak in soak_test.go. rig_test.go and process_test.go
+// run the processes, chaos_test.go the faults; input_test.go feeds the town;
+// groups_test.go looks at consumer groups; collect_test.go reads the result
+// back and compare_test.go compares it; figures_test.go prints the figures that
+// docs/guarantees.md quotes.
+//
+// The test needs Linux: it finds the processes of functions in /proc.
 package soak

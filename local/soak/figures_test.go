@@ -17,34 +17,35 @@ import (
 	"footfall/events"
 )
 
-// figures are what a run came to.
+// figures are the counts of a run.
 type figures struct {
 	seed             uint64
 	fed, devices     int
 	crm, ticks       int64
 	done             counters
-	failed           int   // batches that failed and were given again
-	failedRecords    int64 // records in them
-	refused          int   // commits of who was no member of the group any more
-	restarts         int   // function processes that ended and were started anew
-	inputAgain       int64 // produce calls of the test's own that had to be repeated
+	failed           int   // batches that failed and were redelivered
+	failedRecords    int64 // records in these batches
+	commitsRejected  int   // because the poller was no longer a member of the group
+	restarts         int   // function processes started in place of one that ended
+	inputRepeats     int64 // produce calls of the test itself that had to be repeated
 	untilFed         time.Duration
 	untilDone        time.Duration
-	wall             time.Duration    // with the replay and reading back
-	told             map[string]int64 // records on each topic before the replay
+	wall             time.Duration    // with the replay and the comparison
+	beforeReplay     map[string]int64 // records on each topic before the replay
 	collected        *account
 	plantedByTheTest int
 }
 
-// Lines of a poller's log: what failed and is given again, a commit that came
-// too late, and the end of a function process.
+// Lines of a poller's log: a batch that failed and is redelivered, a commit
+// that the broker rejected because the poller had left the group, and the end
+// of a function process.
 var (
-	batchFailed   = regexp.MustCompile(`msg="batch failed".*records="\S+ offsets (\d+) to (\d+)"`)
-	commitRefused = regexp.MustCompile(`msg="cannot commit".*(ILLEGAL_GENERATION|UNKNOWN_MEMBER_ID)`)
-	processDied   = `msg="function process ended"`
+	batchFailed    = regexp.MustCompile(`msg="batch failed".*records="\S+ offsets (\d+) to (\d+)"`)
+	commitRejected = regexp.MustCompile(`msg="cannot commit".*(ILLEGAL_GENERATION|UNKNOWN_MEMBER_ID)`)
+	processDied    = `msg="function process ended"`
 )
 
-// readLog counts what the pollers wrote down.
+// readLog counts these lines in the pollers' log.
 func (f *figures) readLog(dir string) error {
 	file, err := os.Open(filepath.Join(dir, "pollers.log"))
 	if err != nil {
@@ -57,8 +58,8 @@ func (f *figures) readLog(dir string) error {
 		if strings.Contains(lines.Text(), processDied) {
 			f.restarts++
 		}
-		if commitRefused.MatchString(lines.Text()) {
-			f.refused++
+		if commitRejected.MatchString(lines.Text()) {
+			f.commitsRejected++
 		}
 		found := batchFailed.FindStringSubmatch(lines.Text())
 		if found == nil {
@@ -78,37 +79,37 @@ func (f *figures) readLog(dir string) error {
 	return lines.Err()
 }
 
-// print prints the figures in two columns.
+// print writes the figures as a table of two columns.
 func (f *figures) print(to io.Writer) error {
 	a, t := f.collected, tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(n any, what string, notes ...any) { fmt.Fprintf(t, "%v\t  %s\n", n, fmt.Sprintf(what, notes...)) }
-	row(f.seed, "the seed")
+	row(f.seed, "seed")
 	row(f.fed, "sightings of %d devices in %d partitions, %d CRM events, %d ticks", f.devices, partitions, f.crm, f.ticks)
-	row(f.done.kills(), "kill -9: %d of functions, %d of pollers, %d of the broker, %d of the table server",
+	row(f.done.kills(), "processes killed with kill -9: functions %d, pollers %d, broker %d, table server %d",
 		f.done.functions, f.done.pollers, f.done.brokers, f.done.tables)
-	row(f.done.duplicates, "duplicate pollers, the first one frozen until its partitions were given away")
+	row(f.done.duplicates, "second pollers, the first one frozen until its partitions were reassigned")
 	row(f.done.rewinds, "committed offsets set back, by %d records in all", f.done.rewound)
-	row(f.refused, "commits refused, of who was no member of the group any more")
-	row(f.failed, "failed batches given again, with %d records", f.failedRecords)
-	row(f.restarts, "function processes started anew")
-	row(f.inputAgain, "inputs put again, since the broker did not answer")
-	row(f.again(events.WalkIns, len(a.walkIns)), "walk-ins told again")
-	row(f.again(events.EnrichedWalkIns, 2*len(a.enriched)), "enriched walk-ins told again, once with its end each apart")
-	row(f.done.replayed, "records once more from the beginning, after all that")
-	row(len(a.planted), "bad records planted, %d dead letters", a.letters)
+	row(f.commitsRejected, "commits rejected, because the poller was no longer a member of the group")
+	row(f.failed, "failed batches redelivered, with %d records", f.failedRecords)
+	row(f.restarts, "function processes restarted")
+	row(f.inputRepeats, "produce calls of the input repeated, because the broker did not answer")
+	row(f.repeats(events.WalkIns, len(a.walkIns)), "walk-ins produced again")
+	row(f.repeats(events.EnrichedWalkIns, 2*len(a.enriched)), "enriched walk-ins produced again, apart from one each with its end")
+	row(f.done.replayed, "records redelivered from the beginning, after all faults")
+	row(len(a.planted), "bad records planted, %d dead letters", a.deadLetterCount)
 	row(len(a.walkIns), "walk-ins, each once and ended")
-	row(len(a.residentEnds), "visits of residents, each ended; %d sightings ruled out, %d devices heard around a change of rules", a.excluded, len(a.changed))
-	row(len(a.enriched), "of a known contact, of %d pending in the table", len(a.pending))
-	row(len(a.counted), "counted, each once, %d of them as one visit with another, for %d contacts by %d months", a.companions(), len(a.counts), len(a.totals))
-	row(f.untilFed.Round(time.Second), "until all was fed, %s until all was done: %.0f sightings a second; %s with all checks",
+	row(len(a.residentEnds), "visits of resident devices, each ended; %d sightings excluded, %d devices heard around a change of rules", a.excluded, len(a.rulesChanged))
+	row(len(a.enriched), "walk-ins attributed to a contact, of %d in the table pending", len(a.pending))
+	row(len(a.counted), "walk-ins counted, each once, %d of them companions, for %d contacts in %d contact-months", a.companions(), len(a.counts), len(a.totals))
+	row(f.untilFed.Round(time.Second), "until all input was fed, %s until all was processed: %.0f sightings a second; %s with all checks",
 		f.untilDone.Round(time.Second), float64(f.fed)/f.untilDone.Seconds(), f.wall.Round(time.Second))
 	return t.Flush()
 }
 
-// again says how many records of a topic told what others had told before the
-// replay.
-func (f *figures) again(topic string, distinct int) int64 {
-	n := f.told[topic] - int64(distinct)
+// repeats returns how many records of a topic were produced again before the
+// replay. distinct is the number of different records, without planted ones.
+func (f *figures) repeats(topic string, distinct int) int64 {
+	n := f.beforeReplay[topic] - int64(distinct)
 	for at := range f.collected.planted {
 		if at.topic == topic {
 			n--

@@ -40,7 +40,7 @@ func isCRM(m mapping) bool {
 	return m.topic == events.CRMEvents || m.topic == events.CRMEventsBackfill
 }
 
-func everything(mapping) bool { return true }
+func allMappings(mapping) bool { return true }
 
 // position gives the sum of a topic's end offsets and how many records up to
 // there its group has not committed.
@@ -67,10 +67,10 @@ func position(ctx context.Context, admin *kadm.Client, m mapping) (end, lag int6
 	return end, lag, nil
 }
 
-// drained waits until the groups that which names have committed the end of
+// awaitDrained waits until the groups that which names have committed the end of
 // their topics, in two looks between which no end has moved: in one look alone
 // an early stage could produce after the topic of a later one was looked at.
-func drained(ctx context.Context, admin *kadm.Client, which func(mapping) bool) error {
+func awaitDrained(ctx context.Context, admin *kadm.Client, which func(mapping) bool) error {
 	before := int64(-1)
 	return eventually(ctx, "wait for the functions", func(ctx context.Context) (bool, int64, error) {
 		var ends, lags int64

@@ -60,20 +60,20 @@ func townOf(sightings, devices int, seed uint64) (town.Town, error) {
 // source gives the first sightings of a town and what the CRM tells meanwhile.
 // Spread over them it tells that a fault is due, and plants bad records.
 type source struct {
-	ctx       context.Context
-	next      func() (recording.Item, bool)
-	stop      func()
-	sightings int // to give
-	faults    int
-	due       chan<- struct{}
-	striking  *atomic.Bool
-	plants    int
-	plant     func(n int) error
+	ctx          context.Context
+	next         func() (recording.Item, bool)
+	stop         func()
+	sightings    int // to give
+	faults       int
+	faultDue     chan<- struct{}
+	faultRunning *atomic.Bool
+	plants       int
+	plant        func(n int) error
 
-	given   atomic.Int64
-	struck  int
-	planted int
-	devices map[string]struct{}
+	fed         atomic.Int64
+	faultsBegun int
+	planted     int
+	devices     map[string]struct{}
 }
 
 func newSource(ctx context.Context, items iter.Seq[recording.Item], sightings int) *source {
@@ -83,11 +83,11 @@ func newSource(ctx context.Context, items iter.Seq[recording.Item], sightings in
 
 // Next implements feed.Source.
 func (s *source) Next() (recording.Item, error) {
-	n := int(s.given.Load())
-	for s.struck < s.faults && n >= (s.struck+1)*s.sightings/(s.faults+1) {
+	n := int(s.fed.Load())
+	for s.faultsBegun < s.faults && n >= (s.faultsBegun+1)*s.sightings/(s.faults+1) {
 		select {
-		case s.due <- struct{}{}:
-			s.struck++
+		case s.faultDue <- struct{}{}:
+			s.faultsBegun++
 		case <-s.ctx.Done():
 			return recording.Item{}, context.Cause(s.ctx)
 		}
@@ -107,7 +107,7 @@ func (s *source) Next() (recording.Item, error) {
 	}
 	if it.CRM == nil {
 		s.slow()
-		s.given.Add(1)
+		s.fed.Add(1)
 		s.devices[string(events.DeviceKey(it.Sighting.Business, it.Sighting.Device))] = struct{}{}
 	}
 	return it, nil
@@ -119,7 +119,7 @@ const faultTakes = 8 * time.Second
 // slow stretches what there is to feed until the next fault over the one that
 // is under way: who takes over from a frozen or dead poller shall have work.
 func (s *source) slow() {
-	if !s.striking.Load() {
+	if !s.faultRunning.Load() {
 		return
 	}
 	select {
@@ -128,16 +128,16 @@ func (s *source) slow() {
 	}
 }
 
-// stubborn is a producer that goes on until all is acknowledged. What it puts
+// retryingProducer is a producer that goes on until all is acknowledged. What it puts
 // twice by that is input that came twice.
-type stubborn struct {
-	out   stage.Producer
-	again atomic.Int64 // calls that had to be repeated
+type retryingProducer struct {
+	out     stage.Producer
+	repeats atomic.Int64 // calls that had to be repeated
 }
 
 // Produce implements stage.Producer.
-func (p *stubborn) Produce(ctx context.Context, records []stage.Record) error {
-	for began := time.Now(); ; p.again.Add(1) {
+func (p *retryingProducer) Produce(ctx context.Context, records []stage.Record) error {
+	for began := time.Now(); ; p.repeats.Add(1) {
 		try, cancel := context.WithTimeout(ctx, 20*time.Second)
 		err := p.out.Produce(try, records)
 		cancel()

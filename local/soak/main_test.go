@@ -21,8 +21,8 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// brokerDir and brokerPort make the test binary a broker on a directory, so
-// that the test can kill it.
+// With the variable brokerDir set, the test binary runs a broker on that
+// directory and port, so that the test can kill it.
 const (
 	brokerDir  = "SOAK_BROKER_DIR"
 	brokerPort = "SOAK_BROKER_PORT"
@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runBroker runs until its standard input ends.
+// runBroker runs a broker until standard input ends, and returns the exit
+// status.
 func runBroker(dir, port string) int {
 	signal.Ignore(syscall.SIGTERM)
 	n, err := strconv.Atoi(port)
@@ -57,7 +58,8 @@ func runBroker(dir, port string) int {
 	return 0
 }
 
-// build makes the function binaries and the command in dir, as make build does.
+// build writes the function binaries and the command to dir, as make build
+// does.
 func build(ctx context.Context, dir string) error {
 	targets := map[string]string{"footfall": "./cmd/footfall"}
 	for _, s := range pipeline.Default().Stages {
@@ -73,13 +75,14 @@ func build(ctx context.Context, dir string) error {
 	return nil
 }
 
-// repository is where the module is, seen from here.
+// repository is the path of the module's root from this package.
 var repository = filepath.Join("..", "..")
 
-// stablePort finds a free port that stays free while its server is down: below
-// those that the kernel gives to whoever connects or listens on any port. From
-// those, a client that tries to reach the dead server could get the very port,
-// connect to itself, and keep the server from coming back.
+// stablePort returns a free port that stays free while its server is down: a
+// port below the range from which the kernel takes ports for connections and
+// for listeners on port 0. With a port from that range: a client that tries to
+// reach the dead server gets the very port for its own end, connects to itself,
+// and keeps the server from listening again.
 func stablePort() (int, error) {
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
 	if err != nil {
@@ -89,7 +92,8 @@ func stablePort() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Beginning at one's own place keeps two soaks on one machine apart.
+	// Start at a port that depends on the process id, so that two soaks on one
+	// machine choose different ports.
 	const first = 10_000
 	for i := range end - first {
 		port := first + (os.Getpid()*37+i)%(end-first)

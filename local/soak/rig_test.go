@@ -53,11 +53,11 @@ type rig struct {
 	pollerLog  *os.File
 	brokerLog  *os.File
 
-	client   *kgo.Client
-	admin    *kadm.Client
-	done     counters
-	rules    map[events.BusinessID][]stage.RulesSince
-	striking atomic.Bool // a fault is under way
+	client       *kgo.Client
+	admin        *kadm.Client
+	done         counters
+	rules        map[events.BusinessID][]stage.RulesSince
+	faultRunning atomic.Bool // a fault is under way
 }
 
 // counters are what was done to the rig.

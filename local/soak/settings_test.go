@@ -16,14 +16,15 @@ import (
 	"footfall/shared/stage"
 )
 
-// The businesses decide by settings of their own: all have the opening hours of the
-// town, one has ruled out its till, and that of changing are others from the
-// middle of the first day on.
+// All businesses have the opening hours of the town, and two have settings of
+// their own: excluding lists its static devices as excluded, and changing gets
+// other settings in the middle of the first day.
 const (
 	excluding = events.BusinessID("gym")
 	changing  = events.BusinessID("market")
 )
 
+// settingsOf returns the history of the settings of every business.
 func settingsOf(t town.Town) map[events.BusinessID]business.History {
 	all := map[events.BusinessID]business.History{}
 	for id, d := range t.Settings() {
@@ -38,6 +39,7 @@ func settingsOf(t town.Town) map[events.BusinessID]business.History {
 		return devices
 	}
 	all[excluding][0].Static = statics(excluding)
+	// The second revision of changing.
 	next := business.Revision{Since: t.Config.Start.Add(13 * time.Hour), Settings: all[changing][0].Settings}
 	next.Entry, next.Dwell, next.Gap = -68, business.Duration(6*time.Minute), business.Duration(20*time.Minute)
 	next.Static = statics(changing)
@@ -45,7 +47,7 @@ func settingsOf(t town.Town) map[events.BusinessID]business.History {
 	return all
 }
 
-// store puts the settings into the tables, before anything of them is heard.
+// store writes the settings to the tables and keeps their rules for the oracle.
 func (r *rig) store(ctx context.Context, all map[events.BusinessID]business.History) error {
 	table := dynamo.NewBusinesses(r.tableClient(), "")
 	r.rules = map[events.BusinessID][]stage.RulesSince{}
@@ -64,48 +66,50 @@ func (r *rig) store(ctx context.Context, all map[events.BusinessID]business.Hist
 	return nil
 }
 
-// shop is what one partition holds of a business, in its order: a part for each
-// of the rules that it was decided by.
-type shop struct {
+// businessInput is the input of a business in one partition, in its order,
+// split into one part for each of the rules that were in force.
+type businessInput struct {
 	rules []stage.RulesSince
 	parts [][]oracle.Record
 }
 
-func newShops(rules map[events.BusinessID][]stage.RulesSince) map[events.BusinessID]*shop {
-	shops := map[events.BusinessID]*shop{}
+// newBusinessInputs returns an empty input for each business.
+func newBusinessInputs(rules map[events.BusinessID][]stage.RulesSince) map[events.BusinessID]*businessInput {
+	shops := map[events.BusinessID]*businessInput{}
 	for id, all := range rules {
-		shops[id] = &shop{all, make([][]oracle.Record, 1)}
+		shops[id] = &businessInput{all, make([][]oracle.Record, 1)}
 	}
 	return shops
 }
 
-// tick goes on to the next rules where the clock has come to them.
-func (s *shop) tick(at presence.Instant) {
+// tick adds a tick. If the watermark reaches the next rules, a new part begins.
+func (s *businessInput) tick(at presence.Instant) {
 	for n := len(s.parts); n < len(s.rules) && s.rules[n].Since <= at; n++ {
 		s.parts = append(s.parts, nil)
 	}
 	s.add(oracle.Record{Tick: at})
 }
 
-func (s *shop) add(h oracle.Record) {
+// add appends a sighting or tick to the current part.
+func (s *businessInput) add(h oracle.Record) {
 	last := len(s.parts) - 1
 	s.parts[last] = append(s.parts[last], h)
 }
 
-// now are the rules in force.
-func (s *shop) now() *presence.Rules { return &s.rules[len(s.parts)-1].Rules }
+// currentRules returns the rules of the current part.
+func (s *businessInput) currentRules() *presence.Rules { return &s.rules[len(s.parts)-1].Rules }
 
-// around is how long before and after a change of rules a device may have been
-// heard so that the change concerns no visit of it.
-const around = 2 * time.Hour
+// changeMargin is the time before and after a change of rules in which a device
+// may have been heard with a visit that the change affects.
+const changeMargin = 2 * time.Hour
 
-// changed are the devices of which the oracle cannot say what a change of rules
-// made of their visits.
-func (s *shop) changed() map[string]bool {
+// heardAroundChange returns the devices for which the oracle cannot compute the
+// effect of a change of rules on their visits.
+func (s *businessInput) heardAroundChange() map[string]bool {
 	devices := map[string]bool{}
 	for _, h := range slices.Concat(s.parts...) {
 		for _, r := range s.rules[1:] {
-			if h.Tick == 0 && h.Sighting.SeenAt.Time().Sub(r.Since.Time()).Abs() < around {
+			if h.Tick == 0 && h.Sighting.At.Time().Sub(r.Since.Time()).Abs() < changeMargin {
 				devices[h.Device] = true
 			}
 		}
@@ -113,9 +117,10 @@ func (s *shop) changed() map[string]bool {
 	return devices
 }
 
-// judge notes what the visits of the business must be.
-func (c *collector) judge(s *shop) {
-	changed := s.changed()
+// expectVisits notes the visits that the pipeline must find in the input of a
+// business.
+func (c *collector) expectVisits(s *businessInput) {
+	changed := s.heardAroundChange()
 	past := map[string]oracle.Past{}
 	for n, part := range s.parts {
 		visits, late := oracle.PartitionVisitsAfter(past, part, s.rules[n].Rules)
@@ -133,6 +138,6 @@ func (c *collector) judge(s *shop) {
 		}
 	}
 	for device := range changed {
-		c.changed[device] = true
+		c.rulesChanged[device] = true
 	}
 }
