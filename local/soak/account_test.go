@@ -20,9 +20,10 @@ const (
 	phone    = "cafe/phone"
 )
 
-// first and second are the walk-ins of the phone, third that of a stranger.
+// first and second are walk-ins of the phone, third is a walk-in of an unattributed tablet.
 var first, second, third = walkIn("phone", 0), walkIn("phone", 5), walkIn("tablet", 0)
 
+// lastSeen returns the end of a walk-in's visit.
 func lastSeen(w events.WalkIn) time.Time { return w.StartedAt.Add(time.Hour) }
 
 func walkIn(device events.DeviceID, hour int) events.WalkIn {
@@ -35,8 +36,9 @@ var (
 	spot  = place{events.Sightings, 1, 7}
 )
 
-// sound is what a run without a mistake leaves: the phone is ann's and came
-// twice, then it was bob's; a tablet of nobody came once; one record was bad.
+// sound returns the account of a run without a mistake: the phone is bound to
+// ann, has two walk-ins and is later bound to bob; an unattributed tablet has
+// one walk-in; one record is bad.
 func sound() *account {
 	a := newAccount()
 	visit := func(w events.WalkIn) oracle.Visit {
@@ -69,14 +71,14 @@ func sound() *account {
 func TestASoundRunHasNoDifferences(t *testing.T) {
 	a := sound()
 	moved := a.visits[phone]
-	moved[0].Start += presence.Instant(presence.Grid.Milliseconds()) // out of order by a step
+	moved[0].Start += presence.Instant(presence.Grid.Milliseconds()) // input out of order by one step
 	if d := a.differences(); len(d) > 0 {
 		t.Errorf("differences %q", d)
 	}
 }
 
-// Of who was about when the rules changed, any walk-ins are right.
-func TestWhatAChangeOfRulesMadeIsTaken(t *testing.T) {
+// Any walk-ins are right for a device that was heard around a change of rules.
+func TestWalkInsAroundAChangeOfRulesAreAccepted(t *testing.T) {
 	a := sound()
 	a.rulesChanged["cafe/tablet"], a.rulesChanged["cafe/till"] = true, true
 	delete(a.visits, "cafe/tablet")
@@ -86,7 +88,7 @@ func TestWhatAChangeOfRulesMadeIsTaken(t *testing.T) {
 	}
 }
 
-// Each kind of mistake is found, and told as what it is.
+// Each kind of mistake is found and described.
 func TestEveryMistakeIsADifference(t *testing.T) {
 	for name, c := range map[string]struct {
 		mistake func(*account)
@@ -183,7 +185,7 @@ func TestEveryMistakeIsADifference(t *testing.T) {
 	}
 }
 
-// Plans of any size hit everything, and the same seed makes the same plan.
+// A plan hits every kind of process, and the same seed makes the same plan.
 func TestPlanHitsEverything(t *testing.T) {
 	count := func(seed uint64) (names []string, n map[string]int) {
 		n = map[string]int{}

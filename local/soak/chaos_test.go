@@ -14,17 +14,19 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// fault is one thing to do to the rig.
+// fault is one thing to do to the processes of the rig.
 type fault struct {
 	what string
 	do   func(*rig, context.Context) error
 }
 
-// victims are the functions that work on records, in the order of being killed.
+// victims are the functions that process records, in the order in which they
+// are killed.
 var victims = []string{pipeline.Detect, pipeline.Count, pipeline.Identify, pipeline.Enrich}
 
-// planFaults gives the faults of a run: of five kills two hit functions, each
-// function in turn, and one each the broker, the poller and the table server.
+// planFaults returns the faults of a run in random order. Of five kills, two
+// hit functions, each function in turn, and one each hits the broker, the
+// poller and the table server.
 func planFaults(kills, duplicates int, dice *rand.Rand) []fault {
 	var faults []fault
 	functions := 0
@@ -49,8 +51,8 @@ func planFaults(kills, duplicates int, dice *rand.Rand) []fault {
 	return faults
 }
 
-// pause lets things go on for a random while, which decides where a fault
-// strikes and nothing else.
+// pause waits for a random time up to most, which decides only the moment at
+// which a fault strikes.
 func (r *rig) pause(ctx context.Context, most time.Duration) {
 	select {
 	case <-time.After(time.Duration(r.dice.Int64N(int64(most)))):
@@ -58,17 +60,18 @@ func (r *rig) pause(ctx context.Context, most time.Duration) {
 	}
 }
 
-// findWithin is how long a fault waits for the moment to strike, and
-// killAfter how far into an invocation it then strikes, at random.
+// findWithin is how long a fault waits for a busy function. killAfter bounds
+// the random time between finding it and the fault, which so strikes in the
+// middle of an invocation.
 const (
 	findWithin = 3 * time.Second
 	killAfter  = 4 * time.Millisecond
 )
 
-// findBusy waits for a moment at which one of the named functions of a poller is
-// at work, any of them where none is named, and gives that process. Between
-// batches a fault meets nothing. Where nothing works for a while it gives any
-// process of them.
+// findBusy waits until one of the named functions of a poller is busy, any
+// function if no name is given, and returns the busy process. Between batches a
+// fault would have no effect. If no process is busy within findWithin, it
+// returns any of them.
 func (r *rig) findBusy(ctx context.Context, p *process, names ...string) (pid int, err error) {
 	if len(names) == 0 {
 		names = victims
@@ -96,12 +99,13 @@ func (r *rig) findBusy(ctx context.Context, p *process, names ...string) (pid in
 	return pid, err
 }
 
-// busy is so much of a CPU between two looks, which are about a millisecond
-// apart, that a process is no longer idle.
+// busy is the CPU time between two looks, which are about a millisecond apart,
+// from which on a process counts as busy.
 const busy = 300 * time.Microsecond
 
-// busiest gives the process that has used the most of a CPU since the last
-// look, 0 if all are idle or were looked at for the first time.
+// busiest returns the process that has used the most CPU time since the last
+// look, or 0 if all are idle or were looked at for the first time. before holds
+// the CPU times of the last look.
 func busiest(pids []int, before map[int]int64) (pid int) {
 	most := int64(busy)
 	for _, id := range pids {
@@ -114,7 +118,8 @@ func busiest(pids []int, before map[int]int64) (pid int) {
 	return pid
 }
 
-// killFunction kills one process of a function. Its stack starts it anew.
+// killFunction kills one process of a function. The runtime of its poller
+// starts the next process.
 func (r *rig) killFunction(ctx context.Context, name string) error {
 	for {
 		pid, err := r.findBusy(ctx, r.pollers[r.dice.IntN(len(r.pollers))], name)
@@ -122,7 +127,7 @@ func (r *rig) killFunction(ctx context.Context, name string) error {
 			err = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		if errors.Is(err, syscall.ESRCH) {
-			continue // it has ended by itself meanwhile, as after a timeout
+			continue // the process has ended by itself meanwhile, for instance after a timeout
 		}
 		if err == nil {
 			r.done.functions++
@@ -131,7 +136,7 @@ func (r *rig) killFunction(ctx context.Context, name string) error {
 	}
 }
 
-// killBroker kills the broker and starts it on its data after a while.
+// killBroker kills the broker and restarts it on its data after a pause.
 func (r *rig) killBroker(ctx context.Context) error {
 	if _, err := r.findBusy(ctx, r.pollers[0]); err != nil {
 		return err
@@ -144,7 +149,7 @@ func (r *rig) killBroker(ctx context.Context) error {
 	return r.startBroker(ctx)
 }
 
-// killTables kills the table server and starts it on its data after a while.
+// killTables kills the table server and restarts it on its data after a pause.
 func (r *rig) killTables(ctx context.Context) error {
 	if _, err := r.findBusy(ctx, r.pollers[0]); err != nil {
 		return err
@@ -158,8 +163,9 @@ func (r *rig) killTables(ctx context.Context) error {
 	return r.startTables(ctx)
 }
 
-// killPoller kills the event source mappings with their functions. Once the
-// broker has given them up, their commits are set back, and new ones start.
+// killPoller kills the event source mappings with their functions, waits until
+// the broker has removed the dead members from the groups, sets committed
+// offsets back and starts new mappings.
 func (r *rig) killPoller(ctx context.Context) error {
 	p := r.pollers[0]
 	if _, err := r.findBusy(ctx, p); err != nil {
@@ -181,7 +187,7 @@ func (r *rig) killPoller(ctx context.Context) error {
 	return r.startPoller(ctx)
 }
 
-// replay gives the functions every record there is once more.
+// replay has every record redelivered to the functions.
 func (r *rig) replay(ctx context.Context) error {
 	err := r.stopPollers()
 	if err == nil {
@@ -199,10 +205,11 @@ func (r *rig) replay(ctx context.Context) error {
 	return err
 }
 
-// duplicate starts a second poller in the same groups. The first one is frozen,
-// at times with its functions, until the groups have given all partitions to
-// the second, which goes on from what was committed. Then the first wakes up and
-// goes on with the batches that it held. In the end one of the two leaves.
+// duplicate runs two pollers in the same groups. The sequence is: a second
+// poller joins; the first one is frozen, at times with its functions; its
+// session ends and the groups assign all partitions to the second, which goes
+// on from the committed offsets; the first one wakes up and goes on with the
+// batches that it held; it rejoins; one of the two leaves.
 func (r *rig) duplicate(ctx context.Context) error {
 	r.done.duplicates++
 	if err := r.startPoller(ctx); err != nil {
@@ -212,27 +219,31 @@ func (r *rig) duplicate(ctx context.Context) error {
 		return err
 	}
 	r.pause(ctx, time.Second)
+	// Freeze the first poller until its session has ended.
 	frozen, err := r.freeze(ctx, r.pollers[0])
 	if err != nil {
 		return err
 	}
 	err = r.awaitMembers(ctx, 1)
 	r.pause(ctx, time.Second)
-	// Also after an error: a frozen process does not end when it is asked to.
+	// Wake it up, also after an error: a frozen process does not end when it is
+	// asked to.
 	if err := errors.Join(err, signalAll(frozen, syscall.SIGCONT)); err != nil {
 		return err
 	}
 	if err := r.awaitMembers(ctx, 2); err != nil {
 		return err
 	}
+	// One of the two leaves, at random.
 	leaves := r.dice.IntN(2)
 	p := r.pollers[leaves]
 	r.pollers = slices.Delete(r.pollers, leaves, leaves+1)
 	return p.stop(patience)
 }
 
-// freeze stops a poller and at times its functions, whose writes then land
-// after those of who took over.
+// freeze stops a poller with SIGSTOP, and at times its functions too, so that
+// their writes come after those of the new owner of their partitions. It
+// returns the frozen processes, the poller first.
 func (r *rig) freeze(ctx context.Context, p *process) ([]int, error) {
 	pids := []int{p.pid()}
 	if _, err := r.findBusy(ctx, p); err != nil {
@@ -250,8 +261,8 @@ func (r *rig) freeze(ctx context.Context, p *process) ([]int, error) {
 	return pids, signalAll(pids, syscall.SIGSTOP)
 }
 
-// signalAll sends one to each process, to the poller last where they wake up: what
-// its functions write by then is what it has not heard of.
+// signalAll sends a signal to each process, in reverse order: when processes
+// wake up, the functions write before their poller has seen their answers.
 func signalAll(pids []int, s syscall.Signal) error {
 	var errs []error
 	for _, pid := range slices.Backward(pids) {
@@ -262,8 +273,8 @@ func signalAll(pids []int, s syscall.Signal) error {
 	return errors.Join(errs...)
 }
 
-// runFaults does the faults one after the other, each when due is told. Who tells
-// it waits while the one before is still at work.
+// runFaults runs the faults one after the other, each one when due is received.
+// The sender waits while the fault before is still under way.
 func (r *rig) runFaults(ctx context.Context, faults []fault, due <-chan struct{}) error {
 	for i, f := range faults {
 		select {

@@ -24,8 +24,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// collect reads everything back of a run that was fed with the clock of a town,
-// which began at start.
+// collect reads the result of a run back. start is the beginning of the town
+// whose sightings and ticks were fed.
 func collect(ctx context.Context, r *rig, kinds []poison, start time.Time) (*account, error) {
 	c := &collector{ctx: ctx, r: r, kinds: kinds, start: start, account: newAccount()}
 	for _, read := range []func() error{
@@ -39,6 +39,7 @@ func collect(ctx context.Context, r *rig, kinds []poison, start time.Time) (*acc
 	return c.account, nil
 }
 
+// collector fills an account from the topics and tables.
 type collector struct {
 	*account
 	ctx   context.Context
@@ -47,8 +48,8 @@ type collector struct {
 	start time.Time
 }
 
-// eachExceptPlanted gives the records of a topic, one partition after the other, but not
-// what was planted: that it notes.
+// eachExceptPlanted calls do with the records of a topic, one partition after
+// the other, and notes planted records instead.
 func (c *collector) eachExceptPlanted(topic string, do func(*kgo.Record) error) error {
 	return c.eachRecord(topic, func(k *kgo.Record) error {
 		for _, h := range k.Headers {
@@ -63,6 +64,8 @@ func (c *collector) eachExceptPlanted(topic string, do func(*kgo.Record) error) 
 	})
 }
 
+// notePlanted notes a planted record with the reason and stage that its dead
+// letter must name.
 func (c *collector) notePlanted(k *kgo.Record, number string) error {
 	n, err := strconv.Atoi(number)
 	if err != nil {
@@ -76,7 +79,8 @@ func (c *collector) notePlanted(k *kgo.Record, number string) error {
 	return nil
 }
 
-// eachRecord gives the records of a topic, one partition after the other.
+// eachRecord calls do with all records of a topic, one partition after the
+// other.
 func (c *collector) eachRecord(topic string, do func(*kgo.Record) error) error {
 	starts, err := c.r.admin.ListStartOffsets(c.ctx, topic)
 	if err = errors.Join(err, starts.Error()); err != nil {
@@ -95,8 +99,8 @@ func (c *collector) eachRecord(topic string, do func(*kgo.Record) error) error {
 	return nil
 }
 
-// eachOfPartition reads with a client of its own, with no group: what the pipeline's
-// groups have committed says nothing here.
+// eachOfPartition reads from one offset to another with a client of its own and
+// no group: offsets committed by the pipeline's groups have no effect.
 func (c *collector) eachOfPartition(topic string, partition int32, from, to int64, do func(*kgo.Record) error) error {
 	if from >= to {
 		return nil
@@ -123,7 +127,7 @@ func (c *collector) eachOfPartition(topic string, partition int32, from, to int6
 	return nil
 }
 
-// sightings computes the visits of each partition from what it holds, in its
+// sightings computes the visits of each partition from its records, in their
 // order.
 func (c *collector) sightings() error {
 	partitions := map[int32]map[events.BusinessID]*businessInput{}
@@ -135,6 +139,8 @@ func (c *collector) sightings() error {
 		if e.IsTick && e.Tick.At.Before(c.start.Add(-time.Minute)) {
 			return fmt.Errorf("a tick of %v is none of the town's, which begins at %v", e.Tick.At, c.start)
 		}
+		// Each partition has its own watermark and its own state of each
+		// business.
 		shops := partitions[k.Partition]
 		if shops == nil {
 			shops = newBusinessInputs(c.r.rules)

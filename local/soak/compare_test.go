@@ -13,30 +13,32 @@ import (
 	"footfall/shared/presence/oracle"
 )
 
-// contact names a contact by its record key, "business/contact"; "" is nobody.
+// contact names a contact by its record key, "business/contact". "" means
+// unattributed.
 type contact string
 
-// bucket is where a walk-in is counted.
+// bucket is the count that a walk-in is added to.
 type bucket struct {
 	contact contact
 	month   string
 }
 
-// place is where a record was.
+// place is the position of a record.
 type place struct {
 	topic     string
 	partition int32
 	offset    int64
 }
 
-// badRecord is a record that nobody can process, as it was planted, or as it is
-// among the dead letters with what its headers say.
+// badRecord is a record that no function can process: as it was planted, or as
+// it is in a dead-letter topic, with the reason and stage of its headers.
 type badRecord struct {
 	key, value    []byte
 	reason, stage string
 }
 
-// account is what a run left behind, as each witness tells it.
+// account is everything that a run left behind: its input, the topics and the
+// tables.
 type account struct {
 	// The input: the visits of each device in the order of their start, what the
 	// CRM told of each device, and the records that were planted.
@@ -53,8 +55,8 @@ type account struct {
 	residents    map[string]int
 	rulesChanged map[string]bool
 
-	// The topics. Of what was told twice the figure is kept, and the first that
-	// was told otherwise the second time.
+	// The topics. Of a record that was produced twice, the first with other
+	// contents than the one before it is noted in contradictions.
 	walkIns map[events.WalkInID]events.WalkIn
 	ended   map[events.WalkInID]events.VisitEnded // the latest end
 	// The devices of the visits that ended as residents'.
@@ -75,9 +77,11 @@ type account struct {
 	tally   tally
 }
 
-// tally is what the visit log says it has decided on.
+// tally holds the totals that the changelog in the table visit-log has
+// recorded.
 type tally struct{ sightings, late, walkIns, dead, residents, excluded int64 }
 
+// newAccount returns an account without records.
 func newAccount() *account {
 	return &account{
 		visits: map[string][]oracle.Visit{}, residents: map[string]int{}, rulesChanged: map[string]bool{},
@@ -89,7 +93,8 @@ func newAccount() *account {
 	}
 }
 
-// differences compares everything with the input; none is right.
+// differences compares the topics and tables with the input. An empty list
+// means that the run is right.
 func (a *account) differences() []string {
 	d := &differences{}
 	owners := a.compareWalkIns(d)
@@ -102,6 +107,7 @@ func (a *account) differences() []string {
 	return d.list
 }
 
+// differences collects the differences of an account.
 type differences struct{ list []string }
 
 func (d *differences) add(format string, args ...any) {
@@ -109,9 +115,11 @@ func (d *differences) add(format string, args ...any) {
 }
 
 // compareWalkIns pairs the walk-ins of each device with its visits, one to one
-// and in order, and gives whose each of them is. Arrival out of order by a step
-// may move a start by that much, no more.
+// and in order, and returns the contact that each walk-in is attributed to by
+// the input. Input that is out of order by one step may move a start or an end
+// by one step, not more.
 func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
+	// Every walk-in has the id of its start and has ended.
 	told := map[string][]events.WalkIn{}
 	owners := map[events.WalkInID]contact{}
 	for id, w := range a.walkIns {
@@ -125,11 +133,13 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 			d.add("walk-in %s of %s never ended", id, device)
 		}
 	}
+	// Every end belongs to a walk-in.
 	for id, e := range a.ended {
 		if _, ok := a.walkIns[id]; !ok {
 			d.add("visit %s of %s/%s ended without a walk-in", id, e.Business, e.Device)
 		}
 	}
+	// Every visit of the input has its walk-in, at its time.
 	visits := 0
 	for device, all := range a.visits {
 		visits += len(all)
@@ -148,6 +158,7 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 			}
 		}
 	}
+	// Every other walk-in is of a device around a change of rules.
 	for device, all := range told {
 		if a.rulesChanged[device] {
 			visits += len(all)
@@ -155,6 +166,7 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 			d.add("%s has no visit in the input and %d walk-ins on the topic", device, len(all))
 		}
 	}
+	// The changelog has counted every sighting once.
 	want := tally{int64(a.heard), int64(a.late), int64(visits), int64(a.plantedSightings), int64(len(a.residentEnds)), int64(a.excluded)}
 	if a.tally != want {
 		d.add("the tally of the visit log is %+v, that of the input %+v", a.tally, want)
@@ -162,7 +174,8 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 	return owners
 }
 
-// compareResidents demands an end, and no walk-in, of each visit of a resident.
+// compareResidents requires that each visit of a resident device has an end and
+// no walk-in.
 func (a *account) compareResidents(d *differences) {
 	told := map[string]int{}
 	for id, device := range a.residentEnds {
@@ -178,8 +191,9 @@ func (a *account) compareResidents(d *differences) {
 	}
 }
 
-// compareContacts holds whose each walk-in is against the topic and the table,
-// and the present owner of each device.
+// compareContacts requires that each walk-in is attributed to the same contact
+// by the input, the topic and the table, and that each device is bound to its
+// current contact.
 func (a *account) compareContacts(d *differences, owners map[events.WalkInID]contact) {
 	for id, owner := range owners {
 		if got := a.enriched[id]; got != owner {

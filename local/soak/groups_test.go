@@ -15,7 +15,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// mapping is what one consumer group reads.
+// mapping is a stage's consumer group on one of its topics.
 type mapping struct{ stage, topic, group string }
 
 func mappings() []mapping {
@@ -42,10 +42,11 @@ func isCRM(m mapping) bool {
 
 func allMappings(mapping) bool { return true }
 
-// position gives the sum of a topic's end offsets and how many records up to
-// there its group has not committed.
+// position returns the sum of a topic's end offsets and the number of records
+// before them that the group has not committed.
 func position(ctx context.Context, admin *kadm.Client, m mapping) (end, lag int64, err error) {
-	// What was committed is asked first: asked last, it could be ahead of the end.
+	// Ask for the committed offsets first: if they were asked for last, they
+	// could be ahead of the end offsets.
 	committed, err := admin.FetchOffsets(ctx, m.group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return 0, 0, fmt.Errorf("offsets of %s: %w", m.group, err)
@@ -67,15 +68,16 @@ func position(ctx context.Context, admin *kadm.Client, m mapping) (end, lag int6
 	return end, lag, nil
 }
 
-// awaitDrained waits until the groups that which names have committed the end of
-// their topics, in two looks between which no end has moved: in one look alone
-// an early stage could produce after the topic of a later one was looked at.
-func awaitDrained(ctx context.Context, admin *kadm.Client, which func(mapping) bool) error {
+// awaitDrained waits until the groups that include selects have committed the
+// end of their topics, in two looks between which no end offset has moved: in a
+// single look, an early stage could produce to a later stage's topic after that
+// topic was looked at.
+func awaitDrained(ctx context.Context, admin *kadm.Client, include func(mapping) bool) error {
 	before := int64(-1)
-	return eventually(ctx, "wait for the functions", func(ctx context.Context) (bool, int64, error) {
+	return eventually(ctx, "wait until the topics are drained", func(ctx context.Context) (bool, int64, error) {
 		var ends, lags int64
 		for _, m := range mappings() {
-			if !which(m) {
+			if !include(m) {
 				continue
 			}
 			end, lag, err := position(ctx, admin, m)
@@ -92,8 +94,8 @@ func awaitDrained(ctx context.Context, admin *kadm.Client, which func(mapping) b
 	})
 }
 
-// awaitMembers waits until each group has n members, among which its
-// partitions are dealt out.
+// awaitMembers waits until each group has n members and has assigned them its
+// partitions.
 func (r *rig) awaitMembers(ctx context.Context, n int) error {
 	state := "Stable"
 	if n == 0 {
@@ -117,13 +119,13 @@ func (r *rig) awaitMembers(ctx context.Context, n int) error {
 	})
 }
 
-// maxRewind is how many records a partition's committed offset is set back by
-// at the most, where commits are lost.
+// maxRewind bounds how many records a partition's committed offset is set back
+// by when a poller is killed.
 const maxRewind = 300
 
-// rewind sets the committed offsets of every group back, by what far says of
-// each. The groups have to be empty. It gives how many offsets that were and by
-// how much in all.
+// rewind sets the committed offsets of every group back, by what far returns
+// for each of them. The groups must be empty. rewind returns the number of
+// offsets and the sum of records that they were set back by.
 func (r *rig) rewind(ctx context.Context, far func(committed int64) int64) (offsets int, records int64, err error) {
 	for _, m := range mappings() {
 		committed, err := r.admin.FetchOffsets(ctx, m.group)
@@ -143,8 +145,8 @@ func (r *rig) rewind(ctx context.Context, far func(committed int64) int64) (offs
 	return offsets, records, nil
 }
 
-// sorted gives what a group has committed, in an order that does not change
-// from run to run.
+// sorted returns the offsets that a group has committed, in the same order in
+// every run.
 func sorted(committed kadm.OffsetResponses) []kadm.Offset {
 	var all []kadm.Offset
 	committed.Each(func(o kadm.OffsetResponse) { all = append(all, o.Offset) })

@@ -19,20 +19,21 @@ import (
 	"footfall/shared/stage"
 )
 
-// What a day of the default town has with one neighbour for each business and
-// nobody who works there: sightings and devices by its visitors, by its
-// passers-by, and by the rest.
+// Sizes of a day of the default town with one neighbour for each business and
+// no employees: sightings and devices of its visitors, of its passers-by, and
+// of the rest. From longTown sightings on, the town has two days.
 const (
 	visitSightings, visitDevices = 33_500, 395
 	passSightings, passDevices   = 67_000, 6_120
 	restSightings, restDevices   = 36_000, 16
-	longTown                     = 200_000 // from so many sightings on, two days
+	longTown                     = 200_000
 )
 
-// townOf makes a town with at least so many sightings and devices. The longer
-// one goes over the end of a month, as counts are kept by month. It lies in the
-// past: a tick that is a day ahead of its record's timestamp is a dead letter. And
-// not far back, or the tables forget which rules held before others.
+// townOf returns a town with at least the given number of sightings and
+// devices. A town of two days goes over the end of a month, since counts are
+// kept by month. The town lies in the past, because a tick that is a day ahead
+// of its record's timestamp is a dead letter, and in the near past, because the
+// tables forget former rules.
 func townOf(sightings, devices int, seed uint64) (town.Town, error) {
 	c := town.Defaults()
 	now := time.Now().UTC()
@@ -42,23 +43,25 @@ func townOf(sightings, devices int, seed uint64) (town.Town, error) {
 		days = 2
 	}
 	c.Duration = time.Duration(days) * 24 * time.Hour
-	// The last hours are not fed, and the businesses' figures are whole numbers.
+	// The last hours are not fed, and the businesses' numbers are rounded: aim
+	// higher.
 	s, d := 1.1*float64(sightings)/days-restSightings, 1.3*float64(devices)/days-restDevices
-	// Visits and passers-by both give both: two equations.
+	// Visits and passers-by both contribute sightings and devices: two
+	// equations.
 	const ratio = float64(visitDevices) / visitSightings
 	passers := max(0.02, (d-s*ratio)/(passDevices-passSightings*ratio))
 	visits := max(0.3, (s-passers*passSightings)/visitSightings)
 	for i := range c.Businesses {
 		b := &c.Businesses[i]
-		b.Neighbours, b.Employees = 1, 0 // in two days nobody is learnt
+		b.Neighbours, b.Employees = 1, 0 // two days are too short to learn a resident device
 		b.Visits, b.Regulars = int(float64(b.Visits)*visits), int(float64(b.Regulars)*visits)
 		b.PassersBy = int(float64(b.PassersBy) * passers)
 	}
 	return town.Generate(c)
 }
 
-// source gives the first sightings of a town and what the CRM tells meanwhile.
-// Spread over them it tells that a fault is due, and plants bad records.
+// source yields the first sightings of a town and its CRM events. Spread evenly
+// over the sightings, it starts the faults and plants the bad records.
 type source struct {
 	ctx          context.Context
 	next         func() (recording.Item, bool)
@@ -76,6 +79,7 @@ type source struct {
 	devices     map[string]struct{}
 }
 
+// newSource returns a source of the first sightings of items.
 func newSource(ctx context.Context, items iter.Seq[recording.Item], sightings int) *source {
 	next, stop := iter.Pull(items)
 	return &source{ctx: ctx, next: next, stop: stop, sightings: sightings, devices: map[string]struct{}{}}
@@ -83,6 +87,8 @@ func newSource(ctx context.Context, items iter.Seq[recording.Item], sightings in
 
 // Next implements feed.Source.
 func (s *source) Next() (recording.Item, error) {
+	// Start the faults and plant the records that are due at this point of the
+	// input.
 	n := int(s.fed.Load())
 	for s.faultsBegun < s.faults && n >= (s.faultsBegun+1)*s.sightings/(s.faults+1) {
 		select {
@@ -101,6 +107,7 @@ func (s *source) Next() (recording.Item, error) {
 	if n == s.sightings {
 		return recording.Item{}, io.EOF
 	}
+	// Yield the next item. CRM events do not count as sightings.
 	it, ok := s.next()
 	if !ok {
 		return it, fmt.Errorf("the town has %d sightings only", n)
@@ -116,8 +123,9 @@ func (s *source) Next() (recording.Item, error) {
 // faultTakes is about how long the longer faults take.
 const faultTakes = 8 * time.Second
 
-// slow stretches what there is to feed until the next fault over the one that
-// is under way: who takes over from a frozen or dead poller shall have work.
+// slow spreads the sightings before the next fault over the time of the fault
+// under way: the poller that takes over from a frozen or dead one must have
+// work.
 func (s *source) slow() {
 	if !s.faultRunning.Load() {
 		return
@@ -128,8 +136,8 @@ func (s *source) slow() {
 	}
 }
 
-// retryingProducer is a producer that goes on until all is acknowledged. What it puts
-// twice by that is input that came twice.
+// retryingProducer repeats a call until all its records are acknowledged.
+// Records that it thereby produces twice are input that came twice.
 type retryingProducer struct {
 	out     stage.Producer
 	repeats atomic.Int64 // calls that had to be repeated
@@ -147,11 +155,11 @@ func (p *retryingProducer) Produce(ctx context.Context, records []stage.Record) 
 	}
 }
 
-// plantedHeader marks the records that nobody can process. A dead letter keeps
-// the headers of its record.
+// plantedHeader marks the records that no function can process. A dead letter
+// keeps the headers of its record.
 const plantedHeader = "soak-planted"
 
-// poison is one kind of record that nobody can process.
+// poison is one kind of record that no function can process.
 type poison struct {
 	topic  string
 	stage  string
@@ -159,8 +167,8 @@ type poison struct {
 	record func(n int) stage.Record
 }
 
-// poisons has one for every reason that a record on its own can be bad for, and
-// every topic that a stage reads.
+// poisons returns a kind for every reason that a single record can be rejected
+// for, and for every topic that a stage reads. at is the beginning of the town.
 func poisons(at time.Time) []poison {
 	const shop = "market"
 	text := func(n int) []byte { return []byte("neither Avro nor JSON " + strconv.Itoa(n)) }
@@ -214,7 +222,8 @@ func must(b []byte, err error) []byte {
 	return b
 }
 
-// planter puts the n-th poison on its topic, the kinds in turn.
+// planter returns a function that produces the n-th bad record, the kinds in
+// turn.
 func planter(ctx context.Context, out stage.Producer, kinds []poison) func(n int) error {
 	return func(n int) error {
 		kind := kinds[n%len(kinds)]

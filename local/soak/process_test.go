@@ -18,18 +18,18 @@ import (
 	"time"
 )
 
-// process is a child that the kernel kills when this process ends, in whatever
-// way that is.
+// process is a child process that the kernel kills when this process ends, in
+// any way.
 type process struct {
 	name  string
 	cmd   *exec.Cmd
 	stdin io.Closer
 	ended chan struct{}
-	err   error // how it ended, to be read after ended
+	err   error // how the process ended; read it after ended is closed
 }
 
 // spawn starts a process and waits until it prints a line that begins with
-// ready. What else it prints goes to log.
+// ready. All other output goes to log.
 func spawn(ctx context.Context, name string, cmd *exec.Cmd, ready string, log io.Writer) (*process, error) {
 	p := &process{name: name, cmd: cmd, ended: make(chan struct{})}
 	out, in := io.Pipe()
@@ -57,8 +57,8 @@ func spawn(ctx context.Context, name string, cmd *exec.Cmd, ready string, log io
 	}
 }
 
-// run starts the child and waits for it, on a thread of its own: Linux sends
-// the parent-death signal when the thread that forked ends.
+// run starts the child and waits for it, on an OS thread of its own: Linux
+// sends the parent-death signal when the thread that forked ends.
 func (p *process) run(out *io.PipeWriter, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -74,9 +74,11 @@ func (p *process) run(out *io.PipeWriter, started chan<- error) {
 	close(p.ended)
 }
 
-// errEnded is how a process ends that was asked to.
+// errEnded is the error of a process that ended with status 0.
 var errEnded = errors.New("ended with status 0")
 
+// watch closes isReady at the first line that begins with ready and copies the
+// rest to log.
 func watch(r io.Reader, ready string, isReady chan<- struct{}, log io.Writer) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		if strings.HasPrefix(lines.Text(), ready) {
@@ -84,12 +86,12 @@ func watch(r io.Reader, ready string, isReady chan<- struct{}, log io.Writer) {
 			break
 		}
 	}
-	_, _ = io.Copy(log, r) // a full pipe would stop the child
+	_, _ = io.Copy(log, r) // a full pipe would block the child
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// alive fails where the process has ended by itself.
+// alive returns an error if the process has ended.
 func (p *process) alive() error {
 	select {
 	case <-p.ended:
@@ -99,16 +101,17 @@ func (p *process) alive() error {
 	}
 }
 
-// kill is kill -9, and waits for the end.
+// kill ends the process with SIGKILL and waits until it is gone.
 func (p *process) kill() error {
 	err := syscall.Kill(p.pid(), syscall.SIGKILL)
 	<-p.ended
 	return err
 }
 
-// stop asks the process to end and fails unless it does, with status 0.
+// stop asks the process to end, and fails unless it ends within patience with
+// status 0.
 func (p *process) stop(patience time.Duration) error {
-	_ = p.stdin.Close() // the broker ends by that
+	_ = p.stdin.Close() // ends the broker
 	if err := syscall.Kill(p.pid(), syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop %s: %w", p.name, err)
 	}
@@ -123,8 +126,8 @@ func (p *process) stop(patience time.Duration) error {
 	return nil
 }
 
-// functionsOf gives the processes of every function that a stack runs, by the
-// function's name.
+// functionsOf returns the function processes of a stack, by the name of the
+// function. parent is the process id of the stack.
 func functionsOf(parent int) (map[string][]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -134,7 +137,7 @@ func functionsOf(parent int) (map[string][]int, error) {
 	for _, path := range stats {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			continue // has ended meanwhile
+			continue // the process has ended meanwhile
 		}
 		// "pid (name) state parent ..."; the name may hold anything.
 		_, rest, _ := strings.Cut(string(text), ") ")
@@ -154,8 +157,8 @@ func functionsOf(parent int) (map[string][]int, error) {
 	return found, nil
 }
 
-// cpuTime gives how many nanoseconds a process has run on a CPU so far, 0 for
-// one that has ended.
+// cpuTime returns how many nanoseconds a process has run on a CPU so far, or 0
+// if it has ended.
 func cpuTime(pid int) (sum int64) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil {

@@ -30,26 +30,26 @@ import (
 
 const (
 	partitions = 4
-	// session is how long a group waits for a member that died: the least that
-	// the broker takes.
+	// session is how long a group waits for a member that died: the smallest
+	// value that the broker accepts.
 	session = 6 * time.Second
-	// patience bounds every wait for something that must happen: many times what
-	// it takes on a busy machine.
+	// patience bounds every wait for an event that must happen. It is many times
+	// the time that such an event takes on a busy machine.
 	patience = 3 * time.Minute
 )
 
-// rig is the pipeline under test, as processes. One goroutine does things to
-// it.
+// rig is the pipeline under test, as processes. Only one goroutine at a time
+// acts on it.
 type rig struct {
 	dir, bin string
 	dice     *rand.Rand
-	out      io.Writer // for people
+	out      io.Writer // for progress messages
 
 	broker     *process
 	brokerPort int
 	tables     *dynalite.Server
 	tablePort  int
-	pollers    []*process // `footfall local` processes that live
+	pollers    []*process // running `footfall local` processes
 	pollerLog  *os.File
 	brokerLog  *os.File
 
@@ -60,19 +60,19 @@ type rig struct {
 	faultRunning atomic.Bool // a fault is under way
 }
 
-// counters are what was done to the rig.
+// counters count the faults.
 type counters struct {
 	functions, pollers, brokers, tables int // killed
 	duplicates                          int
 	rewinds                             int   // partitions whose offset was set back
-	rewound                             int64 // records that were given again by that
-	replayed                            int64 // records that were given again from the beginning
+	rewound                             int64 // records redelivered because of that
+	replayed                            int64 // records redelivered from the beginning
 }
 
 func (c counters) kills() int { return c.functions + c.pollers + c.brokers + c.tables }
 
-// newRig starts everything on an empty directory. Whatever it started ends with
-// close.
+// newRig starts all processes on an empty directory. close ends them, also
+// after an error.
 func newRig(ctx context.Context, dir, bin string, seed uint64, out io.Writer) (*rig, error) {
 	r := &rig{dir: dir, bin: bin, out: out, dice: dice(seed + 1)}
 	var err error
@@ -88,7 +88,7 @@ func newRig(ctx context.Context, dir, bin string, seed uint64, out io.Writer) (*
 	if err := r.startBroker(ctx); err != nil {
 		return r, err
 	}
-	if r.tablePort, err = stablePort(); err != nil { // the broker holds its own by now
+	if r.tablePort, err = stablePort(); err != nil { // the broker listens on its own port by now
 		return r, err
 	}
 	if err := r.startTables(ctx); err != nil {
@@ -125,7 +125,7 @@ func (r *rig) startTables(ctx context.Context) (err error) {
 	return err
 }
 
-// tableClient makes a client of the tables.
+// tableClient returns a client of the table server.
 func (r *rig) tableClient() *dynamodb.Client {
 	return dynamo.New(aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(r.tables.Endpoint()),
@@ -133,13 +133,13 @@ func (r *rig) tableClient() *dynamodb.Client {
 	})
 }
 
-// startPoller starts one more `footfall local`: the event source mappings, and
-// functions of its own. The first one makes the topics and tables.
+// startPoller starts another `footfall local`: the event source mappings, and
+// functions of its own. The first one creates the topics and tables.
 func (r *rig) startPoller(ctx context.Context) error {
 	cmd := exec.Command(filepath.Join(r.bin, "footfall"), "local", "--no-ticks",
 		"--bin", r.bin, "--brokers", r.brokerAddr(), "--table-endpoint", r.tables.Endpoint(),
 		"--partitions", strconv.Itoa(partitions), "--session-timeout", session.String(), "--function-logs")
-	cmd.Env = append(os.Environ(), "TMPDIR="+r.dir) // one that is killed leaves its files
+	cmd.Env = append(os.Environ(), "TMPDIR="+r.dir) // a poller that is killed leaves its files there
 	p, err := spawn(ctx, "footfall local", cmd, "running until interrupted", r.pollerLog)
 	if err == nil {
 		r.pollers = append(r.pollers, p)
@@ -147,7 +147,7 @@ func (r *rig) startPoller(ctx context.Context) error {
 	return err
 }
 
-// alive fails where anything has ended that nobody killed.
+// alive returns an error if a process has ended that the test did not kill.
 func (r *rig) alive() error {
 	errs := []error{r.broker.alive()}
 	for _, p := range r.pollers {
@@ -161,7 +161,8 @@ func (r *rig) alive() error {
 	return errors.Join(errs...)
 }
 
-// stopPollers ends the pollers as people do, which must be without an error.
+// stopPollers ends the pollers as an operator does, and fails if a poller ends
+// with an error.
 func (r *rig) stopPollers() error {
 	var errs []error
 	for _, p := range r.pollers {
@@ -171,7 +172,7 @@ func (r *rig) stopPollers() error {
 	return errors.Join(errs...)
 }
 
-// close ends whatever runs.
+// close ends all processes that run.
 func (r *rig) close() error {
 	if r.client != nil {
 		r.client.Close()
@@ -193,9 +194,10 @@ func (r *rig) close() error {
 	return errors.Join(errs...)
 }
 
-// eventually tries until done, which may fail as long as something is down. It
-// gives up when patience is over since look last told a new figure, such as the
-// lag: what moves is not stuck.
+// eventually calls look until it reports done. look may fail as long as a
+// process is down. eventually gives up when look has returned the same figure,
+// such as a lag, for the time of patience: as long as the figure changes, the
+// pipeline is not stuck.
 func eventually(ctx context.Context, what string, look func(context.Context) (done bool, figure int64, err error)) error {
 	last, since := int64(-1), time.Now()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
@@ -209,7 +211,7 @@ func eventually(ctx context.Context, what string, look func(context.Context) (do
 			last, since = figure, time.Now()
 		}
 		if time.Since(since) > patience {
-			return fmt.Errorf("%s: nothing moves for %v at %d: %w", what, patience, last, err)
+			return fmt.Errorf("%s: no progress for %v at %d: %w", what, patience, last, err)
 		}
 		select {
 		case <-time.After(pause):
