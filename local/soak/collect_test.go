@@ -137,7 +137,7 @@ func (c *collector) sightings() error {
 			return err
 		}
 		if e.IsTick && e.Tick.At.Before(c.start.Add(-time.Minute)) {
-			return fmt.Errorf("a tick of %v is none of the town's, which begins at %v", e.Tick.At, c.start)
+			return fmt.Errorf("a tick of %v is before the town, which begins at %v", e.Tick.At, c.start)
 		}
 		// Each partition has its own watermark and its own state of each
 		// business.
@@ -172,8 +172,8 @@ func (c *collector) sightings() error {
 	return err
 }
 
-// crmEvents notes what the CRM told, in no order: a backfill is older than what
-// came live, and who reads it sorts by time.
+// crmEvents notes the CRM events, in no order: events of the backfill are older
+// than live ones, and eventsFor sorts by time.
 func (c *collector) crmEvents() error {
 	for _, topic := range []string{events.CRMEvents, events.CRMEventsBackfill} {
 		err := c.eachExceptPlanted(topic, func(k *kgo.Record) error {
@@ -201,7 +201,8 @@ func (c *collector) crmEvents() error {
 	return nil
 }
 
-// walkIns may come twice, but may not differ then in what their id is made of.
+// walkIns notes the walk-ins. A walk-in may be on the topic twice, but the
+// fields that its id is derived from must not differ.
 func (c *collector) walkIns() error {
 	return c.eachExceptPlanted(events.WalkIns, func(k *kgo.Record) error {
 		w, err := events.DecodeWalkIn(k.Key, k.Value)
@@ -213,8 +214,8 @@ func (c *collector) walkIns() error {
 	})
 }
 
-// ends keeps the latest: a visit that a late sighting prolongs ends again. Of those
-// of residents there is nothing but the end.
+// ends notes the latest end of each visit: a visit that a late sighting
+// prolongs ends again. Of a visit of a resident device there is only the end.
 func (c *collector) ends() error {
 	return c.eachExceptPlanted(events.VisitsEnded, func(k *kgo.Record) error {
 		v, err := events.DecodeVisitEnded(k.Key, k.Value)
@@ -229,15 +230,16 @@ func (c *collector) ends() error {
 	})
 }
 
-// enrichedWalkIns may come twice, but always for the same contact.
+// enrichedWalkIns notes the contact of each enriched walk-in. A walk-in may be
+// on the topic twice, but always with the same contact.
 func (c *collector) enrichedWalkIns() error {
 	return c.eachExceptPlanted(events.EnrichedWalkIns, func(k *kgo.Record) error {
 		e, err := events.DecodeEnrichedWalkIn(k.Key, k.Value)
-		whose := contact(events.ContactKey(e.Business, e.Contact))
-		if former, ok := c.enriched[e.ID]; ok && former != whose {
-			c.contradictions = append(c.contradictions, fmt.Sprintf("walk-in %s was produced as attributed to %q and to %q", e.ID, former, whose))
+		key := contact(events.ContactKey(e.Business, e.Contact))
+		if former, ok := c.enriched[e.ID]; ok && former != key {
+			c.contradictions = append(c.contradictions, fmt.Sprintf("walk-in %s was produced as attributed to %q and to %q", e.ID, former, key))
 		}
-		c.enriched[e.ID] = whose
+		c.enriched[e.ID] = key
 		if end := e.StartedAt.Add(time.Duration(e.DwellMillis) * time.Millisecond); e.Ended && end.After(c.enrichedEnds[e.ID]) {
 			c.enrichedEnds[e.ID] = end
 		}
@@ -245,21 +247,22 @@ func (c *collector) enrichedWalkIns() error {
 	})
 }
 
-// walkInCounts keeps the highest version, as sinks do, and the last, as
-// compaction does. A contact's records are in one partition, read in its order.
+// walkInCounts notes the record with the highest version of each contact, as
+// sinks do, and the last record, as compaction does. The records of a contact
+// are in one partition and read in their order.
 func (c *collector) walkInCounts() error {
 	return c.eachExceptPlanted(events.WalkInCounts, func(k *kgo.Record) error {
 		n, err := events.DecodeWalkInCount(k.Key, k.Value)
-		whose := contact(events.ContactKey(n.Business, n.Contact))
-		c.last[whose] = n
-		if former, ok := c.counts[whose]; !ok || n.Version > former.Version {
-			c.counts[whose] = n
+		key := contact(events.ContactKey(n.Business, n.Contact))
+		c.last[key] = n
+		if former, ok := c.counts[key]; !ok || n.Version > former.Version {
+			c.counts[key] = n
 		}
 		return err
 	})
 }
 
-// deviceContacts keeps the last of each device, as compaction does.
+// deviceContacts notes the last record of each device, as compaction does.
 func (c *collector) deviceContacts() error {
 	return c.eachExceptPlanted(events.DeviceContacts, func(k *kgo.Record) error {
 		if k.Value == nil {
@@ -272,8 +275,8 @@ func (c *collector) deviceContacts() error {
 	})
 }
 
-// deadLetters reads them by where they came from: a batch that is given again
-// may put one among them twice.
+// deadLetters notes the dead letters by their origin: a record of a redelivered
+// batch may be among them twice.
 func (c *collector) deadLetters() error {
 	for _, t := range events.Topics() {
 		if t.DeadLetters == "" {
@@ -300,7 +303,7 @@ func (c *collector) deadLetters() error {
 	return nil
 }
 
-// scan gives the items of a table.
+// scan calls each with the items of a table.
 func (c *collector) scan(table string, each func(map[string]types.AttributeValue) error) error {
 	pages := dynamodb.NewScanPaginator(c.r.tableClient(), &dynamodb.ScanInput{TableName: &table})
 	for pages.HasMorePages() {
@@ -317,7 +320,7 @@ func (c *collector) scan(table string, each func(map[string]types.AttributeValue
 	return nil
 }
 
-// text gives a string attribute, "" where there is none.
+// text returns a string attribute, or "" if there is none.
 func text(v types.AttributeValue) string {
 	s, _ := v.(*types.AttributeValueMemberS)
 	if s == nil {
@@ -326,28 +329,29 @@ func text(v types.AttributeValue) string {
 	return s.Value
 }
 
-// pendingTable reads pk "business/device", sk "start#id" and c, the contact.
+// pendingTable notes the contact of each item of the table pending: pk
+// "business/device", sk "start#id", and c, the contact.
 func (c *collector) pendingTable() error {
 	return c.scan(pipeline.PendingTable, func(item map[string]types.AttributeValue) error {
 		business, _, _ := strings.Cut(text(item["pk"]), "/")
 		_, id, ok := strings.Cut(text(item["sk"]), "#")
 		if !ok {
-			return errors.New("no id in sk")
+			return errors.New("sk has no walk-in id")
 		}
-		whose := contact("")
+		attributed := contact("")
 		if name := text(item["c"]); name != "" {
-			whose = contact(business + "/" + name)
+			attributed = contact(business + "/" + name)
 		}
 		if _, twice := c.pending[events.WalkInID(id)]; twice {
-			return errors.New("a second item of a walk-in")
+			return errors.New("a second item of the same walk-in")
 		}
-		c.pending[events.WalkInID(id)] = whose
+		c.pending[events.WalkInID(id)] = attributed
 		return nil
 	})
 }
 
-// countsTable takes in which visits are counted where, by the facts that they
-// began, and the totals.
+// countsTable notes the buckets that each visit is counted in, from the facts
+// that visits began, and the totals.
 func (c *collector) countsTable() error {
 	counts := dynamo.NewCounts(c.r.tableClient(), "")
 	return counts.Each(c.ctx, func(key stage.CountKey, parts []stage.MonthCount) error {
@@ -364,7 +368,7 @@ func (c *collector) countsTable() error {
 	})
 }
 
-// visitLog adds up the tallies of the partition log.
+// visitLog adds up the tallies of the changelog.
 func (c *collector) visitLog() error {
 	client, err := kafka.NewClient(kafka.Config{Brokers: []string{c.r.brokerAddr()}})
 	if err != nil {

@@ -47,11 +47,11 @@ type account struct {
 	planted          map[place]badRecord
 	late             int
 	heard            int // sightings that can be processed
-	plantedSightings int // planted among the sightings
-	excluded         int // of those heard, what the business has ruled out
-	// How many visits each device had as a resident, and the devices that were heard
-	// when the rules of their business changed. What that made of their visits is
-	// taken as it was told.
+	plantedSightings int // planted on the topic sightings
+	excluded         int // of those heard, sightings of devices that the business excludes
+	// The number of visits of each device as a resident device, and the devices
+	// that were heard around a change of their business's rules. For the
+	// latter, the walk-ins and ends on the topics are taken as right.
 	residents    map[string]int
 	rulesChanged map[string]bool
 
@@ -62,12 +62,12 @@ type account struct {
 	// The devices of the visits that ended as residents'.
 	residentEnds    map[events.WalkInID]string
 	enriched        map[events.WalkInID]contact
-	enrichedEnds    map[events.WalkInID]time.Time  // with the enriched walk-ins, the latest
-	counts          map[contact]events.WalkInCount // of the highest version
+	enrichedEnds    map[events.WalkInID]time.Time  // the latest end on enriched-walk-ins
+	counts          map[contact]events.WalkInCount // the record with the highest version
 	last            map[contact]events.WalkInCount // the last record, which compaction keeps
-	deviceContact   map[string]contact             // by device, "" where it has none any more
+	deviceContact   map[string]contact             // by device, "" if the device is not bound any more
 	deadLetter      map[place]badRecord
-	deadLetterCount int // dead ones, those that came twice twice
+	deadLetterCount int // with repeats
 	contradictions  []string
 
 	// The tables.
@@ -120,11 +120,11 @@ func (d *differences) add(format string, args ...any) {
 // by one step, not more.
 func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 	// Every walk-in has the id of its start and has ended.
-	told := map[string][]events.WalkIn{}
+	walkIns := map[string][]events.WalkIn{}
 	owners := map[events.WalkInID]contact{}
 	for id, w := range a.walkIns {
 		device := string(events.DeviceKey(w.Business, w.Device))
-		told[device] = append(told[device], w)
+		walkIns[device] = append(walkIns[device], w)
 		owners[id] = a.crm.attributedTo(device, w.StartedAt)
 		if own := events.NewWalkInID(w.Business, w.Device, w.StartedAt); own != id {
 			d.add("walk-in %s of %s does not have the id of its start, %s", id, device, own)
@@ -143,12 +143,12 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 	visits := 0
 	for device, all := range a.visits {
 		visits += len(all)
-		if len(told[device]) != len(all) {
-			d.add("%s has %d visits in the input and %d walk-ins on the topic", device, len(all), len(told[device]))
+		if len(walkIns[device]) != len(all) {
+			d.add("%s has %d visits in the input and %d walk-ins on the topic", device, len(all), len(walkIns[device]))
 			continue
 		}
-		slices.SortFunc(told[device], func(a, b events.WalkIn) int { return a.StartedAt.Compare(b.StartedAt) })
-		for i, w := range told[device] {
+		slices.SortFunc(walkIns[device], func(a, b events.WalkIn) int { return a.StartedAt.Compare(b.StartedAt) })
+		for i, w := range walkIns[device] {
 			if apart := w.StartedAt.Sub(all[i].Start.Time()).Abs(); apart > presence.Grid {
 				d.add("walk-in %s of %s starts %v from visit %d of the input", w.ID, device, apart, i)
 			}
@@ -159,7 +159,7 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 		}
 	}
 	// Every other walk-in is of a device around a change of rules.
-	for device, all := range told {
+	for device, all := range walkIns {
 		if a.rulesChanged[device] {
 			visits += len(all)
 		} else if _, ok := a.visits[device]; !ok {
@@ -177,16 +177,16 @@ func (a *account) compareWalkIns(d *differences) map[events.WalkInID]contact {
 // compareResidents requires that each visit of a resident device has an end and
 // no walk-in.
 func (a *account) compareResidents(d *differences) {
-	told := map[string]int{}
+	ends := map[string]int{}
 	for id, device := range a.residentEnds {
-		told[device]++
+		ends[device]++
 		if _, ok := a.walkIns[id]; ok {
 			d.add("visit %s of %s is a walk-in and ended as a visit of a resident device", id, device)
 		}
 	}
-	for device := range merged(told, a.residents) {
-		if told[device] != a.residents[device] && !a.rulesChanged[device] {
-			d.add("%s has %d visits as a resident device in the input and %d such ends on the topic", device, a.residents[device], told[device])
+	for device := range merged(ends, a.residents) {
+		if ends[device] != a.residents[device] && !a.rulesChanged[device] {
+			d.add("%s has %d visits as a resident device in the input and %d such ends on the topic", device, a.residents[device], ends[device])
 		}
 	}
 }
@@ -195,6 +195,7 @@ func (a *account) compareResidents(d *differences) {
 // by the input, the topic and the table, and that each device is bound to its
 // current contact.
 func (a *account) compareContacts(d *differences, owners map[events.WalkInID]contact) {
+	// Attribution and end of every walk-in, on the topic and in the table.
 	for id, owner := range owners {
 		if got := a.enriched[id]; got != owner {
 			d.add("walk-in %s is attributed to %q by the input and to %q on enriched-walk-ins", id, owner, got)
@@ -209,6 +210,7 @@ func (a *account) compareContacts(d *differences, owners map[events.WalkInID]con
 			d.add("walk-in %s is attributed to %q by the input and to %q in the table pending", id, owner, got)
 		}
 	}
+	// Nothing that is not a walk-in.
 	for id := range a.enriched {
 		if _, ok := owners[id]; !ok {
 			d.add("walk-in %s is on enriched-walk-ins and not on walk-ins", id)
@@ -219,6 +221,7 @@ func (a *account) compareContacts(d *differences, owners map[events.WalkInID]con
 			d.add("walk-in %s is in the table pending and not on walk-ins", id)
 		}
 	}
+	// The current contact of every device with a login.
 	for device := range a.crm.logins {
 		if owner, got := a.crm.currentContact(device), a.deviceContact[device]; owner != got {
 			d.add("%s is bound to %q by the input and to %q on device-contacts", device, owner, got)
@@ -226,11 +229,13 @@ func (a *account) compareContacts(d *differences, owners map[events.WalkInID]con
 	}
 }
 
-// compareCounts demands each walk-in of a contact in one bucket, once, and in the
-// table and on the topic what they come to: two devices of a contact in a store
-// at once are one visit. Walk-ins and ends are those that were told, which lie at
-// most a step off the input's.
+// compareCounts requires that each attributed walk-in is in one bucket, once,
+// and that the table and the topic hold the resulting counts: companions, which
+// are two devices of a contact in a business at the same time, count once. It
+// uses the walk-ins and ends on the topics, which differ from the input's by at
+// most one step.
 func (a *account) compareCounts(d *differences, owners map[events.WalkInID]contact) {
+	// Every walk-in is in its bucket.
 	sums, months, stays := map[contact]int64{}, map[bucket]int64{}, map[contact][]oracle.Stay{}
 	for id, owner := range owners {
 		var want []bucket
@@ -246,36 +251,41 @@ func (a *account) compareCounts(d *differences, owners map[events.WalkInID]conta
 			d.add("walk-in %s is counted in %v, want %v", id, got, want)
 		}
 	}
+	// The oracle's counts, with companions counted once.
 	for c, all := range stays {
 		for month, n := range oracle.Count(all) {
 			months[bucket{c, month}] = int64(n)
 			sums[c] += int64(n)
 		}
 	}
+	// Nothing that is not a walk-in is counted.
 	for id, got := range a.counted {
 		if _, ok := owners[id]; !ok {
 			d.add("walk-in %s is counted in %v and not on walk-ins", id, got)
 		}
 	}
+	// The counts in the table.
 	for b := range merged(months, a.totals) {
 		if months[b] != a.totals[b] {
 			d.add("%s came %d times in %s, the table has %d", b.contact, months[b], b.month, a.totals[b])
 		}
 	}
+	// The counts on the topic, by highest version and by compaction.
 	for c := range merged(sums, a.counts) {
-		told := a.counts[c]
+		count := a.counts[c]
 		if sums[c] != a.last[c].Total {
 			d.add("%s came %d times, the last of walk-in-counts, which compaction keeps, has %d", c, sums[c], a.last[c].Total)
 		}
-		if sums[c] != told.Total {
-			d.add("%s came %d times, walk-in-counts has %d", c, sums[c], told.Total)
-		} else if n := months[bucket{c, told.Month}]; n != told.MonthTotal {
-			d.add("%s came %d times in %s, walk-in-counts has %d", c, n, told.Month, told.MonthTotal)
+		if sums[c] != count.Total {
+			d.add("%s came %d times, walk-in-counts has %d", c, sums[c], count.Total)
+		} else if n := months[bucket{c, count.Month}]; n != count.MonthTotal {
+			d.add("%s came %d times in %s, walk-in-counts has %d", c, n, count.Month, count.MonthTotal)
 		}
 	}
 }
 
-// companions are the counted walk-ins that are one visit with another.
+// companions returns how many of the counted walk-ins are companions of
+// another.
 func (a *account) companions() int64 {
 	n := int64(len(a.counted))
 	for _, total := range a.totals {
@@ -284,7 +294,7 @@ func (a *account) companions() int64 {
 	return n
 }
 
-// merged has the keys of both.
+// merged returns the keys of both maps.
 func merged[K comparable, V, W any](a map[K]V, b map[K]W) map[K]struct{} {
 	all := map[K]struct{}{}
 	for k := range a {
@@ -296,8 +306,8 @@ func merged[K comparable, V, W any](a map[K]V, b map[K]W) map[K]struct{} {
 	return all
 }
 
-// compareDeadLetters demands the planted records among the dead letters, as they
-// were, and nothing else.
+// compareDeadLetters requires that the dead letters are the planted records,
+// with their bytes unchanged, and no others.
 func (a *account) compareDeadLetters(d *differences) {
 	for at, want := range a.planted {
 		got, ok := a.deadLetter[at]
@@ -317,7 +327,7 @@ func (a *account) compareDeadLetters(d *differences) {
 	}
 }
 
-// crmLog is what the CRM told, found by device and by business.
+// crmLog holds the CRM events by device and by business.
 type crmLog struct {
 	logins   map[string][]oracle.CRM // by device
 	contacts map[string][]oracle.CRM // merges and deletions, by business
@@ -327,7 +337,8 @@ func newCRMLog() crmLog {
 	return crmLog{map[string][]oracle.CRM{}, map[string][]oracle.CRM{}}
 }
 
-// eventsFor gives the events that concern a device, in the order eventsFor their time.
+// eventsFor returns the events that concern a device, in the order of their
+// time.
 func (l crmLog) eventsFor(device string) []oracle.CRM {
 	business, _, _ := events.SplitDeviceKey(device)
 	all := append(slices.Clone(l.logins[device]), l.contacts[string(business)]...)
@@ -335,7 +346,8 @@ func (l crmLog) eventsFor(device string) []oracle.CRM {
 	return all
 }
 
-// attributedTo is whose a walk-in of the device is that began at start.
+// attributedTo returns the contact that a walk-in of the device is attributed
+// to, for a walk-in that began at start.
 func (l crmLog) attributedTo(device string, start time.Time) contact {
 	if len(l.logins[device]) == 0 {
 		return ""
@@ -344,7 +356,8 @@ func (l crmLog) attributedTo(device string, start time.Time) contact {
 	return contact(c)
 }
 
-// currentContact is who has the device after all.
+// currentContact returns the contact that the device is bound to after all
+// events.
 func (l crmLog) currentContact(device string) contact {
 	owner := ""
 	for _, e := range l.eventsFor(device) {

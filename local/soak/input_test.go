@@ -66,7 +66,7 @@ type source struct {
 	ctx          context.Context
 	next         func() (recording.Item, bool)
 	stop         func()
-	sightings    int // to give
+	sightings    int // to yield
 	faults       int
 	faultDue     chan<- struct{}
 	faultRunning *atomic.Bool
@@ -110,7 +110,7 @@ func (s *source) Next() (recording.Item, error) {
 	// Yield the next item. CRM events do not count as sightings.
 	it, ok := s.next()
 	if !ok {
-		return it, fmt.Errorf("the town has %d sightings only", n)
+		return it, fmt.Errorf("the town has only %d sightings, want more", n)
 	}
 	if it.CRM == nil {
 		s.slow()
