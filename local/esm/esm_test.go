@@ -16,11 +16,11 @@ func oneBatchOfAPartitionInFlightInOrder(t *testing.T) {
 		h.produce(0, 10)
 		f := h.start(pipeline.Mapping{BatchSize: 4}, concurrency(3))
 		c := f.expect("0:[0-3]")
-		f.nothing()
+		f.wantNoInvocation()
 		c.ok()
 		c = f.expect("0:[4-7]")
 		h.produce(0, 4)
-		f.nothing()
+		f.wantNoInvocation()
 		c.ok()
 		f.expect("0:[8-11]").ok()
 		f.expect("0:[12-13]").ok()
@@ -57,14 +57,14 @@ func parallelOnDisjointPartitions(t *testing.T) {
 		}
 		f := h.start(pipeline.Mapping{BatchSize: 2, Window: time.Second}, concurrency(2))
 		first, second := f.next(), f.next()
-		f.nothing() // two are enough
-		if first.holds() == second.holds() {
-			h.Errorf("both hold %s", first.holds())
+		f.wantNoInvocation() // two are enough
+		if first.ranges() == second.ranges() {
+			h.Errorf("both hold %s", first.ranges())
 		}
 		second.ok()
 		third := f.next()
-		if third.holds() == first.holds() {
-			h.Errorf("%s is in flight twice", first.holds())
+		if third.ranges() == first.ranges() {
+			h.Errorf("%s is in flight twice", first.ranges())
 		}
 		first.ok()
 		third.ok()
@@ -82,7 +82,7 @@ func windowUnlessFull(t *testing.T) {
 		came := time.Now()
 		time.Sleep(15 * time.Second)
 		h.produce(2, 1)
-		f.nothing()
+		f.wantNoInvocation()
 		c := f.expect("1:[0-0] 2:[0-0]")
 		if waited := c.at.Sub(came).Round(time.Second); waited != 20*time.Second {
 			h.Errorf("the oldest record waited %v, want 20s", waited)
@@ -113,7 +113,7 @@ func successfulAnswers(t *testing.T) {
 				f := h.start(pipeline.Mapping{})
 				f.expect("0:[0-1]").answer(body)
 				h.wantCommitted(0, 2)
-				f.nothing()
+				f.wantNoInvocation()
 				if want := (Stats{Records: 2, Invocations: 1}); f.Stats() != want {
 					h.Errorf("counted %+v, want %+v", f.Stats(), want)
 				}
@@ -122,7 +122,7 @@ func successfulAnswers(t *testing.T) {
 	}
 }
 
-func TestIdleTellsThatNothingIsHeld(t *testing.T) {
+func TestIdleWhileNoRecordIsHeld(t *testing.T) {
 	bubble(t, func(h *harness) {
 		f := h.start(pipeline.Mapping{Retries: 1})
 		<-f.WhenIdle()
@@ -146,7 +146,7 @@ func TestIdleTellsThatNothingIsHeld(t *testing.T) {
 	})
 }
 
-func TestAtTheEndWhatIsInFlightIsGivenUp(t *testing.T) {
+func TestStopAbandonsTheBatchInFlight(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 2)
 		f := h.start(pipeline.Mapping{})

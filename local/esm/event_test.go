@@ -45,7 +45,8 @@ func eventInFull(t *testing.T) {
 	}
 }
 
-// TestBothDecodersReadTheEvent: that of aws-lambda-go and the functions' own.
+// TestBothDecodersReadTheEvent: aws-lambda-go and the functions' own decoder
+// read the event.
 func TestBothDecodersReadTheEvent(t *testing.T) {
 	r := record(3, 42)
 	r.Headers = []kgo.RecordHeader{{Key: "h", Value: []byte{1, 200}}}
@@ -77,8 +78,8 @@ func TestBothDecodersReadTheEvent(t *testing.T) {
 	}
 }
 
-// TestEventIsCutAtTheLimit cuts at every length there is.
-func TestEventIsCutAtTheLimit(t *testing.T) {
+// TestEventIsShortenedAtTheLimit tries every limit up to the event's length.
+func TestEventIsShortenedAtTheLimit(t *testing.T) {
 	batch := func() []share {
 		return []share{
 			{part(0), []*kgo.Record{record(0, 1), record(0, 2)}},
@@ -110,12 +111,12 @@ func TestEventIsCutAtTheLimit(t *testing.T) {
 	}
 	for _, want := range []string{"1 0", "2 0", "2 1", "2 2"} {
 		if !seen[want] {
-			t.Errorf("no limit gave %s records", want)
+			t.Errorf("no limit led to %s records", want)
 		}
 	}
 }
 
-// sixMegabytesOfJSON: values of about a megabyte take a third more in base64.
+// sixMegabytesOfJSON: base64 makes values of about a megabyte a third longer.
 func sixMegabytesOfJSON(t *testing.T) {
 	bubble(t, func(h *harness) {
 		for range 6 {
@@ -134,8 +135,8 @@ func sixMegabytesOfJSON(t *testing.T) {
 	})
 }
 
-// FuzzEvent: what the functions decode is what the records were, whatever bytes
-// they hold.
+// FuzzEvent: the functions decode the records that went in, whatever bytes they
+// hold.
 func FuzzEvent(f *testing.F) {
 	f.Add([]byte("key"), []byte("value"), "header", []byte{0, 128, 255}, int64(7))
 	f.Add([]byte(nil), []byte{}, "\"\\\x00é\u2028", []byte(nil), int64(0))
@@ -177,7 +178,7 @@ func FuzzJudge(f *testing.F) {
 		outcomes, err := readAnswer(shares, body)
 		if err != nil {
 			if outcomes != nil {
-				t.Fatal("both outcomes and an error")
+				t.Fatal("got outcomes and an error, want one of them")
 			}
 			return
 		}
@@ -191,7 +192,7 @@ func FuzzJudge(f *testing.F) {
 				}
 			}
 			if o.err != nil && !strings.Contains(string(body), fmt.Sprint(shares[i].records[o.done].Offset)) {
-				t.Fatalf("failed from offset %d on, which the answer does not name", shares[i].records[o.done].Offset)
+				t.Fatalf("share failed from offset %d on, which the answer does not name", shares[i].records[o.done].Offset)
 			}
 		}
 	})

@@ -30,9 +30,9 @@ func partialAnswer(t *testing.T) {
 	})
 }
 
-// unreportedHeldBack: a function that reports one record gets those behind it
-// again, too.
-func unreportedHeldBack(t *testing.T) {
+// unreportedRecordsRedelivered: if the function reports one record, the records
+// behind it are redelivered too.
+func unreportedRecordsRedelivered(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 3)
 		f := h.start(pipeline.Mapping{Retries: -1})
@@ -68,7 +68,7 @@ func answersThatFailTheWholeBatch(t *testing.T) {
 	}
 }
 
-func TestFailedBatchComesAgainAsItWasAfterGrowingPauses(t *testing.T) {
+func TestFailedBatchIsRedeliveredUnchangedAfterGrowingPauses(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 3)
 		f := h.start(pipeline.Mapping{Retries: -1}, func(o *Options) { o.MinBackoff, o.MaxBackoff = time.Second, 5*time.Second })
@@ -79,7 +79,7 @@ func TestFailedBatchComesAgainAsItWasAfterGrowingPauses(t *testing.T) {
 			c.fail()
 			c = f.expect("0:[0-2]")
 			if waited := c.at.Sub(failed).Round(10 * time.Millisecond); waited != pause {
-				h.Errorf("came again after %v, want %v", waited, pause)
+				h.Errorf("redelivered after %v, want %v", waited, pause)
 			}
 		}
 		c.ok()
@@ -97,7 +97,7 @@ func exhaustedRecordsGoToTheDeadLetters(t *testing.T) {
 		for range 3 { // once, and two retries
 			f.expect("2:[0-1]").fail()
 		}
-		f.nothing()
+		f.wantNoInvocation()
 		h.wantCommitted(2, 2)
 		rs := h.deadLetters(2)
 		if string(rs[0].Key) != "shop/phone" || string(rs[0].Value) != "v" || rs[1].Key != nil || rs[1].Value != nil {
@@ -127,9 +127,9 @@ func headers(r *kgo.Record) string {
 	return strings.Join(all, " ")
 }
 
-// TestProgressStartsTheRetriesAnew: retries count per batch, and what is left
-// after progress is another batch, which has failed once.
-func TestProgressStartsTheRetriesAnew(t *testing.T) {
+// TestProgressResetsTheRetries: retries count per batch. After progress, the
+// rest is another batch, which has failed once.
+func TestProgressResetsTheRetries(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 4)
 		f := h.start(pipeline.Mapping{Retries: 1})
@@ -153,8 +153,8 @@ func endlessRetries(t *testing.T) {
 	})
 }
 
-// bisect: record 5 fails whatever it comes with. Halves without it are done, in
-// order, and it alone goes to the dead letters after its own retries.
+// bisect: record 5 fails in every batch. Halves without it are done, in order,
+// and record 5 alone goes to the dead letters after retries of its own.
 func bisect(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 8)
@@ -188,9 +188,9 @@ func bisect(t *testing.T) {
 	})
 }
 
-// bisectPartialAnswers: a reported offset is where a batch is split; if it is
-// the first, the batch is halved, so that records behind it are not counted
-// out with it.
+// bisectPartialAnswers: a batch is split at the reported offset. If that is the
+// first record, the batch is halved, so that the records behind it do not use
+// up their retries together with it.
 func bisectPartialAnswers(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 6)
@@ -206,7 +206,7 @@ func bisectPartialAnswers(t *testing.T) {
 	})
 }
 
-func TestPartitionsThatFailedTogetherAreTriedApart(t *testing.T) {
+func TestPartitionsThatFailedTogetherAreRetriedSeparately(t *testing.T) {
 	for _, bisect := range []bool{true, false} {
 		t.Run(fmt.Sprint("bisect ", bisect), func(t *testing.T) {
 			bubble(t, func(h *harness) {
@@ -229,12 +229,12 @@ func failingPartitionAlone(t *testing.T) {
 		for i := range 20 {
 			h.produce(1, 1)
 			c := f.next()
-			for c.holds() == "0:[0-0]" {
+			for c.ranges() == "0:[0-0]" {
 				c.fail()
 				c = f.next()
 			}
-			if want := fmt.Sprintf("1:[%d-%d]", i, i); c.holds() != want {
-				h.Fatalf("event holds %s, want %s", c.holds(), want)
+			if want := fmt.Sprintf("1:[%d-%d]", i, i); c.ranges() != want {
+				h.Fatalf("event holds %s, want %s", c.ranges(), want)
 			}
 			c.ok()
 		}
@@ -243,9 +243,9 @@ func failingPartitionAlone(t *testing.T) {
 	})
 }
 
-// TestDeadLettersAreTriedUntilTheyAreWritten: the offset is not committed
-// before.
-func TestDeadLettersAreTriedUntilTheyAreWritten(t *testing.T) {
+// TestDeadLettersAreRetriedUntilWritten: the offset is not committed before the
+// dead letters are written.
+func TestDeadLettersAreRetriedUntilWritten(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
 		f := h.start(pipeline.Mapping{Retries: 0}, func(o *Options) { o.MinBackoff = time.Minute; o.MaxBackoff = time.Minute })
@@ -285,9 +285,9 @@ func refuseProduce(req *kmsg.ProduceRequest) kmsg.Response {
 	return resp
 }
 
-// TestCommitsAreTriedUntilTheyWork: nothing may follow that would commit for
-// them.
-func TestCommitsAreTriedUntilTheyWork(t *testing.T) {
+// TestCommitsAreRetriedUntilTheySucceed: if no record follows, no later commit
+// makes up for a commit that failed.
+func TestCommitsAreRetriedUntilTheySucceed(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
 		f := h.start(pipeline.Mapping{})

@@ -21,13 +21,13 @@ import (
 )
 
 const (
-	topic   = "sightings"
-	letters = "sightings-dead-letters"
+	topic           = "sightings"
+	deadLetterTopic = "sightings-dead-letters"
 )
 
-// harness is a broker, a client and pollers in one synctest bubble: time passes
-// only while everything waits, so a test can say how long something took and
-// that nothing else happens.
+// harness is a broker, a client and pollers in one synctest bubble. Time passes
+// only while all goroutines wait, so a test can check how long something took
+// and that nothing else happens.
 type harness struct {
 	*testing.T
 	net     kfake.VirtualNetwork
@@ -43,7 +43,7 @@ func bubble(t *testing.T, test func(h *harness)) {
 		h := &harness{T: t}
 		var err error
 		h.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(h.net.Listen),
-			kfake.SeedTopics(4, topic), kfake.SeedTopics(1, letters))
+			kfake.SeedTopics(4, topic), kfake.SeedTopics(1, deadLetterTopic))
 		h.must(err)
 		t.Cleanup(h.cluster.Close)
 		h.connect()
@@ -51,7 +51,7 @@ func bubble(t *testing.T, test func(h *harness)) {
 	})
 }
 
-// connect makes the test's own client, in place of the one it had.
+// connect creates the test's own client and replaces the one before.
 func (h *harness) connect(opts ...kgo.Opt) {
 	h.Helper()
 	c, err := kgo.NewClient(append(opts, kgo.SeedBrokers("localhost:9092"), kgo.Dialer(h.net.DialContext),
@@ -81,7 +81,7 @@ type call struct {
 	h       *harness
 	payload []byte
 	event   awsevents.KafkaEvent
-	names   []string // of partitions, as Partitions gives them
+	names   []string // of partitions, as returned by Partitions
 	reply   chan reply
 	at      time.Time
 }
@@ -99,10 +99,10 @@ func (h *harness) start(m pipeline.Mapping, more ...func(*Options)) *function {
 	f := &function{harness: h, calls: make(chan *call)}
 	o := Options{
 		Brokers: []string{"localhost:9092"}, Client: []kgo.Opt{kgo.Dialer(h.net.DialContext)},
-		Stage: "detect", Mapping: m, DeadLetters: letters, Invoke: f.invoke,
+		Stage: "detect", Mapping: m, DeadLetters: deadLetterTopic, Invoke: f.invoke,
 	}
 	if m.Retries < 0 {
-		o.DeadLetters = "" // with them, retries end
+		o.DeadLetters = "" // with a dead-letter topic, retries would end
 	}
 	for _, change := range more {
 		change(&o)
@@ -154,29 +154,31 @@ func (f *function) next() *call {
 	}
 }
 
-// expect waits for the next invocation and wants it to hold what holds says.
+// expect waits for the next invocation and checks its records; want is as
+// ranges returns it.
 func (f *function) expect(want string) *call {
 	f.Helper()
 	c := f.next()
-	if got := c.holds(); got != want {
+	if got := c.ranges(); got != want {
 		f.Fatalf("event holds %s, want %s", got, want)
 	}
 	return c
 }
 
-// nothing wants no further invocation, now that everything has come to rest.
-func (f *function) nothing() {
+// wantNoInvocation fails if there is another invocation once all goroutines
+// wait.
+func (f *function) wantNoInvocation() {
 	f.Helper()
 	synctest.Wait()
 	select {
 	case c := <-f.calls:
-		f.Fatalf("unexpected invocation with %s", c.holds())
+		f.Fatalf("unexpected invocation with %s", c.ranges())
 	default:
 	}
 }
 
-// holds says which records an event has: "0:[5-7] 1:[0-0]".
-func (c *call) holds() string {
+// ranges returns the records of an event by partition: "0:[5-7] 1:[0-0]".
+func (c *call) ranges() string {
 	var parts []string
 	for _, rs := range c.event.Records {
 		for i, r := range rs {
@@ -194,7 +196,8 @@ func (c *call) ok()                { c.reply <- reply{body: "{}"} }
 func (c *call) answer(body string) { c.reply <- reply{body: body} }
 func (c *call) fail()              { c.reply <- reply{err: errors.New("database down")} }
 
-// partial answers that records failed, given as partition and offset.
+// partial answers that records failed; its arguments are pairs of partition and
+// offset.
 func (c *call) partial(partitionsAndOffsets ...int) {
 	var items []string
 	for i := 0; i < len(partitionsAndOffsets); i += 2 {
@@ -214,10 +217,10 @@ func (h *harness) produce(partition int32, n int) {
 	h.must(h.client.ProduceSync(h.Context(), rs...).FirstErr())
 }
 
-// committed gives the offset that the group has committed, -1 for none.
+// committed returns the offset that the group has committed, -1 if none.
 func (h *harness) committed(partition int32) int64 {
 	h.Helper()
-	synctest.Wait() // a commit may be on its way
+	synctest.Wait() // a commit may be under way
 	offsets, err := h.admin.FetchOffsets(h.Context(), pipeline.Group(pipeline.LocalDeployment, "detect", topic))
 	h.must(err)
 	o, ok := offsets.Lookup(topic, partition)
@@ -234,13 +237,13 @@ func (h *harness) wantCommitted(partition int32, want int64) {
 	}
 }
 
-// deadLetters reads the dead-letter topic, which has n records.
+// deadLetters reads the dead-letter topic, which must have n records.
 func (h *harness) deadLetters(n int) (rs []*kgo.Record) {
 	h.Helper()
-	h.connect(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{letters: {0: kgo.NewOffset().AtStart()}}))
-	ends, err := h.admin.ListEndOffsets(h.Context(), letters)
+	h.connect(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{deadLetterTopic: {0: kgo.NewOffset().AtStart()}}))
+	ends, err := h.admin.ListEndOffsets(h.Context(), deadLetterTopic)
 	h.must(err)
-	if end, _ := ends.Lookup(letters, 0); end.Offset != int64(n) {
+	if end, _ := ends.Lookup(deadLetterTopic, 0); end.Offset != int64(n) {
 		h.Fatalf("%d dead letters, want %d", end.Offset, n)
 	}
 	for len(rs) < n {

@@ -21,20 +21,21 @@ import (
 )
 
 // TestBothReadings runs identify, a stage that stops in the middle of a batch,
-// behind a mapping under both readings of what AWS leaves open. Its answers name
-// every record from the failure on, so every login is bound, in its order, once
-// all is through. An answer that names the failed record alone loses those
-// behind it under one of the readings, which also shows that this test can fail.
+// behind a mapping under both readings of a case that AWS leaves open. The
+// stage's answers name every record from the failure on, so every login is
+// bound once, in order, under both readings. An answer that names only the
+// first failed record loses the records behind it under one of the readings,
+// which shows that this test can fail.
 func TestBothReadings(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		pass, short bool
 		loses       bool
 	}{
-		{name: "unreported records come again"},
+		{name: "unreported records are redelivered"},
 		{name: "unreported records are done", pass: true},
-		{name: "come again, and only the first is reported", short: true},
-		{name: "are done, and only the first is reported", pass: true, short: true, loses: true},
+		{name: "unreported records are redelivered, only the first is reported", short: true},
+		{name: "unreported records are done, only the first is reported", pass: true, short: true, loses: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(h *harness) {
@@ -42,7 +43,7 @@ func TestBothReadings(t *testing.T) {
 				h.must(h.cluster.CreateTopic(events.CRMEvents, 4, nil))
 				h.login(logins)
 				store := &flaky{Identities: memory.NewIdentities()}
-				told := &toldOwners{}
+				told := &producedDevices{}
 				runner := lambdarun.New(pipeline.Identify, stage.NewIdentify(stage.IdentifyDeps{
 					Identities: store, Pending: memory.NewPending(), Out: told,
 				}), slog.New(slog.DiscardHandler))
@@ -68,18 +69,18 @@ func TestBothReadings(t *testing.T) {
 					t.Errorf("%d of %d logins are bound", bound, logins)
 				}
 				if store.failed == 0 {
-					t.Error("no call failed, so nothing was tested")
+					t.Error("no call failed, so the test shows nothing")
 				}
-				if !c.loses && len(told.owners) != logins {
-					t.Errorf("the owners of %d devices were told, want %d", len(told.owners), logins)
+				if !c.loses && len(told.devices) != logins {
+					t.Errorf("device-contacts has %d devices, want %d", len(told.devices), logins)
 				}
 			})
 		})
 	}
 }
 
-// loginKey is the i-th login's device, each of its own; four businesses, and so
-// the partitions, take turns.
+// loginKey returns the device of the i-th login. Every login has its own
+// device; four businesses, and so the partitions, take turns.
 func loginKey(i int) stage.IdentityKey {
 	return stage.IdentityKey{Business: events.BusinessID(fmt.Sprint("shop-", i%4)), Device: events.DeviceID(fmt.Sprint("phone-", i))}
 }
@@ -99,7 +100,7 @@ func (h *harness) login(n int) {
 	}
 }
 
-// flaky refuses every fifth write of a device.
+// flaky fails every fifth write of a device.
 type flaky struct {
 	stage.Identities
 	mu            sync.Mutex
@@ -120,27 +121,27 @@ func (f *flaky) PutDevice(ctx context.Context, key stage.IdentityKey, history pr
 	return f.Identities.PutDevice(ctx, key, history, version)
 }
 
-// toldOwners keeps which devices were told on device-contacts.
-type toldOwners struct {
+// producedDevices records the devices that were produced to device-contacts.
+type producedDevices struct {
 	mu     sync.Mutex
-	owners map[string]bool
+	devices map[string]bool
 }
 
-func (o *toldOwners) Produce(_ context.Context, records []stage.Record) error {
+func (o *producedDevices) Produce(_ context.Context, records []stage.Record) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.owners == nil {
-		o.owners = map[string]bool{}
+	if o.devices == nil {
+		o.devices = map[string]bool{}
 	}
 	for _, r := range records {
 		if r.Topic == events.DeviceContacts {
-			o.owners[string(r.Key)] = true
+			o.devices[string(r.Key)] = true
 		}
 	}
 	return nil
 }
 
-// firstOnly leaves the first failure of each partition in an answer.
+// firstOnly keeps the first failure of each partition of an answer.
 func firstOnly(body []byte) []byte {
 	var a struct {
 		Failures []struct {
@@ -151,7 +152,7 @@ func firstOnly(body []byte) []byte {
 		} `json:"batchItemFailures,omitempty"`
 	}
 	if err := json.Unmarshal(body, &a); err != nil {
-		panic(err) // the runner's own answer
+		panic(err) // lambdarun formed the answer
 	}
 	seen := map[string]bool{}
 	kept := a.Failures[:0]

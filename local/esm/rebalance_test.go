@@ -17,8 +17,9 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// secondPoller: the first poller's answers come after half of its partitions
-// went to a second one.
+// secondPoller: a first poller has a batch of each partition in flight; a
+// second one joins and is assigned half of the partitions; then the first
+// poller's answers come. It commits only the partitions that it still has.
 func secondPoller(t *testing.T) {
 	bubble(t, func(h *harness) {
 		for p := range int32(4) {
@@ -32,7 +33,7 @@ func secondPoller(t *testing.T) {
 		}
 		second := h.start(pipeline.Mapping{BatchSize: 1}, concurrency(4))
 		a, b := second.next(), second.next()
-		second.nothing()
+		second.wantNoInvocation()
 		for p, c := range held {
 			c.ok()
 			if p == a.partition() || p == b.partition() {
@@ -60,7 +61,7 @@ func (c *call) partition() int {
 }
 
 // TestALateCommitDoesNotRewindTheNextOwner: the next owner has committed
-// further by the time the first one's answer comes.
+// further when the former owner's answer comes.
 func TestALateCommitDoesNotRewindTheNextOwner(t *testing.T) {
 	bubble(t, func(h *harness) {
 		for p := range int32(4) {
@@ -87,9 +88,9 @@ func TestALateCommitDoesNotRewindTheNextOwner(t *testing.T) {
 	})
 }
 
-// TestNothingIsLostWhilePollersComeAndGo lets pollers join and leave at random
-// under load. Each partition's records must all be acknowledged, the first time
-// in order.
+// TestNothingIsLostWhilePollersComeAndGo: pollers join and leave at random
+// under load. All records of each partition are acknowledged, the first time in
+// order.
 func TestNothingIsLostWhilePollersComeAndGo(t *testing.T) {
 	const perPartition = 300
 	bubble(t, func(h *harness) {
@@ -110,7 +111,7 @@ func TestNothingIsLostWhilePollersComeAndGo(t *testing.T) {
 				mu.Unlock()
 				select {
 				case c.reply <- reply{body: "{}"}:
-				case <-time.After(time.Minute): // its poller has gone
+				case <-time.After(time.Minute): // its poller has ended
 				}
 			}
 		}
@@ -120,8 +121,8 @@ func TestNothingIsLostWhilePollersComeAndGo(t *testing.T) {
 			for range 2 {
 				workers.Go(func() { work(f) })
 			}
-			// One may hold a call whose poller has just gone: its minute passes only
-			// while somebody waits in the bubble.
+			// A worker may hold a call whose poller has just ended. The minute after
+			// which it gives up passes only while all goroutines of the bubble wait.
 			h.Cleanup(func() { f.stop(); close(f.calls); workers.Wait() })
 			return f
 		}
@@ -141,8 +142,8 @@ func TestNothingIsLostWhilePollersComeAndGo(t *testing.T) {
 	})
 }
 
-// TestMemoryIsBoundedUnderLag: the function answers nothing, and the topic has
-// far more than the poller may hold.
+// TestMemoryIsBoundedUnderLag: the function does not answer, and the topic has
+// far more records than the poller may hold.
 func TestMemoryIsBoundedUnderLag(t *testing.T) {
 	bubble(t, func(h *harness) {
 		for p := range int32(4) {
@@ -174,8 +175,8 @@ func TestMemoryIsBoundedUnderLag(t *testing.T) {
 		// records meanwhile.
 		c := held[3]
 		for i := 0; ; i += 10 {
-			if want := fmt.Sprintf("3:[%d-%d]", i, i+9); c.holds() != want {
-				h.Fatalf("event holds %s, want %s", c.holds(), want)
+			if want := fmt.Sprintf("3:[%d-%d]", i, i+9); c.ranges() != want {
+				h.Fatalf("event holds %s, want %s", c.ranges(), want)
 			}
 			c.ok()
 			if i == 1990 {
@@ -214,8 +215,9 @@ func (f *function) wantHeld(limit int) {
 	}
 }
 
-// TestATopicCreatedAnewStartsFromItsStart while the poller runs.
-func TestATopicCreatedAnewStartsFromItsStart(t *testing.T) {
+// TestRecreatedTopicIsReadFromItsStart: the topic is deleted and created while
+// the poller runs.
+func TestRecreatedTopicIsReadFromItsStart(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 5)
 		f := h.start(pipeline.Mapping{Retries: -1})
@@ -230,10 +232,10 @@ func TestATopicCreatedAnewStartsFromItsStart(t *testing.T) {
 	})
 }
 
-// TestALogThatGotShorterIsReadFromItsNewEnd: a new leader lacks what the former
-// one gave out. What comes then must not stand behind what is held, or one event
-// would have offsets that go back.
-func TestALogThatGotShorterIsReadFromItsNewEnd(t *testing.T) {
+// TestTruncatedLogIsReadFromItsNewEnd: a new leader lacks records that the
+// former leader served. Later records must not be placed behind those held, or
+// the offsets in one event would go backwards.
+func TestTruncatedLogIsReadFromItsNewEnd(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 6)
 		f := h.start(pipeline.Mapping{BatchSize: 4, Retries: -1, Window: time.Minute})
@@ -254,9 +256,9 @@ func TestALogThatGotShorterIsReadFromItsNewEnd(t *testing.T) {
 	})
 }
 
-// TestAPartitionWhoseOffsetIsRefusedOnceComes: the client leaves such a partition
-// out until the group rebalances, which it may never do.
-func TestAPartitionWhoseOffsetIsRefusedOnceComes(t *testing.T) {
+// TestPartitionIsReadAfterAnOffsetFetchError: after such an error the client
+// leaves the partition out until the group rebalances, which may never happen.
+func TestPartitionIsReadAfterAnOffsetFetchError(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
 		refused := h.cluster.Fault(kfake.Fault{

@@ -18,51 +18,51 @@ import (
 	"footfall/shared/stage"
 )
 
-// facts is what AWS says of an event source mapping for Kafka, in our words, each
-// with the page of the Lambda developer guide that says it and the case that
-// holds the poller to it. Where the guide leaves something open, both readings
-// have their case.
+// semantics lists the rules of AWS Lambda for event source mappings of Kafka,
+// in our words. Each rule has the page of the Lambda developer guide that
+// states it and a test of the poller. If the guide leaves a case open, both
+// readings have a test.
 //
-// What a mapping of this project does not use has none: filters, a schema
-// registry, S3, SQS and SNS as failure destinations, AT_TIMESTAMP, LATEST. Limits
-// of settings are held by the graph's tests.
-var facts = []struct {
-	page, says string
-	holds      func(*testing.T)
+// Features that the mappings of this project do not use have no test: filters,
+// a schema registry, S3, SQS and SNS as failure destinations, AT_TIMESTAMP,
+// LATEST. The graph's tests check the limits of settings.
+var semantics = []struct {
+	page, rule string
+	check      func(*testing.T)
 }{
 	{"with-msk", "the event's fields and encodings", eventInFull},
 	{"with-msk", "one event may hold several partitions", severalPartitionsUpToTheBatchSize},
 	{"with-msk", "the records of a partition come in order, with one batch in flight", oneBatchOfAPartitionInFlightInOrder},
 	{"with-msk", "an event holds at most the batch size and 6 MB", sixMegabytesOfJSON},
-	{"with-msk", "a batch waits for its window, or until it is full", windowUnlessFull},
-	{"with-msk", "with a window of 0 a record goes at once", noWindow},
-	{"with-msk", "a new group begins at TRIM_HORIZON, the oldest record there is", newGroupAtTheStart},
-	{"with-msk", "the starting position is ignored where the group has offsets", groupWithOffsets},
-	{"with-msk", "a poller has several invocations under way, of other partitions each", parallelOnDisjointPartitions},
-	{"kafka-scaling-modes", "pollers are never more than partitions: who is left over gets nothing", moreConcurrencyThanPartitions},
-	{"kafka-scaling-modes", "as many pollers at least as at most: no rebalance", fixedPollers},
-	{"kafka-scaling-modes", "a further poller takes partitions over, records in flight come again", secondPoller},
+	{"with-msk", "a batch is delivered after its window or when it is full", windowUnlessFull},
+	{"with-msk", "with a window of 0 a record is delivered at once", noWindow},
+	{"with-msk", "a new group begins at TRIM_HORIZON, the oldest record", newGroupAtTheStart},
+	{"with-msk", "the starting position is ignored if the group has committed offsets", groupWithOffsets},
+	{"with-msk", "a poller runs several invocations, each with other partitions", parallelOnDisjointPartitions},
+	{"kafka-scaling-modes", "there are never more pollers than partitions: further pollers are idle", moreConcurrencyThanPartitions},
+	{"kafka-scaling-modes", "if the minimum of pollers equals the maximum, there is no rebalance", fixedPollers},
+	{"kafka-scaling-modes", "another poller takes partitions over, and records in flight are redelivered", secondPoller},
 	{"kafka-retry-configurations", "an empty answer, {} and null are a success", successfulAnswers},
-	{"kafka-retry-configurations", "a partial answer names what failed by the event's own partition and offset", partialAnswer},
-	{"kafka-retry-configurations", "an identifier that was not in the event, or is none, retries the whole batch", answersThatFailTheWholeBatch},
-	{"kafka-retry-configurations", "open: behind a reported record the unreported ones come again", unreportedHeldBack},
-	{"kafka-retry-configurations", "open: behind a reported record the unreported ones are done", unreportedPassed},
-	{"kafka-retry-configurations", "open: the unreported ones are done, with retries used up and with bisect", unreportedPassedAndExhausted},
+	{"kafka-retry-configurations", "a partial answer names failed records by the event's partition and offset", partialAnswer},
+	{"kafka-retry-configurations", "an identifier that was not in the event or is malformed retries the whole batch", answersThatFailTheWholeBatch},
+	{"kafka-retry-configurations", "open: unreported records behind a reported one are redelivered", unreportedRecordsRedelivered},
+	{"kafka-retry-configurations", "open: unreported records behind a reported one are done", unreportedRecordsDone},
+	{"kafka-retry-configurations", "open: unreported records are done, with retries used up and with bisect", unreportedRecordsDoneWithRetriesUsedUp},
 	{"kafka-retry-configurations", "a function error, a timeout, an exit or a throttle retries the batch", functionErrors},
 	{"kafka-retry-configurations", "a batch that failed stops its partition and no other", failingPartitionAlone},
-	{"kafka-retry-configurations", "so many retries, then the failure destination", exhaustedRecordsGoToTheDeadLetters},
-	{"kafka-retry-configurations", "without retries a failed batch goes there at once", noRetries},
+	{"kafka-retry-configurations", "after the retries the records go to the failure destination", exhaustedRecordsGoToTheDeadLetters},
+	{"kafka-retry-configurations", "with 0 retries a failed batch goes to the failure destination at once", noRetries},
 	{"kafka-retry-configurations", "retries of -1 never end", endlessRetries},
-	{"kafka-retry-configurations", "a record age of -1: how old a record is ends nothing", oldRecords},
+	{"kafka-retry-configurations", "with a record age of -1, no record is too old", oldRecords},
 	{"kafka-retry-configurations", "bisect halves a batch that failed as a whole, without using up retries", bisect},
-	{"kafka-retry-configurations", "bisect and a partial answer: split at what is named", bisectPartialAnswers},
-	{"kafka-on-failure", "a Kafka destination gets each record with its key", exhaustedRecordsGoToTheDeadLetters},
-	{"kafka-on-failure", "endless retries are 10 where there is a failure destination", endlessRetriesWithADestination},
+	{"kafka-retry-configurations", "bisect splits at the records that a partial answer names", bisectPartialAnswers},
+	{"kafka-on-failure", "a Kafka destination receives each record with its key", exhaustedRecordsGoToTheDeadLetters},
+	{"kafka-on-failure", "endless retries are 10 if there is a failure destination", endlessRetriesWithADestination},
 }
 
 func TestSemantics(t *testing.T) {
-	for _, f := range facts {
-		t.Run(f.page+"/"+f.says, f.holds)
+	for _, f := range semantics {
+		t.Run(f.page+"/"+f.rule, f.check)
 	}
 }
 
@@ -84,7 +84,7 @@ func groupWithOffsets(t *testing.T) {
 		f.stop()
 		f = h.start(pipeline.Mapping{})
 		f.expect("0:[2-2]").ok()
-		f.nothing()
+		f.wantNoInvocation()
 	})
 }
 
@@ -98,15 +98,16 @@ func moreConcurrencyThanPartitions(t *testing.T) {
 		for range 4 {
 			held = append(held, f.next())
 		}
-		f.nothing()
+		f.wantNoInvocation()
 		for _, c := range held {
 			c.ok()
 		}
 	})
 }
 
-// fixedPollers: the group has one member and one generation from the first
-// record to the last, whatever the load and however long the function takes.
+// fixedPollers: the group has one member and one group generation from the
+// first record to the last, whatever the load and however long the function
+// takes.
 func fixedPollers(t *testing.T) {
 	bubble(t, func(h *harness) {
 		f := h.start(pipeline.Mapping{BatchSize: 10, Window: time.Second}, concurrency(3))
@@ -129,14 +130,15 @@ func fixedPollers(t *testing.T) {
 	})
 }
 
-func passUnreported(o *Options) { o.UnreportedDone = true }
+func unreportedDone(o *Options) { o.UnreportedDone = true }
 
-// unreportedPassed: 3 and 5 are done with the first answer. The offset stays
-// before the reported record until that is done, and then passes them.
-func unreportedPassed(t *testing.T) {
+// unreportedRecordsDone: records 3 and 5 are done with the first answer. The
+// committed offset stays before the reported record until that record is done,
+// and then moves beyond them.
+func unreportedRecordsDone(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 7)
-		f := h.start(pipeline.Mapping{Retries: -1, BatchSize: 6}, passUnreported)
+		f := h.start(pipeline.Mapping{Retries: -1, BatchSize: 6}, unreportedDone)
 		f.expect("0:[0-5]").partial(0, 2, 0, 4)
 		c := f.expect("0:[2-2]")
 		h.wantCommitted(0, 2)
@@ -154,18 +156,18 @@ func unreportedPassed(t *testing.T) {
 	})
 }
 
-func unreportedPassedAndExhausted(t *testing.T) {
+func unreportedRecordsDoneWithRetriesUsedUp(t *testing.T) {
 	for _, bisect := range []bool{true, false} {
 		t.Run(fmt.Sprint("bisect ", bisect), func(t *testing.T) {
 			bubble(t, func(h *harness) {
 				h.produce(0, 6)
-				f := h.start(pipeline.Mapping{Retries: 1, Bisect: bisect}, passUnreported)
+				f := h.start(pipeline.Mapping{Retries: 1, Bisect: bisect}, unreportedDone)
 				f.expect("0:[0-5]").partial(0, 0, 0, 4)
-				for range 2 - h.first(bisect) {
+				for range 2 - h.retriesUsedByFirst(bisect) {
 					f.expect("0:[0-0]").partial(0, 0)
 				}
 				f.expect("0:[4-4]").ok()
-				f.nothing()
+				f.wantNoInvocation()
 				h.wantCommitted(0, 6)
 				if got := headerOf(h.deadLetters(1)[0], stage.HeaderOffset); got != "0" {
 					h.Errorf("the dead letter is of offset %s, want 0", got)
@@ -175,8 +177,9 @@ func unreportedPassedAndExhausted(t *testing.T) {
 	}
 }
 
-// first is 1 where the first failure of a batch counts as one of its retries.
-func (h *harness) first(bisect bool) int {
+// retriesUsedByFirst returns how many retries the first failure of a batch uses
+// up.
+func (h *harness) retriesUsedByFirst(bisect bool) int {
 	if bisect {
 		return 0
 	}
@@ -197,7 +200,7 @@ func noRetries(t *testing.T) {
 		f := h.start(pipeline.Mapping{Retries: 0})
 		f.expect("0:[0-1]").fail()
 		time.Sleep(time.Minute) // the bubble's clock
-		f.nothing()
+		f.wantNoInvocation()
 		h.wantCommitted(0, 2)
 		h.deadLetters(2)
 	})
@@ -206,17 +209,17 @@ func noRetries(t *testing.T) {
 func endlessRetriesWithADestination(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.produce(0, 1)
-		f := h.start(pipeline.Mapping{Retries: -1}, func(o *Options) { o.DeadLetters = letters })
+		f := h.start(pipeline.Mapping{Retries: -1}, func(o *Options) { o.DeadLetters = deadLetterTopic })
 		for range 1 + 10 {
 			f.expect("0:[0-0]").fail()
 		}
-		f.nothing()
+		f.wantNoInvocation()
 		h.wantCommitted(0, 1)
 		h.deadLetters(1)
 	})
 }
 
-// oldRecords: as in a replay of all the history that is kept.
+// oldRecords: records as old as in a replay of the whole history that is kept.
 func oldRecords(t *testing.T) {
 	bubble(t, func(h *harness) {
 		h.must(h.client.ProduceSync(h.Context(), &kgo.Record{
@@ -232,8 +235,9 @@ func oldRecords(t *testing.T) {
 	})
 }
 
-// functionErrors has real processes fail in each way that Lambda tells of. The
-// batch comes again as it was, and its offset is not committed before.
+// functionErrors has real processes fail in each way that Lambda documents. The
+// batch is redelivered unchanged, and its offset is not committed before it
+// succeeds.
 func functionErrors(t *testing.T) {
 	path := buildEcho(t)
 	for _, c := range []struct {
@@ -287,8 +291,8 @@ func functionErrors(t *testing.T) {
 	}
 }
 
-// runToIdle gives n records of one partition to invoke over the real network,
-// until all are done. It gives the poller, which has ended.
+// runToIdle delivers n records of one partition to invoke over the real network
+// until all are done. It returns the poller, which has ended.
 func runToIdle(t *testing.T, n int, invoke func(context.Context, []byte) ([]byte, error)) *Poller {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topic))

@@ -40,7 +40,7 @@ func BenchmarkThroughput(b *testing.B) {
 	for b.Loop() {
 		run++
 		p, err := New(Options{
-			Brokers: bk.Addrs(), Stage: "echo", Group: fmt.Sprint("run-", run), DeadLetters: letters, Concurrency: 2,
+			Brokers: bk.Addrs(), Stage: "echo", Group: fmt.Sprint("run-", run), DeadLetters: deadLetterTopic, Concurrency: 2,
 			Mapping: pipeline.Mapping{Topic: topic, BatchSize: batch, Window: 100 * time.Millisecond},
 			Invoke:  func(ctx context.Context, payload []byte) ([]byte, error) { return r.Invoke(ctx, "echo", payload) },
 		})

@@ -23,7 +23,7 @@ func onDisk(t *testing.T, test func(h *harness, dir string)) {
 		h := &harness{T: t}
 		var err error
 		h.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(h.net.Listen),
-			kfake.SeedTopics(4, topic), kfake.SeedTopics(1, letters), kfake.DataDir(dir))
+			kfake.SeedTopics(4, topic), kfake.SeedTopics(1, deadLetterTopic), kfake.DataDir(dir))
 		h.must(err)
 		t.Cleanup(h.cluster.Close)
 		h.connect()
@@ -31,9 +31,10 @@ func onDisk(t *testing.T, test func(h *harness, dir string)) {
 	})
 }
 
-// A batch that is damaged stops its partition, which is said with topic,
-// partition and offset; the records before it and the other partitions go on.
-// Once the group has been moved past it, what lies behind it is delivered.
+// TestADamagedBatchStopsItsPartitionOnly: a damaged batch stops its partition,
+// and the log names topic, partition and offset. The records before it and the
+// other partitions go on. After the group's offset was moved beyond the batch,
+// the records behind it are delivered.
 func TestADamagedBatchStopsItsPartitionOnly(t *testing.T) {
 	onDisk(t, func(h *harness, dir string) {
 		h.produce(0, 3)
@@ -52,7 +53,7 @@ func TestADamagedBatchStopsItsPartitionOnly(t *testing.T) {
 			h.produce(1, 1)
 			f.next().ok()
 		}
-		f.nothing()
+		f.wantNoInvocation()
 		h.wantCommitted(0, 3)
 		h.wantCommitted(1, 4)
 		f.stop()
@@ -70,8 +71,8 @@ func TestADamagedBatchStopsItsPartitionOnly(t *testing.T) {
 	})
 }
 
-// Where nothing was fetched before the damage, the offset that is told is the
-// one where fetching began.
+// TestADamagedBatchAtTheBeginning: if no record was fetched before the damage,
+// the log names the offset at which fetching began.
 func TestADamagedBatchAtTheBeginning(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -93,7 +94,7 @@ func TestADamagedBatchAtTheBeginning(t *testing.T) {
 				var log bytes.Buffer
 				f := h.start(pipeline.Mapping{Retries: -1}, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 				time.Sleep(time.Minute)
-				f.nothing()
+				f.wantNoInvocation()
 				f.stop()
 				if !strings.Contains(log.String(), "partition=0 "+c.want) {
 					h.Errorf("the log does not say %q:\n%s", c.want, log.String())
