@@ -44,13 +44,14 @@ func TestPostsReachTheirStage(t *testing.T) {
 	wantNoChildren(t)
 }
 
-func TestWithoutAnAddressNothingListens(t *testing.T) {
+func TestWithoutListenNoPortIsOpened(t *testing.T) {
 	if s := start(t, options()); s.IngestURL() != "" {
 		t.Errorf("listens at %s", s.IngestURL())
 	}
 }
 
-// keysGiven is the variable with the keys that a function was started with.
+// keysGiven returns the value of the variable with the path of the keys that a
+// function was started with.
 func keysGiven(t *testing.T, s *Stack, function string) (path string) {
 	t.Helper()
 	answer, err := s.Invoke(t.Context(), function, []byte(`{"Do":"describe"}`))
@@ -69,9 +70,9 @@ func keysGiven(t *testing.T, s *Stack, function string) (path string) {
 	return path
 }
 
-// TestKeysOfPseudonymsAreMadeOnce and kept: with fresh ones every phone would be
-// somebody else after a restart.
-func TestKeysOfPseudonymsAreMadeOnce(t *testing.T) {
+// TestKeysOfPseudonymsAreCreatedOnce: the keys are kept, because with fresh
+// keys every phone would become another device after a restart.
+func TestKeysOfPseudonymsAreCreatedOnce(t *testing.T) {
 	o := options()
 	o.DataDir = filepath.Join(t.TempDir(), "new")
 	var documents []string
@@ -97,7 +98,7 @@ func TestKeysOfPseudonymsAreMadeOnce(t *testing.T) {
 		}
 	}
 	if documents[0] != documents[1] {
-		t.Error("a second stack on the same data made other keys")
+		t.Error("a second stack on the same data created other keys")
 	}
 	left, err := filepath.Glob(filepath.Join(o.DataDir, ".keys-*"))
 	if len(left) > 0 || err != nil {
@@ -110,8 +111,8 @@ func TestKeysOfPseudonymsAreMadeOnce(t *testing.T) {
 	}
 }
 
-// TestKeysThatCannotBeReadAreToldAtTheStart without a word of the keys.
-func TestKeysThatCannotBeReadAreToldAtTheStart(t *testing.T) {
+// TestStartFailsOnUnreadableKeys: the error does not contain the keys.
+func TestStartFailsOnUnreadableKeys(t *testing.T) {
 	dir := t.TempDir()
 	short := filepath.Join(dir, "short.json")
 	if err := os.WriteFile(short, []byte(`{"1":"too-short"}`), 0o600); err != nil {
@@ -128,14 +129,14 @@ func TestKeysThatCannotBeReadAreToldAtTheStart(t *testing.T) {
 			t.Fatal(errors.Join(errors.New("started"), s.Close()))
 		}
 		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "too-short") {
-			t.Errorf("%s: %v, want that it says %q", path, err, want)
+			t.Errorf("%s: got error %v, want it to contain %q", path, err, want)
 		}
 	}
 }
 
-// TestPrepareFindsTheTables before any function runs, and stops the start where
-// it fails.
-func TestPrepareFindsTheTables(t *testing.T) {
+// TestPrepareRunsAfterTheTablesExist: Prepare runs before any function does,
+// and an error of Prepare stops the start.
+func TestPrepareRunsAfterTheTablesExist(t *testing.T) {
 	o := options()
 	var tables []string
 	o.TablePrefix = "a-"

@@ -56,8 +56,9 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// linkNodePackages lets the table server be found from a directory of
-// functions, which usually lies in the repository.
+// linkNodePackages links the Node packages into a directory of functions, so
+// that the table server is found from there. Usually such a directory is in the
+// repository.
 func linkNodePackages(dir string) error {
 	packages, err := filepath.Abs("../node_modules")
 	if err != nil {
@@ -127,7 +128,7 @@ func statsOf(t *testing.T, s *Stack, name string) StageStats {
 	return StageStats{}
 }
 
-// eventually polls what happens in other processes.
+// eventually polls a condition in other processes.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -182,7 +183,7 @@ func TestDrainCRMLeavesTheOthers(t *testing.T) {
 	}
 }
 
-func TestDrainSaysWhoIsBehind(t *testing.T) {
+func TestDrainErrorNamesTheStageBehind(t *testing.T) {
 	o := options()
 	o.BinDir = withFunction(t, pipeline.Detect, "#!/bin/sh\nexit 1\n")
 	s := start(t, o)
@@ -191,12 +192,12 @@ func TestDrainSaysWhoIsBehind(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := s.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "detect works on sightings") {
-		t.Errorf("drained with %v", err)
+		t.Errorf("Drain returned %v, want a deadline error that names detect", err)
 	}
 }
 
-// withFunction copies the directory of functions but for one, which is a
-// script.
+// withFunction returns a copy of the directory of functions in which one
+// function is a script.
 func withFunction(t *testing.T, name, script string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -226,13 +227,14 @@ func TestMissingBinariesAreAllNamed(t *testing.T) {
 	lines := strings.Split(strings.TrimPrefix(err.Error(), "local: "), "\n")
 	for _, spec := range pipeline.Default().Stages {
 		if want := "bin/none/" + spec.Name + "/bootstrap is missing: run `make build`"; !slices.Contains(lines, want) {
-			t.Errorf("error %q does not say %q on a line of its own", err, want)
+			t.Errorf("error %q does not contain the line %q", err, want)
 		}
 	}
 }
 
-// TestDataOfADirectoryIsUsedAgain: what was processed stays so.
-func TestDataOfADirectoryIsUsedAgain(t *testing.T) {
+// TestDataDirectoryIsReopened: records that were processed are not processed
+// again.
+func TestDataDirectoryIsReopened(t *testing.T) {
 	o := options()
 	o.DataDir, o.TablesOnDisk = t.TempDir(), true
 	s := start(t, o)
@@ -249,7 +251,7 @@ func TestDataOfADirectoryIsUsedAgain(t *testing.T) {
 	}
 }
 
-func TestTemporaryDataIsRemovedUnlessItIsToBeKept(t *testing.T) {
+func TestTemporaryDataIsRemovedUnlessKept(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		o := options()
 		o.KeepData = keep
@@ -259,7 +261,7 @@ func TestTemporaryDataIsRemovedUnlessItIsToBeKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(dir); (err == nil) != keep {
-			t.Errorf("kept %v: looking for %s gives %v", keep, dir, err)
+			t.Errorf("KeepData %v: stat of %s returned %v", keep, dir, err)
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
@@ -267,8 +269,8 @@ func TestTemporaryDataIsRemovedUnlessItIsToBeKept(t *testing.T) {
 	}
 }
 
-// TestOutsideServersAreUsed: a second stack works on the servers of the first.
-func TestOutsideServersAreUsed(t *testing.T) {
+// TestGivenServersAreUsed: a second stack works on the servers of the first.
+func TestGivenServersAreUsed(t *testing.T) {
 	first := start(t, options())
 	o := options()
 	o.Brokers, o.TableEndpoint, o.TablePrefix = first.Brokers(), first.TableEndpoint(), "second-"
@@ -321,9 +323,9 @@ func TestNextPeriod(t *testing.T) {
 	}
 }
 
-// TestAFailedStartStopsWhatHadStarted: whatever part fails, the data directory
+// TestFailedStartStopsTheStartedParts: whatever part fails, the data directory
 // can be used again at once.
-func TestAFailedStartStopsWhatHadStarted(t *testing.T) {
+func TestFailedStartStopsTheStartedParts(t *testing.T) {
 	taken := t.TempDir()
 	b, err := broker.Start(t.Context(), broker.Options{Dir: filepath.Join(taken, "broker")})
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// stackVariable makes the test binary a stack on the directory it names, so
-// that a test can kill it.
+// stackVariable, if set, makes the test binary run a stack on the directory that
+// it names, so that a test can kill the stack.
 const stackVariable = "LOCAL_TEST_DIR"
 
 func runStack(dir string) {
@@ -31,8 +31,8 @@ func runStack(dir string) {
 	select {}
 }
 
-// childrenOf lists the processes that a process started and that run, by id.
-// It needs /proc and knows of none elsewhere.
+// childrenOf returns the running child processes of a process, by process id.
+// It reads /proc and returns none on systems without it.
 func childrenOf(t *testing.T, parent int) (names map[int]string) {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -98,8 +98,9 @@ func TestKilledFunctionIsReplaced(t *testing.T) {
 	}
 }
 
-// TestEndOfTheTableServerIsTold: without it nothing can go on.
-func TestEndOfTheTableServerIsTold(t *testing.T) {
+// TestStackFailsIfTheTableServerEnds: without its tables the stack cannot go
+// on.
+func TestStackFailsIfTheTableServerEnds(t *testing.T) {
 	s, err := Start(t.Context(), options())
 	if err != nil {
 		t.Fatal(err)
@@ -119,13 +120,13 @@ func TestEndOfTheTableServerIsTold(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	if err := s.Close(); err == nil {
-		t.Error("closed as if nothing had happened")
+		t.Error("Close returned no error after the table server was killed")
 	}
 	wantNoChildren(t)
 }
 
-// TestKilledStack kills the whole stack with SIGKILL: its processes go with it,
-// and another one takes up its data where it was.
+// TestKilledStack kills the whole stack with SIGKILL. Its processes end with
+// it, and another stack goes on with its data.
 func TestKilledStack(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0])
@@ -169,7 +170,8 @@ func TestKilledStack(t *testing.T) {
 	}
 }
 
-// running says whether a process is there and not merely unclaimed.
+// running reports whether a process runs; a dead process that its parent has
+// not waited for does not.
 func running(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")

@@ -20,8 +20,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// dirVariable makes the test binary a broker on the directory it names, so
-// that a test can kill it.
+// dirVariable, if set, makes the test binary a broker on the directory that it
+// names, so that a test can kill the broker.
 const dirVariable = "BROKER_TEST_DIR"
 
 func TestMain(m *testing.M) {
@@ -108,8 +108,8 @@ func consume(t *testing.T, addr, topic string) (values []string) {
 	return values
 }
 
-// TestSurvivesKill kills a broker's process with SIGKILL and opens its
-// directory again: every acknowledged record and commit is there.
+// TestSurvivesKill: a broker's process is killed with SIGKILL and its directory
+// opened again. Every acknowledged record and every commit is still there.
 func TestSurvivesKill(t *testing.T) {
 	dir := t.TempDir()
 	child := exec.Command(os.Args[0])
@@ -193,7 +193,7 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 	}
 }
 
-// TestDiskStaysBounded writes three times what a partition may keep.
+// TestDiskStaysBounded writes three times the bytes that a partition may keep.
 func TestDiskStaysBounded(t *testing.T) {
 	const limit = 20 << 20
 	dir := t.TempDir()
@@ -230,8 +230,8 @@ func diskUsage(t *testing.T, dir string) (total int64) {
 	return total
 }
 
-// TestCompactedTopicKeepsOldKeys: beside a topic with a retention of its own, a
-// compacted one must lose superseded records only, however old a key is.
+// TestCompactedTopicKeepsOldKeys: if another topic has a retention of its own,
+// a compacted topic still loses superseded records only, however old a key is.
 func TestCompactedTopicKeepsOldKeys(t *testing.T) {
 	b := start(t, Options{})
 	c, adm := client(t, b.Addrs()[0])
@@ -260,7 +260,7 @@ func TestCompactedTopicKeepsOldKeys(t *testing.T) {
 	}
 }
 
-// TestCancelledStart leaves no lock behind.
+// TestCancelledStart: a start with a cancelled context leaves no lock behind.
 func TestCancelledStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// helperEnv makes the test binary start a server and wait to be killed.
+// helperEnv, if set, makes the test binary start a server and wait to be killed.
 const helperEnv = "FOOTFALL_TEST_DYNALITE_HELPER"
 
 func TestMain(m *testing.M) {
@@ -48,7 +48,7 @@ func start(t *testing.T, o Options) *Server {
 	return s
 }
 
-// call sends one request and gives its status and body.
+// call sends one request and returns the status and the body of the answer.
 func call(t *testing.T, s *Server, operation, body string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Endpoint(), strings.NewReader(body))
@@ -75,7 +75,7 @@ const createTable = `{"TableName":"kept","BillingMode":"PAY_PER_REQUEST",
 	"AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}],
 	"KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}]}`
 
-func TestTablesInMemoryGoWithTheServer(t *testing.T) {
+func TestTablesInMemoryEndWithTheServer(t *testing.T) {
 	s := start(t, Options{})
 	if code, body := call(t, s, "CreateTable", createTable); code != http.StatusOK {
 		t.Fatalf("CreateTable: %d %s", code, body)
@@ -91,7 +91,7 @@ func TestTablesInMemoryGoWithTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, body := call(t, start(t, Options{}), "ListTables", "{}"); strings.Contains(body, "kept") {
-		t.Errorf("a new server knows a table of the former one: %s", body)
+		t.Errorf("a new server has a table of the former server: %s", body)
 	}
 }
 
@@ -109,8 +109,8 @@ func TestDataDirKeepsTables(t *testing.T) {
 	}
 }
 
-// A server that listened on every interface would answer on the other
-// addresses of the loopback network and on the machine's own.
+// A server that listens on every interface answers on the other addresses of
+// the loopback network and on the machine's own addresses too.
 func TestListensOnLoopbackOnly(t *testing.T) {
 	s := start(t, Options{})
 	port := strconv.Itoa(s.port)
@@ -151,24 +151,24 @@ func TestDiesWithItsParent(t *testing.T) {
 	_, _ = fmt.Sscan(line, &endpoint, &startErr) // an error of the start follows the endpoint, or nothing
 	conn, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "http://"))
 	if err != nil {
-		t.Fatalf("helper said %q: %v", line, err)
+		t.Fatalf("helper printed %q: %v", line, err)
 	}
 	defer conn.Close()
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = parent.Wait() // it was killed
-	// The server ends the connection only by ending: it keeps idle ones.
+	// The server keeps idle connections, so the connection ends only with it.
 	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("the server lives on after its parent was killed")
+		t.Error("the server still runs after its parent was killed")
 	}
 }
 
-// dynalite by itself ends when a client goes away within a request, as every
-// function does that is killed during a write.
+// Without the launcher, dynalite ends when a client closes its connection within
+// a request, as the kernel does for a function that is killed during a write.
 func TestSurvivesClientsThatGoAway(t *testing.T) {
 	s := start(t, Options{})
 	for range 5 {
@@ -177,7 +177,7 @@ func TestSurvivesClientsThatGoAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: local\r\nContent-Length: 1000\r\n\r\n{")
-		// What the server sees first must be the request, not its end.
+		// The server must see the request before its end.
 		if code, body := call(t, s, "ListTables", "{}"); code != http.StatusOK {
 			t.Fatalf("%d %s", code, body)
 		}
@@ -217,7 +217,7 @@ func TestCloseEndsTheProcess(t *testing.T) {
 	}
 }
 
-func TestCloseTellsThatTheServerWasKilled(t *testing.T) {
+func TestCloseReportsThatTheServerWasKilled(t *testing.T) {
 	s := start(t, Options{})
 	p, err := os.FindProcess(s.Pid())
 	if err != nil {
@@ -232,7 +232,7 @@ func TestCloseTellsThatTheServerWasKilled(t *testing.T) {
 	}
 }
 
-func TestStartErrorsSayWhatToDo(t *testing.T) {
+func TestStartErrorsNameTheRemedy(t *testing.T) {
 	running := start(t, Options{DataDir: t.TempDir()})
 	empty := t.TempDir()
 	held := t.TempDir()
@@ -250,7 +250,7 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 		{"no Node", t.Context(), Options{}, empty, "node is not on the PATH: install Node.js"},
 		{"port taken", t.Context(), Options{Port: running.port}, "", "EADDRINUSE"},
 		{"data directory of a running server", t.Context(), Options{DataDir: held}, "", "does another server use " + held},
-		{"nobody waits any more", canceled, Options{}, "", "context canceled"},
+		{"the caller's context is cancelled", canceled, Options{}, "", "context canceled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.path != "" {
@@ -264,7 +264,7 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 				t.Fatal("no error")
 			}
 			if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
-				t.Errorf("%q does not say %q in one line", err, c.want)
+				t.Errorf("error %q does not contain %q in one line", err, c.want)
 			}
 		})
 	}

@@ -43,9 +43,9 @@ func TestBothReadings(t *testing.T) {
 				h.must(h.cluster.CreateTopic(events.CRMEvents, 4, nil))
 				h.login(logins)
 				store := &flaky{Identities: memory.NewIdentities()}
-				told := &producedDevices{}
+				produced := &producedDevices{}
 				runner := lambdarun.New(pipeline.Identify, stage.NewIdentify(stage.IdentifyDeps{
-					Identities: store, Pending: memory.NewPending(), Out: told,
+					Identities: store, Pending: memory.NewPending(), Out: produced,
 				}), slog.New(slog.DiscardHandler))
 				f := h.start(pipeline.Mapping{Topic: events.CRMEvents, BatchSize: 7, Retries: -1}, func(o *Options) {
 					o.Stage, o.UnreportedDone = pipeline.Identify, c.pass
@@ -71,8 +71,8 @@ func TestBothReadings(t *testing.T) {
 				if store.failed == 0 {
 					t.Error("no call failed, so the test shows nothing")
 				}
-				if !c.loses && len(told.devices) != logins {
-					t.Errorf("device-contacts has %d devices, want %d", len(told.devices), logins)
+				if !c.loses && len(produced.devices) != logins {
+					t.Errorf("device-contacts has %d devices, want %d", len(produced.devices), logins)
 				}
 			})
 		})
@@ -123,7 +123,7 @@ func (f *flaky) PutDevice(ctx context.Context, key stage.IdentityKey, history pr
 
 // producedDevices records the devices that were produced to device-contacts.
 type producedDevices struct {
-	mu     sync.Mutex
+	mu      sync.Mutex
 	devices map[string]bool
 }
 

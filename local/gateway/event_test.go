@@ -14,8 +14,8 @@ import (
 	apigw "github.com/aws/aws-lambda-go/events"
 )
 
-// eventOf posts a request as it is given, in bytes, and gives the event that
-// the function got.
+// eventOf posts a request, given as bytes, and returns the event that the
+// function received.
 func eventOf(t *testing.T, head, body string) (e apigw.APIGatewayV2HTTPRequest, raw map[string]json.RawMessage) {
 	t.Helper()
 	var event []byte
@@ -119,7 +119,7 @@ func TestBodyIsTextOrBase64(t *testing.T) {
 		"text/x-log":                        asText,
 		"application/xml":                   asText,
 		"application/javascript":            asText,
-		"application/x-www-form-urlencoded": inBase64, // what curl -d says unless told
+		"application/x-www-form-urlencoded": inBase64, // the default of curl -d
 		"application/octet-stream":          inBase64,
 		"application/vnd.api+json":          inBase64,
 		"application/x-ndjson":              inBase64,
@@ -136,15 +136,16 @@ func TestBodyIsTextOrBase64(t *testing.T) {
 func TestEmptyAndChunkedBodies(t *testing.T) {
 	e, raw := eventOf(t, "GET /v1/cafe-1/meraki HTTP/1.1\nHost: x", "")
 	if raw["body"] != nil || e.IsBase64Encoded || e.Headers["content-length"] != "0" {
-		t.Errorf("an empty body gives %s, %v, content-length %q", raw["body"], e.IsBase64Encoded, e.Headers["content-length"])
+		t.Errorf("event of an empty body has body %s, isBase64Encoded %v, content-length %q", raw["body"], e.IsBase64Encoded, e.Headers["content-length"])
 	}
 	e, _ = eventOf(t, "POST / HTTP/1.1\nHost: x\nContent-Type: text/plain\nTransfer-Encoding: chunked", "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
 	if e.Body != "abcde" || e.Headers["content-length"] != "5" {
-		t.Errorf("chunks give %q, content-length %q", e.Body, e.Headers["content-length"])
+		t.Errorf("event of a chunked body has body %q, content-length %q", e.Body, e.Headers["content-length"])
 	}
 }
 
-// TestEveryRequestHasAnIDOfItsOwn: the client is told the one in the event.
+// TestEveryRequestHasAnIDOfItsOwn: the id in the answer's header is the id in
+// the event.
 func TestEveryRequestHasAnIDOfItsOwn(t *testing.T) {
 	var ids []string
 	g := serve(t, func(payload []byte) string {
@@ -155,11 +156,11 @@ func TestEveryRequestHasAnIDOfItsOwn(t *testing.T) {
 		ids = append(ids, e.RequestContext.RequestID)
 		return `{}`
 	})
-	var told []string
+	var answered []string
 	for range 3 {
-		told = append(told, exchange(t, g, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").header.Get("Apigw-Requestid"))
+		answered = append(answered, exchange(t, g, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").header.Get("Apigw-Requestid"))
 	}
-	if !slices.Equal(ids, told) || len(slices.Compact(slices.Sorted(slices.Values(ids)))) != 3 {
-		t.Errorf("ids %q, told %q", ids, told)
+	if !slices.Equal(ids, answered) || len(slices.Compact(slices.Sorted(slices.Values(ids)))) != 3 {
+		t.Errorf("ids in the events %q, in the answers %q", ids, answered)
 	}
 }

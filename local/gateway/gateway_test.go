@@ -46,7 +46,7 @@ func dial(t *testing.T, g *Gateway) net.Conn {
 	return conn
 }
 
-// reply is what a client got.
+// reply is the HTTP answer that a client received.
 type reply struct {
 	status int
 	header http.Header
@@ -123,8 +123,9 @@ func TestHeadersAndCookiesOfAnAnswer(t *testing.T) {
 	}
 }
 
-// TestFailures: whatever goes wrong is told without saying what.
-func TestFailures(t *testing.T) {
+// TestErrorsAreNotRevealed: whatever goes wrong, the answer does not contain
+// the reason.
+func TestErrorsAreNotRevealed(t *testing.T) {
 	failed := func(kind string) func(context.Context, []byte) ([]byte, error) {
 		return func(context.Context, []byte) ([]byte, error) {
 			return nil, &lambda.FunctionError{Type: kind, Message: "what went wrong"}
@@ -191,9 +192,9 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestABodyThatBreaksOffIsNotGiven: half a post must not be taken for a whole
-// one.
-func TestABodyThatBreaksOffIsNotGiven(t *testing.T) {
+// TestIncompleteBodyIsNotPassedOn: half a post must not be taken for a whole
+// post.
+func TestIncompleteBodyIsNotPassedOn(t *testing.T) {
 	g := serve(t, func([]byte) string { t.Error("invoked"); return `{}` })
 	conn := dial(t, g)
 	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"); err != nil {
@@ -220,8 +221,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestAnInvocationOutlivesItsClient: what a sender has posted is processed,
-// whether it waits for the answer or not.
+// TestAnInvocationOutlivesItsClient: a post is processed whether its sender
+// waits for the answer or not.
 func TestAnInvocationOutlivesItsClient(t *testing.T) {
 	begun, gone, outlived := make(chan bool), make(chan bool), make(chan error, 1)
 	g := serveFunc(t, func(ctx context.Context, _ []byte) ([]byte, error) {
@@ -244,9 +245,9 @@ func TestAnInvocationOutlivesItsClient(t *testing.T) {
 	}
 }
 
-// TestCloseAnswersWhatIsUnderWay and leaves nothing behind, although a client
-// has sent half a request.
-func TestCloseAnswersWhatIsUnderWay(t *testing.T) {
+// TestCloseWaitsForRequestsUnderWay: requests under way are answered, and
+// nothing is left behind, although a client has sent half a request.
+func TestCloseWaitsForRequestsUnderWay(t *testing.T) {
 	begun, finish := make(chan bool), make(chan bool)
 	g := serveFunc(t, func(context.Context, []byte) ([]byte, error) {
 		close(begun)
@@ -264,8 +265,9 @@ func TestCloseAnswersWhatIsUnderWay(t *testing.T) {
 	wantNothingLeft(t)
 }
 
-// TestCloseEndsWhatTakesTooLong, and returns when it has ended.
-func TestCloseEndsWhatTakesTooLong(t *testing.T) {
+// TestCloseCutsOffLongRequests: requests that take too long are cut off, and
+// Close returns when they have ended.
+func TestCloseCutsOffLongRequests(t *testing.T) {
 	begun, cut, finish := make(chan bool), make(chan bool), make(chan bool)
 	g := serveFunc(t, func(ctx context.Context, _ []byte) ([]byte, error) {
 		close(begun)
@@ -310,12 +312,12 @@ func closeDuring(t *testing.T, g *Gateway, begun <-chan bool) (waiting net.Conn,
 	<-begun
 	done := make(chan error, 1)
 	go func() { done <- g.Close() }()
-	refused(t, g)
+	awaitNoConnections(t, g)
 	return waiting, done
 }
 
-// refused waits until no connection is taken any more.
-func refused(t *testing.T, g *Gateway) {
+// awaitNoConnections waits until the gateway takes no more connections.
+func awaitNoConnections(t *testing.T, g *Gateway) {
 	t.Helper()
 	for {
 		conn, err := net.Dial("tcp", g.listenAddr)
@@ -329,8 +331,8 @@ func refused(t *testing.T, g *Gateway) {
 	}
 }
 
-// wantNothingLeft looks for goroutines of the gateway. Those of the server's
-// connections end by themselves once these are closed.
+// wantNothingLeft fails if goroutines of the gateway are left. Those of the
+// server's connections end by themselves after the connections are closed.
 func wantNothingLeft(t *testing.T) {
 	t.Helper()
 	stacks := make([]byte, 1<<20)

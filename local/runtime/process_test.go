@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// modeVariable makes the test binary something else: a runtime to be killed, or
-// a function that uses the Runtime API by hand, in ways no well-behaved client
-// would.
+// modeVariable selects another role of the test binary: a runtime to be killed,
+// or a function that sends its own requests to the Runtime API, in ways that no
+// well-behaved client would.
 const modeVariable = "RUNTIME_TEST_MODE"
 
 var modes = map[string]func(){
@@ -46,7 +46,7 @@ func apiURL(path string) string {
 	return "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/" + path
 }
 
-// getNext gives the id of the next invocation.
+// getNext returns the id of the next invocation.
 func getNext() string {
 	resp, err := http.Get(apiURL("invocation/next"))
 	if err != nil {
@@ -78,8 +78,8 @@ func runNoAnswer() {
 	select {}
 }
 
-// runWrongID answers another invocation than its own first, and says in its own
-// answer what it was told.
+// runWrongID first answers another invocation than its own, and then answers
+// its own with the status of the first answer.
 func runWrongID() {
 	id := getNext()
 	status := post("invocation/none/response", `"foreign"`)
@@ -87,7 +87,8 @@ func runWrongID() {
 	select {}
 }
 
-// runTrailer breaks an answer off, as a client does whose source failed.
+// runTrailer breaks an answer off, as a client does if the source of its data
+// fails.
 func runTrailer() {
 	req, err := http.NewRequest(http.MethodPost, apiURL("invocation/"+getNext()+"/response"), io.MultiReader(strings.NewReader("half")))
 	if err != nil {
@@ -128,7 +129,7 @@ func TestInitErrorReachesTheInvocation(t *testing.T) {
 	}
 }
 
-func TestProcessThatNeverAsksTimesOut(t *testing.T) {
+func TestInitialisationTimesOut(t *testing.T) {
 	r := start(t, Function{
 		Path: os.Args[0], Env: []string{modeVariable + "=hang"}, InitTimeout: 50 * time.Millisecond,
 	}, Options{})
@@ -137,7 +138,7 @@ func TestProcessThatNeverAsksTimesOut(t *testing.T) {
 	}
 }
 
-func TestAskingInsteadOfAnsweringFailsTheInvocation(t *testing.T) {
+func TestNextRequestWithoutAnswerFailsTheInvocation(t *testing.T) {
 	r := raw(t, "noAnswer")
 	if failure := fails(t, r, nil); failure.Type != TypeNoAnswer {
 		t.Errorf("failed with %v", failure)
@@ -147,10 +148,11 @@ func TestAskingInsteadOfAnsweringFailsTheInvocation(t *testing.T) {
 	}
 }
 
-// TestPayloadIsTheCallersAgainAfterInvoke: the function reads so little of it
-// that the rest is still being written when its time is over, or when the
-// caller gives up. The race detector tells of any reading after that.
-func TestPayloadIsTheCallersAgainAfterInvoke(t *testing.T) {
+// TestCallerMayReusePayloadAfterInvoke: the function reads so little of the
+// payload that the rest is still being written when the invocation times out or
+// when the caller gives up. The race detector reports any later read of the
+// payload.
+func TestCallerMayReusePayloadAfterInvoke(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		cancel bool
@@ -179,10 +181,10 @@ func TestPayloadIsTheCallersAgainAfterInvoke(t *testing.T) {
 	}
 }
 
-func TestForeignAnswerIsRefused(t *testing.T) {
+func TestAnswerToAnotherInvocationIsRejected(t *testing.T) {
 	r := raw(t, "wrongID")
 	if answer := invoke(t, r, nil); string(answer) != fmt.Sprint(http.StatusBadRequest) {
-		t.Errorf("answered %s, want the status that the foreign answer got, 400", answer)
+		t.Errorf("answered %s, want the status of the answer to another invocation, 400", answer)
 	}
 	resp, err := http.Get("http://" + r.listenAddr + "/nobody/2018-06-01/runtime/invocation/next")
 	if err != nil {
@@ -222,7 +224,7 @@ func TestChildrenDieWithTheParent(t *testing.T) {
 		t.Fatalf("no pid in %q: %v", line, err)
 	}
 	if !alive(pid) {
-		t.Fatalf("function process %d is not there before the kill", pid)
+		t.Fatalf("function process %d does not run before the kill", pid)
 	}
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -231,8 +233,8 @@ func TestChildrenDieWithTheParent(t *testing.T) {
 	eventually(t, "the function process is gone", func() bool { return !alive(pid) })
 }
 
-// alive says whether a process runs. One that is dead but was not waited for
-// by whoever inherited it does not.
+// alive reports whether a process runs. A process that is dead but that its
+// parent has not waited for does not run.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false

@@ -45,7 +45,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// start runs one function, named "echo" where spec does not say otherwise.
+// start runs one function, named "echo" unless spec names it.
 func start(t *testing.T, spec Function, o Options) *Runtime {
 	t.Helper()
 	if spec.Name == "" {
@@ -84,7 +84,8 @@ func invoke(t *testing.T, r *Runtime, payload []byte) []byte {
 	return answer
 }
 
-// fails invokes and wants a FunctionError.
+// fails invokes the function and returns the FunctionError, which must be the
+// error.
 func fails(t *testing.T, r *Runtime, payload []byte) *FunctionError {
 	t.Helper()
 	answer, err := r.Invoke(t.Context(), "echo", payload)
@@ -112,7 +113,7 @@ func describe(t *testing.T, r *Runtime) (d description) {
 	return d
 }
 
-// eventually polls what happens in another process.
+// eventually polls a condition in another process.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -142,7 +143,7 @@ func TestConcurrentInvocationsGetTheirOwnAnswers(t *testing.T) {
 	}
 }
 
-func TestWhatAFunctionIsTold(t *testing.T) {
+func TestInvocationContextAndEnvironment(t *testing.T) {
 	t.Setenv("RUNTIME_TEST_SECRET", "of the parent")
 	r := start(t, Function{Timeout: time.Minute, MemoryMB: 512, Env: []string{"OWN=value"}}, Options{})
 	d := describe(t, r)
@@ -235,8 +236,8 @@ func TestInTurn(t *testing.T) {
 	}
 }
 
-// TestInTurnByKey: with two keys taking turns, one turn for all would give each
-// key the same environment for ever.
+// TestInTurnByKey: with two keys that alternate, a single turn for all keys
+// would always choose the same environment for each key.
 func TestInTurnByKey(t *testing.T) {
 	r := start(t, Function{Environments: 2}, Options{InTurn: true})
 	pids := map[string][]int{}
@@ -313,7 +314,7 @@ func TestKillsUnderLoad(t *testing.T) {
 	}
 	wg.Wait()
 	if got := r.Stats("echo"); got.Invocations != 600 {
-		t.Errorf("%d invocations were handed over, want 600", got.Invocations)
+		t.Errorf("%d invocations were started, want 600", got.Invocations)
 	}
 }
 
@@ -340,7 +341,7 @@ func TestKillPrefersAnInvocationUnderWay(t *testing.T) {
 	}
 	eventually(t, "the process is started anew", func() bool { return r.Stats("echo").Restarts == 1 })
 	if _, err := r.Kill("other"); err == nil {
-		t.Error("killed a function that is not there")
+		t.Error("killed a function that is not served")
 	}
 }
 
@@ -363,7 +364,7 @@ func TestCancelledInvokeReturnsAtOnce(t *testing.T) {
 		}
 	}
 	if n := r.Stats("echo").Invocations; n != 1 {
-		t.Errorf("%d invocations were handed over, want the first only", n)
+		t.Errorf("%d invocations were started, want the first only", n)
 	}
 }
 
@@ -377,7 +378,7 @@ func TestFunctionThatCannotStart(t *testing.T) {
 		}
 	}
 	if !strings.Contains(out.String(), "echo cannot start\n") {
-		t.Errorf("printed %q, want the function's last words", out.String())
+		t.Errorf("printed %q, want the function's error message", out.String())
 	}
 }
 
@@ -396,7 +397,7 @@ func TestMissingExecutables(t *testing.T) {
 	}
 	for _, want := range []string{"function absent: ", "function plain: ", "not executable"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("error %q does not say %q", err, want)
+			t.Errorf("error %q does not contain %q", err, want)
 		}
 	}
 }
@@ -413,7 +414,7 @@ func TestOutputIsForwardedByLine(t *testing.T) {
 	}
 }
 
-func TestCloseEndsEverything(t *testing.T) {
+func TestCloseEndsProcessesAndInvocations(t *testing.T) {
 	r := start(t, Function{Environments: 2}, Options{})
 	pid := describe(t, r).Pid
 	failed := make(chan error)
@@ -433,10 +434,10 @@ func TestCloseEndsEverything(t *testing.T) {
 		}
 	}
 	if alive(pid) {
-		t.Errorf("process %d is still there", pid)
+		t.Errorf("process %d still runs", pid)
 	}
 	if _, err := r.Invoke(t.Context(), "echo", nil); !errors.Is(err, ErrClosed) {
-		t.Errorf("invoking afterwards gives %v", err)
+		t.Errorf("Invoke after Close returned %v, want ErrClosed", err)
 	}
 }
 
@@ -457,15 +458,15 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
-// TestRelativePath: a function runs in its own directory, where a path from
-// here would not lead to it.
+// TestRelativePath: a function runs in its own directory, from which a path
+// relative to this directory would lead elsewhere.
 func TestRelativePath(t *testing.T) {
 	t.Chdir(filepath.Dir(filepath.Dir(echo)))
 	relative := filepath.Join(filepath.Base(filepath.Dir(echo)), filepath.Base(echo))
 	describe(t, start(t, Function{Path: relative}, Options{}))
 }
 
-func TestExecutableThatIsNoneFailsTheStart(t *testing.T) {
+func TestStartFailsIfTheFileIsNotAProgram(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bootstrap")
 	if err := os.WriteFile(path, []byte("neither a program nor a script"), 0o755); err != nil {
 		t.Fatal(err)
@@ -480,9 +481,9 @@ func TestExecutableThatIsNoneFailsTheStart(t *testing.T) {
 	}
 }
 
-// TestKillingAgainAndAgain: an environment that is killed before it had
-// anything to do is there again at once.
-func TestKillingAgainAndAgain(t *testing.T) {
+// TestRepeatedKillsRestartAtOnce: an environment that is killed before it had
+// an invocation starts its next process at once.
+func TestRepeatedKillsRestartAtOnce(t *testing.T) {
 	r := start(t, Function{Environments: 2}, Options{})
 	for i := range 20 {
 		if _, err := r.Kill("echo"); err != nil {
