@@ -50,7 +50,7 @@ func recordedFor(t *testing.T, days int) string {
 	return path
 }
 
-// What a recording cannot be parted into is said, and all of it can be chosen on.
+// A split that leaves a part of the recording empty is an error, except that all of the recording may be chosen on.
 func TestSplitOfShortRecordings(t *testing.T) {
 	for _, c := range []struct {
 		why   string
@@ -61,8 +61,8 @@ func TestSplitOfShortRecordings(t *testing.T) {
 	}{
 		{"two days", 2, "0.5", "the part that the settings were not chosen on", false},
 		{"one day", 1, "0.5", "a recording of 1 days; 1 takes all of it", true},
-		{"all of one day", 1, "1", "Nothing is left to report on", false},
-		{"a day after the last", 2, "2027-01-01", "Nothing is left to report on", false},
+		{"all of one day", 1, "1", "No part of the recording is left for a report", false},
+		{"a day after the last", 2, "2027-01-01", "No part of the recording is left for a report", false},
 		{"a day before the first", 2, "2025-01-01", "nothing was recorded before that day", true},
 		{"no share", 2, "1.5", "does not split", true},
 	} {

@@ -109,7 +109,7 @@ func (s *businessInput) heardAroundChange() map[string]bool {
 	devices := map[string]bool{}
 	for _, h := range slices.Concat(s.parts...) {
 		for _, r := range s.rules[1:] {
-			if h.Tick == 0 && h.Sighting.At.Time().Sub(r.Since.Time()).Abs() < changeMargin {
+			if h.Tick == 0 && h.Sighting.SeenAt.Time().Sub(r.Since.Time()).Abs() < changeMargin {
 				devices[h.Device] = true
 			}
 		}
