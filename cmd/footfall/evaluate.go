@@ -171,7 +171,7 @@ func printFigures(w io.Writer, f score.Figures) {
 		note string
 	}{
 		{"arrival", f.Timing.Start, "first sighting of the visit"},
-		{"walk-in", f.Timing.Told, "after coming in"},
+		{"walk-in", f.Timing.Confirmed, "after coming in"},
 		{"beyond dwell", f.Timing.Beyond, "of that, beyond the dwell that the rules require"},
 		{"exit", f.Timing.Exit, "last sighting of the visit"},
 	} {

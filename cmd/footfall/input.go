@@ -40,7 +40,7 @@ type traceFlags struct {
 type input struct {
 	trace  *offline.Trace
 	truth  []score.Visit                                 // nil without a file
-	named  func(events.BusinessID, events.DeviceID) bool // the devices whose visits truth holds, as in score.Known
+	named  func(events.BusinessID, events.DeviceID) bool // the devices whose visits truth holds, as in score.Reference
 	counts []score.HeadCount
 	device pseudonym.Maker
 	static map[events.DeviceID]bool
@@ -153,11 +153,11 @@ func fromFile(path string, read func(io.Reader) error) error {
 
 // part returns the recording between two moments, a zero moment being no bound,
 // without the devices in gone.
-func (m *input) part(from, to time.Time, gone []events.DeviceID) (*offline.Trace, score.Known) {
+func (m *input) part(from, to time.Time, gone []events.DeviceID) (*offline.Trace, score.Reference) {
 	cut := m.trace.Cut(from, to)
 	in := func(t time.Time) bool { return !t.Before(from) && (to.IsZero() || t.Before(to)) }
 	// Cut the knowledge to the same time.
-	k := score.Known{Named: m.named}
+	k := score.Reference{Named: m.named}
 	if m.truth != nil {
 		k.Truth = slices.DeleteFunc(slices.Clone(m.truth), func(v score.Visit) bool { return !in(v.Enter) })
 	}

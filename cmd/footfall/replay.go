@@ -51,7 +51,7 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	if err == nil {
 		printReport(s.out, o)
 		if truth != nil {
-			f := score.Measure(o.report.Visits, score.Known{Truth: truth, Named: namedBy(c.Truth, truth)}, 0)
+			f := score.Measure(o.report.Visits, score.Reference{Truth: truth, Named: namedBy(c.Truth, truth)}, 0)
 			printScore(s.out, *f.Visits)
 		}
 		err = o.report.Err()

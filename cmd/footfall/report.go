@@ -41,7 +41,7 @@ func printReport(w io.Writer, o *outcome) {
 	if r.Changed > 0 {
 		fmt.Fprintf(w, "Settings changed during visits of %d devices: their walk-ins around the change are taken as produced.\n\n", r.Changed)
 	}
-	printLoyal(w, r.Loyal)
+	printLoyal(w, r.TopContacts)
 }
 
 func flush(t *tabwriter.Writer) {
@@ -54,7 +54,7 @@ func printCheck(w io.Writer, r *check.Report) {
 	fmt.Fprintln(t, "compared\texpected (oracle)\tin topics\tin tables\t")
 	for _, c := range []struct {
 		name string
-		f    check.Figures
+		f    check.Comparison
 	}{
 		{"walk-ins", r.WalkIns},
 		{"attributed", r.Enriched},
@@ -62,7 +62,7 @@ func printCheck(w io.Writer, r *check.Report) {
 		{"contacts", r.Contacts},
 	} {
 		verdict := "equal"
-		if !c.f.Same() {
+		if !c.f.Equal() {
 			verdict = "DIFFERENT"
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t  %s\n", c.name, c.f.Oracle, c.f.Topics, c.f.Tables, verdict)
@@ -71,7 +71,7 @@ func printCheck(w io.Writer, r *check.Report) {
 	fmt.Fprintln(w)
 }
 
-func printLoyal(w io.Writer, loyal []check.Loyal) {
+func printLoyal(w io.Writer, loyal []check.ContactTotal) {
 	if len(loyal) == 0 {
 		return
 	}

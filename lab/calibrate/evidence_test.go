@@ -50,7 +50,7 @@ func TestAStricterEntryNeedsFalseWalkIns(t *testing.T) {
 		{"false walk-ins in front of the door", append(slices.Clone(split), outside), 1, [2]int32{-65, loudestEntry}},
 		{"a neighbour in empty hours: 3 dB of margin and no more", append(slices.Clone(split), neighbour), 0.1, [2]int32{-64, -64}},
 	} {
-		known := score.Known{Truth: truth, Empty: nights, Named: only("me")}
+		known := score.Reference{Truth: truth, Empty: nights, Named: only("me")}
 		choice, err := Choose(Input{Trace: load(t, sequence(c.groups...)), Known: known, Base: business.Defaults(), Limit: c.limit})
 		if err != nil {
 			t.Fatal(err)
@@ -66,7 +66,7 @@ func TestAStricterEntryNeedsFalseWalkIns(t *testing.T) {
 // the visits known.
 func TestOthersThanTheTruthNames(t *testing.T) {
 	groups := [][]recording.Item{stays("me", -60, time.Hour, time.Hour), crowd(20, -60, 20*time.Minute), crowd(20, -78, 20*time.Minute)}
-	known := score.Known{Truth: []score.Visit{stayed("me", time.Hour, 2*time.Hour)}, Named: only("me")}
+	known := score.Reference{Truth: []score.Visit{stayed("me", time.Hour, 2*time.Hour)}, Named: only("me")}
 	choice, err := Choose(Input{Trace: load(t, sequence(groups...)), Known: known, Base: business.Defaults(), Limit: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestTruthThatIsNeverHeard(t *testing.T) {
 		{"heard once, so that no setting finds it", []score.Visit{stayed("me", 49*time.Hour, 51*time.Hour)}, "Chosen on 1 true visits", true},
 		{"none", []score.Visit{heard}, "Chosen on 1 true visits", false},
 	} {
-		choice, err := Choose(Input{Trace: trace, Known: score.Known{Truth: c.truth}, Base: business.Defaults(), Limit: 1})
+		choice, err := Choose(Input{Trace: trace, Known: score.Reference{Truth: c.truth}, Base: business.Defaults(), Limit: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,10 +128,10 @@ func TestPromptly(t *testing.T) {
 			truth = append(truth, v)
 			found = append(found, score.FoundVisit{
 				Business: v.Business, Device: v.Device, Start: v.Enter, End: v.Leave,
-				Told: v.Enter.Add(5*time.Minute + time.Duration(late)*time.Minute),
+				ConfirmedAt: v.Enter.Add(5*time.Minute + time.Duration(late)*time.Minute),
 			})
 		}
-		if got := promptly(score.TimingOf(truth, found, 5*time.Minute).Beyond); got != c.want {
+		if got := promptly(score.MeasureTiming(truth, found, 5*time.Minute).Beyond); got != c.want {
 			t.Errorf("minutes late %v: %v, want %v", c.late, got, c.want)
 		}
 	}

@@ -56,13 +56,13 @@ func TestPicture(t *testing.T) {
 	truth := []score.Visit{{Business: "shop", Device: "guest", Enter: monday.Add(time.Hour), Leave: monday.Add(2 * time.Hour)}}
 	for _, c := range []struct {
 		why  string
-		k    score.Known
+		k    score.Reference
 		want []string
 		not  string
 	}{
-		{"everything known", score.Known{Truth: truth, Empty: empty}, []string{"false walk-ins per 100 empty hours", "visits found by entry threshold", "100 %"}, "walk-ins by entry threshold"},
-		{"head-counts only", score.Known{Empty: empty}, []string{"false walk-ins per 100 empty hours", "walk-ins by entry threshold"}, "visits found"},
-		{"nothing known", score.Known{}, []string{"sightings per dBm", "walk-ins by entry threshold", "entry -70 dBm (solid line)"}, "false walk-ins"},
+		{"everything known", score.Reference{Truth: truth, Empty: empty}, []string{"false walk-ins per 100 empty hours", "visits found by entry threshold", "100 %"}, "walk-ins by entry threshold"},
+		{"head-counts only", score.Reference{Empty: empty}, []string{"false walk-ins per 100 empty hours", "walk-ins by entry threshold"}, "visits found"},
+		{"nothing known", score.Reference{}, []string{"sightings per dBm", "walk-ins by entry threshold", "entry -70 dBm (solid line)"}, "false walk-ins"},
 	} {
 		choice, err := Choose(Input{Trace: trace, Known: c.k, Base: business.Defaults(), Limit: 1})
 		if err != nil {

@@ -62,7 +62,7 @@ func minutes(all ...int) []time.Duration {
 // Input is what settings are chosen on.
 type Input struct {
 	Trace *offline.Trace
-	Known score.Known
+	Known score.Reference
 	Base  business.Settings // what is not searched for, and what stands where nothing tells
 	Limit float64           // false walk-ins per 100 empty hours that are borne
 	Step  func(done, total int)

@@ -80,7 +80,7 @@ func TestChosenOnOnePartItIsRightOnTheOther(t *testing.T) {
 		made, trace := shop(t, seed, 2, nil)
 		split := monday.Add(24 * time.Hour)
 		first, second := before(made.ScoreTruth(), split)
-		in := Input{Trace: trace.Cut(time.Time{}, split), Known: score.Known{Truth: first}, Base: business.Defaults(), Limit: 1}
+		in := Input{Trace: trace.Cut(time.Time{}, split), Known: score.Reference{Truth: first}, Base: business.Defaults(), Limit: 1}
 		choice, err := Choose(in)
 		if err != nil {
 			t.Fatal(err)
@@ -96,7 +96,7 @@ func TestChosenOnOnePartItIsRightOnTheOther(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return cost(score.Measure(trace.Cut(split, time.Time{}).Visits(r), score.Known{Truth: second}, r.MinSpan))
+			return cost(score.Measure(trace.Cut(split, time.Time{}).Visits(r), score.Reference{Truth: second}, r.MinSpan))
 		}
 		if got, usual := rest(choice.Settings), rest(business.Defaults()); got > usual {
 			t.Errorf("seed %d: %+v costs %.3f a visit, the defaults %.3f", seed, choice.Settings, got, usual)
@@ -146,7 +146,7 @@ func TestEmptyHoursMakeTheEntryStricter(t *testing.T) {
 		{"too few to conclude anything from", 2, 1, -70, "Too few empty hours"},
 	} {
 		empty := []score.Span{{From: monday.Add(29 * time.Hour), To: monday.Add(time.Duration(29+c.hours) * time.Hour)}}
-		choice, err := Choose(Input{Trace: trace, Known: score.Known{Empty: empty}, Base: business.Defaults(), Limit: c.limit})
+		choice, err := Choose(Input{Trace: trace, Known: score.Reference{Empty: empty}, Base: business.Defaults(), Limit: c.limit})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func TestALongerDwellWhereNoThresholdHelps(t *testing.T) {
 		groups = append(groups, stays(id, -40, time.Duration(30+night)*time.Hour, 8*time.Minute))
 	}
 	empty := []score.Span{{From: monday.Add(29 * time.Hour), To: monday.Add(329 * time.Hour)}}
-	choice, err := Choose(Input{Trace: load(t, sequence(groups...)), Known: score.Known{Empty: empty}, Base: business.Defaults(), Limit: 0.5})
+	choice, err := Choose(Input{Trace: load(t, sequence(groups...)), Known: score.Reference{Empty: empty}, Base: business.Defaults(), Limit: 0.5})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestPlateau(t *testing.T) {
 		{"nearly as good is as good", []float64{9, 0.4, 0, 0.4, 0.3, 0.2, 9}, 3},
 		{"the first of equals", []float64{9, 0, 9, 0, 9}, 1},
 	} {
-		s := &search{Input: Input{Known: score.Known{Truth: make([]score.Visit, 1)}}}
+		s := &search{Input: Input{Known: score.Reference{Truth: make([]score.Visit, 1)}}}
 		var points []Point
 		for _, cost := range c.costs {
 			points = append(points, Point{Cost: cost, Allowed: true})
@@ -233,7 +233,7 @@ func TestGapOfAPlateau(t *testing.T) {
 		{"the usual one would be on the edge", func(m float64) bool { return m <= 30 }, 16 * time.Minute},
 		{"the only one", func(m float64) bool { return m == 50 }, 50 * time.Minute},
 	} {
-		s := &search{Input: Input{Base: business.Defaults(), Known: score.Known{Truth: make([]score.Visit, 1)}}}
+		s := &search{Input: Input{Base: business.Defaults(), Known: score.Reference{Truth: make([]score.Visit, 1)}}}
 		if got := gaps[s.pickGap(costs(c.good))]; got != c.want {
 			t.Errorf("%s: %v, want %v", c.why, got, c.want)
 		}

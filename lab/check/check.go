@@ -34,17 +34,17 @@ type Sources struct {
 	Businesses audit.Histories
 }
 
-// Figures are the same things as three witnesses have them: the oracle, the
+// Comparison are the same things as three witnesses have them: the oracle, the
 // topics and the tables.
-type Figures struct {
+type Comparison struct {
 	Oracle, Topics, Tables int
 }
 
 // Same says whether all three agree.
-func (f Figures) Same() bool { return f.Oracle == f.Topics && f.Topics == f.Tables }
+func (f Comparison) Equal() bool { return f.Oracle == f.Topics && f.Topics == f.Tables }
 
-// Loyal is a contact and how often it came.
-type Loyal struct {
+// ContactTotal is a contact and how often it came.
+type ContactTotal struct {
 	Business events.BusinessID
 	Contact  events.ContactID
 	Total    int64
@@ -53,21 +53,21 @@ type Loyal struct {
 // Report is what a run came to.
 type Report struct {
 	Tally    detect.Tally
-	WalkIns  Figures // told, each id once
-	Enriched Figures
-	Counted  Figures // sum of all counts
+	WalkIns  Comparison // told, each id once
+	Enriched Comparison
+	Counted  Comparison // sum of all counts
 	// Companions are the enriched ones that are one visit with another, for two
 	// devices of a contact were in the store at once.
 	Companions int
-	Contacts   Figures // contacts that have a count
-	Late       int     // of the enriched ones, those whose login came after the walk-in
+	Contacts   Comparison // contacts that have a count
+	Late       int        // of the enriched ones, those whose login came after the walk-in
 	// Changed is how many devices were about when rules of their business changed.
 	// Their walk-ins around that are taken as they were told.
-	Changed   int
-	Wrong     []string
-	Loyal     []Loyal // the most loyal first
-	Visits    []score.FoundVisit
-	residents map[string][]time.Time // when visits of residents began, by device
+	Changed     int
+	Wrong       []string
+	TopContacts []ContactTotal // the most loyal first
+	Visits      []score.FoundVisit
+	residents   map[string][]time.Time // when visits of residents began, by device
 }
 
 // Err says what does not agree, nil if everything does.
@@ -75,14 +75,14 @@ func (r *Report) Err() error {
 	var errs []error
 	for _, f := range []struct {
 		name string
-		f    Figures
+		f    Comparison
 	}{
 		{"walk-ins", r.WalkIns},
 		{"enriched walk-ins", r.Enriched},
 		{"walk-ins counted", r.Counted},
 		{"contacts counted", r.Contacts},
 	} {
-		if !f.f.Same() {
+		if !f.f.Equal() {
 			errs = append(errs, fmt.Errorf("%s: the oracle has %d, the topics %d, the tables %d", f.name, f.f.Oracle, f.f.Topics, f.f.Tables))
 		}
 	}
@@ -117,7 +117,7 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 		return nil, err
 	}
 	r.takeTold(want)
-	r.WalkIns = Figures{want.WalkIns, len(walkIns), int(r.Tally.WalkIns)}
+	r.WalkIns = Comparison{want.WalkIns, len(walkIns), int(r.Tally.WalkIns)}
 	if r.Enriched, err = r.readEnriched(ctx, client, s.Pending, walkIns); err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 // which is asked for every walk-in that either topic tells.
 func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending stage.Pending,
 	walkIns map[events.WalkInID]events.WalkIn,
-) (Figures, error) {
+) (Comparison, error) {
 	told := map[events.WalkInID]events.EnrichedWalkIn{}
 	err := readAll(ctx, client, events.EnrichedWalkIns, events.DecodeEnrichedWalkIn, func(e events.EnrichedWalkIn) {
 		if former, ok := told[e.ID]; ok && former.Contact != e.Contact {
@@ -185,7 +185,7 @@ func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending s
 		told[e.ID] = e
 	})
 	if err != nil {
-		return Figures{}, err
+		return Comparison{}, err
 	}
 	for _, e := range told {
 		if e.Late {
@@ -200,13 +200,13 @@ func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending s
 	for id, w := range walkIns {
 		all, err := pending.OfDevice(ctx, stage.IdentityKey{Business: w.Business, Device: w.Device}, w.StartedAt)
 		if err != nil {
-			return Figures{}, fmt.Errorf("walk-in %s in the table: %w", id, err)
+			return Comparison{}, fmt.Errorf("walk-in %s in the table: %w", id, err)
 		}
 		if i := slices.IndexFunc(all, func(a stage.Attribution) bool { return a.WalkIn.ID == id }); i >= 0 && all[i].Contact != "" {
 			stored++
 		}
 	}
-	return Figures{Topics: len(told), Tables: stored}, nil
+	return Comparison{Topics: len(told), Tables: stored}, nil
 }
 
 // readCounts compares the count of every contact that the oracle or the topic
@@ -222,7 +222,7 @@ func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stag
 	if err != nil {
 		return err
 	}
-	r.Contacts = Figures{Oracle: len(want), Topics: len(told)}
+	r.Contacts = Comparison{Oracle: len(want), Topics: len(told)}
 	for name, n := range want {
 		r.Counted.Oracle += n
 		business, contact, _ := strings.Cut(name, "/")
@@ -237,7 +237,7 @@ func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stag
 			return err
 		}
 	}
-	slices.SortFunc(r.Loyal, func(a, b Loyal) int {
+	slices.SortFunc(r.TopContacts, func(a, b ContactTotal) int {
 		return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Business, b.Business), cmp.Compare(a.Contact, b.Contact))
 	})
 	return nil
@@ -263,6 +263,6 @@ func (r *Report) compareCount(ctx context.Context, counts stage.Counts, key stag
 	}
 	r.Counted.Topics += int(told)
 	r.Counted.Tables += int(stored)
-	r.Loyal = append(r.Loyal, Loyal{key.Business, key.Contact, stored})
+	r.TopContacts = append(r.TopContacts, ContactTotal{key.Business, key.Contact, stored})
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 
 var phone = events.DeviceKey("cafe", "phone")
 
-func same(n int) Figures { return Figures{n, n, n} }
+func same(n int) Comparison { return Comparison{n, n, n} }
 
 func TestAHealthyRunAgrees(t *testing.T) {
 	w := live(t)
@@ -43,9 +43,9 @@ func TestAHealthyRunAgrees(t *testing.T) {
 	if r.Late != 1 || r.Tally.WalkIns != 8 || r.Tally.Late != 5 || r.Tally.Dead != 1 {
 		t.Errorf("%d late ones, tally %+v; want 1, 8 walk-ins, 5 late, 1 dead letter", r.Late, r.Tally)
 	}
-	want := []Loyal{{"cafe", "ann", 2}, {"cafe", "annie", 1}, {"cafe", "bob", 1}}
-	if !slices.Equal(r.Loyal, want) {
-		t.Errorf("loyal %v, want %v", r.Loyal, want)
+	want := []ContactTotal{{"cafe", "ann", 2}, {"cafe", "annie", 1}, {"cafe", "bob", 1}}
+	if !slices.Equal(r.TopContacts, want) {
+		t.Errorf("loyal %v, want %v", r.TopContacts, want)
 	}
 	var visits []string
 	for _, v := range r.Visits {
@@ -187,10 +187,10 @@ func TestRunStopsWithItsContext(t *testing.T) {
 }
 
 func TestFiguresAreTheSameOnlyIfAllThreeAre(t *testing.T) {
-	for f, want := range map[Figures]bool{
+	for f, want := range map[Comparison]bool{
 		{}: true, {2, 2, 2}: true, {1, 2, 2}: false, {2, 1, 2}: false, {2, 2, 1}: false, {1, 2, 3}: false,
 	} {
-		if got := f.Same(); got != want {
+		if got := f.Equal(); got != want {
 			t.Errorf("%+v the same: %v", f, got)
 		}
 	}
@@ -200,7 +200,7 @@ func TestFiguresAreTheSameOnlyIfAllThreeAre(t *testing.T) {
 // one run are the same.
 func TestLoyalOrder(t *testing.T) {
 	w := newWorld(t, "")
-	want := []Loyal{{"b", "z", 3}, {"a", "x", 2}, {"b", "t", 2}, {"b", "u", 2}, {"b", "x", 2}, {"b", "y", 2}, {"a", "v", 1}}
+	want := []ContactTotal{{"b", "z", 3}, {"a", "x", 2}, {"b", "t", 2}, {"b", "u", 2}, {"b", "x", 2}, {"b", "y", 2}, {"a", "v", 1}}
 	for i, l := range want {
 		c := events.WalkInCount{Business: l.Business, Contact: l.Contact, WalkIn: "w", WalkInAt: noon, Month: "2026-03", Total: l.Total, Version: 1}
 		w.put(events.WalkInCounts, events.ContactKey(l.Business, l.Contact), &c)
@@ -219,8 +219,8 @@ func TestLoyalOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(r.Loyal, want) {
-		t.Errorf("loyal %v, want %v", r.Loyal, want)
+	if !slices.Equal(r.TopContacts, want) {
+		t.Errorf("loyal %v, want %v", r.TopContacts, want)
 	}
 }
 

@@ -93,7 +93,7 @@ func (w *walk) take() {
 		start := e.Start.Time()
 		if !e.Ended {
 			w.found = append(w.found, score.FoundVisit{
-				Business: w.of.Business, Device: w.of.ID, Start: start, Told: e.ConfirmedAt.Time(), Anonymous: e.Anonymous, Resident: e.Resident,
+				Business: w.of.Business, Device: w.of.ID, Start: start, ConfirmedAt: e.ConfirmedAt.Time(), Anonymous: e.Anonymous, Resident: e.Resident,
 			})
 			continue
 		}

@@ -76,7 +76,7 @@ func naive(items []recording.Item, r presence.Rules) []score.FoundVisit {
 	take := func(id events.DeviceID, told []presence.Event) {
 		for _, e := range told {
 			if !e.Ended {
-				found[id] = append(found[id], score.FoundVisit{Business: "shop", Device: id, Start: e.Start.Time(), Told: e.ConfirmedAt.Time(), Anonymous: e.Anonymous, Resident: e.Resident})
+				found[id] = append(found[id], score.FoundVisit{Business: "shop", Device: id, Start: e.Start.Time(), ConfirmedAt: e.ConfirmedAt.Time(), Anonymous: e.Anonymous, Resident: e.Resident})
 				continue
 			}
 			for i := range found[id] {

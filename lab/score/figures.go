@@ -8,8 +8,8 @@ import (
 	"footfall/events"
 )
 
-// Known is what is known of a recording besides what was heard.
-type Known struct {
+// Reference is what is known of a recording besides what was heard.
+type Reference struct {
 	Truth []Visit // who was there when; nil where nobody wrote that down
 	// Named says whose visits Truth has; nil is everybody's. Of other devices
 	// nothing is known: their walk-ins are neither right nor wrong.
@@ -59,8 +59,8 @@ func (e *Empties) Per100() float64 {
 	return 100 * float64(e.False) / e.Hours
 }
 
-// Measure holds found visits against what is known; dwell is as in TimingOf.
-func Measure(found []FoundVisit, k Known, dwell time.Duration) Figures {
+// Measure holds found visits against what is known; dwell is as in MeasureTiming.
+func Measure(found []FoundVisit, k Reference, dwell time.Duration) Figures {
 	var f Figures
 	if k.Static != nil {
 		found = slices.DeleteFunc(slices.Clone(found), func(v FoundVisit) bool {
@@ -93,11 +93,11 @@ func Measure(found []FoundVisit, k Known, dwell time.Duration) Figures {
 	}
 	if k.Truth != nil {
 		found = slices.DeleteFunc(slices.Clone(found), func(v FoundVisit) bool { return !k.names(v) })
-		r, t := Score(k.Truth, found), TimingOf(k.Truth, found, dwell)
+		r, t := Score(k.Truth, found), MeasureTiming(k.Truth, found, dwell)
 		f.Visits, f.Timing = &r, &t
 	}
 	return f
 }
 
 // names says whether Truth says anything of the device of a visit.
-func (k *Known) names(v FoundVisit) bool { return k.Named == nil || k.Named(v.Business, v.Device) }
+func (k *Reference) names(v FoundVisit) bool { return k.Named == nil || k.Named(v.Business, v.Device) }

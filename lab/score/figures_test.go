@@ -12,7 +12,7 @@ func TestMeasure(t *testing.T) {
 	till, passer := found(0, 600), told(130, 136, 140)
 	till.Device, passer.Device, passer.Anonymous = "till", "passer", true
 	all := []FoundVisit{told(1, 6, 30), till, passer}
-	known := Known{
+	known := Reference{
 		Truth:  []Visit{visit(0, 30)},
 		Empty:  []Span{{at(120), at(240)}},
 		Static: func(_ events.BusinessID, d events.DeviceID) bool { return d == "till" },
@@ -38,7 +38,7 @@ func TestMeasure(t *testing.T) {
 func TestMeasureOfResidents(t *testing.T) {
 	mine, night, till := told(1, 6, 30), told(130, 136, 140), found(0, 600)
 	mine.Resident, night.Resident, till.Resident, till.Device = true, true, true, "till"
-	f := Measure([]FoundVisit{mine, night, till}, Known{
+	f := Measure([]FoundVisit{mine, night, till}, Reference{
 		Truth:  []Visit{visit(0, 30)},
 		Empty:  []Span{{at(120), at(240)}},
 		Static: func(_ events.BusinessID, d events.DeviceID) bool { return d == "till" },
@@ -53,7 +53,7 @@ func TestMeasureOfResidents(t *testing.T) {
 
 // What is not known is not told as 0.
 func TestMeasureOfNothingKnown(t *testing.T) {
-	text, err := json.Marshal(Measure([]FoundVisit{found(0, 10)}, Known{}, 0))
+	text, err := json.Marshal(Measure([]FoundVisit{found(0, 10)}, Reference{}, 0))
 	if want := `{"walk_ins":1,"anonymous":0,"static_walk_ins":0,"residents":0}`; err != nil || string(text) != want {
 		t.Errorf("JSON %s (%v), want %s", text, err, want)
 	}
@@ -66,7 +66,7 @@ func TestMeasureOfNothingKnown(t *testing.T) {
 func TestMeasureOfOthersThanTheTruthNames(t *testing.T) {
 	other, resident := told(60, 66, 90), told(60, 66, 90)
 	other.Device, resident.Device, resident.Resident = "other", "till", true
-	known := Known{Truth: []Visit{visit(0, 30)}, Named: func(_ events.BusinessID, d events.DeviceID) bool { return d == "phone" }}
+	known := Reference{Truth: []Visit{visit(0, 30)}, Named: func(_ events.BusinessID, d events.DeviceID) bool { return d == "phone" }}
 	f := Measure([]FoundVisit{told(1, 6, 30), told(120, 126, 140), other, resident}, known, 0)
 	if f.WalkIns != 3 || f.Unnamed != 1 || f.Visits.Found != 1 || f.Visits.Detected != 2 || f.Visits.False != 1 {
 		t.Errorf("%+v, %+v: want 3 walk-ins, 1 of an unnamed device, and of the named one 1 found and 1 false", f, f.Visits)

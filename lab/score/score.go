@@ -28,8 +28,8 @@ type FoundVisit struct {
 	End      time.Time         `json:"end,omitzero"`
 	// Told is when the walk-in was confirmed, by the recording's clock; zero where
 	// that is not known.
-	Told      time.Time `json:"told,omitzero"`
-	Anonymous bool      `json:"anonymous"` // a randomised address that never associated
+	ConfirmedAt time.Time `json:"told,omitzero"`
+	Anonymous   bool      `json:"anonymous"` // a randomised address that never associated
 	// Resident is set for a device that is taken for no customer's: the visit was
 	// found, and told as no walk-in.
 	Resident bool `json:"resident,omitempty"`

@@ -51,21 +51,21 @@ func (s Spread) Within(most time.Duration) int {
 // true visit, and likewise an exit: what is merged counts as merged, once, and
 // not as hours of error besides.
 type Timing struct {
-	Start Spread `json:"start"` // first sighting of the visit, against coming in
-	Told  Spread `json:"told"`  // the walk-in, against coming in
+	Start     Spread `json:"start"` // first sighting of the visit, against coming in
+	Confirmed Spread `json:"told"`  // the walk-in, against coming in
 	// Beyond is Told without the delay that the dwell rule asks for: 0 where the
 	// walk-in was told within that time after coming in.
 	Beyond Spread `json:"told_beyond_dwell"`
 	Exit   Spread `json:"exit"` // last sighting, against leaving
 }
 
-// TimingOf compares found with truth; dwell is how long somebody must have been
+// MeasureTiming compares found with truth; dwell is how long somebody must have been
 // seen before a walk-in is told. The visits may come in any order.
-func TimingOf(truth []Visit, found []FoundVisit, dwell time.Duration) Timing {
+func MeasureTiming(truth []Visit, found []FoundVisit, dwell time.Duration) Timing {
 	truth, found = slices.Clone(truth), slices.Clone(found)
 	Sort(truth)
 	slices.SortFunc(found, func(a, b FoundVisit) int { return a.Start.Compare(b.Start) })
-	var start, told, beyond, exit []time.Duration
+	var start, confirmed, beyond, exit []time.Duration
 	firsts, lasts := make([]int, len(truth)), make([]int, len(truth)) // found visit at either end of a true one, from 1
 	own := make([][2]int, len(found))                                 // true visit at either end of a found one
 	spans := spansByDevice(truth)
@@ -88,16 +88,16 @@ func TimingOf(truth []Visit, found []FoundVisit, dwell time.Duration) Timing {
 	for i, v := range truth {
 		if n := firsts[i] - 1; n >= 0 && own[n][0] == i {
 			start = append(start, found[n].Start.Sub(v.Enter))
-			if !found[n].Told.IsZero() {
-				told = append(told, found[n].Told.Sub(v.Enter))
-				beyond = append(beyond, outside(found[n].Told.Sub(v.Enter), dwell))
+			if !found[n].ConfirmedAt.IsZero() {
+				confirmed = append(confirmed, found[n].ConfirmedAt.Sub(v.Enter))
+				beyond = append(beyond, outside(found[n].ConfirmedAt.Sub(v.Enter), dwell))
 			}
 		}
 		if n := lasts[i] - 1; n >= 0 && own[n][1] == i && !found[n].End.IsZero() {
 			exit = append(exit, found[n].End.Sub(v.Leave))
 		}
 	}
-	return Timing{Start: spread(start), Told: spread(told), Beyond: spread(beyond), Exit: spread(exit)}
+	return Timing{Start: spread(start), Confirmed: spread(confirmed), Beyond: spread(beyond), Exit: spread(exit)}
 }
 
 // outside is how far late lies outside of 0 to dwell. On the grid of two minutes

@@ -10,7 +10,7 @@ import (
 // told is a found visit whose walk-in was told so many minutes after noon.
 func told(start, tell, end int) FoundVisit {
 	f := found(start, end)
-	f.Told = at(tell)
+	f.ConfirmedAt = at(tell)
 	return f
 }
 
@@ -63,26 +63,26 @@ func TestTimingOf(t *testing.T) {
 		{
 			"an open visit has no exit",
 			[]Visit{visit(0, 20)},
-			[]FoundVisit{{Business: "shop", Device: "phone", Start: at(1), Told: at(6)}},
+			[]FoundVisit{{Business: "shop", Device: "phone", Start: at(1), ConfirmedAt: at(6)}},
 			1 * m, 6 * m, 1 * m, 0, 1, 0,
 		},
 	} {
-		g := TimingOf(c.truth, c.found, 5*m)
-		if g.Start.Median != c.start || g.Told.Median != c.tell || g.Beyond.Median != c.beyond || g.Exit.Median != c.exit {
+		g := MeasureTiming(c.truth, c.found, 5*m)
+		if g.Start.Median != c.start || g.Confirmed.Median != c.tell || g.Beyond.Median != c.beyond || g.Exit.Median != c.exit {
 			t.Errorf("%s: %v, %v, %v and %v; want %v, %v, %v and %v", c.why,
-				g.Start.Median, g.Told.Median, g.Beyond.Median, g.Exit.Median, c.start, c.tell, c.beyond, c.exit)
+				g.Start.Median, g.Confirmed.Median, g.Beyond.Median, g.Exit.Median, c.start, c.tell, c.beyond, c.exit)
 		}
-		if g.Start.N != c.arrivals || g.Told.N != c.arrivals || g.Exit.N != c.exits {
-			t.Errorf("%s: %d arrivals, %d told, %d exits; want %d and %d", c.why, g.Start.N, g.Told.N, g.Exit.N, c.arrivals, c.exits)
+		if g.Start.N != c.arrivals || g.Confirmed.N != c.arrivals || g.Exit.N != c.exits {
+			t.Errorf("%s: %d arrivals, %d told, %d exits; want %d and %d", c.why, g.Start.N, g.Confirmed.N, g.Exit.N, c.arrivals, c.exits)
 		}
 	}
 }
 
 // Who does not say when a walk-in was told is not taken to have told it in 1970.
 func TestTimingWithoutTellingTimes(t *testing.T) {
-	g := TimingOf([]Visit{visit(0, 20)}, []FoundVisit{found(1, 20)}, time.Minute)
-	if g.Told.N != 0 || g.Beyond.N != 0 || g.Start.N != 1 {
-		t.Errorf("%d told, %d beyond, %d starts; want 0, 0 and 1", g.Told.N, g.Beyond.N, g.Start.N)
+	g := MeasureTiming([]Visit{visit(0, 20)}, []FoundVisit{found(1, 20)}, time.Minute)
+	if g.Confirmed.N != 0 || g.Beyond.N != 0 || g.Start.N != 1 {
+		t.Errorf("%d told, %d beyond, %d starts; want 0, 0 and 1", g.Confirmed.N, g.Beyond.N, g.Start.N)
 	}
 }
 
