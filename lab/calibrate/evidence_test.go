@@ -90,8 +90,8 @@ func TestTruthThatIsNeverHeard(t *testing.T) {
 		says  string
 		usual bool
 	}{
-		{"all of it", []score.Visit{other, late}, "Of 2 true visits the device is never heard", true},
-		{"a part", []score.Visit{heard, other}, "Of 1 true visits the device is never heard", false},
+		{"all of it", []score.Visit{other, late}, "The devices of 2 true visits are never heard", true},
+		{"a part", []score.Visit{heard, other}, "The devices of 1 true visits are never heard", false},
 		{"heard once, so that no setting finds it", []score.Visit{stayed("me", 49*time.Hour, 51*time.Hour)}, "Chosen on 1 true visits", true},
 		{"none", []score.Visit{heard}, "Chosen on 1 true visits", false},
 	} {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Sizes of the picture in its own units, of which a phone shows about one per
-// pixel: three panels below each other, none wider than a phone.
+// Sizes of the picture in its own units, about one pixel of a phone each: the
+// panels stand below each other, none wider than a phone.
 const (
 	pictureWidth = 360
 	panelHeight  = 150
@@ -22,7 +22,7 @@ const (
 	loudestShown = -30
 )
 
-// bar is a value over a signal strength.
+// bar is a value at a signal strength in dBm.
 type bar struct {
 	level int32
 	value float64
@@ -33,14 +33,17 @@ type panel struct {
 	title, colour string
 	bars          []bar
 	line          bool
-	format        string  // of the values beside the axis
-	limit         float64 // drawn across, 0 for none
+	format        string  // fmt format of the values beside the axis
+	limit         float64 // a line drawn across at this value, 0 for none
 }
 
-// Picture draws as SVG what a choice stands on: how strong devices were heard,
-// and over the entry threshold the walk-ins in empty hours and the visits found.
-// levels counts sightings as detect.Trace.Levels does; limit is that of Input.
+// Picture writes an SVG that shows the data behind a choice over the signal
+// strength: the number of sightings, and by entry threshold the false walk-ins
+// in empty hours and the visits found. levels counts sightings as
+// offline.Trace.Levels does; limit is Input.Limit.
 func Picture(w io.Writer, c Choice, levels [128]int64, limit float64) error {
+	// Collect the panels; false walk-ins are shown only if enough empty hours
+	// are known.
 	panels := []panel{{title: "sightings per dBm", colour: "#5b6b7f", bars: histogram(levels), format: "%.0f"}}
 	if c.Margin > 0 {
 		p := panel{title: "false walk-ins per 100 empty hours", colour: "#b3261e", line: true, format: "%.1f", limit: limit}
@@ -50,6 +53,7 @@ func Picture(w io.Writer, c Choice, levels [128]int64, limit float64) error {
 		panels = append(panels, p)
 	}
 	panels = append(panels, foundPanel(c))
+	// Draw the title, the chosen thresholds and the panels.
 	height := topEdge + len(panels)*(panelHeight+panelGap)
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="100%%" style="max-width:720px" font-family="sans-serif" font-size="12" fill="#1d2733">`+"\n", pictureWidth, height)
@@ -65,6 +69,7 @@ func Picture(w io.Writer, c Choice, levels [128]int64, limit float64) error {
 	return err
 }
 
+// histogram returns the sightings per dBm in the range that is shown.
 func histogram(levels [128]int64) []bar {
 	var bars []bar
 	for n := -loudestShown; n <= -weakestShown; n++ {
@@ -73,8 +78,8 @@ func histogram(levels [128]int64) []bar {
 	return bars
 }
 
-// foundPanel shows the true visits found in per cent or, where they are not
-// known, how many walk-ins there are.
+// foundPanel shows the share of true visits found, or, if no truth is known,
+// the number of walk-ins.
 func foundPanel(c Choice) panel {
 	p := panel{title: "walk-ins by entry threshold", colour: "#1f5fa8", line: true, format: "%.0f"}
 	for _, e := range c.Entries {
@@ -88,18 +93,21 @@ func foundPanel(c Choice) panel {
 	return p
 }
 
+// x returns the horizontal position of a signal strength.
 func x(level float64) float64 {
 	return leftEdge + (level-weakestShown)/(loudestShown-weakestShown)*(pictureWidth-leftEdge-rightEdge)
 }
 
 // draw draws the panel with its upper edge at top.
 func (p panel) draw(b *strings.Builder, top int, c Choice) {
+	// The axis reaches from 0 to a round number above all values.
 	most := p.limit
 	for _, v := range p.bars {
 		most = max(most, v.value)
 	}
 	most = nice(most)
 	y := func(v float64) float64 { return float64(top) + panelHeight*(1-v/most) }
+	// Title, grid lines and the labels of both axes.
 	text(b, 12, float64(top)-10, "start", `font-weight="bold"`, p.title)
 	for _, share := range []float64{0, 0.5, 1} {
 		v := share * most
@@ -109,6 +117,7 @@ func (p panel) draw(b *strings.Builder, top int, c Choice) {
 	for level := weakestShown; level <= loudestShown; level += 10 {
 		text(b, x(float64(level)), float64(top+panelHeight)+15, "middle", `font-size="10"`, strconv.Itoa(level))
 	}
+	// The limit, then the values.
 	if p.limit > 0 {
 		fmt.Fprintf(b, `<line x1="%d" y1="%.1f" x2="%d" y2="%.1f" stroke="#b3261e" stroke-dasharray="2 3"/>`+"\n", leftEdge, y(p.limit), pictureWidth-rightEdge, y(p.limit))
 	}
@@ -120,6 +129,7 @@ func (p panel) draw(b *strings.Builder, top int, c Choice) {
 			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`+"\n", x(float64(v.level))-wide/2, y(v.value), wide*0.85, y(0)-y(v.value), p.colour)
 		}
 	}
+	// The chosen thresholds.
 	for _, at := range []struct {
 		level int32
 		dash  string
@@ -128,6 +138,7 @@ func (p panel) draw(b *strings.Builder, top int, c Choice) {
 	}
 }
 
+// polyline draws the values as a line.
 func (p panel) polyline(b *strings.Builder, y func(float64) float64) {
 	points := make([]string, len(p.bars))
 	for i, v := range p.bars {
@@ -136,8 +147,8 @@ func (p panel) polyline(b *strings.Builder, y func(float64) float64) {
 	fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(points, " "), p.colour)
 }
 
-// nice rounds up to 1, 2, 3, 4, 6 or 8 times a power of ten, so that the axis has round
-// numbers; 100 stays 100.
+// nice rounds up to 1, 2, 3, 4, 6 or 8 times a power of ten, so that the axis
+// has round numbers; 100 stays 100.
 func nice(most float64) float64 {
 	if most <= 0 {
 		return 1
@@ -151,7 +162,7 @@ func nice(most float64) float64 {
 	return 10 * power
 }
 
-// short writes thousands as k.
+// short formats a value, thousands from 10,000 on as k.
 func short(format string, v float64) string {
 	if v >= 10_000 {
 		return fmt.Sprintf("%.4gk", v/1000)
@@ -159,6 +170,7 @@ func short(format string, v float64) string {
 	return fmt.Sprintf(format, v)
 }
 
+// text writes one line of text; more holds further attributes.
 func text(b *strings.Builder, x, y float64, anchor, more, what string) {
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" %s>%s</text>`+"\n", x, y, anchor, more, html.EscapeString(what))
 }

@@ -1,6 +1,10 @@
-// Package calibrate finds the settings that suit a business from a recording of
-// its own: the entry and hold thresholds, the dwell and the gap, and the devices
-// that are no customers. docs/accuracy.md says how it chooses and why.
+// Package calibrate chooses the settings of a business from a recording of that
+// business: entry and hold thresholds, dwell and session gap, and the resident
+// devices. docs/accuracy.md describes the method and its reasons.
+//
+// Start reading at Choose, which searches the settings, and at Residents, which
+// lists the devices. pick.go holds the choice from measured points, picture.go
+// the chart.
 package calibrate
 
 import (
@@ -15,34 +19,39 @@ import (
 	"footfall/shared/presence"
 )
 
-// WeakestEntry is the weakest entry threshold tried, in dBm. Who is never as
-// loud walks in nowhere.
+// WeakestEntry is the weakest entry threshold tried, in dBm. A device that is
+// never as loud has no walk-in under any setting.
 const WeakestEntry = -85
 
 const (
-	// loudestEntry is the first entry threshold tried; each dBm from there on is.
+	// loudestEntry is the loudest entry threshold tried, in dBm. Every dBm from
+	// it down to WeakestEntry is tried.
 	loudestEntry = -45
-	// holdEvery is how many dB lie between two hold thresholds tried.
+	// holdEvery is the distance in dB between two hold thresholds tried.
 	holdEvery = 3
-	// weakestHold is the weakest hold threshold tried: most routers hear nothing
-	// below.
+	// weakestHold is the weakest hold threshold tried, in dBm: most routers
+	// hear nothing below.
 	weakestHold = -95
-	// holdBelow is how far the hold threshold lies below the entry threshold at
-	// least where nothing tells better, as in the default settings.
+	// holdBelow is the least distance in dB of the hold threshold below the
+	// entry threshold if no measurement decides, as in the default settings.
 	holdBelow = 15
-	// around is how many dB to either side a threshold is judged with: as much as
-	// a pocket or another make of phone changes.
+	// around is the number of dB to either side with which a threshold is
+	// judged: a pocket or another make of phone changes as much.
 	around = 3
-	// latest is how late a walk-in may be told to weigh like a missed one.
+	// latest is the delay at which a late walk-in weighs as much as a missed
+	// one.
 	latest = 30 * time.Minute
-	// prompt is how late half of the walk-ins may be told beyond the dwell.
+	// prompt is the delay beyond the dwell within which half of the walk-ins
+	// must be confirmed.
 	prompt = time.Minute
-	// enoughHours is how many empty hours allow three false walk-ins at the limit
-	// of one in 100: the least that can show the limit is kept.
+	// enoughHours is the number of empty hours in which a limit of one per 100
+	// allows three false walk-ins: the least that can show that the limit is
+	// kept.
 	enoughHours = 300
-	// fewVisits are so few true visits that one of them moves the figures a lot.
+	// fewVisits is a number of true visits below which one visit moves the
+	// figures a lot.
 	fewVisits = 20
-	// fewHours are too few empty hours to conclude anything from.
+	// fewHours is a number of empty hours below which nothing can be concluded.
 	fewHours = 4
 )
 
@@ -51,6 +60,7 @@ var (
 	gaps   = minutes(16, 20, 24, 30, 36, 40, 46, 50, 60, 70, 80, 90)
 )
 
+// minutes converts whole minutes to durations.
 func minutes(all ...int) []time.Duration {
 	ds := make([]time.Duration, len(all))
 	for i, m := range all {
@@ -59,102 +69,112 @@ func minutes(all ...int) []time.Duration {
 	return ds
 }
 
-// Input is what settings are chosen on.
+// Input is a recording, the known truth about it, and the bounds of the search.
 type Input struct {
 	Trace *offline.Trace
 	Known score.Reference
-	Base  business.Settings // what is not searched for, and what stands where nothing tells
-	Limit float64           // false walk-ins per 100 empty hours that are borne
+	Base  business.Settings // settings that are kept unless a measurement decides otherwise
+	Limit float64           // tolerated false walk-ins per 100 empty hours
 	Step  func(done, total int)
 }
 
-// Point is one setting and what it comes to.
+// Point is one combination of settings and its figures.
 type Point struct {
 	Entry, Hold int32
 	Dwell, Gap  time.Duration
 	Figures     score.Figures
-	// Cost is missed, split, merged and false visits and late walk-ins per true
-	// visit, of thresholds with their neighbours' averaged in; 0 without truth.
+	// Cost is the number of missed, split, merged and false visits and weighted
+	// late walk-ins, per true visit; for thresholds averaged with the
+	// neighbours. It is 0 without truth.
 	Cost float64
-	// Allowed says that walk-ins in empty hours keep to the limit, with a margin.
+	// Allowed reports whether the walk-ins in empty hours keep to the limit,
+	// with a margin.
 	Allowed bool
 }
 
-// Choice is what was chosen and why.
+// Choice holds the chosen settings and the measurements behind the choice.
 type Choice struct {
 	Settings business.Settings
-	// Entries are the entry thresholds at the dwell chosen, Dwells the dwells at
-	// the entry chosen for each, Holds and Gaps the others at what was chosen
-	// before.
+	// Entries holds the entry thresholds at the chosen dwell, Dwells the
+	// dwells, each at its own best entry threshold, Holds and Gaps the others
+	// at the settings chosen before them.
 	Entries, Dwells, Holds, Gaps []Point
-	// Margin is how many dB louder every device might be and the limit still be
-	// kept, 0 where too few empty hours are known.
+	// Margin is the number of dB by which every device might be louder without
+	// breaking the limit; 0 if too few empty hours are known.
 	Margin int
 
-	truth, unheard int // visits
+	truth, unheard int // true visits used, and those left out as never heard
 	others         bool
 	hours, limit   float64
 }
 
-// Why says in sentences what the choice stands on, and what it does not.
+// Why returns sentences for the operator that state on which data the choice is
+// based and which data was missing.
 func (c Choice) Why() []string {
 	var why []string
 	if c.unheard > 0 {
-		why = append(why, fmt.Sprintf("Of %d true visits the device is never heard; they are left out. Are the address, the key and the times (UTC) right?", c.unheard))
+		why = append(why, fmt.Sprintf("The devices of %d true visits are never heard during the visit; these visits are left out. Check the addresses, the key and the times (UTC).", c.unheard))
 	}
+	// True visits.
 	if c.truth == 0 {
-		why = append(why, "No true visits are known here: dwell, gap and hold stay what they were.")
+		why = append(why, "No true visits are known: dwell, gap and hold keep their values.")
 	} else {
 		why = append(why, fmt.Sprintf("Chosen on %d true visits: entry is the middle of the thresholds that are as good as the best.", c.truth))
 	}
 	if c.truth > 0 && c.truth < fewVisits {
-		why = append(why, fmt.Sprintf("That is few; write down %d or more.", fewVisits))
+		why = append(why, fmt.Sprintf("These are few true visits; record %d or more.", fewVisits))
 	}
 	if c.others {
-		why = append(why, "Walk-ins of all others may grow no faster than the true visits found: what is more is taken for passers-by.")
+		why = append(why, "Walk-ins of devices outside the truth may grow no faster than the true visits found: any more are taken for passers-by.")
 	}
+	// Empty hours.
 	if c.Margin == 0 {
-		return append(why, "Too few empty hours are known here to say anything of false walk-ins.")
+		return append(why, "Too few empty hours are known to measure false walk-ins.")
 	}
-	return append(why, fmt.Sprintf("%.1f empty hours: at most %g false walk-ins per 100, also if all devices were %d dB louder.", c.hours, c.limit, c.Margin))
+	return append(why, fmt.Sprintf("%.1f empty hours: at most %g false walk-ins per 100, even if all devices were %d dB louder.", c.hours, c.limit, c.Margin))
 }
 
-// Choose searches one setting after the other, entry and dwell, gap, hold, and
-// the first again: all at once would fit the recording better and the next one
-// worse, and take a hundred times as long. Each is taken from a plateau, where
-// its neighbours are as good. It draws no lots: the same recording gives the
-// same settings.
+// Choose searches one setting after the other: entry and dwell, then gap, then
+// hold, and with truth all of these once more. A search over all settings at
+// once would fit the recording better and the next recording worse, and take a
+// hundred times as long. Each setting is taken from a plateau on which its
+// neighbours are as good. Choose uses no random numbers: the same recording
+// gives the same settings. An error means that the base settings or the chosen
+// rules are invalid.
 func Choose(in Input) (Choice, error) {
 	base, err := in.Base.Rules()
 	if err != nil {
 		return Choice{}, err
 	}
 	s := &search{Input: in, rules: base}
-	s.hear()
+	s.dropUnheard()
+	// The number of points to measure, for progress.
 	s.total = len(dwells)*(loudestEntry-WeakestEntry+1) + (loudestEntry-weakestHold)/holdEvery + len(gaps)
-	if s.learns() {
+	if s.hasTruth() {
 		s.total *= 2
 	}
 	s.empty = score.Hours(in.Known.Empty)
 	if s.empty >= fewHours {
 		s.choice.Margin = margin(s.empty)
 	}
+	// Search. The second round starts from the gap and hold of the first.
 	s.entry()
 	s.gap()
 	s.hold()
-	if s.learns() {
+	if s.hasTruth() {
 		s.entry()
 		s.gap()
 		s.hold()
 	}
+	// Keep the facts that Why reports.
 	s.choice.Settings = in.Base.With(s.rules)
-	s.choice.others = s.usually.Unnamed > 0
+	s.choice.others = s.baseline.Unnamed > 0
 	s.choice.truth, s.choice.hours, s.choice.limit = len(s.Known.Truth), s.empty, in.Limit
 	return s.choice, s.rules.Validate()
 }
 
-// margin is how many dB the limit is tested with: 3, and 3 more for each tenfold
-// that the empty hours fall short of enough.
+// margin returns the number of dB with which the limit is tested: 3, and 3 more
+// for each factor of ten by which the empty hours fall short of enoughHours.
 func margin(hours float64) int {
 	if hours >= enoughHours {
 		return around
@@ -162,38 +182,39 @@ func margin(hours float64) int {
 	return around + int(math.Ceil(3*math.Log10(enoughHours/max(hours, 1))))
 }
 
+// search is the state of a run of Choose.
 type search struct {
 	Input
 	rules       presence.Rules
 	choice      Choice
 	empty       float64
-	usually     score.Figures // with the settings that the search began with
+	baseline    score.Figures // figures of the base settings
 	done, total int
 }
 
-// hear leaves out true visits whose device is never heard in them: no setting finds
-// one. Of the others it notes what the usual settings come to.
-func (s *search) hear() {
+// dropUnheard removes the true visits during which the device is never heard,
+// since no setting can find them, and measures the base settings on the others.
+func (s *search) dropUnheard() {
 	all := len(s.Known.Truth)
 	s.Known.Truth = slices.DeleteFunc(slices.Clone(s.Known.Truth), func(v score.Visit) bool {
 		return !s.Trace.Heard(v.Business, v.Device, v.Enter, v.Leave)
 	})
 	s.choice.unheard = all - len(s.Known.Truth)
-	if !s.learns() {
+	if !s.hasTruth() {
 		s.Known.Truth = nil
 		return
 	}
-	s.usually = score.Measure(s.Trace.Visits(s.rules), s.Known, s.rules.MinSpan)
+	s.baseline = score.Measure(s.Trace.Visits(s.rules), s.Known, s.rules.MinSpan)
 }
 
-// learns says whether true visits are known.
-func (s *search) learns() bool { return len(s.Known.Truth) > 0 }
+// hasTruth reports whether true visits are known.
+func (s *search) hasTruth() bool { return len(s.Known.Truth) > 0 }
 
-// point measures one setting.
+// point measures one combination of settings.
 func (s *search) point(r presence.Rules) Point {
 	p := Point{Entry: r.Entry, Hold: r.Hold, Dwell: r.MinSpan, Gap: r.Silence, Allowed: true}
 	p.Figures = score.Measure(s.Trace.Visits(r), s.Known, r.MinSpan)
-	p.Cost = cost(p.Figures) + s.passers(p.Figures)
+	p.Cost = cost(p.Figures) + s.excess(p.Figures)
 	s.done++
 	if s.Step != nil {
 		s.Step(min(s.done, s.total), s.total)
@@ -201,7 +222,7 @@ func (s *search) point(r presence.Rules) Point {
 	return p
 }
 
-// cost is Point.Cost before the neighbours are averaged in.
+// cost returns the errors per true visit, before neighbours are averaged in.
 func cost(f score.Figures) float64 {
 	if f.Visits == nil || f.Visits.True == 0 {
 		return 0
@@ -211,19 +232,20 @@ func cost(f score.Figures) float64 {
 	return wrong / float64(v.True)
 }
 
-// passers is how many of the walk-ins of devices that the truth says nothing of are
-// likely those of passers-by, per walk-in of the usual settings: what is more than
-// with those, and not for the reason that more of the true visits are found.
-func (s *search) passers(f score.Figures) float64 {
-	if f.Visits == nil || s.usually.Visits.Found == 0 {
+// excess estimates how many walk-ins of devices outside the truth are those of
+// passers-by, per walk-in of the base settings: all that exceed the number
+// under the base settings, scaled by the growth of the true visits found.
+func (s *search) excess(f score.Figures) float64 {
+	if f.Visits == nil || s.baseline.Visits.Found == 0 {
 		return 0
 	}
-	found := float64(s.usually.Visits.Found)
-	due := float64(s.usually.Unnamed) * max(1, float64(f.Visits.Found)/found)
-	return max(0, float64(f.Unnamed)-due) / (float64(s.usually.Unnamed) + found)
+	found := float64(s.baseline.Visits.Found)
+	expected := float64(s.baseline.Unnamed) * max(1, float64(f.Visits.Found)/found)
+	return max(0, float64(f.Unnamed)-expected) / (float64(s.baseline.Unnamed) + found)
 }
 
-// smooth averages the costs with those of up to n neighbours on either side.
+// smooth replaces each cost by its average with up to n neighbours on either
+// side.
 func smooth(points []Point, n int) {
 	costs := make([]float64, len(points))
 	for i := range points {
@@ -237,9 +259,9 @@ func smooth(points []Point, n int) {
 	}
 }
 
-// bearable is the cost up to which a setting counts as good as the best: half a
-// visit more, or one in fifty.
-func (s *search) bearable(points []Point) float64 {
+// tolerance returns the cost up to which a setting counts as good as the best:
+// half a visit more than the best, or one in fifty.
+func (s *search) tolerance(points []Point) float64 {
 	best := math.Inf(1)
 	for _, p := range points {
 		if p.Allowed {
@@ -263,12 +285,13 @@ func (s *search) entries(dwell time.Duration) []Point {
 	return points
 }
 
-// justify allows a threshold stricter than the usual one, or than the weakest that
-// keeps to the limit, only where known people have fewer false walk-ins. That it
-// splits fewer visits is no merit of it: who was silent for long does not come in
-// again, and who is heard weakly never comes in at all.
+// justify allows a threshold stricter than the base one, or than the weakest
+// that keeps to the limit, only if it reduces the false walk-ins of devices in
+// the truth. Fewer split visits are no reason: at a strict threshold a phone
+// that was silent for long does not open a second visit, but a phone that is
+// heard weakly opens none at all.
 func (s *search) justify(points []Point) {
-	if !s.learns() {
+	if !s.hasTruth() {
 		return
 	}
 	from := s.usual()
@@ -281,15 +304,17 @@ func (s *search) justify(points []Point) {
 	}
 }
 
-// usualHold is the hold threshold where nothing tells better: what the settings
-// had, for who is inside already may well go to the back of the shop, or weaker.
+// usualHold returns the hold threshold if no measurement decides: the one of
+// the base settings, or weaker, at least holdBelow under entry, since a visitor
+// may go to the back of the shop.
 func (s *search) usualHold(entry int32) int32 {
 	return max(min(s.Base.Hold, entry-holdBelow), weakestHold)
 }
 
-// allow marks the points that keep to the limit, and would if every device were
-// louder by the margin. Beyond one that breaks it none is allowed: that fewer
-// walk-ins are found at a weaker threshold is visits running together.
+// allow marks the points that keep to the limit even if every device were
+// louder by the margin. No point weaker than the first that breaks the limit is
+// allowed: if a weaker threshold finds fewer walk-ins, visits have run
+// together.
 func (s *search) allow(points []Point) {
 	if s.empty < fewHours {
 		return

@@ -1,5 +1,8 @@
-// Package check holds what a run has told against what the oracle computes from
-// the same input, read back from the topics.
+// Package check compares the results of a run with the results that the oracle
+// (shared/presence/oracle) computes from the same input. Input and results are
+// read back from the topics and the tables of the run.
+//
+// Start reading at Run; expect.go has the oracle's side, Report is the outcome.
 package check
 
 import (
@@ -22,68 +25,73 @@ import (
 	"footfall/shared/stage"
 )
 
-// Sources is where a run left its results.
+// Sources names the topics and tables in which a run left its input and its
+// results.
 type Sources struct {
 	Brokers []string
 	Topics  stage.TopicInfos
 	Log     stage.VisitLog
 	Pending stage.Pending
 	Counts  stage.Counts
-	Rules   presence.Rules // of a business without any of its own
-	// Businesses are the rules of the others.
+	Rules   presence.Rules // of every business that has no rules of its own
+	// Businesses holds the rule histories of the businesses that have their own
+	// rules.
 	Businesses audit.Histories
 }
 
-// Comparison are the same things as three witnesses have them: the oracle, the
-// topics and the tables.
+// Comparison is one number from three sources: the oracle, the topics and the
+// tables.
 type Comparison struct {
 	Oracle, Topics, Tables int
 }
 
-// Same says whether all three agree.
+// Equal reports whether the three sources agree.
 func (f Comparison) Equal() bool { return f.Oracle == f.Topics && f.Topics == f.Tables }
 
-// ContactTotal is a contact and how often it came.
+// ContactTotal is a contact and the number of its counted walk-ins.
 type ContactTotal struct {
 	Business events.BusinessID
 	Contact  events.ContactID
 	Total    int64
 }
 
-// Report is what a run came to.
+// Report is the result of a check.
 type Report struct {
 	Tally    detect.Tally
-	WalkIns  Comparison // told, each id once
+	WalkIns  Comparison // each id once
 	Enriched Comparison
-	Counted  Comparison // sum of all counts
-	// Companions are the enriched ones that are one visit with another, for two
-	// devices of a contact were in the store at once.
+	Counted  Comparison // sum of the counts of all contacts
+	// Companions is the number of enriched walk-ins that count as one visit
+	// with another walk-in, because two devices of one contact were in the
+	// store at once.
 	Companions int
-	Contacts   Comparison // contacts that have a count
-	Late       int        // of the enriched ones, those whose login came after the walk-in
-	// Changed is how many devices were about when rules of their business changed.
-	// Their walk-ins around that are taken as they were told.
+	Contacts   Comparison // number of contacts that have a count
+	Late       int        // enriched walk-ins whose login came after the walk-in
+	// Changed is the number of devices that were near the store while the rules
+	// of their business changed. Their walk-ins around the change are taken from
+	// the topics and not from the oracle.
 	Changed     int
 	Wrong       []string
-	TopContacts []ContactTotal // the most loyal first
+	TopContacts []ContactTotal // highest total first
 	Visits      []score.FoundVisit
-	residents   map[string][]time.Time // when visits of residents began, by device
+	residents   map[string][]time.Time // starts of resident visits, by device key
 }
 
-// Err says what does not agree, nil if everything does.
+// Err returns one error for each number on which the sources differ and for
+// each entry of Wrong, all joined, or nil if there is none.
 func (r *Report) Err() error {
 	var errs []error
 	for _, f := range []struct {
-		name string
-		f    Comparison
+		name       string
+		comparison Comparison
 	}{
 		{"walk-ins", r.WalkIns},
 		{"enriched walk-ins", r.Enriched},
 		{"walk-ins counted", r.Counted},
 		{"contacts counted", r.Contacts},
 	} {
-		if !f.f.Equal() {
-			errs = append(errs, fmt.Errorf("%s: the oracle has %d, the topics %d, the tables %d", f.name, f.f.Oracle, f.f.Topics, f.f.Tables))
+		if !f.comparison.Equal() {
+			errs = append(errs, fmt.Errorf("%s: expected (oracle) %d, in topics %d, in tables %d", f.name, f.comparison.Oracle, f.comparison.Topics, f.comparison.Tables))
 		}
 	}
 	for _, w := range r.Wrong {
@@ -92,54 +100,66 @@ func (r *Report) Err() error {
 	return errors.Join(errs...)
 }
 
-// Run reads everything back and computes the report. Of sightings it keeps in
-// memory what is heard in an hour or so, of the rest one entry per walk-in.
+// Run reads the input and the results of a run and returns the report. An error
+// means that the check could not be made; differences are in the report. Memory
+// holds the sightings of about one hour and one entry per walk-in.
 func Run(ctx context.Context, s Sources) (*Report, error) {
 	client, err := kafka.NewClient(kafka.Config{Brokers: s.Brokers, ClientID: "footfall-check"}, kafka.ReadOptions()...)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
+	// Compute the oracle's side from the input topics.
 	want, err := expect(ctx, audit.Input{Client: client, Rules: s.Rules, Businesses: s.Businesses})
 	if err != nil {
-		return nil, fmt.Errorf("what the oracle expects: %w", err)
+		return nil, fmt.Errorf("computing the walk-ins that the oracle expects: %w", err)
 	}
+	// Sum the tallies that detect stored with its changelog items.
 	r := &Report{}
 	info, err := s.Topics.Info(ctx, events.Sightings, 0)
 	if err == nil {
 		r.Tally, err = detect.SumTallies(ctx, s.Log, info)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("tallies of the visit log: %w", err)
+		return nil, fmt.Errorf("reading the tallies of the changelog: %w", err)
 	}
+	// Read the emitted walk-ins. adoptEmitted completes the oracle's side with
+	// those around a change of rules.
 	walkIns, err := r.readVisits(ctx, client)
 	if err != nil {
 		return nil, err
 	}
-	r.takeTold(want)
+	r.adoptEmitted(want)
 	r.WalkIns = Comparison{want.WalkIns, len(walkIns), int(r.Tally.WalkIns)}
 	if r.Enriched, err = r.readEnriched(ctx, client, s.Pending, walkIns); err != nil {
 		return nil, err
 	}
 	r.Enriched.Oracle = want.Enriched
-	r.settle(&want.Expected)
-	if err := alone(ctx, s.Counts, &want.Expected); err != nil {
+	// Companions are decided on exact times, so the emitted times are adopted
+	// before the counts are compared.
+	r.adoptTimes(&want.Expected)
+	if err := markIDOnly(ctx, s.Counts, &want.Expected); err != nil {
 		return nil, err
 	}
 	if err := r.readCounts(ctx, client, s.Counts, want.Counts()); err != nil {
 		return nil, err
 	}
-	slices.Sort(r.Wrong) // maps gave it in any order
+	slices.Sort(r.Wrong) // collected in the order of map iteration, which varies
 	return r, nil
 }
 
-// readVisits reads the walk-ins, each id once, and how long they stayed.
+// readVisits returns the walk-ins on the topic, each id once, and appends their
+// visits to r.Visits in order of start. A walk-in that never ended and an end
+// without a walk-in are noted in r.Wrong.
 func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events.WalkInID]events.WalkIn, error) {
 	walkIns := map[events.WalkInID]events.WalkIn{}
 	err := readAll(ctx, client, events.WalkIns, events.DecodeWalkIn, func(w events.WalkIn) { walkIns[w.ID] = w })
 	if err != nil {
 		return nil, err
 	}
+	// Read the ends of the visits. A visit that continued after its end ends
+	// again, so the latest end counts. A resident's visit has an end and no
+	// walk-in.
 	lastSeen := map[events.WalkInID]time.Time{}
 	r.residents = map[string][]time.Time{}
 	err = readAll(ctx, client, events.VisitsEnded, events.DecodeVisitEnded, func(v events.VisitEnded) {
@@ -147,8 +167,8 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 			device := string(events.DeviceKey(v.Business, v.Device))
 			r.residents[device] = append(r.residents[device], v.StartedAt)
 		}
-		_, again := lastSeen[v.ID]
-		if _, told := walkIns[v.ID]; !told && !again && !v.Resident {
+		_, noted := lastSeen[v.ID]
+		if _, emitted := walkIns[v.ID]; !emitted && !noted && !v.Resident {
 			r.Wrong = append(r.Wrong, fmt.Sprintf("visit %s of %s/%s ended without a walk-in", v.ID, v.Business, v.Device))
 		}
 		if v.LastSeenAt.After(lastSeen[v.ID]) {
@@ -158,6 +178,8 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 	if err != nil {
 		return nil, err
 	}
+	// Join the walk-ins with their ends. A visit without an end is taken to
+	// last until its confirmation, the latest moment that is known.
 	for id, w := range walkIns {
 		last, ended := lastSeen[id]
 		if !ended {
@@ -172,67 +194,76 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 	return walkIns, nil
 }
 
-// readEnriched counts the enriched walk-ins on their topic and in the table,
-// which is asked for every walk-in that either topic tells.
+// readEnriched counts the enriched walk-ins on their topic, each id once, and
+// those with a contact in the pending table. It looks up every walk-in that the
+// topic of walk-ins or the topic of enriched walk-ins holds.
 func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending stage.Pending,
 	walkIns map[events.WalkInID]events.WalkIn,
 ) (Comparison, error) {
-	told := map[events.WalkInID]events.EnrichedWalkIn{}
+	onTopic := map[events.WalkInID]events.EnrichedWalkIn{}
 	err := readAll(ctx, client, events.EnrichedWalkIns, events.DecodeEnrichedWalkIn, func(e events.EnrichedWalkIn) {
-		if former, ok := told[e.ID]; ok && former.Contact != e.Contact {
-			r.Wrong = append(r.Wrong, fmt.Sprintf("walk-in %s was told as %s's and as %s's", e.ID, former.Contact, e.Contact))
+		if former, ok := onTopic[e.ID]; ok && former.Contact != e.Contact {
+			r.Wrong = append(r.Wrong, fmt.Sprintf("walk-in %s was attributed to contact %s and to contact %s", e.ID, former.Contact, e.Contact))
 		}
-		told[e.ID] = e
+		onTopic[e.ID] = e
 	})
 	if err != nil {
 		return Comparison{}, err
 	}
-	for _, e := range told {
+	// Count the late ones, and add to the look-ups each walk-in that is missing
+	// from its own topic: the table may still hold its attribution.
+	for _, e := range onTopic {
 		if e.Late {
 			r.Late++
 		}
-		// Of a walk-in that its own topic lost, the table may still know.
+
 		if _, ok := walkIns[e.ID]; !ok {
 			walkIns[e.ID] = events.WalkIn{ID: e.ID, Business: e.Business, Device: e.Device, StartedAt: e.StartedAt}
 		}
 	}
+	// Count the walk-ins for which the table holds a contact.
 	stored := 0
 	for id, w := range walkIns {
 		all, err := pending.OfDevice(ctx, stage.IdentityKey{Business: w.Business, Device: w.Device}, w.StartedAt)
 		if err != nil {
-			return Comparison{}, fmt.Errorf("walk-in %s in the table: %w", id, err)
+			return Comparison{}, fmt.Errorf("reading walk-in %s from the pending table: %w", id, err)
 		}
 		if i := slices.IndexFunc(all, func(a stage.Attribution) bool { return a.WalkIn.ID == id }); i >= 0 && all[i].Contact != "" {
 			stored++
 		}
 	}
-	return Comparison{Topics: len(told), Tables: stored}, nil
+	return Comparison{Topics: len(onTopic), Tables: stored}, nil
 }
 
-// readCounts compares the count of every contact that the oracle or the topic
-// knows.
+// readCounts compares the count of every contact for which the oracle or the
+// topic has a count.
 func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stage.Counts, want map[string]int) error {
-	told := map[stage.CountKey]events.WalkInCount{}
+	onTopic := map[stage.CountKey]events.WalkInCount{}
+	// Keep the newest version of each contact's count. An older version may
+	// stand behind it: a redelivered batch produces its counts again.
 	err := readAll(ctx, client, events.WalkInCounts, events.DecodeWalkInCount, func(c events.WalkInCount) {
 		key := stage.CountKey{Business: c.Business, Contact: c.Contact}
-		if former, ok := told[key]; !ok || c.Version > former.Version {
-			told[key] = c
+		if former, ok := onTopic[key]; !ok || c.Version > former.Version {
+			onTopic[key] = c
 		}
 	})
 	if err != nil {
 		return err
 	}
-	r.Contacts = Comparison{Oracle: len(want), Topics: len(told)}
+	// Sum the oracle's counts, and add each contact that the topic does not
+	// have.
+	r.Contacts = Comparison{Oracle: len(want), Topics: len(onTopic)}
 	for name, n := range want {
 		r.Counted.Oracle += n
 		business, contact, _ := strings.Cut(name, "/")
 		key := stage.CountKey{Business: events.BusinessID(business), Contact: events.ContactID(contact)}
-		if _, ok := told[key]; !ok {
-			told[key] = events.WalkInCount{} // never told: a total of 0
+		if _, ok := onTopic[key]; !ok {
+			onTopic[key] = events.WalkInCount{} // no count on the topic: a total of 0
 		}
 	}
 	r.Companions = r.Enriched.Oracle - r.Counted.Oracle
-	for key, c := range told {
+	// Compare contact by contact with the table.
+	for key, c := range onTopic {
 		if err := r.compareCount(ctx, counts, key, c.Total, want); err != nil {
 			return err
 		}
@@ -243,12 +274,13 @@ func (r *Report) readCounts(ctx context.Context, client *kgo.Client, counts stag
 	return nil
 }
 
-// compareCount holds the total that the topic told of one contact against the
-// others.
-func (r *Report) compareCount(ctx context.Context, counts stage.Counts, key stage.CountKey, told int64, want map[string]int) error {
+// compareCount compares a contact's total on the topic with its total in the
+// table, which is the sum of its months, and with the oracle's total in want.
+// It adds the contact to the sums and to r.TopContacts.
+func (r *Report) compareCount(ctx context.Context, counts stage.Counts, key stage.CountKey, total int64, want map[string]int) error {
 	months, err := counts.Get(ctx, key)
 	if err != nil {
-		return fmt.Errorf("count of %s/%s in the table: %w", key.Business, key.Contact, err)
+		return fmt.Errorf("reading the count of %s/%s from the table: %w", key.Business, key.Contact, err)
 	}
 	stored := int64(0)
 	for _, m := range months {
@@ -258,10 +290,10 @@ func (r *Report) compareCount(ctx context.Context, counts stage.Counts, key stag
 		r.Contacts.Tables++
 	}
 	name := string(events.ContactKey(key.Business, key.Contact))
-	if n := int64(want[name]); n != told || n != stored {
-		r.Wrong = append(r.Wrong, fmt.Sprintf("count of %s: the oracle has %d, the topic %d, the table %d", name, n, told, stored))
+	if n := int64(want[name]); n != total || n != stored {
+		r.Wrong = append(r.Wrong, fmt.Sprintf("count of %s: expected (oracle) %d, on the topic %d, in the table %d", name, n, total, stored))
 	}
-	r.Counted.Topics += int(told)
+	r.Counted.Topics += int(total)
 	r.Counted.Tables += int(stored)
 	r.TopContacts = append(r.TopContacts, ContactTotal{key.Business, key.Contact, stored})
 	return nil

@@ -77,28 +77,28 @@ func TestErrNamesTheFault(t *testing.T) {
 			w.lose(events.WalkIns, phone)
 			w.put(events.VisitsEnded, phone, &events.VisitEnded{ID: events.WalkInID(id), Business: cafe, Device: "phone", StartedAt: noon, LastSeenAt: noon})
 		},
-			[]string{"walk-ins: the oracle has 8, the topics 7, the tables 8", "visit " + id + " of cafe/phone ended without a walk-in"}},
+			[]string{"walk-ins: expected (oracle) 8, in topics 7, in tables 8", "visit " + id + " of cafe/phone ended without a walk-in"}},
 		{"one told twice under another id", func(w *world) {
 			w.put(events.WalkIns, events.DeviceKey(cafe, "tablet"), &events.WalkIn{ID: "x", Business: cafe, Device: "tablet", StartedAt: noon, ConfirmedAt: noon})
-		}, []string{"walk-ins: the oracle has 8, the topics 9, the tables 8", "walk-in x of cafe/tablet never ended"}},
+		}, []string{"walk-ins: expected (oracle) 8, in topics 9, in tables 8", "walk-in x of cafe/tablet never ended"}},
 		{"one that detect logged and another run did not", func(w *world) { w.Log = memory.NewVisitLog() },
-			[]string{"walk-ins: the oracle has 8, the topics 8, the tables 0"}},
+			[]string{"walk-ins: expected (oracle) 8, in topics 8, in tables 0"}},
 		{"an enriched one told for two contacts", func(w *world) { w.put(events.EnrichedWalkIns, bob, &first) },
-			[]string{"walk-in " + id + " was told as ann's and as bob's"}},
+			[]string{"walk-in " + id + " was attributed to contact ann and to contact bob"}},
 		{"an enriched one lost from the topic", func(w *world) {
 			w.lose(events.EnrichedWalkIns, bob)
 			w.lose(events.EnrichedWalkIns, bob) // that told of its end
 		},
-			[]string{"enriched walk-ins: the oracle has 4, the topics 3, the tables 4"}},
+			[]string{"enriched walk-ins: expected (oracle) 4, in topics 3, in tables 4"}},
 		{"the attributions lost from the table", func(w *world) { w.Pending = memory.NewPending() },
-			[]string{"enriched walk-ins: the oracle has 4, the topics 4, the tables 0"}},
+			[]string{"enriched walk-ins: expected (oracle) 4, in topics 4, in tables 0"}},
 		{"a walk-in that never ended", func(w *world) { w.lose(events.VisitsEnded, phone) },
 			[]string{"walk-in " + id + " of cafe/phone never ended"}},
 		{"an end of no walk-in", func(w *world) {
 			w.put(events.VisitsEnded, phone, &events.VisitEnded{ID: "x", Business: cafe, Device: "phone", StartedAt: noon, LastSeenAt: noon})
 		}, []string{"visit x of cafe/phone ended without a walk-in"}},
 		{"a count one too high on the topic", func(w *world) { w.put(events.WalkInCounts, events.ContactKey(cafe, "ann"), &told) },
-			[]string{"walk-ins counted: the oracle has 4, the topics 5, the tables 4", "count of cafe/ann: the oracle has 2, the topic 3, the table 2"}},
+			[]string{"walk-ins counted: expected (oracle) 4, in topics 5, in tables 4", "count of cafe/ann: expected (oracle) 2, on the topic 3, in the table 2"}},
 		{"an older count told again", func(w *world) {
 			old := told
 			old.MonthTotal, old.Total, old.Version = 1, 1, 1
@@ -109,28 +109,28 @@ func TestErrNamesTheFault(t *testing.T) {
 			count(w, "ann", "w1")
 			count(w, "annie", "w2")
 			count(w, "bob", "w3")
-		}, []string{"walk-ins counted: the oracle has 4, the topics 4, the tables 3", "count of cafe/ann: the oracle has 2, the topic 2, the table 1"}},
+		}, []string{"walk-ins counted: expected (oracle) 4, in topics 4, in tables 3", "count of cafe/ann: expected (oracle) 2, on the topic 2, in the table 1"}},
 		{"every count lost from the table", func(w *world) { w.Counts = memory.NewCounts() },
-			[]string{"walk-ins counted: the oracle has 4, the topics 4, the tables 0", "contacts counted: the oracle has 3, the topics 3, the tables 0",
-				"count of cafe/ann: the oracle has 2, the topic 2, the table 0", "count of cafe/annie: the oracle has 1, the topic 1, the table 0",
-				"count of cafe/bob: the oracle has 1, the topic 1, the table 0"}},
+			[]string{"walk-ins counted: expected (oracle) 4, in topics 4, in tables 0", "contacts counted: expected (oracle) 3, in topics 3, in tables 0",
+				"count of cafe/ann: expected (oracle) 2, on the topic 2, in the table 0", "count of cafe/annie: expected (oracle) 1, on the topic 1, in the table 0",
+				"count of cafe/bob: expected (oracle) 1, on the topic 1, in the table 0"}},
 		{"a contact counted that nobody expects", func(w *world) {
 			eve := told
 			eve.Contact, eve.Total = "eve", 1
 			w.put(events.WalkInCounts, events.ContactKey(cafe, "eve"), &eve)
 			count(w, "eve", "w4")
-		}, []string{"walk-ins counted: the oracle has 4, the topics 5, the tables 5", "contacts counted: the oracle has 3, the topics 4, the tables 4",
-			"count of cafe/eve: the oracle has 0, the topic 1, the table 1"}},
+		}, []string{"walk-ins counted: expected (oracle) 4, in topics 5, in tables 5", "contacts counted: expected (oracle) 3, in topics 4, in tables 4",
+			"count of cafe/eve: expected (oracle) 0, on the topic 1, in the table 1"}},
 		{"a contact's count lost from the topic", func(w *world) { w.lose(events.WalkInCounts, bob) },
-			[]string{"walk-ins counted: the oracle has 4, the topics 3, the tables 4", "contacts counted: the oracle has 3, the topics 2, the tables 3",
-				"count of cafe/bob: the oracle has 1, the topic 0, the table 1"}},
+			[]string{"walk-ins counted: expected (oracle) 4, in topics 3, in tables 4", "contacts counted: expected (oracle) 3, in topics 2, in tables 3",
+				"count of cafe/bob: expected (oracle) 1, on the topic 0, in the table 1"}},
 		{"a login that the platform never saw", func(w *world) { w.lose(events.CRMEvents, events.BusinessKey(cafe)) },
-			[]string{"enriched walk-ins: the oracle has 3, the topics 4, the tables 4", "walk-ins counted: the oracle has 3, the topics 4, the tables 4",
-				"contacts counted: the oracle has 2, the topics 3, the tables 3", "count of cafe/bob: the oracle has 0, the topic 1, the table 1"}},
+			[]string{"enriched walk-ins: expected (oracle) 3, in topics 4, in tables 4", "walk-ins counted: expected (oracle) 3, in topics 4, in tables 4",
+				"contacts counted: expected (oracle) 2, in topics 3, in tables 3", "count of cafe/bob: expected (oracle) 0, on the topic 1, in the table 1"}},
 		{"other rules than the run had", func(w *world) { w.Rules.MinSpan = time.Hour }, []string{
-			"walk-ins: the oracle has 1, the topics 8, the tables 8", "enriched walk-ins: the oracle has 1, the topics 4, the tables 4",
-			"walk-ins counted: the oracle has 1, the topics 4, the tables 4", "contacts counted: the oracle has 1, the topics 3, the tables 3",
-			"count of cafe/ann: the oracle has 0, the topic 2, the table 2", "count of cafe/annie: the oracle has 0, the topic 1, the table 1"}},
+			"walk-ins: expected (oracle) 1, in topics 8, in tables 8", "enriched walk-ins: expected (oracle) 1, in topics 4, in tables 4",
+			"walk-ins counted: expected (oracle) 1, in topics 4, in tables 4", "contacts counted: expected (oracle) 1, in topics 3, in tables 3",
+			"count of cafe/ann: expected (oracle) 0, on the topic 2, in the table 2", "count of cafe/annie: expected (oracle) 0, on the topic 1, in the table 1"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

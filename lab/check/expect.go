@@ -16,16 +16,18 @@ import (
 	"footfall/shared/stage"
 )
 
-// expected is what the input calls for.
+// expected holds the oracle's results for the input of a run.
 type expected struct {
 	oracle.Expected
 	crm     *audit.CRM
-	changed []audit.Visit // what is known of who was about when rules changed
-	// unlearnt are visits that may be residents', by days that other rules judged.
+	changed []audit.Visit // devices that were near the store while rules changed
+	// unlearnt holds visits that may be visits of residents, depending on days
+	// that were judged by other rules.
 	unlearnt []audit.Visit
 }
 
-// expect recounts the input.
+// expect reads the CRM events and recounts the sightings of all partitions with
+// the oracle. Visits around a change of rules are set aside for adoptEmitted.
 func expect(ctx context.Context, in audit.Input) (want *expected, err error) {
 	want = &expected{}
 	if want.crm, err = audit.ReadCRM(ctx, in); err != nil {
@@ -43,7 +45,7 @@ func expect(ctx context.Context, in audit.Input) (want *expected, err error) {
 			case v.MaybeResident:
 				want.unlearnt = append(want.unlearnt, v)
 			default:
-				want.found(v)
+				want.addVisit(v)
 			}
 		})
 		if err != nil {
@@ -53,58 +55,68 @@ func expect(ctx context.Context, in audit.Input) (want *expected, err error) {
 	return want, nil
 }
 
-func (w *expected) found(v audit.Visit) {
-	w.take(v.Device, oracle.Stay{ID: fmt.Sprint(v.Device, v.Start), Device: v.Device, Start: v.Start, Last: v.Last})
+// addVisit counts a visit that the oracle found as a walk-in.
+func (w *expected) addVisit(v audit.Visit) {
+	w.addStay(v.Device, oracle.Stay{ID: fmt.Sprint(v.Device, v.Start), Device: v.Device, Start: v.Start, Last: v.Last})
 }
 
-// take counts a walk-in, for the contact whose the device was.
-func (w *expected) take(device string, s oracle.Stay) {
+// addStay counts a walk-in, and counts it for the contact that the device was
+// attributed to at the start of the stay, if any.
+func (w *expected) addStay(device string, s oracle.Stay) {
 	w.WalkIns++
 	if contact, _ := w.crm.Attribute(device, s.Start); contact != "" {
 		w.AddWalkIn(contact, s)
 	}
 }
 
-// takeTold takes as they were told the walk-ins of who was about when rules changed,
-// for what that made of them is for the stage to know; and that a visit was a
-// resident's where that hangs on days before the change.
-func (r *Report) takeTold(want *expected) {
+// adoptEmitted adds to the oracle's results the walk-ins that the oracle cannot
+// decide, as they were emitted: all walk-ins of a device that was near the
+// store while rules changed, since their outcome depends on the state in the
+// stage, and each visit that is a resident's or not depending on days before
+// the change.
+func (r *Report) adoptEmitted(want *expected) {
+	// A visit counts as a walk-in unless the stage emitted a resident's visit
+	// of the device that began within one step of it.
 	for _, v := range want.unlearnt {
 		if !slices.ContainsFunc(r.residents[v.Device], func(start time.Time) bool { return start.Sub(v.Start).Abs() <= presence.Grid }) {
-			want.found(v)
+			want.addVisit(v)
 		}
 	}
+	// Take the emitted walk-ins that began while the device was near the store,
+	// give or take two steps.
 	r.Changed = len(want.changed)
-	about := map[string][]audit.Visit{}
+	nearby := map[string][]audit.Visit{}
 	for _, v := range want.changed {
-		about[v.Device] = append(about[v.Device], v)
+		nearby[v.Device] = append(nearby[v.Device], v)
 	}
 	for _, v := range r.Visits {
 		device := string(events.DeviceKey(v.Business, v.Device))
-		if slices.ContainsFunc(about[device], func(a audit.Visit) bool {
+		if slices.ContainsFunc(nearby[device], func(a audit.Visit) bool {
 			return !v.Start.Before(a.Start.Add(-2*presence.Grid)) && !v.Start.After(a.Until.Add(2*presence.Grid))
 		}) {
 			id := string(events.NewWalkInID(v.Business, v.Device, v.Start))
-			want.take(device, oracle.Stay{ID: id, Device: device, Start: v.Start, Last: v.End})
+			want.addStay(device, oracle.Stay{ID: id, Device: device, Start: v.Start, Last: v.End})
 		}
 	}
 }
 
-// settle takes the times of visits as they were told where those are at most a
-// step off what the oracle finds, as arrival out of order allows: whether one
-// device came before the other had left may hang on that.
-func (r *Report) settle(want *oracle.Expected) {
-	told := map[string][]*score.FoundVisit{}
+// adoptTimes replaces start and end of a stay in want by the emitted times if
+// both differ by at most one step, which disorder allows. Companions depend on
+// these times: whether one device came before the other device had left.
+func (r *Report) adoptTimes(want *oracle.Expected) {
+	// Group the emitted visits by device.
+	emitted := map[string][]*score.FoundVisit{}
 	for i := range r.Visits {
 		v := &r.Visits[i]
 		device := string(events.DeviceKey(v.Business, v.Device))
-		told[device] = append(told[device], v)
+		emitted[device] = append(emitted[device], v)
 	}
 	near := func(a, b time.Time) bool { return a.Sub(b).Abs() <= presence.Grid }
+	// Adopt the first emitted visit of the device that is near enough.
 	for _, stays := range want.Stays {
 		for i := range stays {
 			s := &stays[i]
-			for _, v := range told[s.Device] {
+			for _, v := range emitted[s.Device] {
 				if near(v.Start, s.Start) && near(v.End, s.Last) {
 					s.Start, s.Last = v.Start, v.End
 					s.ID = string(events.NewWalkInID(v.Business, v.Device, v.Start))
@@ -115,17 +127,19 @@ func (r *Report) settle(want *oracle.Expected) {
 	}
 }
 
-// alone marks the walk-ins that were counted when a count knew ids alone: those stay
-// counted, whatever other device was there.
-func alone(ctx context.Context, counts stage.Counts, want *oracle.Expected) error {
+// markIDOnly marks the walk-ins that were counted by id only, by an older
+// format of the counts without start and end. These walk-ins stay counted, even
+// if another device of the contact was in the store.
+func markIDOnly(ctx context.Context, counts stage.Counts, want *oracle.Expected) error {
 	for name, stays := range want.Stays {
 		business, contact, _ := strings.Cut(name, "/")
 		months, err := counts.Get(ctx, stage.CountKey{Business: events.BusinessID(business), Contact: events.ContactID(contact)})
 		if err != nil {
-			return fmt.Errorf("count of %s in the table: %w", name, err)
+			return fmt.Errorf("reading the count of %s from the table: %w", name, err)
 		}
 		for _, m := range months {
 			for _, f := range m.Facts {
+				// A fact with times follows the rule for companions.
 				if f.Start != 0 || f.Last != 0 {
 					continue
 				}

@@ -34,7 +34,7 @@ func TestWhatWasCountedByIDAloneStaysCounted(t *testing.T) {
 			want := &oracle.Expected{}
 			want.AddWalkIn("cafe/ann", oracle.Stay{ID: "first", Device: "cafe/phone", Start: noon, Last: noon.Add(time.Hour)})
 			want.AddWalkIn("cafe/ann", oracle.Stay{ID: "second", Device: "cafe/tablet", Start: noon.Add(10 * time.Minute), Last: noon.Add(time.Hour)})
-			if err := alone(t.Context(), counts, want); err != nil {
+			if err := markIDOnly(t.Context(), counts, want); err != nil {
 				t.Fatal(err)
 			}
 			if got := want.Counts()["cafe/ann"]; got != c.want {
@@ -62,7 +62,7 @@ func TestWhatAChangeOfRulesMadeIsTakenAsTold(t *testing.T) {
 		crm: &audit.CRM{}, changed: []audit.Visit{about},
 		unlearnt: []audit.Visit{found("cafe/till", 0), found("cafe/till", 120)},
 	}
-	r.takeTold(want)
+	r.adoptEmitted(want)
 	if want.WalkIns != 2 || r.Changed != 1 {
 		t.Errorf("%d walk-ins are wanted and %d devices were about, want the phone's at 12:10 and the till's at 12:00, and 1", want.WalkIns, r.Changed)
 	}

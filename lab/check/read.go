@@ -9,7 +9,9 @@ import (
 	"footfall/shared/kafka"
 )
 
-// readAll decodes every record that a topic holds now.
+// readAll decodes every record that the topic holds at the call, in order of
+// offset in each partition, and passes it to each. An error names topic,
+// partition and offset.
 func readAll[T any](ctx context.Context, client *kgo.Client, topic string, decode func(key, value []byte) (T, error), each func(T)) error {
 	spans, err := kafka.ListOffsetRanges(ctx, client, topic)
 	if err != nil {

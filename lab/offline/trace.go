@@ -1,6 +1,10 @@
 // Package offline decides on a recording in process, without a broker or a
-// table: what the detect function would tell of it, in a fraction of the time.
-// It holds no rule of its own; shared/presence decides.
+// table. It finds the visits that the detect function would emit for the
+// recording, in a fraction of the time. The package holds no rule of its own:
+// shared/presence decides.
+//
+// Start reading at Load, which reads a recording into a Trace, and at
+// Trace.Visits, which decides on it under given rules.
 package offline
 
 import (
@@ -17,28 +21,32 @@ import (
 	"footfall/shared/presence"
 )
 
-// Source gives items in the order of their arrival, and io.EOF after the last.
+// Source is a stream of items in the order of their arrival. Next returns
+// io.EOF after the last item.
 type Source interface {
 	Next() (recording.Item, error)
 }
 
-// Options says what of a recording is taken.
+// Options selects the part of a recording to load.
 type Options struct {
-	// Business is the one to take of several, "" for all.
+	// Business is the only business to load, or "" for all.
 	Business events.BusinessID
-	// Sensors are those that stand in the store; without any, all are taken.
+	// Sensors are the sensors inside the store. If empty, the sightings of all
+	// sensors are loaded.
 	Sensors []events.SensorID
-	// Loaded is called now and then while the recording is read.
+	// Loaded, if set, is called after every few thousand items, for progress.
 	Loaded func()
 }
 
-// Trace is a recording as decisions need it: by device, in the order of arrival.
-// Of the sightings of a device within one step of the grid it keeps the first of
-// each signal strength, 16 bytes each: the rules are defined on steps, so under
-// any thresholds the others add nothing. So memory grows with how many devices
-// were heard for how long and not with how often a phone speaks.
+// Trace holds a recording in the form that decisions need: by device, in the
+// order of arrival. For each device and step of the grid it keeps the first
+// sighting of each signal strength, 16 bytes each. The rules are defined on
+// steps, so under any thresholds the other sightings of the step change
+// nothing. Memory therefore grows with the number of devices and the time for
+// which each is heard, not with the number of sightings.
 type Trace struct {
-	// Levels counts the sightings by signal strength: Levels[n] those of -n dBm.
+	// Levels counts the sightings by signal strength: Levels[n] is the number
+	// at -n dBm.
 	Levels    [128]int64
 	Sightings int64
 
@@ -46,24 +54,24 @@ type Trace struct {
 	quarter map[int64]struct{} // quarters of an hour since 1970 in which anything was heard
 }
 
-// Device says whose sightings they are.
+// Device identifies a device of a business.
 type Device struct {
 	Business   events.BusinessID
 	ID         events.DeviceID
-	Randomised bool // the address, as the sightings say
+	Randomised bool // whether the address is randomised, from the first sighting
 }
 
-// device is a Device and what was heard of it.
+// device is a Device and its sightings in the order of arrival.
 type device struct {
 	Device
 	loudest int8
 	heard   []heard
 }
 
-// heard is a sighting.
+// heard is one sighting.
 type heard struct {
 	seen   int64 // ms since 1970
-	minute int32 // since 1970, of the arrival: the partition's clock by then
+	minute int32 // of the arrival, in minutes since 1970: the partition's watermark at that time
 	rssi   int8
 	flags  uint8
 }
@@ -74,18 +82,20 @@ const (
 )
 
 const (
-	// backfilled is how old a login is on arrival that comes from an archive;
-	// identify makes no sighting of it.
+	// backfilled is the age on arrival from which a login counts as one from an
+	// archive. Stage identify makes no sighting of such a login.
 	backfilled = time.Hour
-	// loadedEvery is how many items lie between two calls of Options.Loaded.
+	// loadedEvery is the number of items between two calls of Options.Loaded.
 	loadedEvery = 5000
 	quarterHour = int64(15 * time.Minute / time.Millisecond)
 )
 
-// Load reads src to its end. A login at the portal counts as the sighting that
-// identify makes of it; of other CRM events no decision on visits depends.
+// Load reads src to its end and returns the trace. A login at the portal counts
+// as the sighting that stage identify makes of it. Other CRM events are
+// ignored, since no decision on visits depends on them. An error is the error
+// of src.
 func Load(src Source, o Options) (*Trace, error) {
-	l := loader{trace: &Trace{quarter: map[int64]struct{}{}}, index: map[who]int{}}
+	l := loader{trace: &Trace{quarter: map[int64]struct{}{}}, index: map[deviceKey]int{}}
 	for n := 1; ; n++ {
 		it, err := src.Next()
 		if errors.Is(err, io.EOF) {
@@ -94,15 +104,15 @@ func Load(src Source, o Options) (*Trace, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.item(&it, &o)
+		l.add(&it, &o)
 		if o.Loaded != nil && n%loadedEvery == 0 {
 			o.Loaded()
 		}
 	}
 }
 
-// who tells devices apart.
-type who struct {
+// deviceKey is the map key of a device.
+type deviceKey struct {
 	business events.BusinessID
 	id       events.DeviceID
 }
@@ -110,20 +120,22 @@ type who struct {
 // loader fills a Trace.
 type loader struct {
 	trace  *Trace
-	index  map[who]int
+	index  map[deviceKey]int
 	newest []newest // by device
 }
 
-// newest is which signal strengths a device was heard with in its newest step:
-// bit n of -n dBm, by whether it was associated.
+// newest holds the signal strengths of a device's newest step: bit n is set if
+// the device was heard at -n dBm, apart for associated and other sightings.
 type newest struct {
 	step   int64
 	levels [2][2]uint64
 }
 
+// silent is below every signal strength.
 const silent = -128
 
-// first notes a signal strength and says whether it is the first such in step.
+// first notes a signal strength and reports whether it is the first of its kind
+// in the step.
 func (n *newest) first(step int64, rssi int8, associated bool) bool {
 	if step != n.step {
 		*n = newest{step: step}
@@ -138,12 +150,15 @@ func (n *newest) first(step int64, rssi int8, associated bool) bool {
 	return !seen
 }
 
-func (l *loader) item(it *recording.Item, o *Options) {
+// add adds an item to the trace if the options select it.
+func (l *loader) add(it *recording.Item, o *Options) {
 	s := it.Sighting
 	if o.Business != "" && o.Business != cmp.Or(s.Business, businessOf(it.CRM)) {
 		return
 	}
 	if it.CRM != nil {
+		// A login becomes an associated sighting, as in stage identify. It is
+		// not counted in Levels and Sightings.
 		login := it.CRM.Login
 		if login == nil || it.ArrivedAt.Sub(login.At) > backfilled {
 			return
@@ -153,6 +168,7 @@ func (l *loader) item(it *recording.Item, o *Options) {
 			Associated: true, Randomised: login.Randomised,
 		}
 	} else {
+		// A sighting counts if its sensor is in the store.
 		if len(o.Sensors) > 0 && !slices.Contains(o.Sensors, s.Sensor) {
 			return
 		}
@@ -163,6 +179,7 @@ func (l *loader) item(it *recording.Item, o *Options) {
 	l.sighting(&s, it.ArrivedAt)
 }
 
+// businessOf returns the business of e, or "" if e is nil.
 func businessOf(e *events.CRMEvent) events.BusinessID {
 	if e == nil {
 		return ""
@@ -170,8 +187,11 @@ func businessOf(e *events.CRMEvent) events.BusinessID {
 	return e.Business()
 }
 
+// sighting adds a sighting to its device unless the device has one of the same
+// strength and kind in the same step.
 func (l *loader) sighting(s *events.Sighting, arrived time.Time) {
-	at := who{s.Business, s.Device}
+	at := deviceKey{s.Business, s.Device}
+	// The first sighting of a device makes its entry.
 	i, ok := l.index[at]
 	if !ok {
 		i = len(l.trace.devices)
@@ -182,6 +202,7 @@ func (l *loader) sighting(s *events.Sighting, arrived time.Time) {
 		})
 		l.newest = append(l.newest, newest{step: -1})
 	}
+	// Drop a sighting that repeats one of the device's newest step.
 	h := heard{seen: s.SeenAt.UnixMilli(), minute: int32(arrived.Unix() / 60), rssi: int8(s.RSSI)}
 	if s.Associated {
 		h.flags |= associated
@@ -197,10 +218,11 @@ func (l *loader) sighting(s *events.Sighting, arrived time.Time) {
 	d.loudest = max(d.loudest, h.rssi)
 }
 
-// Cut gives what arrived at from or later and before to, a zero time being no
-// bound.
-// Levels and Sightings stay those of the whole.
+// Cut returns the part of the trace that arrived at from or later and before
+// to; a zero time is no bound. Levels and Sightings stay those of the whole
+// trace.
 func (t *Trace) Cut(from, to time.Time) *Trace {
+	// Bounds are minutes of arrival; the quarters of an hour are cut to them.
 	first, end := int32(0), int32(1<<31-1)
 	if !from.IsZero() {
 		first = int32(from.Unix() / 60)
@@ -214,10 +236,12 @@ func (t *Trace) Cut(from, to time.Time) *Trace {
 			part.quarter[q] = struct{}{}
 		}
 	}
-	at := func(h heard, minute int32) int { return cmp.Compare(h.minute, minute) }
+	// Sightings of a device are in the order of arrival: cut them by binary
+	// search.
+	byMinute := func(h heard, minute int32) int { return cmp.Compare(h.minute, minute) }
 	for _, d := range t.devices {
-		lo, _ := slices.BinarySearchFunc(d.heard, first, at)
-		hi, _ := slices.BinarySearchFunc(d.heard, end, at)
+		lo, _ := slices.BinarySearchFunc(d.heard, first, byMinute)
+		hi, _ := slices.BinarySearchFunc(d.heard, end, byMinute)
 		if lo == hi {
 			continue
 		}
@@ -230,7 +254,7 @@ func (t *Trace) Cut(from, to time.Time) *Trace {
 	return part
 }
 
-// Without gives the trace without some devices.
+// Without returns the trace without the devices for which gone returns true.
 func (t *Trace) Without(gone func(Device) bool) *Trace {
 	part := *t
 	part.devices = nil
@@ -242,8 +266,8 @@ func (t *Trace) Without(gone func(Device) bool) *Trace {
 	return &part
 }
 
-// Heard says whether a device was heard between two moments, however weakly, and
-// give or take a step of the grid.
+// Heard reports whether a device was heard, at any signal strength, between
+// from and to, give or take one step of the grid.
 func (t *Trace) Heard(b events.BusinessID, id events.DeviceID, from, to time.Time) bool {
 	first, last := from.Add(-presence.Grid).UnixMilli(), to.Add(presence.Grid).UnixMilli()
 	for i := range t.devices {
@@ -254,7 +278,7 @@ func (t *Trace) Heard(b events.BusinessID, id events.DeviceID, from, to time.Tim
 	return false
 }
 
-// Businesses gives whose sightings the trace holds, in order.
+// Businesses returns the businesses in the trace, sorted.
 func (t *Trace) Businesses() []events.BusinessID {
 	seen := map[events.BusinessID]struct{}{}
 	for i := range t.devices {
@@ -263,9 +287,9 @@ func (t *Trace) Businesses() []events.BusinessID {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// Recorded gives the stretches of time in which the recording went on, in order.
-// Where nothing is heard for longer than pause, it is taken to have stopped.
-// Stretches begin and end on quarters of an hour.
+// Recorded returns the spans of time during which the recording ran, in order.
+// If nothing is heard for longer than pause, the recording is taken to have
+// stopped. Spans begin and end on quarters of an hour.
 func (t *Trace) Recorded(pause time.Duration) []score.Span {
 	quarters := make([]int64, 0, len(t.quarter))
 	for q := range t.quarter {
@@ -284,9 +308,10 @@ func (t *Trace) Recorded(pause time.Duration) []score.Span {
 	return spans
 }
 
-// Hours gives for every device the hours since 1970 in which it was heard at
-// level or louder, in order, each once. Devices that never were are left out.
-func (t *Trace) Hours(level events.RSSI, visit func(Device, []int64)) {
+// Hours calls each for every device that was heard at level or louder, with the
+// hours since 1970 in which it was, in order, each once. The slice is reused
+// after the call.
+func (t *Trace) Hours(level events.RSSI, each func(Device, []int64)) {
 	var hours []int64
 	for i := range t.devices {
 		d := &t.devices[i]
@@ -301,6 +326,6 @@ func (t *Trace) Hours(level events.RSSI, visit func(Device, []int64)) {
 		}
 		slices.Sort(hours)
 		hours = slices.Compact(hours)
-		visit(d.Device, hours)
+		each(d.Device, hours)
 	}
 }

@@ -11,23 +11,25 @@ import (
 
 const (
 	minute = presence.Instant(time.Minute / time.Millisecond)
-	// maxAhead is how far ahead of the clock a sighting is a dead letter.
+	// maxAhead is how far a sighting may lie ahead of the watermark; one
+	// further ahead is a dead letter.
 	maxAhead = presence.Instant(24 * time.Hour / time.Millisecond)
-	// tail is how long the clock goes on after the last sighting of a device: the
-	// longest silence that rules allow, the lateness, and more.
+	// tail is how long the watermark advances after the last sighting of a
+	// device: the longest session gap that rules allow, the allowed lateness,
+	// and more.
 	tail = presence.Instant(14 * time.Hour / time.Millisecond)
 )
 
-// Visits gives the visits that the rules find, in the order of their start. The
-// clock ticks every minute, as in the pipeline. r must be valid.
+// Visits returns the visits that the rules find, in the order of their start.
+// The watermark advances minute by minute, as in the pipeline. r must be valid.
 func (t *Trace) Visits(r presence.Rules) []score.FoundVisit {
 	var all []score.FoundVisit
 	for i := range t.devices {
 		d := &t.devices[i]
 		if int32(d.loudest) < r.Entry {
-			continue // it never opens a candidate
+			continue // never at the entry threshold: no candidate opens
 		}
-		w := walk{rules: &r, of: d.Device, found: all, first: len(all)}
+		w := walk{rules: &r, device: d.Device, found: all, first: len(all)}
 		w.run(d.heard)
 		all = w.found
 	}
@@ -37,66 +39,73 @@ func (t *Trace) Visits(r presence.Rules) []score.FoundVisit {
 	return all
 }
 
-// walk decides on one device. No decision depends on another device, so its
-// sightings are all that is needed besides the clock.
+// walk decides on one device. No decision depends on another device, so the
+// device's sightings and the watermark are the only input.
 type walk struct {
-	rules *presence.Rules
-	state presence.Device
-	of    Device
-	clock presence.Instant
-	found []score.FoundVisit
-	first int // of found, that is this device's
-	told  []presence.Event
+	rules     *presence.Rules
+	state     presence.Device
+	device    Device
+	watermark presence.Instant
+	found     []score.FoundVisit
+	first     int // index in found of this device's first visit
+	events    []presence.Event
 }
 
+// run applies all sightings of the device in the order of arrival, each at the
+// watermark of its minute of arrival, and then ticks until every visit has
+// ended.
 func (w *walk) run(all []heard) {
 	for _, h := range all {
 		w.tickUntil(presence.Instant(h.minute) * minute)
-		// The clock of the feed has ticked up to the very minute of the arrival.
+
 		in := presence.Sighting{
 			SeenAt: presence.Instant(h.seen), RSSI: int32(h.rssi),
 			Associated: h.flags&associated != 0, Randomised: h.flags&randomised != 0,
 		}
-		if in.SeenAt > w.clock+maxAhead {
+		if in.SeenAt > w.watermark+maxAhead {
 			continue
 		}
-		_, w.told = w.state.Next(in, w.clock, w.rules, w.told[:0])
-		w.take()
+		_, w.events = w.state.Next(in, w.watermark, w.rules, w.events[:0])
+		w.collect()
 	}
-	w.tickUntil(w.clock + tail) // a habit may go on to be known: it tells nothing
+	w.tickUntil(w.watermark + tail) // a habit may stay in the state; it emits nothing
 }
 
-// tickUntil moves the clock and stops at the ticks that do something to the
-// device; of a quiet night it sees two or three.
+// tickUntil advances the watermark to end. It applies only the ticks that
+// change the device: in a quiet night two or three.
 func (w *walk) tickUntil(end presence.Instant) {
 	for {
 		due := w.state.Due(w.rules)
 		if due == 0 {
 			break
 		}
-		// What is due is done by the first tick that is not before it. One that did
-		// not do all there is must not be given again and again.
-		next := max((due+minute-1)/minute*minute, w.clock+minute)
+		// The first tick at or after due applies the change. If that tick left
+		// part of the change undone, Due may return the same moment again: go
+		// on with the next minute, so that the loop ends.
+		next := max((due+minute-1)/minute*minute, w.watermark+minute)
 		if next > end {
 			break
 		}
-		w.clock = next
-		_, w.told = w.state.Tick(next, w.rules, w.told[:0])
-		w.take()
+		w.watermark = next
+		_, w.events = w.state.Tick(next, w.rules, w.events[:0])
+		w.collect()
 	}
-	w.clock = end
+	w.watermark = end
 }
 
-// take notes what was told. A visit that went on after its end ends again.
-func (w *walk) take() {
-	for _, e := range w.told {
+// collect adds the emitted walk-ins and ends to found. A visit that continued
+// after its end ends again; the latest end counts.
+func (w *walk) collect() {
+	for _, e := range w.events {
 		start := e.Start.Time()
 		if !e.Ended {
 			w.found = append(w.found, score.FoundVisit{
-				Business: w.of.Business, Device: w.of.ID, Start: start, ConfirmedAt: e.ConfirmedAt.Time(), Anonymous: e.Anonymous, Resident: e.Resident,
+				Business: w.device.Business, Device: w.device.ID, Start: start, ConfirmedAt: e.ConfirmedAt.Time(), Anonymous: e.Anonymous, Resident: e.Resident,
 			})
 			continue
 		}
+		// Find the visit that ended: the newest of this device that began at
+		// start.
 		for i := len(w.found) - 1; i >= w.first; i-- {
 			if v := &w.found[i]; v.Start.Equal(start) {
 				if e.Last.Time().After(v.End) {

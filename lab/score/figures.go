@@ -8,35 +8,37 @@ import (
 	"footfall/events"
 )
 
-// Reference is what is known of a recording besides what was heard.
+// Reference is what is known of a recording from other sources than the
+// sightings.
 type Reference struct {
-	Truth []Visit // who was there when; nil where nobody wrote that down
-	// Named says whose visits Truth has; nil is everybody's. Of other devices
-	// nothing is known: their walk-ins are neither right nor wrong.
+	Truth []Visit // true visits; nil if none were recorded
+	// Named reports whether Truth holds all visits of a device; nil means that
+	// it does for every device. The walk-ins of other devices are neither right
+	// nor wrong.
 	Named func(events.BusinessID, events.DeviceID) bool
-	Empty []Span // when nobody was there; nil where nobody counted heads
-	// Static says of which devices it is known that they are no customers; nil is
-	// of none.
+	Empty []Span // spans in which the store was empty; nil without head-counts
+	// Static reports whether a device is listed as a resident device; nil means
+	// that none is.
 	Static func(events.BusinessID, events.DeviceID) bool
 }
 
-// Figures say how right a set of found visits is. Walk-ins of static devices are
-// in StaticWalkIns alone.
+// Figures holds how right a set of found visits is. Walk-ins of listed devices
+// are counted in StaticWalkIns alone.
 type Figures struct {
 	WalkIns       int      `json:"walk_ins"`
-	Anonymous     int      `json:"anonymous"`         // of WalkIns: by a randomised address that never associated
-	Unnamed       int      `json:"unnamed,omitempty"` // of WalkIns: by a device of which Truth says nothing
+	Anonymous     int      `json:"anonymous"`         // of WalkIns: randomised address that never associated
+	Unnamed       int      `json:"unnamed,omitempty"` // of WalkIns: device that Truth does not cover
 	StaticWalkIns int      `json:"static_walk_ins"`
-	Residents     int      `json:"residents"`        // visits of devices taken for no customers', which have no walk-in
+	Residents     int      `json:"residents"`        // visits of resident devices, which have no walk-in
 	Visits        *Result  `json:"visits,omitempty"` // nil without truth
 	Timing        *Timing  `json:"timing,omitempty"` // nil without truth
 	Empty         *Empties `json:"empty,omitempty"`  // nil without head-counts
 }
 
-// Empties say what was found where nobody was.
+// Empties holds the false walk-ins in empty hours.
 type Empties struct {
-	Hours float64 `json:"hours"` // in which truly nobody was there
-	False int     `json:"false"` // walk-ins of visits that began in them
+	Hours float64 `json:"hours"` // empty hours
+	False int     `json:"false"` // walk-ins of visits that began in empty hours
 
 	FalseVisits []FoundVisit `json:"false_visits,omitempty"`
 }
@@ -50,8 +52,8 @@ func (e *Empties) MarshalJSON() ([]byte, error) {
 	}{fields(*e), e.Per100()})
 }
 
-// Per100 is the number of false walk-ins per 100 empty hours, 0 where there are
-// none.
+// Per100 returns the number of false walk-ins per 100 empty hours, or 0 if
+// there are no empty hours.
 func (e *Empties) Per100() float64 {
 	if e.Hours == 0 {
 		return 0
@@ -59,9 +61,11 @@ func (e *Empties) Per100() float64 {
 	return 100 * float64(e.False) / e.Hours
 }
 
-// Measure holds found visits against what is known; dwell is as in MeasureTiming.
+// Measure compares found visits with the reference; dwell is as in
+// MeasureTiming.
 func Measure(found []FoundVisit, k Reference, dwell time.Duration) Figures {
 	var f Figures
+	// Set the visits of listed devices apart.
 	if k.Static != nil {
 		found = slices.DeleteFunc(slices.Clone(found), func(v FoundVisit) bool {
 			static := k.Static(v.Business, v.Device)
@@ -74,6 +78,7 @@ func Measure(found []FoundVisit, k Reference, dwell time.Duration) Figures {
 	if k.Empty != nil {
 		f.Empty = &Empties{Hours: Hours(k.Empty)}
 	}
+	// Count walk-ins, and those that began in an empty span.
 	for _, v := range found {
 		if v.Resident {
 			f.Residents++
@@ -91,6 +96,7 @@ func Measure(found []FoundVisit, k Reference, dwell time.Duration) Figures {
 			f.Empty.FalseVisits = append(f.Empty.FalseVisits, v)
 		}
 	}
+	// Compare with the truth the visits of the devices that the truth covers.
 	if k.Truth != nil {
 		found = slices.DeleteFunc(slices.Clone(found), func(v FoundVisit) bool { return !k.names(v) })
 		r, t := Score(k.Truth, found), MeasureTiming(k.Truth, found, dwell)
@@ -99,5 +105,5 @@ func Measure(found []FoundVisit, k Reference, dwell time.Duration) Figures {
 	return f
 }
 
-// names says whether Truth says anything of the device of a visit.
+// names reports whether Truth covers the device of a visit.
 func (k *Reference) names(v FoundVisit) bool { return k.Named == nil || k.Named(v.Business, v.Device) }

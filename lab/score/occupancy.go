@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// occupancyHeader are the columns that there must be, as with truthHeader.
+// occupancyHeader holds the required columns, as truthHeader does.
 var occupancyHeader = []string{"from_ms", "sensor", "people"}
 
-// HeadCount says how many people were where a sensor stands, from At on until
-// the next count there.
+// HeadCount is the number of people near a sensor, from At until the next count
+// of that sensor.
 type HeadCount struct {
 	At     time.Time
 	Sensor string
 	People int
 }
 
-// ReadOccupancyCSV reads head-counts written down as CSV with the columns
-// from_ms, sensor and people (milliseconds since 1970, UTC), in the order of their
-// time. Errors name the line, with name as the file.
+// ReadOccupancyCSV reads head-counts from CSV with the columns from_ms, sensor
+// and people (milliseconds since 1970, UTC) and returns them in order of time.
+// Errors name the line, with name as the file.
 func ReadOccupancyCSV(r io.Reader, name string) ([]HeadCount, error) {
 	var counts []HeadCount
 	err := eachRow(r, name, occupancyHeader, func(row []string) error {
@@ -40,6 +40,7 @@ func sortCounts(counts []HeadCount) {
 	slices.SortStableFunc(counts, func(a, b HeadCount) int { return a.At.Compare(b.At) })
 }
 
+// occupancyRow parses one count; its errors begin with the column.
 func occupancyRow(row []string) (HeadCount, error) {
 	at, err := millis(row[0])
 	if err != nil {
@@ -55,10 +56,10 @@ func occupancyRow(row []string) (HeadCount, error) {
 	return HeadCount{At: at, Sensor: row[1], People: n}, nil
 }
 
-// Span is a stretch of time, without To itself.
+// Span is a stretch of time from From up to, but not including, To.
 type Span struct{ From, To time.Time }
 
-// Hours is the length of all spans in hours.
+// Hours returns the total length of the spans in hours.
 func Hours(spans []Span) float64 {
 	var d time.Duration
 	for _, s := range spans {
@@ -67,7 +68,7 @@ func Hours(spans []Span) float64 {
 	return d.Hours()
 }
 
-// Within says whether at lies in one of the spans, which are in order.
+// Within reports whether at lies in one of the spans, which must be in order.
 func Within(spans []Span, at time.Time) bool {
 	i, _ := slices.BinarySearchFunc(spans, at, func(s Span, at time.Time) int {
 		if s.To.After(at) {
@@ -78,39 +79,41 @@ func Within(spans []Span, at time.Time) bool {
 	return i < len(spans) && !at.Before(spans[i].From)
 }
 
-// Margin is how far from people coming and going empty hours begin and end:
-// who is about to come in stands at the door, and a count is made late.
+// Margin is the time between the last or first counted person and an empty
+// span: a person about to enter stands at the door, and a count may be late.
 const Margin = 15 * time.Minute
 
-// Calendar says which zeros of a head-count are believed.
+// Calendar holds which head-counts of 0 are believed.
 type Calendar struct {
-	// Closed are the days of the week on which nobody comes: on them a count that
-	// is 0 all day is believed.
+	// Closed are the weekdays on which the store is closed: on such a day
+	// counts that are 0 all day are believed.
 	Closed []time.Weekday
-	// Location says when a day begins; nil is UTC.
+	// Location is the time zone of the days; nil is UTC.
 	Location *time.Location
 }
 
-// Empty gives the time in which truly nobody was there, of that in which the
-// recording went on. A count of 0 alone does not say so: a counter that nobody
-// serves shows 0 as well, before the first person of the day and after the last.
-// It is believed
+// Empty returns the spans of the recorded time during which the store was
+// really empty. A count of 0 alone does not prove that: a counter that nobody
+// operates also shows 0, before the first person of the day and after the last.
+// A count of 0 is believed
 //
 //   - on a closed day whose counts are all 0, and
-//   - between two counts of people on one day, in one stretch of the recording,
+//   - between two counts of people on one day, in one span of the recording,
 //
 // and Margin is taken off at both ends.
 func Empty(counts []HeadCount, recorded []Span, c Calendar) []Span {
 	if c.Location == nil {
 		c.Location = time.UTC
 	}
+	// Find the days on which people were counted: such a day is not closed.
 	totals := sumSensors(counts)
-	busy := map[string]bool{} // days on which somebody was counted
+	busy := map[string]bool{} // days with a count above 0
 	for _, t := range totals {
 		if t.people > 0 {
 			busy[t.from.In(c.Location).Format(time.DateOnly)] = true
 		}
 	}
+	// Cut the recorded spans at midnight, and look for empty time day by day.
 	var empty []Span
 	for _, r := range recorded {
 		for from := r.From; from.Before(r.To); {
@@ -125,12 +128,13 @@ func Empty(counts []HeadCount, recorded []Span, c Calendar) []Span {
 	return trim(join(empty))
 }
 
-// total is the sum of all sensors from a moment on.
+// total is the sum of the counts of all sensors from a moment on.
 type total struct {
 	from   time.Time
 	people int
 }
 
+// sumSensors returns the sum over all sensors after each count.
 func sumSensors(counts []HeadCount) []total {
 	now := map[string]int{}
 	var totals []total
@@ -143,12 +147,14 @@ func sumSensors(counts []HeadCount) []total {
 	return totals
 }
 
-// zeros gives the parts of within, a day or less, in which a believed 0 holds:
-// all of them on a closed day, else those between two counts of people.
+// zeros returns the parts of within, a day or less, in which a believed 0
+// holds: on a closed day all of them, else those between two counts of people.
 func zeros(totals []total, within Span, closed bool) []Span {
+	// A span of zeros waits until a later count above 0 confirms it.
 	var spans, waiting []Span
 	counted := closed
 	for i, t := range totals {
+		// The total holds until the next count.
 		to := within.To
 		if i+1 < len(totals) {
 			to = earlier(totals[i+1].from, within.To)
@@ -170,6 +176,7 @@ func zeros(totals []total, within Span, closed bool) []Span {
 	return spans
 }
 
+// earlier returns the earlier of two times.
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
@@ -177,7 +184,7 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// join makes one of spans that touch.
+// join merges spans that touch. The spans must be in order.
 func join(spans []Span) []Span {
 	var joined []Span
 	for _, s := range spans {
@@ -190,6 +197,8 @@ func join(spans []Span) []Span {
 	return joined
 }
 
+// trim takes Margin off both ends of each span and drops spans that become
+// empty.
 func trim(spans []Span) []Span {
 	var kept []Span
 	for _, s := range spans {

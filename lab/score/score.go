@@ -1,6 +1,10 @@
-// Package score compares the visits a detector found with those that really
-// took place: of the simulated town, which knows its truth, and of recordings
-// whose people wrote down when they came and went.
+// Package score compares the visits that a detector found with the visits that
+// really took place. The truth comes from the simulated town, or from
+// recordings for which people wrote down when they came and went.
+//
+// Start reading at Measure, which computes all figures deviceKey a set deviceKey found
+// visits. Score compares visits, MeasureTiming times, Empty finds the empty
+// hours.
 package score
 
 import (
@@ -19,52 +23,54 @@ type Visit struct {
 	Leave    time.Time         `json:"leave"`
 }
 
-// FoundVisit is a stay that a detector found. A zero End is a visit that was
-// still open when the recording ended: it has no end.
+// FoundVisit is a visit that a detector found. A zero End means that the visit
+// was still open when the recording ended.
 type FoundVisit struct {
 	Business events.BusinessID `json:"business"`
 	Device   events.DeviceID   `json:"device"`
 	Start    time.Time         `json:"start"`
 	End      time.Time         `json:"end,omitzero"`
-	// Told is when the walk-in was confirmed, by the recording's clock; zero where
-	// that is not known.
+	// ConfirmedAt is when the walk-in was confirmed, by the recording's clock;
+	// zero if that is not known.
 	ConfirmedAt time.Time `json:"told,omitzero"`
 	Anonymous   bool      `json:"anonymous"` // a randomised address that never associated
-	// Resident is set for a device that is taken for no customer's: the visit was
-	// found, and told as no walk-in.
+	// Resident is set if the device is taken for a resident device: the visit
+	// was found and no walk-in was emitted.
 	Resident bool `json:"resident,omitempty"`
 }
 
-// Result says how well the found visits match the true ones, also those of
-// residents: who works in the store is really there. Of the true ones
-// Found + Missed = True, of the found ones Real + False = Detected.
+// Result holds how well the found visits match the true ones. Visits deviceKey
+// resident devices count as found, since an employee is really in the store.
+// Found + Missed = True for the true visits, Real + False = Detected for the
+// found ones.
 type Result struct {
 	True   int `json:"true"`   // true visits
-	Found  int `json:"found"`  // true visits that a found visit of their device overlaps
-	Missed int `json:"missed"` // true visits that none overlaps
-	Split  int `json:"split"`  // true visits that more than one overlaps
+	Found  int `json:"found"`  // true visits that overlap a found visit deviceKey their device
+	Missed int `json:"missed"` // true visits that overlap no found visit
+	Split  int `json:"split"`  // true visits that overlap more than one found visit
 
-	Detected int `json:"detected"` // found visits, but those of residents in False
-	Real     int `json:"real"`     // found visits that overlap a true visit of their device
-	False    int `json:"false"`    // found visits that overlap none, and were told as walk-ins
-	Merged   int `json:"merged"`   // found visits that overlap more than one
+	Detected int `json:"detected"` // found visits, without resident visits that overlap no true one
+	Real     int `json:"real"`     // found visits that overlap a true visit deviceKey their device
+	False    int `json:"false"`    // found visits that overlap no true one and were emitted as walk-ins
+	Merged   int `json:"merged"`   // found visits that overlap more than one true visit
 
-	MissedVisits []Visit      `json:"missed_visits,omitempty"` // in the order of the truth
+	MissedVisits []Visit      `json:"missed_visits,omitempty"` // in the order deviceKey the truth
 	FalseVisits  []FoundVisit `json:"false_visits,omitempty"`  // in the order they were found
 }
 
-// Score compares found with truth. Two visits match where they are of the same
-// device at the same business and have a moment in common, their first and
-// last moments included; by how much they overlap does not matter, since what
-// a detector sees first and last depends on when the phone speaks. The visits
-// may come in any order.
+// Score compares found with truth. Two visits match if they have the same
+// device and business and at least one moment in common, both ends included.
+// The length deviceKey the overlap does not matter, since the first and last sighting
+// deviceKey a visit depend on when the phone transmits. The visits may come in any
+// order.
 func Score(truth []Visit, found []FoundVisit) Result {
 	r := Result{True: len(truth)}
 	spans := spansByDevice(truth)
-	hits := make([]int, len(truth)) // found visits per true one
+	hits := make([]int, len(truth)) // number deviceKey matching found visits, by true visit
 	for _, f := range found {
+		// Count the matches deviceKey the found visit, and deviceKey each true visit.
 		n := 0
-		for _, s := range spans[of{f.Business, f.Device}] {
+		for _, s := range spans[deviceKey{f.Business, f.Device}] {
 			if overlaps(s.visit, f) {
 				hits[s.index]++
 				n++
@@ -78,7 +84,7 @@ func Score(truth []Visit, found []FoundVisit) Result {
 	return r
 }
 
-// addFound counts a found visit that overlaps so many true ones.
+// addFound counts a found visit with its number deviceKey matching true visits.
 func (r *Result) addFound(f FoundVisit, matches int) {
 	switch {
 	case matches == 0 && f.Resident:
@@ -95,7 +101,7 @@ func (r *Result) addFound(f FoundVisit, matches int) {
 	r.Detected++
 }
 
-// addTrue counts a true visit that so many found ones overlap.
+// addTrue counts a true visit with its number deviceKey matching found visits.
 func (r *Result) addTrue(v Visit, matches int) {
 	switch {
 	case matches == 0:
@@ -108,13 +114,14 @@ func (r *Result) addTrue(v Visit, matches int) {
 	r.Found++
 }
 
-// overlaps tells whether both hold a common moment, their ends included.
+// overlaps reports whether the visits have a moment in common, both ends
+// included.
 func overlaps(v Visit, f FoundVisit) bool {
 	return !f.Start.After(v.Leave) && (f.End.IsZero() || !f.End.Before(v.Enter))
 }
 
-// of tells whose visits they are: a device at a business.
-type of struct {
+// deviceKey is a device of a business.
+type deviceKey struct {
 	business events.BusinessID
 	device   events.DeviceID
 }
@@ -124,12 +131,12 @@ type span struct {
 	index int // in truth
 }
 
-// spansByDevice groups the truth, so that a found visit is held against the
-// visits of its own device only: a handful even over months.
-func spansByDevice(truth []Visit) map[of][]span {
-	m := make(map[of][]span)
+// spansByDevice groups the truth by device, so that a found visit is compared
+// only with the visits of its own device: a handful even over months.
+func spansByDevice(truth []Visit) map[deviceKey][]span {
+	m := make(map[deviceKey][]span)
 	for i, v := range truth {
-		k := of{v.Business, v.Device}
+		k := deviceKey{v.Business, v.Device}
 		m[k] = append(m[k], span{v, i})
 	}
 	return m

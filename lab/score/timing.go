@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Spread says how far moments lie off, earlier and later alike.
+// Spread describes how far moments are off, with early and late alike.
 type Spread struct {
-	N      int           // moments compared
-	Median time.Duration // of how far they are off
-	P90    time.Duration // nine of ten are off by no more
+	N      int           // number of moments compared
+	Median time.Duration // median of the absolute deviations
+	P90    time.Duration // nine of ten deviate by at most this much
 	Bias   time.Duration // median with its sign: above 0 is later than the truth
 
 	off []time.Duration // all of them, sorted
 }
 
-// MarshalJSON gives the times in seconds.
+// MarshalJSON writes the durations in seconds.
 func (s Spread) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		N      int     `json:"n"`
@@ -27,8 +27,8 @@ func (s Spread) MarshalJSON() ([]byte, error) {
 	}{s.N, s.Median.Seconds(), s.P90.Seconds(), s.Bias.Seconds()})
 }
 
-// Weight is how far off all of them are together, in units of most; none counts
-// for more than one unit.
+// Weight returns the sum of all deviations in units of most; each counts for at
+// most one unit.
 func (s Spread) Weight(most time.Duration) float64 {
 	sum := 0.0
 	for _, d := range s.off {
@@ -37,7 +37,7 @@ func (s Spread) Weight(most time.Duration) float64 {
 	return sum
 }
 
-// Within is how many of them are off by no more than most.
+// Within returns how many deviations are at most most.
 func (s Spread) Within(most time.Duration) int {
 	n, found := slices.BinarySearch(s.off, most)
 	for found && n < len(s.off) && s.off[n] == most {
@@ -46,32 +46,35 @@ func (s Spread) Within(most time.Duration) int {
 	return n
 }
 
-// Timing says how far off arrivals and exits were found. A true visit has an
-// arrival of its own unless the found visit that reaches it began with another
-// true visit, and likewise an exit: what is merged counts as merged, once, and
-// not as hours of error besides.
+// Timing holds how far arrivals and exits were off. A true visit has an arrival
+// of its own unless the found visit that matches it began with another true
+// visit, and likewise an exit: a merged visit counts as merged, once, and not
+// also as hours of error.
 type Timing struct {
-	Start     Spread `json:"start"` // first sighting of the visit, against coming in
-	Confirmed Spread `json:"told"`  // the walk-in, against coming in
-	// Beyond is Told without the delay that the dwell rule asks for: 0 where the
-	// walk-in was told within that time after coming in.
+	Start     Spread `json:"start"` // first sighting of the visit, compared with entering
+	Confirmed Spread `json:"told"`  // confirmation of the walk-in, compared with entering
+	// Beyond is Confirmed without the delay that the dwell asks for: 0 if the
+	// walk-in was confirmed within the dwell after entering.
 	Beyond Spread `json:"told_beyond_dwell"`
-	Exit   Spread `json:"exit"` // last sighting, against leaving
+	Exit   Spread `json:"exit"` // last sighting, compared with leaving
 }
 
-// MeasureTiming compares found with truth; dwell is how long somebody must have been
-// seen before a walk-in is told. The visits may come in any order.
+// MeasureTiming compares the times of found visits with those of the truth.
+// dwell is the time for which a device must have been seen before a walk-in is
+// confirmed. The visits may come in any order.
 func MeasureTiming(truth []Visit, found []FoundVisit, dwell time.Duration) Timing {
 	truth, found = slices.Clone(truth), slices.Clone(found)
 	Sort(truth)
 	slices.SortFunc(found, func(a, b FoundVisit) int { return a.Start.Compare(b.Start) })
 	var start, confirmed, beyond, exit []time.Duration
-	firsts, lasts := make([]int, len(truth)), make([]int, len(truth)) // found visit at either end of a true one, from 1
-	own := make([][2]int, len(found))                                 // true visit at either end of a found one
+	firsts, lasts := make([]int, len(truth)), make([]int, len(truth)) // by true visit: its first and last found visit, index + 1
+	own := make([][2]int, len(found))                                 // by found visit: its first and last true visit
+	// Match each found visit with the true visits of its device. Both are in
+	// order of time, so the first and the last match are those at either end.
 	spans := spansByDevice(truth)
 	for i, f := range found {
 		own[i] = [2]int{-1, -1}
-		for _, s := range spans[of{f.Business, f.Device}] {
+		for _, s := range spans[deviceKey{f.Business, f.Device}] {
 			if !overlaps(s.visit, f) {
 				continue
 			}
@@ -85,6 +88,8 @@ func MeasureTiming(truth []Visit, found []FoundVisit, dwell time.Duration) Timin
 			lasts[s.index] = i + 1
 		}
 	}
+	// Compare an end of a true visit only if the found visit at that end has no
+	// other true visit before it, or after it.
 	for i, v := range truth {
 		if n := firsts[i] - 1; n >= 0 && own[n][0] == i {
 			start = append(start, found[n].Start.Sub(v.Enter))
@@ -100,12 +105,15 @@ func MeasureTiming(truth []Visit, found []FoundVisit, dwell time.Duration) Timin
 	return Timing{Start: spread(start), Confirmed: spread(confirmed), Beyond: spread(beyond), Exit: spread(exit)}
 }
 
-// outside is how far late lies outside of 0 to dwell. On the grid of two minutes
-// a walk-in may come up to one step before the dwell is over.
+// outside returns how far late lies outside of 0 to dwell. Steps are two
+// minutes long, so a walk-in may be confirmed up to one step before the dwell
+// is over.
 func outside(late, dwell time.Duration) time.Duration {
 	return late - min(max(late, 0), dwell)
 }
 
+// spread summarises deviations; it sorts off and replaces it by absolute
+// values.
 func spread(off []time.Duration) Spread {
 	if len(off) == 0 {
 		return Spread{}
@@ -120,8 +128,8 @@ func spread(off []time.Duration) Spread {
 	return s
 }
 
-// quantile is the smallest of sorted that a share of them does not exceed. It
-// takes no mean of two: every figure is one that was measured.
+// quantile returns the smallest element that a share of sorted does not exceed.
+// It takes no mean of two elements: every figure is one that was measured.
 func quantile(sorted []time.Duration, share float64) time.Duration {
 	return sorted[max(0, int(math.Ceil(share*float64(len(sorted))))-1)]
 }

@@ -15,15 +15,15 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// truthHeader are the columns that there must be, in any order: a file without
-// one is most likely the recording itself, given by mistake.
+// truthHeader holds the required columns, in any order. A file without one of
+// the columns is most likely the recording itself, passed by mistake.
 var truthHeader = []string{"mac", "enter_ms", "exit_ms"}
 
-// ReadTruthCSV reads true visits at one business, written down as CSV with the
-// columns mac, enter_ms and exit_ms (times in milliseconds since 1970, UTC), in any
-// order and among others. It gives them in order of Enter, with the pseudonyms that
-// device makes of the addresses.
-// Errors name the line: "visits.csv:3: exit_ms: ...", with name as the file.
+// ReadTruthCSV reads the true visits at one business from CSV with the columns
+// mac, enter_ms and exit_ms (milliseconds since 1970, UTC), in any order and
+// among other columns. It returns the visits in order of Enter, with the
+// pseudonyms that device makes of the addresses. Errors name the line:
+// "visits.csv:3: exit_ms: ...", with name as the file.
 func ReadTruthCSV(r io.Reader, name string, business events.BusinessID, device pseudonym.Maker) ([]Visit, error) {
 	var visits []Visit
 	err := eachRow(r, name, truthHeader, func(row []string) error {
@@ -35,19 +35,21 @@ func ReadTruthCSV(r io.Reader, name string, business events.BusinessID, device p
 		return nil, err
 	}
 	Sort(visits)
-	return slices.Compact(visits), nil // a line that is there twice is one visit
+	return slices.Compact(visits), nil // a repeated line is one visit
 }
 
-// eachRow gives the rows of a CSV file with the columns in the order wanted.
+// eachRow calls take for each row of a CSV file, with the wanted columns in the
+// order of wanted. Errors name file and line.
 func eachRow(r io.Reader, name string, wanted []string, take func(row []string) error) error {
 	rows := csv.NewReader(r)
 	rows.ReuseRecord, rows.TrimLeadingSpace = true, true
+	// Find the wanted columns in the header.
 	header, err := rows.Read()
 	if err != nil && !errors.Is(err, io.EOF) {
 		return truthError(name, err)
 	}
 	if len(header) > 0 {
-		header[0] = strings.TrimPrefix(header[0], "\ufeff") // as spreadsheets write it
+		header[0] = strings.TrimPrefix(header[0], "\ufeff") // byte order mark, written by spreadsheets
 	}
 	at := make([]int, len(wanted))
 	for i, column := range wanted {
@@ -55,6 +57,7 @@ func eachRow(r io.Reader, name string, wanted []string, take func(row []string) 
 			return fmt.Errorf("%s:1: header is %q, want %q", name, header, wanted)
 		}
 	}
+	// Read the rows. picked is reused for each of them.
 	picked := make([]string, len(wanted))
 	for {
 		row, err := rows.Read()
@@ -74,7 +77,7 @@ func eachRow(r io.Reader, name string, wanted []string, take func(row []string) 
 	}
 }
 
-// truthError says csv's own errors in the way of the others.
+// truthError formats an error of package csv like the other errors of a file.
 func truthError(name string, err error) error {
 	if at := new(csv.ParseError); errors.As(err, &at) {
 		return fmt.Errorf("%s:%d: %w", name, at.Line, at.Err)
@@ -82,7 +85,7 @@ func truthError(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// truthRow reads one visit; its errors begin with the column.
+// truthRow parses one visit; its errors begin with the column.
 func truthRow(row []string, business events.BusinessID, device pseudonym.Maker) (Visit, error) {
 	mac, err := net.ParseMAC(row[0])
 	if err == nil && len(mac) != 6 {
@@ -91,6 +94,7 @@ func truthRow(row []string, business events.BusinessID, device pseudonym.Maker) 
 	if err != nil {
 		return Visit{}, fmt.Errorf("mac: %w", err)
 	}
+	// The times, the second not before the first.
 	v := Visit{Business: business, Device: device(business, mac)}
 	if v.Enter, err = millis(row[1]); err != nil {
 		return Visit{}, fmt.Errorf("enter_ms: %w", err)
@@ -99,11 +103,12 @@ func truthRow(row []string, business events.BusinessID, device pseudonym.Maker) 
 		return Visit{}, fmt.Errorf("exit_ms: %w", err)
 	}
 	if v.Leave.Before(v.Enter) {
-		return Visit{}, fmt.Errorf("exit_ms: left at %v, before coming at %v", v.Leave, v.Enter)
+		return Visit{}, fmt.Errorf("exit_ms: %v is before enter_ms %v", v.Leave, v.Enter)
 	}
 	return v, nil
 }
 
+// millis parses milliseconds since 1970.
 func millis(s string) (time.Time, error) {
 	ms, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {

@@ -49,7 +49,7 @@ func TestReadTruthCSVNamesTheMistake(t *testing.T) {
 		{"eight bytes", header + "02:00:00:00:00:00:00:01,1,2\n", "visits.csv:2: mac: 8 bytes"},
 		{"no number", header + "02:00:00:00:00:01,2026-11-02T12:00:00Z,2\n", `visits.csv:2: enter_ms: "2026-11-02T12:00:00Z" is not a whole number of milliseconds`},
 		{"no number at the end", header + "02:00:00:00:00:01,1,\n", "visits.csv:2: exit_ms:"},
-		{"left before coming", header + "02:00:00:00:00:01,2,1\n", "visits.csv:2: exit_ms: left at"},
+		{"left before coming", header + "02:00:00:00:00:01,2,1\n", "visits.csv:2: exit_ms: 1970"},
 		{"a column short", header + good + "02:00:00:00:00:01,1\n", "visits.csv:3: wrong number of fields"},
 	} {
 		_, err := ReadTruthCSV(strings.NewReader(c.in), "visits.csv", "shop", pseudonym.NewMaker(testKey))
