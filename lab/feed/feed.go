@@ -1,5 +1,7 @@
-// Package feed puts recorded items on the topics as their senders would have,
-// with the recording's clock as ticks.
+// Package feed produces recorded items to the topics as their senders would
+// have, with ticks that carry the recording's clock as the watermark.
+//
+// Start reading at Run.
 package feed
 
 import (
@@ -14,7 +16,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// Source gives items in the order of their arrival, and io.EOF after the last.
+// Source is a stream of items in the order of their arrival. Next returns
+// io.EOF after the last item.
 type Source interface {
 	Next() (recording.Item, error)
 }
@@ -22,39 +25,44 @@ type Source interface {
 // Options says where the items go and how fast.
 type Options struct {
 	Out        stage.Producer
-	Partitions int32 // of sightings
-	// Settle waits until the CRM events put so far are processed. A login is put
-	// on sightings by identify, at its own time: a replay that ran on meanwhile
-	// would make it late.
+	Partitions int32 // number of partitions of sightings: each gets every tick
+	// Settle returns when the CRM events produced so far are processed. Stage
+	// identify produces a sighting from a login with the login's time: if the
+	// replay continued meanwhile, that sighting would be late.
 	Settle func(context.Context) error
-	// Speed is how many seconds of the recording go into one of the wall clock;
-	// 0 is as many as the machine can.
+	// Speed is the number of seconds of the recording per second of the wall
+	// clock; 0 is as fast as the machine can.
 	Speed float64
-	// Fed is called now and then with how many items were put.
+	// Fed, if set, is called after each produced batch, for progress.
 	Fed func(Stats)
 }
 
-// Stats says what was put.
+// Stats counts the produced items.
 type Stats struct {
-	Sightings, CRMEvents, Ticks int64 // a tick on every partition is one
-	From, To                    time.Time
+	Sightings, CRMEvents, Ticks int64 // a tick counts once for all partitions
+	// From and To are the arrival of the first and of the last item.
+	From, To time.Time
 }
 
 const (
-	// chunk is how many records are produced at once.
+	// chunk is the number of records produced at once.
 	chunk = 5000
-	// busy is how long after the last item the clock still ticks each minute.
-	// After that it ticks each hour, which tells the same: no visit is so long
-	// silent and still open by default, and one that is ends an hour late at most.
+	// busy is how long after the last item a tick follows every minute. After
+	// that a tick follows every hour, which emits the same: by default no visit
+	// is silent for so long and still open, and a visit that is ends an hour
+	// late at most.
 	busy = time.Hour
-	// backfilled is how old a CRM event is on arrival that comes from an archive.
+	// backfilled is the age on arrival from which a CRM event counts as one
+	// from an archive.
 	backfilled = time.Hour
-	// tail is how long the clock goes on after the last item: the longest silence
+	// tail is how long ticks go on after the last item: the longest session gap
 	// that rules allow, and more.
 	tail = 13 * time.Hour
 )
 
-// Run puts all items of src and ticks on until every visit has ended.
+// Run produces all items of src, then ticks until every visit has ended. It
+// returns what it produced, also with an error. Errors name the item's file and
+// line.
 func Run(ctx context.Context, src Source, o Options) (Stats, error) {
 	f := &feeder{Options: o, began: time.Now()}
 	for {
@@ -65,13 +73,15 @@ func Run(ctx context.Context, src Source, o Options) (Stats, error) {
 		if err != nil {
 			return f.stats, err
 		}
-		if err := f.put(ctx, &it); err != nil {
+		if err := f.add(ctx, &it); err != nil {
 			return f.stats, fmt.Errorf("%v: %w", it.Source, err)
 		}
 	}
+	// Without items there is no clock to advance.
 	if f.stats.From.IsZero() {
 		return f.stats, nil
 	}
+	// End the open visits, as fast as possible whatever the speed.
 	f.pace = false
 	if err := f.tickUntil(ctx, f.stats.To.Add(tail)); err != nil {
 		return f.stats, err
@@ -79,21 +89,25 @@ func Run(ctx context.Context, src Source, o Options) (Stats, error) {
 	return f.stats, f.flush(ctx)
 }
 
+// feeder is the state of Run.
 type feeder struct {
 	Options
-	buf    []stage.Record
-	stats  Stats
-	clock  time.Time // of the last tick
-	began  time.Time
-	pace   bool
-	unread bool // CRM events were put since the last Settle
+	buf       []stage.Record
+	stats     Stats
+	watermark time.Time // of the last tick
+	began     time.Time // wall clock at the start
+	pace      bool      // whether to wait for the wall clock
+	unread    bool      // CRM events were produced since the last Settle
 }
 
-func (f *feeder) put(ctx context.Context, it *recording.Item) error {
+// add adds one item behind the ticks up to its arrival.
+func (f *feeder) add(ctx context.Context, it *recording.Item) error {
+	// The first item starts the clock: its own minute is the first tick.
 	if f.stats.From.IsZero() {
-		f.stats.From, f.clock = it.ArrivedAt, it.ArrivedAt.Truncate(time.Minute).Add(-time.Minute)
+		f.stats.From, f.watermark = it.ArrivedAt, it.ArrivedAt.Truncate(time.Minute).Add(-time.Minute)
 		f.pace = f.Speed > 0
 	}
+	// Ticks first: the item must meet the watermark of its minute of arrival.
 	if err := f.tickUntil(ctx, it.ArrivedAt); err != nil {
 		return err
 	}
@@ -112,9 +126,11 @@ func (f *feeder) put(ctx context.Context, it *recording.Item) error {
 	return nil
 }
 
+// record encodes an item for the topic that its sender would have produced to.
 func (f *feeder) record(it *recording.Item) (stage.Record, error) {
 	r := stage.Record{Partition: stage.AnyPartition}
 	var event any = &it.Sighting
+	// Choose topic and key, and count the item.
 	if it.CRM == nil {
 		r.Topic, r.Key = events.Sightings, events.DeviceKey(it.Sighting.Business, it.Sighting.Device)
 		f.stats.Sightings++
@@ -125,6 +141,7 @@ func (f *feeder) record(it *recording.Item) (stage.Record, error) {
 		}
 		f.stats.CRMEvents++
 		f.unread = true
+		// The record holds the kind of event that is set.
 		switch {
 		case it.CRM.Login != nil:
 			event = it.CRM.Login
@@ -139,15 +156,15 @@ func (f *feeder) record(it *recording.Item) (stage.Record, error) {
 	return r, err
 }
 
-// tickUntil puts the ticks that are due before something arrives at at. The last
-// one is of that very minute, whatever pause was before: with an older clock a
-// sighting that comes too late would count, and the ticks of the minutes between
-// would follow what arrived after them.
-func (f *feeder) tickUntil(ctx context.Context, at time.Time) error {
-	for minute := at.Truncate(time.Minute); f.clock.Before(minute); {
-		next := f.clock.Add(time.Minute)
+// tickUntil adds the ticks that precede an item that arrives at arrival. The
+// last one is of the minute of the arrival, however long the pause before it.
+// With an older watermark a sighting that is too late would count, and the
+// ticks of the minutes between would follow records that arrived after them.
+func (f *feeder) tickUntil(ctx context.Context, arrival time.Time) error {
+	for minute := arrival.Truncate(time.Minute); f.watermark.Before(minute); {
+		next := f.watermark.Add(time.Minute)
 		if next.Sub(f.stats.To) > busy {
-			next = f.clock.Add(time.Hour)
+			next = f.watermark.Add(time.Hour)
 		}
 		if next.After(minute) {
 			next = minute
@@ -159,30 +176,35 @@ func (f *feeder) tickUntil(ctx context.Context, at time.Time) error {
 	return nil
 }
 
+// tick adds a tick on every partition.
 func (f *feeder) tick(ctx context.Context, at time.Time) error {
+	// A CRM event is processed before the watermark advances beyond it.
 	if f.unread {
 		if err := f.flush(ctx); err != nil {
 			return err
 		}
 		if err := f.Settle(ctx); err != nil {
-			return fmt.Errorf("wait for CRM events: %w", err)
+			return fmt.Errorf("waiting until the stages have processed the CRM events: %w", err)
 		}
 		f.unread = false
 	}
 	if err := f.wait(ctx, at); err != nil {
 		return err
 	}
+	// A recording may lie in the future. Detect takes a tick that is ahead of
+	// its record's timestamp for a mistake, so the timestamp is set to the
+	// tick's moment.
 	ticks, err := stage.TickRecords(at, f.Partitions)
 	if err != nil {
 		return err
 	}
-	if at.After(time.Now()) { // a recording of days to come, at which detect would take the ticks for a mistake
+	if at.After(time.Now()) {
 		for i := range ticks {
 			ticks[i].Timestamp = at
 		}
 	}
 	f.buf = append(f.buf, ticks...)
-	f.clock = at
+	f.watermark = at
 	f.stats.Ticks++
 	if len(f.buf) >= chunk {
 		return f.flush(ctx)
@@ -190,13 +212,14 @@ func (f *feeder) tick(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// wait keeps the pace: it puts what is due and sleeps until at has come.
+// wait returns when moment at of the recording has come by the wall clock, at
+// the wanted speed. It produces the collected records before it sleeps.
 func (f *feeder) wait(ctx context.Context, at time.Time) error {
 	if !f.pace {
 		return nil
 	}
-	due := f.began.Add(time.Duration(float64(at.Sub(f.stats.From)) / f.Speed))
-	left := time.Until(due)
+	dueAt := f.began.Add(time.Duration(float64(at.Sub(f.stats.From)) / f.Speed))
+	left := time.Until(dueAt)
 	if left < 10*time.Millisecond {
 		return nil
 	}
@@ -211,12 +234,13 @@ func (f *feeder) wait(ctx context.Context, at time.Time) error {
 	}
 }
 
+// flush produces the collected records.
 func (f *feeder) flush(ctx context.Context) error {
 	if len(f.buf) == 0 {
 		return nil
 	}
 	if err := f.Out.Produce(ctx, f.buf); err != nil {
-		return fmt.Errorf("put %d records: %w", len(f.buf), err)
+		return fmt.Errorf("producing %d records: %w", len(f.buf), err)
 	}
 	f.buf = f.buf[:0]
 	if f.Fed != nil {

@@ -13,7 +13,7 @@ import (
 	"footfall/events"
 )
 
-// column is one of the columns a CSV recording may have.
+// column is one of the columns that a CSV recording may have.
 type column int
 
 const (
@@ -27,11 +27,12 @@ const (
 	randomisedColumn
 )
 
-// columnNames is the header, by column.
+// columnNames holds the names in the header, by column.
 var columnNames = [...]string{
 	"seen_at_ms", "sensor", "mac", "device", "rssi_dbm", "business", "associated", "randomised",
 }
 
+// columnOf returns the column with a name.
 func columnOf(name []byte) (column, bool) {
 	for c, n := range columnNames {
 		if string(name) == n {
@@ -41,11 +42,11 @@ func columnOf(name []byte) (column, bool) {
 	return 0, false
 }
 
-// csvDecoder reads sightings from rows whose header says which column is
-// which. Columns may stand in any order; those that not every recording has may
-// also be empty in a row. It does not use encoding/csv for the whole file: a
-// quote left open there swallows the rest of the file into one field, and the
-// error names the last line instead of the wrong one.
+// csvDecoder reads sightings from rows, in the order of columns that the header
+// declares. Optional columns may be empty in a row. It does not use
+// encoding/csv for the whole file: after a quote that is left open,
+// encoding/csv reads the rest of the file as one field and reports the last
+// line instead of the wrong one.
 type csvDecoder struct {
 	*scope
 	in      lines
@@ -53,50 +54,52 @@ type csvDecoder struct {
 	fields  [][]byte
 }
 
-// newCSV reads the header. A file without one is refused even if its columns
-// look right: there is no telling seconds from milliseconds, or whose order it
-// is.
+// newCSV reads the header. A file without a header is an error even if its
+// columns look right: without names, seconds cannot be distinguished from
+// milliseconds, nor one order of columns from another.
 func newCSV(s *scope, in *bufio.Reader) (*csvDecoder, error) {
 	d := &csvDecoder{scope: s, in: lines{in: in, at: Position{File: s.name}}}
 	line, err := d.in.next()
 	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: there is nothing but empty lines", s.name)
+		return nil, fmt.Errorf("%s: the file has only empty lines", s.name)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if err := d.header(line); err != nil {
-		return nil, d.in.wrong(err)
+		return nil, d.in.wrap(err)
 	}
 	return d, nil
 }
 
-// header learns what the columns are. A name it does not know is a mistake and
-// no column to be passed over: "associatd" would give a recording in which
-// nobody ever joined the network.
+// header reads the columns from the header line. An unknown name is an error
+// and not an ignored column: "associatd" would yield a recording in which no
+// device ever joined the network.
 func (d *csvDecoder) header(line []byte) error {
 	if err := d.split(line); err != nil {
 		return err
 	}
+	// Each name must be known, and appear once.
 	var has [len(columnNames)]bool
 	for _, name := range d.fields {
 		c, ok := columnOf(name)
 		switch {
 		case !ok:
-			return fmt.Errorf("header: no column is called %.40q; there are %q", name, columnNames)
+			return fmt.Errorf("header: unknown column %.40q; known columns are %q", name, columnNames)
 		case has[c]:
 			return fmt.Errorf("header: two columns are called %s", name)
 		}
 		has[c] = true
 		d.columns = append(d.columns, c)
 	}
+	// Required columns, and exactly one of mac and device.
 	for _, c := range []column{seenAtColumn, sensorColumn, rssiColumn} {
 		if !has[c] {
 			return fmt.Errorf("header: column %s is missing", columnNames[c])
 		}
 	}
 	if has[macColumn] == has[deviceColumn] {
-		return errors.New("header: there must be a column mac or a column device, and not both")
+		return errors.New("header: want either column mac or column device, not both and not none")
 	}
 	return nil
 }
@@ -109,7 +112,7 @@ func (d *csvDecoder) next(it *Item) error {
 		}
 		ok, err := d.row(line, it)
 		if err != nil {
-			return d.in.wrong(err)
+			return d.in.wrap(err)
 		}
 		if ok {
 			it.Source = d.in.at
@@ -118,7 +121,7 @@ func (d *csvDecoder) next(it *Item) error {
 	}
 }
 
-// row reads a sighting; ok is false where it is to be left out.
+// row parses a sighting; ok is false if the sighting is to be left out.
 func (d *csvDecoder) row(line []byte, it *Item) (ok bool, err error) {
 	if err := d.split(line); err != nil {
 		return false, err
@@ -127,7 +130,8 @@ func (d *csvDecoder) row(line []byte, it *Item) (ok bool, err error) {
 		return false, fmt.Errorf("%d columns, want %d as in the header", len(d.fields), len(d.columns))
 	}
 	*it = Item{Sighting: events.Sighting{Business: d.opts.Business}}
-	// The address has to wait for the business, which may be a later column.
+	// Set the columns one by one. The address waits for the business, which may
+	// be a later column and is part of the pseudonym.
 	var mac, randomised []byte
 	for i, c := range d.columns {
 		switch c {
@@ -145,8 +149,9 @@ func (d *csvDecoder) row(line []byte, it *Item) (ok bool, err error) {
 	return d.complete(&it.Sighting, mac, randomised)
 }
 
-// complete fills in what may depend on other columns, the device and whether
-// its address is random, and tells whether the sighting counts.
+// complete sets the fields that depend on several columns, the device and
+// whether its address is randomised. ok is false if the sighting is to be left
+// out.
 func (d *csvDecoder) complete(s *events.Sighting, mac, randomised []byte) (ok bool, err error) {
 	if mac != nil {
 		if ok, err := d.identify(s, mac); !ok || err != nil {
@@ -154,7 +159,8 @@ func (d *csvDecoder) complete(s *events.Sighting, mac, randomised []byte) (ok bo
 		}
 	}
 	if len(randomised) > 0 {
-		// A column beats the address: digests need not keep its bits.
+		// The column has precedence over the address: a digest need not keep the
+		// address's bits.
 		if s.Randomised, err = boolean(randomised); err != nil {
 			return false, fmt.Errorf("randomised: %w", err)
 		}
@@ -162,8 +168,8 @@ func (d *csvDecoder) complete(s *events.Sighting, mac, randomised []byte) (ok bo
 	return true, plain(s.Validate())
 }
 
-// set puts one field into its place. Whether it is within its range is for
-// Validate to say, once all of them are there.
+// set parses one field. Ranges are checked by Validate, once all fields are
+// set.
 func (d *csvDecoder) set(s *events.Sighting, c column, f []byte) (err error) {
 	switch c {
 	case seenAtColumn:
@@ -180,19 +186,19 @@ func (d *csvDecoder) set(s *events.Sighting, c column, f []byte) (err error) {
 		}
 	case associatedColumn:
 		s.Associated, err = boolean(f)
-	case macColumn, randomisedColumn: // complete sees to them
+	case macColumn, randomisedColumn: // set in complete
 	}
 	return err
 }
 
-// split parts line into fields at its commas. Only a line with quotes takes
-// the long way round.
+// split splits a line into fields at the commas. Only a line with quotes needs
+// encoding/csv.
 func (d *csvDecoder) split(line []byte) error {
 	d.fields = d.fields[:0]
 	if bytes.IndexByte(line, '"') >= 0 {
 		row, err := csv.NewReader(bytes.NewReader(line)).Read()
 		if at := new(csv.ParseError); errors.As(err, &at) {
-			return fmt.Errorf("column %d: %w", at.Column, at.Err) // its line is always 1
+			return fmt.Errorf("column %d: %w", at.Column, at.Err) // the line number in at is always 1
 		}
 		for _, f := range row {
 			d.fields = append(d.fields, []byte(f))
@@ -209,6 +215,7 @@ func (d *csvDecoder) split(line []byte) error {
 	}
 }
 
+// millis parses milliseconds since 1970.
 func millis(f []byte) (time.Time, error) {
 	ms, err := strconv.ParseInt(string(f), 10, 64)
 	if err != nil {
@@ -217,6 +224,7 @@ func millis(f []byte) (time.Time, error) {
 	return time.UnixMilli(ms).UTC(), nil
 }
 
+// rssi parses a signal strength in dBm.
 func rssi(f []byte) (events.RSSI, error) {
 	v, err := strconv.ParseInt(string(f), 10, 32)
 	if err != nil {
@@ -225,7 +233,7 @@ func rssi(f []byte) (events.RSSI, error) {
 	return events.RSSI(v), nil
 }
 
-// boolean takes true, false, 1, 0 and nothing, which is false.
+// boolean parses true, false, 1 and 0; an empty field is false.
 func boolean(f []byte) (bool, error) {
 	if len(f) == 0 {
 		return false, nil

@@ -12,26 +12,26 @@ import (
 	"footfall/events"
 )
 
-// decoder reads the items of one file in the order they stand there.
+// decoder reads the items of one file in the order of the file.
 type decoder interface {
-	// next overwrites all of it, and answers io.EOF after the last item. Every
-	// other error says where in the file, and is final.
+	// next overwrites *it with the next item. It returns io.EOF after the last
+	// item. Any other error names the place in the file and is final.
 	next(it *Item) error
 }
 
-// scope is what the decoders of a file share.
+// scope holds what the decoders of a file share.
 type scope struct {
 	name   string
 	opts   Options
-	known  *addresses
+	known  *transmitters
 	intern intern
 	stats  *Stats
 }
 
-// bufferBytes is read from a file at once.
+// bufferBytes is the size of one read from a file.
 const bufferBytes = 64 << 10
 
-// First bytes of what is no text. Captures come in either byte order, with
+// First bytes of files that are not text. Captures have either byte order, and
 // times in micro- or nanoseconds.
 var (
 	gzipMagic   = []byte{0x1f, 0x8b}
@@ -43,10 +43,11 @@ var (
 	utf8Mark = []byte{0xef, 0xbb, 0xbf}
 )
 
-// newDecoder looks at how r begins to tell what it holds. The name of a file
-// says nothing: people rename them, and stdin has none.
+// newDecoder chooses the decoder by the first bytes of r. The name of a file is
+// not used: files are renamed, and stdin has none.
 func newDecoder(s *scope, r io.Reader) (decoder, error) {
 	in := bufio.NewReaderSize(r, bufferBytes)
+	// Unpack a gzipped file; its content decides as that of a plain file does.
 	if start, _ := in.Peek(len(gzipMagic)); bytes.Equal(start, gzipMagic) {
 		z, err := gzip.NewReader(in)
 		if err != nil {
@@ -54,7 +55,9 @@ func newDecoder(s *scope, r io.Reader) (decoder, error) {
 		}
 		in = bufio.NewReaderSize(z, bufferBytes)
 	}
-	// Peek answers an error along with what there is; a real one comes again.
+	// Peek returns an error together with the bytes that there are. A read
+	// error returns again at the next read, so only an empty result is handled
+	// here.
 	start, err := in.Peek(len(pcapngMagic))
 	if len(start) == 0 {
 		if errors.Is(err, io.EOF) {
@@ -62,6 +65,7 @@ func newDecoder(s *scope, r io.Reader) (decoder, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
+	// Captures by their magic number, all other files as text.
 	if bytes.Equal(start, pcapngMagic) {
 		return newPcapNG(s, in)
 	}
@@ -73,7 +77,8 @@ func newDecoder(s *scope, r io.Reader) (decoder, error) {
 	return newText(s, in)
 }
 
-// newText takes for NDJSON what begins with an object, for CSV all else.
+// newText returns the NDJSON decoder if the first character is an opening
+// brace, else the CSV decoder. It skips a byte order mark.
 func newText(s *scope, in *bufio.Reader) (decoder, error) {
 	if start, _ := in.Peek(len(utf8Mark)); bytes.Equal(start, utf8Mark) {
 		if _, err := in.Discard(len(utf8Mark)); err != nil {
@@ -87,8 +92,8 @@ func newText(s *scope, in *bufio.Reader) (decoder, error) {
 	return newCSV(s, in)
 }
 
-// identify sets the device of a sighting from its transmitter's address. ok is
-// false where the sighting is to be left out.
+// identify sets the device of a sighting from the transmitter's address. ok is
+// false if the sighting is to be left out.
 func (s *scope) identify(to *events.Sighting, mac []byte) (ok bool, err error) {
 	found, err := s.known.text(to.Business, mac)
 	if err != nil {
@@ -102,8 +107,8 @@ func (s *scope) identify(to *events.Sighting, mac []byte) (ok bool, err error) {
 	return true, nil
 }
 
-// plain takes the reason for a dead letter off an error of package events:
-// what remains begins with the name of the field.
+// plain removes the dead-letter reason from an error of package events: the
+// remaining text begins with the name of the field.
 func plain(err error) error {
 	if err == nil {
 		return nil
@@ -114,5 +119,5 @@ func plain(err error) error {
 	return err
 }
 
-// cut drops what is finer than a millisecond, as the records of the pipeline do.
+// cut truncates t to milliseconds, as the records of the pipeline do.
 func cut(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }

@@ -8,30 +8,31 @@ import (
 	"sync/atomic"
 )
 
-// input is a file that can be read from its start as often as needed, with
-// what was read of it counted.
+// input is a file that can be read from its start any number of times and
+// counts the bytes read.
 type input struct {
 	name  string
 	file  *os.File
 	size  int64
-	done  atomic.Int64 // bytes, since the last rewind
-	spool string       // of a file that is still to be removed, else ""
+	done  atomic.Int64 // bytes read since the last rewind
+	spool string       // path of a temporary file that close must remove, else ""
 }
 
-// stdinName stands for "-" in errors and positions.
+// stdinName replaces "-" in errors and positions.
 const stdinName = "stdin"
 
-// openInput opens a file, or stdin for "-". What can be read only once, stdin
-// and pipes, is copied to a temporary file first: order has to be known before
-// the first item is given.
+// openInput opens a file, or stdin for "-". Stdin and pipes can be read only
+// once and are copied to a temporary file first: the whole file is scanned for
+// its order before the first item is returned.
 func openInput(path string, stdin io.Reader) (*input, error) {
 	if path == "-" {
 		return spool(stdinName, stdin)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err // names the path and what failed
+		return nil, err // the error names the path and the operation
 	}
+	// Refuse directories, copy pipes and devices.
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -45,9 +46,9 @@ func openInput(path string, stdin io.Reader) (*input, error) {
 	return &input{name: path, file: f, size: info.Size()}, nil
 }
 
-// spool copies r to a temporary file. The file may hold MAC addresses, so it
-// loses its name at once, where the system allows that for an open file:
-// nobody else can open it, and nothing remains however the process ends.
+// spool copies r to a temporary file. The file may hold MAC addresses, so it is
+// removed at once if the system allows that for an open file: no other process
+// can open the file, and nothing remains however the process ends.
 func spool(name string, r io.Reader) (*input, error) {
 	f, err := os.CreateTemp("", "footfall-*")
 	if err != nil {
@@ -63,7 +64,7 @@ func spool(name string, r io.Reader) (*input, error) {
 	return in, nil
 }
 
-// rewind begins anew. Progress counts the last reading only.
+// rewind seeks to the start. Progress counts the latest reading only.
 func (in *input) rewind() error {
 	if _, err := in.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("reading %s from its start: %w", in.name, err)
@@ -72,13 +73,14 @@ func (in *input) rewind() error {
 	return nil
 }
 
-// Read reads on, for the decoders.
+// Read implements io.Reader for the decoders.
 func (in *input) Read(p []byte) (int, error) {
 	n, err := in.file.Read(p)
 	in.done.Add(int64(n))
 	return n, err
 }
 
+// close closes the file and removes a temporary file that still has a name.
 func (in *input) close() error {
 	err := in.file.Close()
 	if in.spool != "" {

@@ -1,6 +1,10 @@
-// Package recording reads recorded sightings and CRM events back from files,
-// in the order in which they reached the platform: CSV, NDJSON and captures of
-// a Wi-Fi card (pcap, pcapng), each gzipped or not.
+// Package recording reads recorded sightings and CRM events from files, in the
+// order in which they reached the platform. It reads CSV, NDJSON and captures
+// of a Wi-Fi card (pcap, pcapng), each gzipped or not, and writes NDJSON.
+//
+// Start reading at Item and Open. decode.go chooses the decoder of a file,
+// csv.go, ndjson.go and capture.go hold one each, sorted.go sorts files that
+// are not in the order of arrival.
 package recording
 
 import (
@@ -11,23 +15,22 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// Item is one thing that was recorded: a CRM event where CRM is set, else a
-// sighting.
+// Item is one recorded event: a CRM event if CRM is set, else a sighting.
 type Item struct {
-	Sighting  events.Sighting // zero where CRM is set
+	Sighting  events.Sighting // zero if CRM is set
 	CRM       *events.CRMEvent
-	ArrivedAt time.Time // when it reached the platform, UTC; never goes back from item to item
+	ArrivedAt time.Time // when the item reached the platform, UTC; never decreases from item to item
 	Source    Position
 }
 
-// Position is where an item was read.
+// Position is the place in a file from which an item was read.
 type Position struct {
 	File   string // as given to Open; "stdin" for "-"
-	Number int64  // of the line or packet, from 1
-	Packet bool   // Number counts the packets of a capture, not lines
+	Number int64  // number of the line or packet, from 1
+	Packet bool   // whether Number counts packets of a capture instead of lines
 }
 
-// String gives "office.csv.gz:17", or "lobby.pcap: packet 17".
+// String returns "office.csv.gz:17", or "lobby.pcap: packet 17".
 func (p Position) String() string {
 	if p.Packet {
 		return p.File + ": packet " + strconv.FormatInt(p.Number, 10)
@@ -35,25 +38,26 @@ func (p Position) String() string {
 	return p.File + ":" + strconv.FormatInt(p.Number, 10)
 }
 
-// Options says what the files themselves may leave open.
+// Options holds what the files themselves may leave open.
 type Options struct {
-	// Business is the store of rows, lines and packets that name none.
+	// Business is the store of rows, lines and packets that name no business.
 	Business events.BusinessID
-	// Device makes the pseudonyms of MAC addresses. Only files that hold no MAC
-	// address are read without it.
+	// Device makes the pseudonyms of MAC addresses. Without it, a file that
+	// holds a MAC address is an error.
 	Device pseudonym.Maker
 }
 
-// Stats counts what was read and what was left out.
+// Stats counts the items read and the sightings left out.
 type Stats struct {
 	Sightings int64
 	CRMEvents int64
-	// Multicast counts sightings whose transmitter has a multicast address.
-	// Nobody may send from one; in the recordings looked at they are bursts of
-	// up to four frames, never heard again, one frame in 400. They are left out.
+	// Multicast counts sightings whose transmitter has a multicast address,
+	// which no device may transmit from. In the recordings looked at these are
+	// bursts of up to four frames, never heard again, one frame in 400. They
+	// are left out.
 	Multicast int64
-	// Of a capture's packets: those that cannot be decoded or were received
-	// damaged, probe requests without a signal strength, and everything else
-	// that is no probe request. All are left out.
+	// Packets of a capture that are left out: those that cannot be decoded or
+	// were received damaged, probe requests without a signal strength, and all
+	// packets that are no probe request.
 	Malformed, NoSignal, OtherFrames int64
 }

@@ -9,20 +9,20 @@ import (
 	"unicode/utf8"
 )
 
-// maxLine bounds a line, so that a file without line ends is refused instead
-// of filling the memory.
+// maxLine bounds the length of a line in bytes, so that a file without line
+// ends is an error and does not fill the memory.
 const maxLine = 1 << 20
 
-// lines reads a text line by line and knows where it is.
+// lines reads a text line by line and tracks the position.
 type lines struct {
 	in   *bufio.Reader
-	long []byte // a line that did not fit the buffer of in
+	long []byte // the current line, if it did not fit the buffer of in
 	at   Position
 }
 
-// next gives the next line that is not empty, without its end, and counts all
-// of them. The line is good until the next call. Its errors but io.EOF say
-// where.
+// next returns the next line that is not empty, without its line end. Empty
+// lines count in the position. The line is valid until the next call. Errors
+// other than io.EOF name the position.
 func (l *lines) next() ([]byte, error) {
 	for {
 		l.at.Number++
@@ -31,11 +31,11 @@ func (l *lines) next() ([]byte, error) {
 		case end && len(line) == 0:
 			return nil, io.EOF
 		case err != nil && !end: // the last line need not have an end
-			return nil, l.wrong(err)
+			return nil, l.wrap(err)
 		}
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		if !utf8.Valid(line) {
-			return nil, l.wrong(errors.New("not valid UTF-8"))
+			return nil, l.wrap(errors.New("not valid UTF-8"))
 		}
 		if len(line) > 0 {
 			return line, nil
@@ -43,8 +43,8 @@ func (l *lines) next() ([]byte, error) {
 	}
 }
 
-// read gives the bytes up to and including the next line end. Most lines are
-// looked at where they lie in the buffer; only long ones are copied.
+// read returns the bytes up to and including the next line end. Most lines are
+// returned as a part of the buffer; only long lines are copied.
 func (l *lines) read() ([]byte, error) {
 	part, err := l.in.ReadSlice('\n')
 	if !errors.Is(err, bufio.ErrBufferFull) {
@@ -61,5 +61,5 @@ func (l *lines) read() ([]byte, error) {
 	return l.long, err
 }
 
-// wrong says where err was met.
-func (l *lines) wrong(err error) error { return fmt.Errorf("%s: %w", l.at, err) }
+// wrap adds the current position to err.
+func (l *lines) wrap(err error) error { return fmt.Errorf("%s: %w", l.at, err) }

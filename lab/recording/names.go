@@ -9,15 +9,15 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// maxKnown bounds the names and addresses kept for the next time they come.
+// maxKnown bounds the number of names and of transmitters that are kept for reuse.
 // Phones change their address, so months of a busy street hold millions.
 const maxKnown = 1 << 17
 
 // intern keeps one copy of every string, so that a sighting allocates none.
 type intern map[string]string
 
-// get gives b as a string. The compiler looks b up in the map without making
-// one.
+// get returns b as a string. The look-up in the map does not allocate: the
+// compiler sees that the converted string is only a key.
 func (n *intern) get(b []byte) string {
 	if s, ok := (*n)[string(b)]; ok {
 		return s
@@ -30,62 +30,64 @@ func (n *intern) get(b []byte) string {
 	return s
 }
 
-// address is what remains of a MAC address once it is read.
-type address struct {
+// transmitter is the part of a MAC address that is kept.
+type transmitter struct {
 	device     events.DeviceID
 	randomised bool
-	group      bool
+	group      bool // whether the address is a multicast address
 }
 
-// addresses makes pseudonyms and remembers them, an HMAC taking as long as
+// transmitters makes pseudonyms and keeps them, since an HMAC takes as long as
 // reading the rest of a row.
-type addresses struct {
+type transmitters struct {
 	make  pseudonym.Maker
-	known map[events.BusinessID]map[string]address // by the address as written
-	n     int
+	known map[events.BusinessID]map[string]transmitter // by the address as it was written
+	n     int                                          // number of entries in known
 }
 
-// text finds an address written in hexadecimal, as net.ParseMAC takes it.
-func (a *addresses) text(b events.BusinessID, written []byte) (address, error) {
+// text returns the transmitter of an address in hexadecimal, in the forms of
+// net.ParseMAC.
+func (a *transmitters) text(b events.BusinessID, written []byte) (transmitter, error) {
 	if found, ok := a.known[b][string(written)]; ok {
 		return found, nil
 	}
 	mac, err := net.ParseMAC(string(written))
 	if err != nil {
-		return address{}, err
+		return transmitter{}, err
 	}
 	if len(mac) != 6 {
-		return address{}, fmt.Errorf("%d bytes, want 6", len(mac))
+		return transmitter{}, fmt.Errorf("%d bytes, want 6", len(mac))
 	}
 	return a.remember(b, string(written), mac)
 }
 
-// raw finds an address by its 6 bytes.
-func (a *addresses) raw(b events.BusinessID, mac net.HardwareAddr) (address, error) {
+// raw returns the transmitter of an address of 6 bytes.
+func (a *transmitters) raw(b events.BusinessID, mac net.HardwareAddr) (transmitter, error) {
 	if found, ok := a.known[b][string(mac)]; ok {
 		return found, nil
 	}
 	return a.remember(b, string(mac), mac)
 }
 
-// remember makes the pseudonym. What is known is dropped as a whole when it gets
-// too much: finding out what to keep would cost more than an HMAC now and then.
-func (a *addresses) remember(b events.BusinessID, as string, mac net.HardwareAddr) (address, error) {
+// remember makes the pseudonym of an address and keeps it under key. When the
+// limit is reached, all entries are dropped at once: choosing entries to keep
+// would cost more than an HMAC now and then.
+func (a *transmitters) remember(b events.BusinessID, key string, mac net.HardwareAddr) (transmitter, error) {
 	if a.make == nil {
-		return address{}, errors.New("no key given to make pseudonyms with")
+		return transmitter{}, errors.New("the file holds a MAC address and no key was given to make pseudonyms; pass the key")
 	}
 	if a.known == nil || a.n >= maxKnown {
-		a.known, a.n = make(map[events.BusinessID]map[string]address), 0
+		a.known, a.n = make(map[events.BusinessID]map[string]transmitter), 0
 	}
 	if a.known[b] == nil {
-		a.known[b] = make(map[string]address)
+		a.known[b] = make(map[string]transmitter)
 	}
-	found := address{
+	found := transmitter{
 		device:     a.make(b, mac),
 		randomised: pseudonym.Randomised(mac),
 		group:      pseudonym.Group(mac),
 	}
-	a.known[b][as] = found
+	a.known[b][key] = found
 	a.n++
 	return found, nil
 }

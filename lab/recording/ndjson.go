@@ -11,9 +11,9 @@ import (
 	"footfall/events"
 )
 
-// ndjsonDecoder reads sightings and CRM events, one JSON object a line: a CRM
-// event is what has a type. Fields that nobody asks for are passed over, so a
-// recording may carry notes.
+// ndjsonDecoder reads sightings and CRM events, one JSON object per line. An
+// object with a type is a CRM event. Unknown fields are ignored, so a recording
+// may carry notes.
 type ndjsonDecoder struct {
 	*scope
 	in lines
@@ -40,11 +40,11 @@ type jsonLine struct {
 	At         moment            `json:"at"`
 }
 
-// moment is a time as the records of package events may write it: an RFC 3339
-// string or milliseconds since 1970.
+// moment is a time in one of the forms that records of package events accept:
+// an RFC 3339 string or milliseconds since 1970.
 type moment struct{ time.Time }
 
-// UnmarshalJSON is called by encoding/json.
+// UnmarshalJSON implements json.Unmarshaler.
 func (m *moment) UnmarshalJSON(b []byte) error {
 	if ms, err := strconv.ParseInt(string(b), 10, 64); err == nil {
 		m.Time = time.UnixMilli(ms).UTC()
@@ -65,7 +65,7 @@ func (d *ndjsonDecoder) next(it *Item) error {
 		}
 		ok, err := d.object(line, it)
 		if err != nil {
-			return d.in.wrong(plain(err))
+			return d.in.wrap(plain(err))
 		}
 		if ok {
 			it.Source = d.in.at
@@ -74,10 +74,10 @@ func (d *ndjsonDecoder) next(it *Item) error {
 	}
 }
 
-// object reads one line; ok is false where it is to be left out. It does not
-// use the decoder of topic sightings: that wants a business and a device in
-// every record, and a recording may leave the first to Options and have an
-// address for the second.
+// object parses one line; ok is false if it is to be left out. It does not use
+// the decoder of topic sightings, which requires a business and a device in
+// every record: a recording may leave the business to Options and hold an
+// address instead of the device.
 func (d *ndjsonDecoder) object(line []byte, it *Item) (ok bool, err error) {
 	var l jsonLine
 	if err := json.Unmarshal(line, &l); err != nil {
@@ -87,8 +87,9 @@ func (d *ndjsonDecoder) object(line []byte, it *Item) (ok bool, err error) {
 		l.Business = d.opts.Business
 	}
 	if l.MAC != "" && l.Device != "" {
-		return false, errors.New("mac and device: there can be only one of them")
+		return false, errors.New("mac and device: only one of them may be set")
 	}
+	// A line with a type is a CRM event.
 	*it = Item{}
 	if l.Type != "" {
 		return d.crm(line, &l, it)
@@ -96,8 +97,8 @@ func (d *ndjsonDecoder) object(line []byte, it *Item) (ok bool, err error) {
 	return d.sighting(&l, it)
 }
 
-// sighting reads a line without a type. A missing field must not pass for a
-// zero: 0 dBm would be the strongest signal there is.
+// sighting converts a line without a type. A missing field is an error and not
+// a zero: 0 dBm would be the strongest signal there is.
 func (d *ndjsonDecoder) sighting(l *jsonLine, it *Item) (ok bool, err error) {
 	switch {
 	case l.RSSI == nil:
@@ -105,6 +106,8 @@ func (d *ndjsonDecoder) sighting(l *jsonLine, it *Item) (ok bool, err error) {
 	case l.SeenAt.IsZero():
 		return false, errors.New("seen_at: missing")
 	}
+	// The device, from the address if there is one. An explicit randomised has
+	// precedence over the address.
 	s := &it.Sighting
 	*s = events.Sighting{
 		Business: l.Business, Sensor: l.Sensor, Device: l.Device,
@@ -118,6 +121,7 @@ func (d *ndjsonDecoder) sighting(l *jsonLine, it *Item) (ok bool, err error) {
 	if l.Randomised != nil {
 		s.Randomised = *l.Randomised
 	}
+	// Without arrived_at the sighting arrived when the device was seen.
 	it.ArrivedAt = s.SeenAt
 	if !l.ArrivedAt.IsZero() {
 		it.ArrivedAt = l.ArrivedAt.Time
@@ -125,8 +129,8 @@ func (d *ndjsonDecoder) sighting(l *jsonLine, it *Item) (ok bool, err error) {
 	return true, s.Validate()
 }
 
-// crm reads a CRM event. The login of a multicast address is an error and not
-// left out: nobody can have made it.
+// crm converts a CRM event. A login with a multicast address is an error and
+// not left out: no device can have made the login.
 func (d *ndjsonDecoder) crm(line []byte, l *jsonLine, it *Item) (ok bool, err error) {
 	it.CRM = new(events.CRMEvent)
 	if l.MAC != "" && l.Type == "portal-login" {
@@ -144,11 +148,12 @@ func (d *ndjsonDecoder) crm(line []byte, l *jsonLine, it *Item) (ok bool, err er
 	return true, nil
 }
 
-// login makes the portal login of a device that is given by its address.
+// login builds the portal login of a device that is identified by its MAC
+// address.
 func (d *ndjsonDecoder) login(l *jsonLine) (*events.PortalLogin, error) {
 	found, err := d.known.text(l.Business, []byte(l.MAC))
 	if err == nil && found.group {
-		err = errors.New("a multicast address logs in nowhere")
+		err = errors.New("a login cannot come from a multicast address")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("mac: %w", err)
@@ -163,10 +168,10 @@ func (d *ndjsonDecoder) login(l *jsonLine) (*events.PortalLogin, error) {
 	return r, r.Validate()
 }
 
-// jsonError puts the name of the field first where encoding/json knows it.
+// jsonError puts the field name first if encoding/json knows it.
 func jsonError(err error) error {
 	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) && wrong.Field != "" {
-		return fmt.Errorf("%s: a %s is not expected there", wrong.Field, wrong.Value)
+		return fmt.Errorf("%s: unexpected JSON %s", wrong.Field, wrong.Value)
 	}
-	return fmt.Errorf("not a JSON object of the form wanted: %w", err)
+	return fmt.Errorf("not a JSON object with the fields of a recording: %w", err)
 }

@@ -8,41 +8,44 @@ import (
 	"time"
 )
 
-// MaxDisorder is how far back the arrival may go from one item of a file to a
-// later one for the file still to count as written in the order of arrival:
-// the disorder that detection bears. Such a file is read as it is, whatever
-// its size. Any other is sorted in memory.
+// MaxDisorder is the longest time by which the arrival may go back from one
+// item of a file to a later one if the file is still to count as written in the
+// order of arrival. It is the disorder that detection tolerates. Such a file is
+// streamed, whatever its size; any other is sorted in memory.
 const MaxDisorder = 2 * time.Minute
 
-// Reader gives the items of several files as one stream.
+// Reader returns the items of several files as one stream.
 type Reader struct {
 	inputs  []*input
 	streams streamHeap
 	stats   Stats
-	last    time.Time // ArrivedAt of the last item given
+	last    time.Time // ArrivedAt of the last item returned
 }
 
-// stream is the items of one file, in order.
+// stream holds the items of one file, in order.
 type stream struct {
-	head  Item // the next one
+	head  Item // the next item
 	items decoder
-	index int // of the file, which goes first where items arrived at once
+	index int // of the file; the lower index goes first if items arrived at once
 }
 
 // Open prepares to read the files named by paths, "-" being stdin, and merges
-// them by time of arrival. That is the field arrived_at of an NDJSON line where
-// there is one, and else the time the device was seen or the CRM event took
-// place. The order of a file that never goes back by more than MaxDisorder is
-// kept and its items take the latest arrival so far, so that what a recording
-// holds out of order stays so. Any other is sorted, which takes 32 bytes of
-// memory per sighting and some 50 per device, twice that while loading.
+// them by time of arrival. The time of arrival is the field arrived_at of an
+// NDJSON line, or, if there is none, the time at which the device was seen or
+// the CRM event took place.
 //
-// Open reads every file to its end once, so a mistake in any of them is its
-// error, before the first item is given. Errors name file and line, or packet.
-// The caller closes the Reader.
+// If the arrival in a file never goes back by more than MaxDisorder, the order
+// of the file is kept and each item takes the latest arrival so far, so that
+// disorder in a recording is preserved. Any other file is sorted, which takes
+// 32 bytes of memory per sighting and some 50 per device, twice that while
+// loading.
+//
+// Open reads every file to its end once, so it returns the error of a mistake
+// in any file before the first item is returned. Errors name file and line, or
+// packet. The caller closes the Reader.
 func Open(paths []string, stdin io.Reader, o Options) (*Reader, error) {
 	r := &Reader{}
-	known := &addresses{make: o.Device}
+	known := &transmitters{make: o.Device}
 	for i, path := range paths {
 		in, err := openInput(path, stdin)
 		if in != nil {
@@ -59,15 +62,16 @@ func Open(paths []string, stdin io.Reader, o Options) (*Reader, error) {
 	return r, nil
 }
 
-// add makes a stream of a file. The file is read to its end first, to learn its
-// order and its mistakes, and then opened anew to be streamed or sorted.
+// add makes a stream of a file. The file is read twice: once to its end, for
+// its order and its mistakes, and then again to be streamed or sorted.
 func (r *Reader) add(index int, in *input, s *scope) error {
 	count, ordered, err := scan(in, s)
 	if err != nil {
 		return err
 	}
+	// Read again from the start, sorted if necessary.
 	again := *s
-	again.stats = new(Stats) // everything is counted already
+	again.stats = new(Stats) // scan has counted the items
 	if err := in.rewind(); err != nil {
 		return err
 	}
@@ -78,6 +82,7 @@ func (r *Reader) add(index int, in *input, s *scope) error {
 	if err != nil {
 		return err
 	}
+	// Read the first item; a file without items needs no stream.
 	st := &stream{items: items, index: index}
 	if err := items.next(&st.head); errors.Is(err, io.EOF) {
 		return nil
@@ -88,8 +93,8 @@ func (r *Reader) add(index int, in *input, s *scope) error {
 	return nil
 }
 
-// scan reads a file to its end, counts its items and tells whether they are in
-// the order of arrival.
+// scan reads a file to its end. It returns the number of items and reports
+// whether they are in the order of arrival.
 func scan(in *input, s *scope) (count int64, ordered bool, err error) {
 	if err := in.rewind(); err != nil {
 		return 0, false, err
@@ -98,6 +103,7 @@ func scan(in *input, s *scope) (count int64, ordered bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
+	// Count the items, and compare each arrival with the latest so far.
 	ordered = true
 	var latest time.Time
 	var it Item
@@ -122,25 +128,29 @@ func scan(in *input, s *scope) (count int64, ordered bool, err error) {
 	}
 }
 
-// Next gives the next item, and io.EOF after the last one. After any other
-// error there is nothing more to read.
+// Next returns the next item, and io.EOF after the last one. After any other
+// error the reader returns no more items.
 func (r *Reader) Next() (Item, error) {
 	if len(r.streams) == 0 {
 		return Item{}, io.EOF
 	}
 	st := r.streams[0]
 	it := st.head
-	// The next head is read before this item is given, so a head is always there
-	// to be compared; an error costs the caller the item before it, no more.
+	// Read the next head before the current item is returned, so that every
+	// stream has a head to compare. On an error the current item is lost as
+	// well, and no other. An error here means: Open has read the file to its
+	// end without error, and since then the file was changed or became
+	// unreadable.
 	switch err := st.items.next(&st.head); {
 	case errors.Is(err, io.EOF):
 		heap.Pop(&r.streams)
-	case err != nil: // Open has read it all: the file was changed meanwhile, or cannot be read any more
+	case err != nil:
 		r.streams = nil
-		return Item{}, fmt.Errorf("reading once more: %w", err)
+		return Item{}, fmt.Errorf("reading the file a second time (was it changed meanwhile?): %w", err)
 	default:
 		heap.Fix(&r.streams, 0)
 	}
+	// An item within MaxDisorder takes the latest arrival so far.
 	if it.ArrivedAt.Before(r.last) {
 		it.ArrivedAt = r.last
 	}
@@ -148,9 +158,9 @@ func (r *Reader) Next() (Item, error) {
 	return it, nil
 }
 
-// Progress tells how many bytes of input have been given as items, and how many
-// there are, both as the files hold them (compressed, where they are). It may
-// be called while another goroutine is in Next.
+// Progress returns the number of input bytes whose items were returned, and the
+// size of all files, both as stored (compressed, if a file is). It may be
+// called while another goroutine is in Next.
 func (r *Reader) Progress() (done, total int64) {
 	for _, in := range r.inputs {
 		done += in.done.Load()
@@ -159,10 +169,10 @@ func (r *Reader) Progress() (done, total int64) {
 	return done, total
 }
 
-// Stats tells what the files hold; it is complete from Open on.
+// Stats returns the counts of the files, which are complete after Open.
 func (r *Reader) Stats() Stats { return r.stats }
 
-// Close closes the files and drops temporary copies.
+// Close closes the files and removes temporary copies.
 func (r *Reader) Close() error {
 	var errs []error
 	for _, in := range r.inputs {
@@ -172,14 +182,15 @@ func (r *Reader) Close() error {
 	return errors.Join(errs...)
 }
 
-// streamHeap has the stream with the earliest head at its root.
+// streamHeap is a heap.Interface with the stream with the earliest head at its
+// root.
 type streamHeap []*stream
 
-// Len, with the methods below, makes it a heap.Interface. It is the number of
-// files that are not at their end.
+// Len returns the number of files that are not at their end.
 func (h streamHeap) Len() int { return len(h) }
 
-// Less orders by arrival, and equals by the order of the paths given to Open.
+// Less orders by arrival, and equal arrivals by the order of the paths given to
+// Open.
 func (h streamHeap) Less(i, j int) bool {
 	if c := h[i].head.ArrivedAt.Compare(h[j].head.ArrivedAt); c != 0 {
 		return c < 0
@@ -190,11 +201,11 @@ func (h streamHeap) Less(i, j int) bool {
 // Swap exchanges two streams.
 func (h streamHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
-// Push appends a *stream. Open fills the heap at once instead, but
-// heap.Interface wants it.
+// Push appends a *stream. Open fills the heap at once and never calls Push, but
+// heap.Interface requires it.
 func (h *streamHeap) Push(x any) { *h = append(*h, x.(*stream)) }
 
-// Pop takes the last stream off, which heap.Pop has made the one at its end.
+// Pop removes the last stream, to which heap.Pop has moved the root.
 func (h *streamHeap) Pop() any {
 	old := *h
 	last := old[len(old)-1]

@@ -10,14 +10,14 @@ import (
 	"footfall/events"
 )
 
-// packed is an item of a file that has to be sorted: 32 bytes, where an Item
-// takes 152 and its strings. What repeats is kept once, in the tables of
-// sortedItems.
+// packed is an item of a file that has to be sorted: 32 bytes, compared with
+// 152 for an Item and its strings. Repeated values are stored once, in the
+// tables of sortedItems.
 type packed struct {
 	arrived, seen int64  // ms
-	device        uint32 // of the table, or the index of a CRM event
-	router        uint32 // of the table
-	number        uint32 // of the line or packet
+	device        uint32 // index in devices, or in crm for a CRM event
+	router        uint32 // index in routers
+	number        uint32 // number of the line or packet
 	rssi          int8
 	flags         uint8
 }
@@ -34,26 +34,28 @@ type router struct {
 	sensor   events.SensorID
 }
 
-// sortedItems gives the items of a file in order of arrival, those that arrived
-// at once in the order of the file.
+// sortedItems is a decoder that returns the items of a file in order of
+// arrival, and items that arrived at once in the order of the file.
 type sortedItems struct {
-	in      *input
-	file    string
-	packets bool     // positions count packets
-	items   []packed // the tables below are by its indexes
-	devices []events.DeviceID
-	routers []router
-	crm     []*events.CRMEvent
-	given   int
+	in       *input
+	file     string
+	packets  bool     // whether positions count packets
+	items    []packed // sorted; their indexes refer to the tables below
+	devices  []events.DeviceID
+	routers  []router
+	crm      []*events.CRMEvent
+	returned int // number of items returned
 }
 
-// loadSorted reads and sorts the items of d, of which there are count.
+// loadSorted reads the items of d, which are count, and sorts them.
 func loadSorted(in *input, d decoder, count int64) (*sortedItems, error) {
 	s := &sortedItems{in: in, items: make([]packed, 0, count)}
 	deviceIndex := make(map[events.DeviceID]uint32)
 	routerIndex := make(map[router]uint32)
+	// Pack the items up to the end of the file. scan found no mistakes in the
+	// file, so an error means that the file was changed since.
 	var it Item
-	for { // until the end of the file, which scan has seen to be without errors
+	for {
 		err := d.next(&it)
 		if errors.Is(err, io.EOF) {
 			break
@@ -74,15 +76,15 @@ func loadSorted(in *input, d decoder, count int64) (*sortedItems, error) {
 		s.items = append(s.items, p)
 	}
 	s.file, s.packets = it.Source.File, it.Source.Packet
-	// The number decides between equals, so that the order is the file's without
-	// the cost of a stable sort.
+	// The number breaks ties, which keeps the order of the file without the cost of
+	// a stable sort.
 	slices.SortFunc(s.items, func(a, b packed) int {
 		return cmp.Or(cmp.Compare(a.arrived, b.arrived), cmp.Compare(a.number, b.number))
 	})
 	return s, nil
 }
 
-// indexOf finds v in the table, at whose end it puts what is new.
+// indexOf returns the index of v in the table; a new v is appended.
 func indexOf[T comparable](index map[T]uint32, table *[]T, v T) uint32 {
 	i, ok := index[v]
 	if !ok {
@@ -93,6 +95,7 @@ func indexOf[T comparable](index map[T]uint32, table *[]T, v T) uint32 {
 	return i
 }
 
+// flagsOf returns the packed flags of a sighting.
 func flagsOf(s *events.Sighting) (f uint8) {
 	if s.Associated {
 		f |= associatedFlag
@@ -103,19 +106,20 @@ func flagsOf(s *events.Sighting) (f uint8) {
 	return f
 }
 
-// next is as in decoder.
+// next implements decoder.
 func (s *sortedItems) next(it *Item) error {
-	if s.given == len(s.items) {
+	if s.returned == len(s.items) {
 		return io.EOF
 	}
-	p := s.items[s.given]
-	s.given++
-	// Nothing is read any more: progress is the part of the items given.
-	s.in.done.Store(int64(float64(s.in.size) * float64(s.given) / float64(len(s.items))))
+	p := s.items[s.returned]
+	s.returned++
+	// The file is no longer read: progress is the share of the items returned.
+	s.in.done.Store(int64(float64(s.in.size) * float64(s.returned) / float64(len(s.items))))
 	*it = Item{
 		ArrivedAt: time.UnixMilli(p.arrived).UTC(),
 		Source:    Position{File: s.file, Number: int64(p.number), Packet: s.packets},
 	}
+	// Look the values up in the tables.
 	if p.flags&crmFlag != 0 {
 		it.CRM = s.crm[p.device]
 		return nil

@@ -17,11 +17,13 @@ type sightingLine struct {
 	ArrivedAt time.Time `json:"arrived_at"`
 }
 
-// WriteNDJSON writes items to w, a line each, in a form that Open reads back to
-// equal items, their sources and what is finer than a millisecond apart.
+// WriteNDJSON writes items to w, one line each. Open reads the lines back to
+// equal items, except for their sources and times finer than a millisecond.
+// Errors name the number of the item, from 1.
 func WriteNDJSON(w io.Writer, items iter.Seq[Item]) error {
 	out := bufio.NewWriterSize(w, bufferBytes)
 	n := 0
+	// Encode and write line by line.
 	for it := range items {
 		n++
 		line, err := marshal(it)
@@ -38,7 +40,7 @@ func WriteNDJSON(w io.Writer, items iter.Seq[Item]) error {
 	return nil
 }
 
-// marshal gives the line of an item without its end.
+// marshal returns the line of an item without its line end.
 func marshal(it Item) ([]byte, error) {
 	if it.CRM == nil {
 		return json.Marshal(sightingLine{it.Sighting, it.ArrivedAt})
