@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A recording is parted where the share of what is known lies, so that both
-// parts have something to choose or to report on.
+// A recording is split so that both parts have a share of the weight, to choose on
+// and to report on.
 func TestSplitAt(t *testing.T) {
 	for _, c := range []struct {
 		why     string
@@ -33,7 +33,7 @@ func TestSplitAt(t *testing.T) {
 }
 
 // recordedFor writes a recording of a phone that is heard every two minutes for an
-// hour a day, and gives its path.
+// hour a day, and returns its path.
 func recordedFor(t *testing.T, days int) string {
 	t.Helper()
 	var b strings.Builder
@@ -56,7 +56,7 @@ func TestSplitOfShortRecordings(t *testing.T) {
 		why   string
 		days  int
 		split string
-		want  string // in what is printed, or in the error
+		want  string // in the output, or in the error
 		bad   bool
 	}{
 		{"two days", 2, "0.5", "the part that the settings were not chosen on", false},
@@ -74,8 +74,8 @@ func TestSplitOfShortRecordings(t *testing.T) {
 	}
 }
 
-// One of several people wrote down visits: CSV speaks for those it names, and what
-// simulate writes for everybody.
+// CSV holds the true visits of the people who wrote them down, and says nothing
+// about other devices; the file of simulate holds the visits of all devices.
 func TestTruthSpeaksForWhomItNames(t *testing.T) {
 	dir := t.TempDir()
 	csv, all := filepath.Join(dir, "visits.csv"), filepath.Join(dir, "truth.ndjson")
@@ -97,7 +97,7 @@ func TestTruthSpeaksForWhomItNames(t *testing.T) {
 	}
 }
 
-// The truth of another store is no truth of this one.
+// True visits of another store do not count for this one.
 func TestTruthOfAnotherStore(t *testing.T) {
 	csv := filepath.Join(t.TempDir(), "visits.csv")
 	if err := os.WriteFile(csv, []byte("mac,enter_ms,exit_ms\n00:00:5e:00:53:01,1,2\n"), 0o600); err != nil {

@@ -8,8 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Neither a request nor a record is waited for without end: a cluster that is gone
-// is an error.
+// Requests and records have a limit of time: a cluster that is gone is an error.
 func TestPatienceReachesTheClient(t *testing.T) {
 	client, err := clusterFlags{Brokers: []string{"127.0.0.1:1"}, KafkaAuth: "none"}.client(t.Context())
 	if err != nil {
@@ -21,8 +20,7 @@ func TestPatienceReachesTheClient(t *testing.T) {
 	}
 }
 
-// With iam the first thing said to a broker is TLS, and without it is not: the
-// flag reaches the client.
+// With iam the client opens the connection with TLS, otherwise without.
 func TestKafkaAuthReachesTheClient(t *testing.T) {
 	t.Setenv("AWS_REGION", "eu-central-1")
 	t.Setenv("AWS_ACCESS_KEY_ID", "x")

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// commands are what scripts can do besides what testscript brings.
+// commands are the script commands in addition to those of testscript.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"broker":  startBroker,
 	"create":  createTables,

@@ -16,7 +16,7 @@ import (
 	"footfall/shared/stage"
 )
 
-// post is a broker with one dead letter of walk-ins in each of two partitions.
+// post returns a broker with one dead letter of walk-ins in each of two partitions.
 func post(t *testing.T) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1))
@@ -43,16 +43,15 @@ func post(t *testing.T) *kfake.Cluster {
 	return c
 }
 
-// footfall runs a command on the broker and gives its exit status and what it
-// printed.
+// footfall runs a command on the broker and returns its exit status and output.
 func footfall(c *kfake.Cluster, args ...string) (status int, out, err string) {
 	var stdout, stderr strings.Builder
 	status = run(append(args, "--brokers", c.ListenAddrs()[0]), streams{out: &stdout, err: &stderr})
 	return status, stdout.String(), stderr.String()
 }
 
-// The second partition is emptied once the redrive is at the first, which looks
-// at the notes of its group for the second time then.
+// The second partition is emptied once the redrive works on the first, which is when
+// it reads the commits of its group for the second time.
 func TestRedriveWhileRetentionDropsLetters(t *testing.T) {
 	c := post(t)
 	client, err := kafka.NewClient(kafka.Config{Brokers: c.ListenAddrs()})
@@ -80,7 +79,7 @@ func TestRedriveWhileRetentionDropsLetters(t *testing.T) {
 	}
 }
 
-// Without brokers a redrive ends at the first partition, and names it.
+// Without brokers a redrive ends at the first partition, and the error names it.
 func TestRedriveEndsWithTheBrokers(t *testing.T) {
 	c := post(t)
 	var looks atomic.Int32

@@ -22,10 +22,10 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// What evaluate finds in process is what the pipeline tells of the same town:
-// each walk-in, with the steps of the grid that it began and was last seen in. A
-// login takes its time through identify, so which sighting of a step comes first
-// is not the same in two runs of the pipeline either.
+// evaluate finds in process the walk-ins that the pipeline produces for the same
+// town, with the same steps of start and last-seen. The moment within a step may
+// differ: a login passes through identify, so the first sighting of a step may
+// differ between two runs of the pipeline too.
 func TestEvaluateDecidesAsThePipelineDoes(t *testing.T) {
 	config := town.Defaults()
 	config.Seed, config.Duration = 11, 12*time.Hour
@@ -56,7 +56,7 @@ func TestEvaluateDecidesAsThePipelineDoes(t *testing.T) {
 	}
 }
 
-// onGrid leaves of visits what two runs have in common, in an order of its own.
+// onGrid keeps the parts of visits that two runs have in common, and sorts them.
 func onGrid(visits []score.FoundVisit) {
 	for i, v := range visits {
 		visits[i] = score.FoundVisit{
@@ -87,7 +87,7 @@ func throughPipeline(t *testing.T, made town.Town) []score.FoundVisit {
 	return o.report.Visits
 }
 
-// printed runs footfall and gives what it printed.
+// printed runs footfall and returns its output.
 func printed(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(filepath.Join(binaries, "footfall"), args...).Output()
@@ -100,8 +100,8 @@ func printed(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// recorded gives the path of a recording of real people, which stands beside
-// the repository on some machines.
+// recorded returns the path of a recording of real people, which is beside the
+// repository on some machines.
 func recorded(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(repository, "..", "shared", "traces", name)
@@ -111,7 +111,7 @@ func recorded(t *testing.T, name string) string {
 	return path
 }
 
-// measured is what these tests read of evaluate's JSON.
+// measured holds the fields of evaluate's JSON that these tests read.
 type measured struct {
 	WalkIns       int `json:"walk_ins"`
 	StaticWalkIns int `json:"static_walk_ins"`
@@ -131,8 +131,8 @@ type seconds struct {
 	P90    float64 `json:"p90_s"`
 }
 
-// evaluated chooses settings on what was recorded before split and evaluates
-// them on the rest.
+// evaluated chooses settings on the part before split and evaluates them on the
+// rest.
 func evaluated(t *testing.T, split, trace string, known ...string) measured {
 	t.Helper()
 	rules := filepath.Join(t.TempDir(), "rules.json")
@@ -149,8 +149,8 @@ func evaluated(t *testing.T, split, trace string, known ...string) measured {
 	return e
 }
 
-// The figures below were reached when they were committed: none may get worse.
-// docs/accuracy.md says how they compare with what is wanted.
+// None of the figures below may get worse. docs/accuracy.md compares them with the
+// wanted figures.
 func TestFiguresOfTheOffice(t *testing.T) {
 	// Two people, five days: chosen on three days, 4 visits, reported on 8.
 	e := evaluated(t, "2025-05-19", recorded(t, "office.csv.gz"), "--truth", recorded(t, "office-visits.csv"))
@@ -168,7 +168,7 @@ func TestFiguresOfTheOffice(t *testing.T) {
 func TestFiguresOfTheLab(t *testing.T) {
 	for _, c := range []struct {
 		why, split string
-		hours      float64 // empty ones reported on, at least
+		hours      float64 // minimum of empty hours in the report
 		mostFalse  int
 		walkIns    int // at least
 	}{
@@ -188,7 +188,7 @@ func TestFiguresOfTheLab(t *testing.T) {
 	}
 }
 
-// A device a line, by its address or as its pseudonym.
+// Static devices are listed one a line, as MAC address or pseudonym.
 func TestReadStatic(t *testing.T) {
 	f := traceFlags{Business: "store"}
 	got := map[string]bool{}
@@ -202,8 +202,8 @@ func TestReadStatic(t *testing.T) {
 	}
 }
 
-// What a recording calls a device with the pipeline's keys is what ingest calls it,
-// so that the lists of calibrate are lists of the pipeline.
+// With the pipeline's keys, a recording has the pseudonyms of ingest, so that the
+// device lists of calibrate are valid for the pipeline.
 func TestARecordingHasThePseudonymsOfIngest(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys.json")
 	document := []byte(`{"1": "the first of two keys, 32 bytes or more", "2": "the second of two keys, 32 bytes or more"}`)

@@ -19,7 +19,7 @@ import (
 	"footfall/shared/stage"
 )
 
-// smallTown is some hours of one busy store.
+// smallTown returns some hours of one busy store.
 func smallTown(t *testing.T) town.Town {
 	t.Helper()
 	config := town.Defaults()
@@ -35,7 +35,7 @@ func smallTown(t *testing.T) town.Town {
 	return made
 }
 
-// stackFor starts a pipeline for a test, which ends with it.
+// stackFor starts a pipeline that ends with the test.
 func stackFor(t *testing.T, change func(*local.Options)) *local.Stack {
 	t.Helper()
 	flags := stackFlags{Bin: binaries, Partitions: 4, Environments: 2}
@@ -53,8 +53,8 @@ func stackFor(t *testing.T, change func(*local.Options)) *local.Stack {
 	return stack
 }
 
-// killing is a source that kills one environment of each function in turn, at
-// points spread over the items.
+// killing is a source that kills one environment of each function in turn, at points
+// spread over the items.
 type killing struct {
 	*pull
 	t       *testing.T
@@ -79,8 +79,8 @@ func (k *killing) Next() (recording.Item, error) {
 	return k.pull.Next()
 }
 
-// Whichever function process is killed in the middle of a run, the counts are
-// those that the oracle computes from the input.
+// If any function process is killed in the middle of a run, the counts equal those
+// that the oracle computes from the input.
 func TestKillingFunctionsChangesNoCount(t *testing.T) {
 	made := smallTown(t)
 	stack := stackFor(t, func(*local.Options) {})
@@ -115,8 +115,8 @@ func TestTwoEnvironmentsInTurnChangeNoCount(t *testing.T) {
 	wantSound(t, o)
 }
 
-// wantSound holds a run against the oracle, and sees to it that there was
-// something to hold.
+// wantSound compares a run with the oracle, and checks that there were walk-ins to
+// compare.
 func wantSound(t *testing.T, o *outcome) {
 	t.Helper()
 	if err := o.report.Err(); err != nil {
@@ -130,8 +130,8 @@ func wantSound(t *testing.T, o *outcome) {
 	t.Log(text.String())
 }
 
-// What can never be processed lands in the dead letters, with why and where it
-// was, and its partition goes on.
+// Records that can never be processed become dead letters with reason and place, and
+// their partition goes on.
 func TestBadRecordsReachTheDeadLetters(t *testing.T) {
 	stack := stackFor(t, func(*local.Options) {})
 	deps, err := openDeps(t.Context(), stack)
@@ -205,8 +205,8 @@ func TestBadRecordsReachTheDeadLetters(t *testing.T) {
 	}
 }
 
-// Without a replay the tick function is started by the wall clock, at once and
-// then each minute.
+// Without a replay the wall clock starts the tick function, at once and then each
+// minute.
 func TestTheScheduleTicks(t *testing.T) {
 	stack := stackFor(t, func(o *local.Options) { o.Schedule = true })
 	for p, r := range firstRecords(t, stack, events.Sightings, 4) {
@@ -220,7 +220,7 @@ func TestTheScheduleTicks(t *testing.T) {
 	}
 }
 
-// A run that is interrupted stops at once and leaves nothing behind.
+// An interrupted run stops at once and leaves no processes or files.
 func TestAnInterruptedRunStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stack := stackFor(t, func(*local.Options) {})

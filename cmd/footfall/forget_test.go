@@ -23,11 +23,10 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// people looks at whom the tables hold: people pick, then people gone.
-//
-// pick sets $BUSINESS, $CONTACT and $DEVICE to somebody who came twice, and
-// remembers all items. gone wants that nothing names that contact but its marker,
-// and that all items which did not name it are as they were.
+// people checks the contacts in the tables: people pick, then people gone. pick sets
+// $BUSINESS, $CONTACT and $DEVICE to a contact that came twice, and remembers all
+// items. gone checks that only the marker names the contact, and that all items that
+// did not name it are unchanged.
 func people(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: people pick|gone")
@@ -61,10 +60,10 @@ func people(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// remembered is what people pick has seen. Only one script uses it.
+// remembered holds the items that people pick has read. Only one script uses it.
 var remembered map[string]map[string]types.AttributeValue
 
-// allItems gives the items of the tables that people are in, by table and key.
+// allItems returns the items of the tables with contacts, by table and key.
 func allItems(ts *testscript.TestScript) map[string]map[string]types.AttributeValue {
 	client, err := tableFlags{TableEndpoint: ts.Getenv("TABLES")}.tables(context.Background())
 	ts.Check(err)
@@ -88,7 +87,7 @@ func allItems(ts *testscript.TestScript) map[string]map[string]types.AttributeVa
 	return all
 }
 
-// describe writes an item down; its attributes are pointers.
+// describe returns an item as text, since its attributes are pointers.
 func describe(i map[string]types.AttributeValue) string {
 	return fmt.Sprint(dynamoText(&types.AttributeValueMemberM{Value: i}))
 }
@@ -133,8 +132,8 @@ func pickContact(ts *testscript.TestScript, items map[string]map[string]types.At
 	ts.Fatalf("nobody came twice")
 }
 
-// Who asks for a MAC address as if it were a pseudonym is not told that there is
-// nothing: there may be, by its pseudonym.
+// A MAC address given as a pseudonym is an error, not "nothing found": there may be
+// data under its pseudonym.
 func TestForgetDoesNotTakeAnAddressForADevice(t *testing.T) {
 	for device, want := range map[events.DeviceID]string{
 		"00-1B-63-84-45-E6": "--pseudonym-keys", "001b638445e6": "--pseudonym-keys", "1-rS_JZ_s5lx6i9hBXljr4ZQ": "",
@@ -147,8 +146,8 @@ func TestForgetDoesNotTakeAnAddressForADevice(t *testing.T) {
 	}
 }
 
-// Where the brokers cannot be reached, as by a mistyped address, no table is
-// touched: a contact that is marked and no more is half forgotten.
+// If the brokers cannot be reached, for example by a mistyped address, no table is
+// touched: a contact with only its marker would be half forgotten.
 func TestForgetBeginsWithTheBrokers(t *testing.T) {
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -165,8 +164,8 @@ func TestForgetBeginsWithTheBrokers(t *testing.T) {
 	}
 }
 
-// Under every key of the file, so that a business that changed its key has no
-// remainder.
+// forget searches under every key of the file, so that a business that changed its
+// key has no remainder.
 func TestForgetFindsTheDeviceOfAMAC(t *testing.T) {
 	document := []byte(`{"1": "a secret of thirty-two bytes, or of more", "2": "another secret of thirty-two bytes or more"}`)
 	file := filepath.Join(t.TempDir(), "keys.json")

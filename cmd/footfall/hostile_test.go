@@ -22,8 +22,8 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// hostile is a post that must be refused, with the status and the code that say
-// why. A code of "" is an answer of the HTTP API's own.
+// hostile is a post that must be rejected, with its status and code. A code of "" is
+// an answer of the HTTP API itself.
 type hostile struct {
 	name, method, path string
 	header             http.Header
@@ -32,8 +32,7 @@ type hostile struct {
 	code               string
 }
 
-// genuine is a body of each make that would be taken, with one sighting at a
-// time.
+// genuine returns an acceptable body of each make, with one sighting at a moment.
 func genuine(kind string, at time.Time) string {
 	switch kind {
 	case senders.Meraki:
@@ -51,7 +50,7 @@ func genuine(kind string, at time.Time) string {
 	}
 }
 
-// list is what each make calls its list, with what stands before and after it.
+// list holds the start and the end of each make's list of records.
 var list = map[string][2]string{
 	senders.Meraki:    {`{"version":"3.0","secret":"","type":"WiFi","data":{"observations":`, `}}`},
 	senders.CloudTrax: {`{"node_mac":"00:00:5e:00:53:f1","probe_requests":`, `}`},
@@ -72,21 +71,21 @@ func packed(t *testing.T, body []byte) []byte {
 	return b.Bytes()
 }
 
-// hostilePosts makes all of them.
+// hostilePosts returns all hostile posts.
 func hostilePosts(t *testing.T, now time.Time) (all []hostile) {
 	t.Helper()
 	for _, kind := range senders.Kinds() {
 		all = append(all, unknownSenders(kind, now)...)
 		all = append(all, oversized(t, kind, now)...)
 		all = append(all, outOfTime(kind, now)...)
-		if kind != senders.Hostapd { // of which every line is optional
+		if kind != senders.Hostapd { // every line of which is optional
 			all = append(all, malformed(kind, now)...)
 		}
 	}
 	return append(all, elsewhere(now)...)
 }
 
-// signed is a post of a sender that has the secret.
+// signed returns a post of a sender with the secret.
 func signed(kind, name, body string, status int, code string) hostile {
 	b, header := asOf(kind, cafeSecret, []byte(body))
 	return hostile{kind + ": " + name, http.MethodPost, "/v1/" + string(cafe) + "/" + kind, header, b, status, code}
@@ -126,7 +125,7 @@ func oversized(t *testing.T, kind string, now time.Time) (all []hostile) {
 	bomb := signed(kind, "a bomb of 64 MB", body, http.StatusRequestEntityTooLarge, "too-large")
 	bomb.body = packed(t, make([]byte, 64<<20))
 	bomb.header.Set("Content-Encoding", "gzip")
-	bomb.header.Set("Content-Type", "application/octet-stream") // or it is damaged on its way
+	bomb.header.Set("Content-Type", "application/octet-stream") // text types would be damaged on the way
 	damaged := signed(kind, "packed and damaged", body, http.StatusBadRequest, "bad-encoding")
 	damaged.body = packed(t, []byte(body))[:20]
 	damaged.header.Set("Content-Encoding", "gzip")
@@ -141,7 +140,7 @@ func oversized(t *testing.T, kind string, now time.Time) (all []hostile) {
 }
 
 func outOfTime(kind string, now time.Time) []hostile {
-	if kind == senders.Mist { // goes by its arrival
+	if kind == senders.Mist { // has the time of its arrival
 		return nil
 	}
 	skew := func(name string, by time.Duration) hostile {
@@ -168,7 +167,7 @@ func malformed(kind string, now time.Time) (all []hostile) {
 	return all
 }
 
-// elsewhere are posts to addresses where nothing is.
+// elsewhere returns posts to paths that do not exist.
 func elsewhere(now time.Time) (all []hostile) {
 	body, header := asOf(senders.Footfall, cafeSecret, []byte(genuine(senders.Footfall, now)))
 	add := func(name, method, path string, status int, code string) {
@@ -192,10 +191,10 @@ func elsewhere(now time.Time) (all []hostile) {
 	return append(all, huge)
 }
 
-// Each hostile post is told what is wrong with it, and leaves nothing on any
-// topic or in any table.
+// Each hostile post is rejected with its code, and leaves nothing on any topic or in
+// any table.
 func TestHostilePostsLeaveNothingBehind(t *testing.T) {
-	s := openShop(t, func(o *local.Options) { o.Environments = 1 }) // what was taken is remembered by an environment
+	s := openShop(t, func(o *local.Options) { o.Environments = 1 }) // each environment remembers accepted posts
 	now := time.Now().UTC()
 	first := []byte(genuine(senders.Footfall, now))
 	s.must(t, senders.Footfall, first)
@@ -249,7 +248,7 @@ func (s *shop) everything(t *testing.T) string {
 	return b.String()
 }
 
-// items gives all items of all tables as JSON.
+// items returns all items of all tables as JSON.
 func (s *shop) items(t *testing.T) (all []string) {
 	t.Helper()
 	for _, table := range pipeline.Default().Tables {
@@ -267,7 +266,7 @@ func (s *shop) items(t *testing.T) (all []string) {
 	return all
 }
 
-// written writes an attribute for people: bytes as they are.
+// written returns an attribute as readable text, with bytes unchanged.
 func written(v types.AttributeValue) string {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberM:

@@ -15,10 +15,9 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// ingest is killed -9 again and again while senders post: whatever was answered
-// with 200 is on the topic, and what is posted again because it was not does no
-// harm. Each post has a phone of its own, heard in the store, and the login of
-// its owner.
+// ingest is killed -9 repeatedly while senders post: every record answered with 200
+// is on the topic, and posts that are repeated after a failure do no harm. Each post
+// has a phone of its own, heard in the store, and the login of its owner.
 func TestKillingIngestLosesNothingAnswered(t *testing.T) {
 	const posters, each = 4, 40
 	s := openShop(t, func(*local.Options) {})
@@ -75,9 +74,9 @@ func TestKillingIngestLosesNothingAnswered(t *testing.T) {
 	s.wantEachCountedOnce(t, posters*each)
 }
 
-// insist posts until that is taken, and gives how many tries failed. A post that
-// was taken although its answer was lost is one already, where the same
-// environment gets it again.
+// insist posts until a post is accepted, and returns the number of failures. A post
+// that was accepted although its answer was lost is answered as repeated, if the
+// same environment receives it again.
 func (s *shop) insist(ctx context.Context, body []byte) (failed int, err error) {
 	for {
 		a, err := s.post(ctx, senders.Footfall, body)

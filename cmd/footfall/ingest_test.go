@@ -20,14 +20,14 @@ import (
 	"footfall/shared/stage"
 )
 
-// samplesDir is where vendors' samples lie, beside the repository.
+// samplesDir is the folder of vendors' samples, beside the repository.
 var samplesDir = filepath.Join(repository, "..", "shared", "samples")
 
-// samples are what a reader of the senders' documentation expects of each, one
-// entry per post.
+// samples are the sightings that a reader of the senders' documentation expects of
+// each sample, one entry per post.
 var samples = []struct {
 	kind, file string
-	lines      bool // each line is a post of its own
+	lines      bool // each line is a post
 	want       []string
 }{
 	{senders.Meraki, "meraki_v3_wifi_masked.json", false, []string{`
@@ -53,9 +53,8 @@ heard 38f9d399086e by "ac:23:16:ec:a7:0b" at -94 dBm, ARRIVAL`}},
 	}},
 }
 
-// What vendors document gives the sightings that they say it tells of, once its
-// times are those of today. As it is, it is refused: it is years old, or has
-// another secret.
+// Documented samples give the documented sightings once their times are those of
+// today. Unchanged they are rejected: they are years old, or have another secret.
 func TestSamplesGiveTheirSightings(t *testing.T) {
 	if _, err := os.Stat(samplesDir); err != nil {
 		t.Skipf("there are no samples in %s", samplesDir)
@@ -67,7 +66,7 @@ func TestSamplesGiveTheirSightings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.kind != senders.Mist { // which tells no time
+		if c.kind != senders.Mist { // without times
 			if a, err := s.post(t.Context(), c.kind, body); err != nil || a.code() != "clock-skew" {
 				t.Errorf("%s as it is: %d %s (%v), want clock-skew", c.file, a.status, a.body, err)
 			}
@@ -83,7 +82,7 @@ func TestSamplesGiveTheirSightings(t *testing.T) {
 	s.wantTold(t, want)
 }
 
-// arrivals are times of what has none of its own.
+// arrivals matches times that stand for the arrival.
 var arrivals = regexp.MustCompile(`ARRIVAL`)
 
 // newest is the latest time of lines.
@@ -101,9 +100,8 @@ func newest(t *testing.T, lines string) (latest time.Time) {
 	return latest
 }
 
-// take posts a body that tells of a moment as if that were now, and gives what
-// it should put on the topics. The time of what is told by its arrival is left
-// out of it.
+// take posts a body with its times moved to now, and returns the records that it
+// should put on the topics, without the times that are those of the arrival.
 func (s *shop) take(t *testing.T, kind, body, lines string, moment time.Time) (want []string) {
 	t.Helper()
 	now := time.Now()
@@ -129,8 +127,8 @@ var toldAt = regexp.MustCompile(`, [^ ]*Z,`)
 
 func withoutTime(line string) string { return toldAt.ReplaceAllString(line, ", at its arrival,") }
 
-// wantTold compares what is on the topics with what should be. A sighting that
-// was told by its arrival has no milliseconds to compare.
+// wantTold compares the records on the topics with the expected ones. A sighting
+// with the time of its arrival is compared without milliseconds.
 func (s *shop) wantTold(t *testing.T, want []string) {
 	t.Helper()
 	got := s.logins(t)
@@ -148,10 +146,10 @@ func (s *shop) wantTold(t *testing.T, want []string) {
 	wantSame(t, got, want)
 }
 
-// fixturesArrive is when the fixtures say that they arrive.
+// fixturesArrive is the time at which the fixtures arrive.
 var fixturesArrive = time.Date(2026, 11, 21, 10, 1, 0, 0, time.UTC)
 
-// What the parsers make of each fixture is what comes to the topics, as
+// Each fixture puts the sightings that its parser returns on the topics, as
 // pseudonyms.
 func TestFixturesGiveTheirSightings(t *testing.T) {
 	s := openShop(t, func(*local.Options) {})
@@ -175,8 +173,8 @@ func TestFixturesGiveTheirSightings(t *testing.T) {
 	s.wantTold(t, want)
 }
 
-// A phone that Meraki hears for six minutes is a walk-in, of whoever logs in
-// with it, and counted for that contact.
+// A phone that Meraki hears for six minutes is a walk-in, attributed to the contact
+// who logs in with it, and counted.
 func TestAWalkInByPosts(t *testing.T) {
 	s := openShop(t, func(*local.Options) {})
 	now := time.Now().UTC()
@@ -222,9 +220,8 @@ func (s *shop) counted(t *testing.T, contact events.ContactID) (n int64) {
 	return n
 }
 
-// `footfall local` says where it takes posts once it does, for the businesses of
-// the example. Meraki's dashboard asks there whether the receiver is the
-// customer's.
+// `footfall local` prints its URL for posts once it accepts them, for the businesses
+// of the example. Meraki's dashboard validates the URL there.
 func TestLocalSaysWhereItTakesPosts(t *testing.T) {
 	c := localCmd{
 		Listen: "127.0.0.1:0", Businesses: filepath.Join(repository, "examples", "businesses.json"),

@@ -54,7 +54,7 @@ func run(args []string, s streams) int {
 	status := -1
 	parser, err := kong.New(&cli{},
 		kong.Name("footfall"),
-		kong.Description("Footfall tells a merchant, as it happens, that a known customer has walked in."),
+		kong.Description("Footfall reports to a merchant, as it happens, that a known customer has walked in."),
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(code int) { status = code }),
 		kong.UsageOnError(),

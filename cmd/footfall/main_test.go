@@ -12,19 +12,19 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// repository is where the module is, seen from here.
+// repository is the path of the module.
 var repository = filepath.Join("..", "..")
 
-// binaries is where TestMain has built footfall and the functions.
+// binaries is the folder in which TestMain has built footfall and the functions.
 var binaries string
 
-// TestMain builds footfall and the functions as make build does: without the race
-// detector, which watches the tests that run in this process, a town of a script
-// takes a quarter of the time.
+// TestMain builds footfall and the functions as make build does, without the race
+// detector: a town in a script then takes a quarter of the time. The race detector
+// watches the tests that run in this process.
 func TestMain(m *testing.M) { os.Exit(withBinaries(m.Run)) }
 
 func withBinaries(run func() int) int {
-	// Below the repository, where the table server is found from.
+	// Below the repository, so that the table server is found.
 	dir, err := filepath.Abs(filepath.Join(repository, "bin"))
 	if err == nil {
 		err = os.MkdirAll(dir, 0o755)
@@ -63,7 +63,7 @@ func build(dir string) error {
 	return nil
 }
 
-// The scripts run footfall as people type it.
+// The scripts run footfall as users do.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs(repository)
 	if err != nil {

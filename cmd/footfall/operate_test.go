@@ -29,9 +29,8 @@ func scriptClient(ts *testscript.TestScript, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// produceRecord puts a record on a topic as its stage would have, whatever its
-// key says: produce TOPIC PARTITION KEY VALUE [HEADER=VALUE ...]. A value of -
-// is a null.
+// produceRecord puts a record on a topic, with any key: produce TOPIC PARTITION KEY
+// VALUE [HEADER=VALUE ...]. A value of - is a null.
 func produceRecord(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 4 {
 		ts.Fatalf("usage: produce topic partition key value [header=value ...]")
@@ -87,11 +86,10 @@ func startTables(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("TABLES", server.Endpoint())
 }
 
-// plantCount does what no stage does to the item of a contact in the table
-// counts, one that has two visits at least: plant lose|invent|stretch. It sets
-// $CONTACT, $MONTH and, where one is lost, $ID. To stretch is to say of another
-// contact's first visit that it went on until the next, and of that that it was
-// another device's.
+// plantCount damages the item of a contact in the table counts, which has at least
+// two visits, in a way that no stage does: plant lose|invent|stretch. It sets
+// $CONTACT, $MONTH and, for a lost visit, $ID. stretch extends the first visit of
+// another contact until its second, and assigns the second to another device.
 func plantCount(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: plant lose|invent|stretch")

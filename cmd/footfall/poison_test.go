@@ -43,7 +43,7 @@ type site struct {
 	*testing.T
 	dir     string // of the broker's data
 	brokers []string
-	tables  string // endpoint, where denied requests are refused
+	tables  string // endpoint that denies some requests
 	denied  atomic.Pointer[string]
 	runtime *runtime.Runtime
 	client  *kgo.Client
@@ -85,13 +85,13 @@ func (s *site) must(err error) {
 	}
 }
 
-// proxy refuses table requests that name what is denied, as a policy would.
+// proxy rejects table requests that contain the denied text, as a policy would.
 func (s *site) proxy(endpoint string) string {
 	target, err := url.Parse(endpoint)
 	s.must(err)
 	forward := httputil.NewSingleHostReverseProxy(target)
 	forward.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
-		w.WriteHeader(http.StatusBadGateway) // a request that was given up
+		w.WriteHeader(http.StatusBadGateway) // the client gave the request up
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -142,7 +142,7 @@ func (s *site) start(log io.Writer) (stop func()) {
 	return stop
 }
 
-// process runs the mapping until it has committed all there is.
+// process runs the mapping until it has committed everything.
 func (s *site) process() {
 	s.Helper()
 	stop := s.start(s.Output())
@@ -150,8 +150,8 @@ func (s *site) process() {
 	s.await(func() bool { return s.lag() == 0 })
 }
 
-// await asks for as long as the test may run: what it asks takes a broker's
-// answer, so that it does not spin.
+// await polls until done, for as long as the test may run. The polled calls take a
+// broker's answer, so await does not spin.
 func (s *site) await(done func() bool) {
 	s.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -177,8 +177,8 @@ func (s *site) lagOf(group, topic string) (lag int64) {
 	return lag
 }
 
-// comes tells a walk-in of each contact, in one batch, in a partition or in
-// those of their keys.
+// comes produces a walk-in of each contact, in one batch, to a partition or to those
+// of their keys.
 func (s *site) comes(partition int32, contacts ...events.ContactID) {
 	s.Helper()
 	start := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -197,7 +197,7 @@ func (s *site) comes(partition int32, contacts ...events.ContactID) {
 	s.must(kafka.NewProducer(s.client).Produce(s.Context(), records))
 }
 
-// wantCounts wants how often contacts have come, "ann 1, bob 0".
+// wantCounts checks the counts of contacts, in the form "ann 1, bob 0".
 func (s *site) wantCounts(want string) {
 	s.Helper()
 	var got []string
@@ -216,8 +216,8 @@ func (s *site) wantCounts(want string) {
 	}
 }
 
-// footfall runs a command on the site's cluster and wants each of its texts in
-// what it prints.
+// footfall runs a command on the site's cluster and checks that its output contains
+// each text.
 func (s *site) footfall(status int, args string, want ...string) {
 	s.Helper()
 	var out bytes.Buffer
@@ -233,9 +233,9 @@ func (s *site) footfall(status int, args string, want ...string) {
 	}
 }
 
-// One record that fails for ever, in a batch of many: the batch is halved until
-// it is alone, and only it becomes a dead letter. While the cause lasts, it does
-// so again when it is put back; then it is counted, once.
+// One record in a batch of many always fails: the batch is halved until the record
+// is alone, and only that record becomes a dead letter. While the cause lasts, it
+// becomes one again after a redrive; then it is counted, once.
 func TestAPoisonRecordIsADeadLetterAloneAndComesBack(t *testing.T) {
 	s := newSite(t)
 	bob := "cafe/bob"
@@ -281,9 +281,9 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-// A batch whose bytes are damaged on the broker's disk stops its partition and
-// no other. It is named, and shifting the group past it loses what is in it and
-// nothing around it.
+// A batch whose bytes are damaged on the broker's disk stops its partition and no
+// other. The log names the batch, and shifting the group past it loses its records
+// and no others.
 func TestADamagedBatchIsPassedByAShift(t *testing.T) {
 	s := newSite(t)
 	s.comes(0, "ann", "bob")
@@ -294,7 +294,7 @@ func TestADamagedBatchIsPassedByAShift(t *testing.T) {
 	var log syncBuffer
 	stop := s.start(&log)
 	s.await(func() bool {
-		return s.lag() == 3 && strings.Contains(log.String(), "cannot read a batch") // what is damaged and what is behind it
+		return s.lag() == 3 && strings.Contains(log.String(), "cannot read a batch") // the damaged records and those after them
 	})
 	s.comes(1, "gus") // the other partition goes on
 	s.await(func() bool { return s.lag() == 3 })
@@ -312,9 +312,9 @@ func TestADamagedBatchIsPassedByAShift(t *testing.T) {
 	s.wantCounts("ann 1, bob 1, carl 0, dora 0, emil 1, fay 1, gus 1")
 }
 
-// The same through the whole pipeline, whose detect keeps a log of the offsets
-// that it has done: it goes on behind those that nobody can read, and a visit
-// that lies around them is one walk-in.
+// The same through the whole pipeline, in which detect stores offsets in its
+// changelog: detect goes on after the unreadable offsets, and a visit around them is
+// one walk-in.
 func TestDetectGoesOnBehindADamagedBatch(t *testing.T) {
 	s := newSite(t)
 	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)

@@ -22,16 +22,16 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// asked is what commands asked of the tables by way of $WATCHED: the actions, and
-// the names of the tables. Only one script uses it.
+// asked holds the requests of commands to the tables by way of $WATCHED: the
+// actions, and the names of the tables. Only one script uses it.
 var asked struct {
 	sync.Mutex
 	words map[string]bool
 }
 
-// policy holds what a command asks of the tables against what docs/deploy.md says
-// that it needs: policy watch, and then policy wants COMMAND, of all that was
-// asked at $WATCHED since.
+// policy compares the requests of a command to the tables with the permissions in
+// docs/deploy.md: policy watch, and then policy wants COMMAND, for all requests at
+// $WATCHED since.
 func policy(ts *testscript.TestScript, neg bool, args []string) {
 	switch {
 	case !neg && slices.Equal(args, []string{"watch"}):
@@ -72,7 +72,7 @@ func watchTables(ts *testscript.TestScript) {
 	ts.Setenv("WATCHED", server.URL)
 }
 
-// needsOf gives the actions of DynamoDB and the tables in the row of a command.
+// needsOf returns the DynamoDB actions and the tables in the row of a command.
 func needsOf(ts *testscript.TestScript, command string) (all []string) {
 	text, err := os.ReadFile(filepath.Join(ts.Getenv("REPO"), "docs", "deploy.md"))
 	ts.Check(err)
@@ -92,9 +92,9 @@ func needsOf(ts *testscript.TestScript, command string) (all []string) {
 	return slices.Compact(all)
 }
 
-// A client is an idempotent producer unless told otherwise, ours and those of
-// others, and MSK asks such a one for an action of its own (MSK developer guide,
-// "Common use cases for client authorization policy").
+// A client is an idempotent producer by default, and MSK requires an action of its
+// own for it (MSK developer guide, "Common use cases for client authorization
+// policy").
 func TestPolicyOfAProducerIsEnough(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(repository, "docs", "deploy.md"))
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 	"footfall/shared/stage"
 )
 
-// What the posts of this test tell of people, and of the business's routers.
+// Personal data in the posts of this test, and the business's routers.
 var (
 	markedMACs = [][6]byte{
 		{0x00, 0x00, 0x5e, 0xa7, 0xd1, 0xc3}, // a phone
@@ -39,7 +39,7 @@ var (
 	}
 )
 
-// journal takes what is printed and answered, from any goroutine.
+// journal records all output and answers, from any goroutine.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -57,16 +57,16 @@ func (j *journal) bytes() []byte {
 	return bytes.Clone(j.text.Bytes())
 }
 
-// secretive is a shop whose every trace is looked at.
+// secretive is a shop whose every output is searched.
 type secretive struct {
 	*shop
 	log, answers journal
 	marks        []mark
 }
 
-// No address of a device or a router, e-mail address, phone number, host name or
-// IP address that is posted, in whatever field and however damaged the post is,
-// gets any further than into the memory of ingest.
+// No MAC address of a device or a router, e-mail address, phone number, host name or
+// IP address in a post, in any field and however damaged the post is, gets further
+// than the memory of ingest.
 func TestNothingPersonalIsWritten(t *testing.T) {
 	s := &secretive{}
 	s.shop = openShop(t, func(o *local.Options) {
@@ -124,8 +124,8 @@ func (s *secretive) note(t *testing.T, a answer, err error) {
 	fmt.Fprintf(&s.answers, "%d %s\n", a.status, a.body)
 }
 
-// markedBodies have the marks in all fields that the formats have, and in some
-// that they have not. The spelling of addresses goes round.
+// markedBodies returns bodies with the marks in all fields of the formats, and in
+// some unknown fields. The spelling of addresses rotates.
 func markedBodies(round int, at time.Time) map[string]string {
 	turn := []string{"colons", "dashes", "bare", "three dots"}
 	spelt := func(i int) string {
@@ -162,7 +162,7 @@ func markedBodies(round int, at time.Time) map[string]string {
 	}
 }
 
-// damaged posts a body in ways that must be refused, or give nothing.
+// damaged posts a body in forms that must be rejected, or give nothing.
 func (s *secretive) damaged(t *testing.T, kind, body string) {
 	t.Helper()
 	send := func(secret, body string, change func(http.Header)) {
@@ -214,8 +214,8 @@ func (s *secretive) elsewhere(t *testing.T) {
 	}
 }
 
-// poison gives the later stages what they cannot process, so that they write
-// dead letters and log why, about the devices that are marked.
+// poison produces records that the later stages cannot process, about the marked
+// devices, so that they write dead letters and log the reason.
 func (s *secretive) poison(t *testing.T) {
 	t.Helper()
 	deps, err := openDeps(t.Context(), s.Stack)
@@ -236,7 +236,7 @@ func (s *secretive) poison(t *testing.T) {
 	}
 }
 
-// places is everything that the stack has written, by where.
+// places returns everything that the stack has written, by place.
 func (s *secretive) places(t *testing.T) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{"log": s.log.bytes(), "answers": s.answers.bytes()}
@@ -264,8 +264,8 @@ func (s *secretive) places(t *testing.T) map[string][]byte {
 	return all
 }
 
-// wantPseudonyms sees to it that the marked devices went all the way: into
-// topics, tables, counts and dead letters, as pseudonyms.
+// wantPseudonyms checks that the marked devices reached topics, tables, counts and
+// dead letters, as pseudonyms.
 func (s *secretive) wantPseudonyms(t *testing.T, places map[string][]byte) {
 	t.Helper()
 	device := []byte(s.key.Device(markedMACs[0]))
@@ -284,7 +284,8 @@ func (s *secretive) wantPseudonyms(t *testing.T, places map[string][]byte) {
 	}
 }
 
-// plant leaks once in each way there is, and wants each found where it is.
+// plant leaks each mark once in every way, and checks that each leak is found in its
+// place.
 func (s *secretive) plant(t *testing.T) {
 	t.Helper()
 	mac := spellings(markedMACs[0])["dashes"]

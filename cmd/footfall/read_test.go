@@ -13,14 +13,13 @@ import (
 	"footfall/shared/stage"
 )
 
-// deadLetter is what a test looks at.
+// deadLetter holds the parts of a dead letter that tests compare.
 type deadLetter struct {
 	headers map[string]string
 	value   []byte
 }
 
-// readDead reads the dead letters of a topic in the order of their offsets
-// there.
+// readDead returns the dead letters of a topic in the order of their offsets there.
 func readDead(t *testing.T, stack *local.Stack, topic string) []deadLetter {
 	t.Helper()
 	of, _ := events.TopicByName(topic)

@@ -30,7 +30,7 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// The one business whose routers post in these tests, of every make.
+// The one business whose routers, of every make, post in these tests.
 const (
 	cafe       = events.BusinessID("cafe-1")
 	cafeSecret = "secret of the routers of cafe-1"
@@ -38,7 +38,7 @@ const (
 	portal     = events.SensorID("portal") // of the sighting that identify makes of a login
 )
 
-// shop is a stack that takes the posts of cafe-1.
+// shop is a stack that accepts the posts of cafe-1.
 type shop struct {
 	*local.Stack
 	key  *pseudonym.Key
@@ -92,7 +92,7 @@ var signatures = map[string]string{
 
 var secretInBody = regexp.MustCompile(`"secret": ?"[^"]*"`)
 
-// asOf gives a body and the headers that a sender with the secret posts.
+// asOf returns a body and the headers of a sender with the secret.
 func asOf(kind, secret string, body []byte) ([]byte, http.Header) {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if kind == senders.Hostapd {
@@ -107,13 +107,13 @@ func asOf(kind, secret string, body []byte) ([]byte, http.Header) {
 	return secretInBody.ReplaceAll(body, fmt.Appendf(nil, `"secret":%q`, secret)), header
 }
 
-// answer is what a post got.
+// answer is the answer to a post.
 type answer struct {
 	status int
 	body   string
 }
 
-// code is that of an error.
+// code returns the code of an error.
 func (a answer) code() string {
 	var e struct {
 		Error struct{ Code, Message string }
@@ -124,8 +124,8 @@ func (a answer) code() string {
 	return e.Error.Code
 }
 
-// post posts as a sender of the business does. Errors are for the caller, who
-// may have reason to expect them.
+// post posts like a sender of the business. Errors are returned, since some tests
+// expect them.
 func (s *shop) post(ctx context.Context, kind string, body []byte) (answer, error) {
 	body, header := asOf(kind, cafeSecret, body)
 	return s.send(ctx, http.MethodPost, "/v1/"+string(cafe)+"/"+kind, header, body)
@@ -145,7 +145,7 @@ func (s *shop) send(ctx context.Context, method, path string, header http.Header
 	return answer{response.StatusCode, string(text)}, errors.Join(err, response.Body.Close())
 }
 
-// must posts what has to be taken.
+// must posts a body that has to be accepted.
 func (s *shop) must(t *testing.T, kind string, body []byte) {
 	t.Helper()
 	a, err := s.post(t.Context(), kind, body)
@@ -154,7 +154,8 @@ func (s *shop) must(t *testing.T, kind string, body []byte) {
 	}
 }
 
-// told is what the routers told, without what identify made of logins.
+// told returns the sightings of routers, without those that identify makes of
+// logins.
 func (s *shop) told(t *testing.T) []events.Sighting {
 	t.Helper()
 	var all []events.Sighting
@@ -170,7 +171,7 @@ func (s *shop) told(t *testing.T) []events.Sighting {
 	return all
 }
 
-// logins are those that came in.
+// logins returns the logins on the topic.
 func (s *shop) logins(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -184,7 +185,7 @@ func (s *shop) logins(t *testing.T) []string {
 	return all
 }
 
-// sightingLine and loginLine write all that a record says.
+// sightingLine and loginLine return all fields of a record as text.
 func sightingLine(s events.Sighting) string {
 	return fmt.Sprintf("%s/%s by %s at %d dBm, %s, associated %v, randomised %v",
 		s.Business, s.Device, s.Sensor, s.RSSI, s.SeenAt.UTC().Format(time.RFC3339Nano), s.Associated, s.Randomised)
@@ -194,10 +195,10 @@ func loginLine(l events.PortalLogin) string {
 	return fmt.Sprintf("%s/%s is %s from %s, randomised %v", l.Business, l.Device, l.Contact, l.At.UTC().Format(time.RFC3339Nano), l.Randomised)
 }
 
-// expect reads a line "heard MAC by "router" at N dBm, TIME [associated]" as the
-// sighting it is, and a line "login of "contact" with MAC, TIME" as the login,
-// each later by a span. ok is false for other lines, and for what is too old or
-// too new to be taken at now.
+// expect parses a line "heard MAC by "router" at N dBm, TIME [associated]" as a
+// sighting, and a line "login of "contact" with MAC, TIME" as a login, each moved
+// later by a span. ok is false for other lines, and for times that are too old or
+// too new at now.
 func (s *shop) expect(t *testing.T, line string, later time.Duration, now time.Time) (text string, isLogin, ok bool) {
 	t.Helper()
 	var hexMAC, name, at string
@@ -234,7 +235,7 @@ func (s *shop) expect(t *testing.T, line string, later time.Duration, now time.T
 	}), false, true
 }
 
-// Times as they stand in posts. A layout without a zone is of the business's.
+// Times in the forms of posts. A layout without a zone is in the business's zone.
 var postTimes = []struct {
 	pattern *regexp.Regexp
 	layout  string
@@ -247,8 +248,8 @@ var postTimes = []struct {
 
 var epoch = regexp.MustCompile(`\b1[4-9]\d{8}(\d{3})?\b`)
 
-// moved gives a body whose times are all later by a span of whole seconds. year
-// is that of times that do not tell.
+// moved returns a body with all times later by a span of whole seconds. year is the
+// year of times without one.
 func (s *shop) moved(t *testing.T, body []byte, year int, later time.Duration) []byte {
 	t.Helper()
 	body = epoch.ReplaceAllFunc(body, func(number []byte) []byte {
@@ -280,7 +281,7 @@ func (s *shop) moved(t *testing.T, body []byte, year int, later time.Duration) [
 	return body
 }
 
-// wantSame compares what is there with what should be, in any order.
+// wantSame compares two lists in any order.
 func wantSame(t *testing.T, got, want []string) {
 	t.Helper()
 	surplus := map[string]int{}

@@ -102,7 +102,7 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 		printReport(s.out, o)
 		others, employees := t.Split(o.report.Visits)
 		printScore(s.out, score.Score(t.ScoreTruth(), others), scoreRow{
-			"employees", len(employees), "walk-ins of employees, until they are learnt as resident devices",
+			"employees", len(employees), "walk-ins of employees, until learnt as resident devices",
 		})
 		err = o.report.Err()
 	}

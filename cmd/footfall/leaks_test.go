@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// mark is one way to write something that must not be written anywhere.
+// mark is one form of a text that must not be written anywhere.
 type mark struct {
 	name string // of the thing and of the way
 	form []byte
@@ -32,16 +32,16 @@ func spellings(mac [6]byte) map[string]string {
 	}
 }
 
-// linkLocal is what an interface of IPv6 makes of its address (RFC 4291,
-// appendix A), without the prefix.
+// linkLocal returns the interface identifier that IPv6 derives of a MAC address (RFC
+// 4291, appendix A), without the prefix.
 func linkLocal(mac [6]byte) string {
 	ip := net.IP{0xfe, 0x80, 15: 0}
 	copy(ip[8:], []byte{mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
 	return strings.TrimPrefix(ip.String(), "fe80::")
 }
 
-// marksOfMAC are all spellings of an address, its six bytes, and all of them
-// within base64.
+// marksOfMAC returns all spellings of a MAC address, its six bytes, and these within
+// base64.
 func marksOfMAC(mac [6]byte) (all []mark) {
 	for name, text := range spellings(mac) {
 		all = append(all, marksOfText(text+", "+name, text)...)
@@ -57,8 +57,8 @@ func marksOfText(name, text string) (all []mark) {
 	return all
 }
 
-// inBase64 adds what base64 makes of something that begins at any byte of what
-// is encoded, as far as that does not depend on what stands around it.
+// inBase64 adds the base64 forms of a text at any offset, as far as they do not
+// depend on the surrounding bytes.
 func inBase64(name string, form []byte, all ...mark) []mark {
 	for before := range 3 {
 		padded := append(make([]byte, before), form...)
@@ -70,7 +70,7 @@ func inBase64(name string, form []byte, all ...mark) []mark {
 	return all
 }
 
-// leaks names the marks that are in any of some texts, with the place of each.
+// leaks returns the marks that are in any of the texts, each with its place.
 func leaks(marks []mark, places map[string][]byte) (found []string) {
 	for place, text := range places {
 		for _, m := range marks {
@@ -82,8 +82,7 @@ func leaks(marks []mark, places map[string][]byte) (found []string) {
 	return found
 }
 
-// A leak is found however it is written, or the test that finds none shows
-// nothing.
+// A leak is found in every form, so that finding none means that there is none.
 func TestLeaksAreFound(t *testing.T) {
 	mac := [6]byte{0x00, 0x00, 0x5e, 0xa7, 0xd1, 0xc3}
 	marks := append(marksOfMAC(mac), marksOfText("e-mail", "marked.person@example.com")...)
