@@ -28,15 +28,17 @@ const (
 	partitions = 3
 )
 
-// TestKafka has callers produce to brokers that fail, with the client of
-// production, and a mapping feed a function that fails from them. It holds that
-//   - what Produce answered with nil is in the log, for each caller in its order
-//     per partition, and nothing is there that nobody sent;
-//   - every record reaches the function, and is answered for, at least once, in
-//     the order of its partition: none comes before those in front of it are done;
-//   - no offset is committed beyond what was answered for;
-//   - in the end all is committed;
-//   - no failure is taken for a damaged batch, which a person would have to skip.
+// TestKafka runs callers that produce to brokers that fail, with the client of
+// production, and a mapping that feeds a function that fails. It checks that
+//
+//   - records whose Produce call returned nil are in the log, for each caller in its
+//     order per partition, and the log holds no record that was never sent;
+//   - every record is delivered to the function and answered for at least once, in
+//     the order of its partition: no record is delivered before those in front of it
+//     are done;
+//   - no offset is committed beyond the records that were answered for;
+//   - in the end all offsets are committed;
+//   - no failure is taken for a damaged batch, which an operator would have to skip.
 func TestKafka(t *testing.T) {
 	forSeeds(t, func(t *testing.T, h *history) {
 		f := &function{T: t, history: h}
@@ -44,12 +46,12 @@ func TestKafka(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { b.moveLeaders(ctx) })
-		wg.Go(func() { b.pollers(ctx, t, f) })
+		wg.Go(func() { b.runPollers(ctx, t, f) })
 
 		var calling sync.WaitGroup
 		var callers []*caller
-		// Not compressed: zstd decoders end in finalizers, which are outside of the
-		// bubble.
+		// Without compression: zstd decoders end in finalizers, which run
+		// outside the bubble.
 		client, err := kafka.NewClient(kafka.Config{Brokers: []string{"localhost:9092"}},
 			kgo.Dialer(b.dial), kgo.ProducerBatchCompression(kgo.NoCompression()))
 		if err != nil {
@@ -69,7 +71,7 @@ func TestKafka(t *testing.T) {
 			return
 		}
 		if strings.Contains(h.String(), "cannot read a batch") {
-			t.Error("a failure was taken for a batch that cannot be read")
+			t.Error("a failure was taken for a damaged batch")
 		}
 		log := b.read(t)
 		for _, c := range callers {
@@ -79,13 +81,13 @@ func TestKafka(t *testing.T) {
 	})
 }
 
-// caller produces by one Producer that it shares with others.
+// caller produces with a Producer that it shares with other callers.
 type caller struct {
 	*testing.T
 	*history
-	name string
-	out  *kafka.Producer
-	sent []attempt
+	name     string
+	out      *kafka.Producer
+	attempts []attempt
 }
 
 // attempt is one call of Produce.
@@ -94,8 +96,8 @@ type attempt struct {
 	err     error
 }
 
-// run makes some calls. What failed is mostly given again, as a stage's next
-// invocation does.
+// run makes some calls. A call that failed is mostly repeated, as a stage's
+// next invocation repeats it.
 func (c *caller) run() {
 	dice := c.dice(c.name)
 	for call := range 2 + dice.IntN(6) {
@@ -116,7 +118,7 @@ func (c *caller) run() {
 				c.Errorf("%s call %d try %d: returned after %v of %v", c.name, call, try, took, patience)
 			}
 			cancel()
-			c.sent = append(c.sent, a)
+			c.attempts = append(c.attempts, a)
 			c.note("%s call %d try %d: %d records within %v: %v", c.name, call, try, n, patience, a.err)
 			if a.err == nil || dice.IntN(4) == 0 {
 				break
@@ -126,13 +128,13 @@ func (c *caller) run() {
 	}
 }
 
-// check holds the caller's attempts against the log: those that succeeded are a
-// subsequence of each partition, and what failed was written as it was or not
-// at all.
+// check compares the caller's attempts with the log: records of successful
+// calls are a subsequence of each partition, and each record of a failed call
+// was written unchanged or not at all.
 func (c *caller) check(log map[int32][]string) {
 	known := map[string]bool{}
 	at := map[int32]int{}
-	for _, a := range c.sent {
+	for _, a := range c.attempts {
 		for _, r := range a.records {
 			known[string(r.Value)] = true
 			if a.err != nil {
@@ -141,7 +143,7 @@ func (c *caller) check(log map[int32][]string) {
 			p := events.Partition(r.Key, partitions)
 			n := slices.Index(log[p][at[p]:], string(r.Value))
 			if n < 0 {
-				c.Errorf("%q was acknowledged, and is not in partition %d behind what the caller sent before", r.Value, p)
+				c.Errorf("%q was acknowledged and is not in partition %d behind the caller's earlier records", r.Value, p)
 				return
 			}
 			at[p] += n + 1
@@ -156,11 +158,11 @@ func (c *caller) check(log map[int32][]string) {
 	}
 }
 
-// pollers runs one mapping until ctx is done, and at times a second poller
-// beside it that comes and goes.
-func (b *brokers) pollers(ctx context.Context, t *testing.T, f *function) {
+// runPollers runs one mapping until ctx is done, and at times a second poller
+// beside it for a while.
+func (b *brokers) runPollers(ctx context.Context, t *testing.T, f *function) {
 	var wg sync.WaitGroup
-	wg.Go(func() { b.poll(ctx, t, f) })
+	wg.Go(func() { b.runPoller(ctx, t, f) })
 	for ctx.Err() == nil {
 		dice := b.dice("poller")
 		pause := time.Duration(dice.Int64N(int64(time.Minute)))
@@ -170,7 +172,7 @@ func (b *brokers) pollers(ctx context.Context, t *testing.T, f *function) {
 		case <-time.After(pause):
 			if dice.IntN(2) == 0 && b.fault("a second poller for %v", life) {
 				short, cancel := context.WithTimeout(ctx, life)
-				b.poll(short, t, f)
+				b.runPoller(short, t, f)
 				cancel()
 			}
 		}
@@ -178,7 +180,7 @@ func (b *brokers) pollers(ctx context.Context, t *testing.T, f *function) {
 	wg.Wait()
 }
 
-func (b *brokers) poll(ctx context.Context, t *testing.T, f *function) {
+func (b *brokers) runPoller(ctx context.Context, t *testing.T, f *function) {
 	dice := b.dice("mapping")
 	p, err := esm.New(esm.Options{
 		Brokers: []string{"localhost:9092"}, Client: []kgo.Opt{kgo.Dialer(b.dial)}, Stage: pipeline.Enrich,
@@ -187,7 +189,7 @@ func (b *brokers) poll(ctx context.Context, t *testing.T, f *function) {
 			Retries: -1, Bisect: dice.IntN(2) == 0,
 		},
 		Invoke: f.invoke, Concurrency: 1 + dice.IntN(3), UnreportedDone: dice.IntN(2) == 0,
-		Log: slog.New(slog.NewTextHandler(noting{b.history}, nil)),
+		Log: slog.New(slog.NewTextHandler(historyWriter{b.history}, nil)),
 	})
 	if err == nil {
 		err = p.Run(ctx)
@@ -197,8 +199,8 @@ func (b *brokers) poll(ctx context.Context, t *testing.T, f *function) {
 	}
 }
 
-// awaitCommits returns when everything is committed, with false when that takes
-// longer than all the faults can.
+// awaitCommits reports whether everything is committed within a time that is
+// longer than all the faults can take.
 func (b *brokers) awaitCommits(t *testing.T) bool {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(time.Second) {
@@ -219,8 +221,7 @@ func (b *brokers) awaitCommits(t *testing.T) bool {
 	}
 }
 
-// read gives the values in the log, by partition, over a wire that does not
-// fail.
+// read returns the values in the log by partition. It switches the faults off.
 func (b *brokers) read(t *testing.T) map[int32][]string {
 	t.Helper()
 	b.mu.Lock()
@@ -249,14 +250,14 @@ func (b *brokers) read(t *testing.T) map[int32][]string {
 	return log
 }
 
-// function is what the mapping invokes: it fails at times, wholly or from a
-// record on, or takes long, and checks what it is given.
+// function is the function that the mapping invokes. At times it fails, wholly
+// or from a record on, or takes long. It checks the events that it receives.
 type function struct {
 	*testing.T
 	*history
-	mu   sync.Mutex
-	done [partitions]int64    // the offset before which all was answered for
-	got  [partitions][]string // values in the order in which they came first
+	mu        sync.Mutex
+	done      [partitions]int64    // the offset before which all records were answered for
+	firstDone [partitions][]string // values in the order in which they were first done
 }
 
 func (f *function) invoke(_ context.Context, payload []byte) ([]byte, error) {
@@ -268,20 +269,20 @@ func (f *function) invoke(_ context.Context, payload []byte) ([]byte, error) {
 	fails, from := dice.IntN(4), dice.IntN(len(parts[0].Batch.Records))
 	time.Sleep(time.Duration(dice.Int64N(int64(300 * time.Millisecond))))
 	switch {
-	case fails == 0 && f.fault("the function fails with %s", where(parts)):
+	case fails == 0 && f.fault("the function fails with %s", describe(parts)):
 		return nil, errors.New("no")
-	case fails == 1 && f.fault("the function fails with %s, from the %dth record on", where(parts), from):
+	case fails == 1 && f.fault("the function fails with %s, from the %dth record on", describe(parts), from):
 		return f.doneBefore(parts, from), nil
-	case fails == 2 && dice.IntN(4) == 0 && f.fault("the function takes 20 s for %s", where(parts)):
-		time.Sleep(20 * time.Second) // longer than a group's session
+	case fails == 2 && dice.IntN(4) == 0 && f.fault("the function takes 20 s for %s", describe(parts)):
+		time.Sleep(20 * time.Second) // longer than the session timeout of a group
 	}
-	f.note("the function is done with %s", where(parts))
+	f.note("the function is done with %s", describe(parts))
 	return f.doneBefore(parts, -1), nil
 }
 
-// doneBefore takes the records for done and answers so; of the first partition
-// only those before from, unless that is negative. All others are named, as
-// shared/lambdarun does.
+// doneBefore marks records as done and returns the answer: of the first
+// partition only those before from, unless from is negative. The answer names
+// all other records, as shared/lambdarun does.
 func (f *function) doneBefore(parts []lambdarun.Partition, from int) []byte {
 	var items []any
 	f.mu.Lock()
@@ -294,10 +295,10 @@ func (f *function) doneBefore(parts []lambdarun.Partition, from int) []byte {
 				continue
 			}
 			if r.Offset > f.done[p] {
-				f.Errorf("partition %d: offset %d came before %d was done", p, r.Offset, f.done[p])
+				f.Errorf("partition %d: offset %d was delivered before offset %d was done", p, r.Offset, f.done[p])
 			}
 			if r.Offset == f.done[p] {
-				f.got[p] = append(f.got[p], string(r.Value))
+				f.firstDone[p] = append(f.firstDone[p], string(r.Value))
 				f.done[p]++
 			}
 		}
@@ -309,7 +310,8 @@ func (f *function) doneBefore(parts []lambdarun.Partition, from int) []byte {
 	return answer
 }
 
-func where(parts []lambdarun.Partition) string {
+// describe names the records of an event for the history.
+func describe(parts []lambdarun.Partition) string {
 	var all []string
 	for _, p := range parts {
 		rs := p.Batch.Records
@@ -319,7 +321,8 @@ func where(parts []lambdarun.Partition) string {
 	return strings.Join(all, " ")
 }
 
-// watchCommit holds that nothing is committed that was not answered for.
+// watchCommit checks that no offset is committed beyond the records that were
+// answered for.
 func (f *function) watchCommit(r *kmsg.OffsetCommitRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -327,17 +330,17 @@ func (f *function) watchCommit(r *kmsg.OffsetCommitRequest) {
 		for _, p := range t.Partitions {
 			f.note("commit of partition %d up to %d", p.Partition, p.Offset)
 			if p.Offset > f.done[p.Partition] {
-				f.Errorf("partition %d: commit of %d, done up to %d", p.Partition, p.Offset, f.done[p.Partition])
+				f.Errorf("partition %d: offset %d was committed, records are done up to %d", p.Partition, p.Offset, f.done[p.Partition])
 			}
 		}
 	}
 }
 
-// check holds that each record was done, in the order of the log.
+// check checks that every record of the log was done, in the order of the log.
 func (f *function) check(log map[int32][]string) {
 	for p := range int32(partitions) {
-		if !slices.Equal(f.got[p], log[p]) {
-			f.Errorf("partition %d: done were %q, the log has %q", p, f.got[p], log[p])
+		if !slices.Equal(f.firstDone[p], log[p]) {
+			f.Errorf("partition %d: got %q done, want the log's %q", p, f.firstDone[p], log[p])
 		}
 	}
 }

@@ -2,5 +2,6 @@
 
 package faults
 
-// raceDetector slows a run down about tenfold.
+// raceDetector reports whether the race detector is on, which slows a run down
+// about tenfold.
 const raceDetector = true

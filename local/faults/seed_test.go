@@ -1,10 +1,13 @@
-// Package faults runs the real clients against a real broker that fails. A seed
-// chooses what fails and how; the clock is that of a synctest bubble, so
-// timeouts of minutes take no time.
+// Package faults runs the real Kafka clients against real brokers that fail. A
+// seed chooses the faults. The clock is that of a synctest bubble, so timeouts
+// of minutes take no time.
 //
-// A seed decides the fate of the nth request of each kind. Which goroutine sends
-// it is the scheduler's choice, so a seed that failed may have to be run some
-// times until it fails again.
+// A seed decides whether the nth request of each kind fails. Which goroutine
+// sends that request is up to the scheduler, so a seed that failed may have to
+// be run several times before it fails again.
+//
+// Start reading at TestKafka in kafka_test.go, which lists the properties.
+// broker_test.go injects the faults, and this file runs the seeds.
 package faults
 
 import (
@@ -24,8 +27,9 @@ var (
 	seedsFlag = flag.Uint64("seeds", 0, "how many seeds to run, instead of 1,000 (100 under the race detector)")
 )
 
-// forSeeds runs a test with many seeds, in as many bubbles at once as there are
-// workers, and says of one that fails how to run it again.
+// forSeeds runs a test with many seeds, in one bubble for each worker at a
+// time. If a seed fails, it prints the seed's history and the command that runs
+// the seed again.
 func forSeeds(t *testing.T, run func(*testing.T, *history)) {
 	if !channelMutexes {
 		t.Skip("needs -tags synctests, as in make check-faults")
@@ -33,27 +37,27 @@ func forSeeds(t *testing.T, run func(*testing.T, *history)) {
 	const workers = 4
 	seeds := uint64(1000)
 	if raceDetector {
-		seeds = 100 // which takes as long as 1,000 do without
+		seeds = 100 // takes as long as 1,000 seeds without the race detector
 	}
 	if *seedsFlag > 0 {
 		seeds = *seedsFlag
 	}
 	one := func(t *testing.T, seed uint64) {
 		h := &history{seed: seed, counts: map[string]uint64{}}
-		told := func() string {
+		report := func() string {
 			return fmt.Sprintf("history of seed %d:\n%s\nagain: go test -tags synctests ./local/faults -run %s -count 1 -v -seed %d",
 				seed, h, strings.SplitN(t.Name(), "/", 2)[0], seed)
 		}
-		// Outside of the bubble, whose clock stands still when something turns in
-		// circles.
+		// This timer is outside the bubble, whose clock stands still if a
+		// goroutine loops without waiting.
 		defer time.AfterFunc(2*time.Minute, func() { panic("a run does not end\n" + told()) }).Stop()
 		defer func() {
 			if t.Failed() || *seedFlag > 0 {
-				t.Log(told())
+				t.Log(report())
 			}
 		}()
 		synctest.Test(t, func(t *testing.T) {
-			// Who sleeps when a bubble ends would never wake.
+			// A goroutine that sleeps when the bubble ends would never wake.
 			t.Cleanup(func() { time.Sleep(time.Minute) })
 			h.began = time.Now()
 			run(t, h)
@@ -73,7 +77,8 @@ func forSeeds(t *testing.T, run func(*testing.T, *history)) {
 	}
 }
 
-// history is what a seed has decided and what happened, in its order.
+// history holds the decisions of a seed and the events of its run, in their
+// order.
 type history struct {
 	seed  uint64
 	began time.Time
@@ -81,11 +86,11 @@ type history struct {
 	mu     sync.Mutex
 	lines  []string
 	counts map[string]uint64 // decisions by kind
-	spent  int               // faults
-	budget int               // of faults: when it is spent, all goes well
+	used   int               // faults so far
+	budget int               // of faults: when it is used up, nothing fails any more
 }
 
-// hashed is FNV-1a.
+// hashed returns the FNV-1a hash of text.
 func hashed(text string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(text) {
@@ -94,7 +99,7 @@ func hashed(text string) uint64 {
 	return h
 }
 
-// dice gives the random numbers of the next decision of a kind.
+// dice returns the random numbers for the next decision of a kind.
 func (h *history) dice(kind string) *rand.Rand {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -103,14 +108,15 @@ func (h *history) dice(kind string) *rand.Rand {
 	return rand.New(rand.NewPCG(h.seed, hashed(kind)+n*0x9e3779b97f4a7c15))
 }
 
-// fault says whether a decision that came out as a fault may still be one.
+// fault reports whether a decision for a fault may be carried out, and notes
+// the fault.
 func (h *history) fault(format string, args ...any) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.spent >= h.budget {
+	if h.used >= h.budget {
 		return false
 	}
-	h.spent++
+	h.used++
 	h.add("FAULT "+format, args...)
 	return true
 }
@@ -126,17 +132,17 @@ func (h *history) add(format string, args ...any) {
 	h.lines = append(h.lines, fmt.Sprintf("%10v  ", at)+fmt.Sprintf(format, args...))
 }
 
-// String is the history, a line each.
+// String returns the history, one event on each line.
 func (h *history) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return strings.Join(slices.Clone(h.lines), "\n")
 }
 
-// noting writes what is logged into a history.
-type noting struct{ h *history }
+// historyWriter writes log lines into a history.
+type historyWriter struct{ h *history }
 
-func (n noting) Write(line []byte) (int, error) {
+func (n historyWriter) Write(line []byte) (int, error) {
 	n.h.note("log: %s", strings.TrimSpace(string(line)))
 	return len(line), nil
 }
