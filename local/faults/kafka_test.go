@@ -180,6 +180,7 @@ func (b *brokers) runPollers(ctx context.Context, t *testing.T, f *function) {
 	wg.Wait()
 }
 
+// runPoller runs one poller until ctx is done.
 func (b *brokers) runPoller(ctx context.Context, t *testing.T, f *function) {
 	dice := b.dice("mapping")
 	p, err := esm.New(esm.Options{

@@ -45,12 +45,12 @@ func forSeeds(t *testing.T, run func(*testing.T, *history)) {
 	one := func(t *testing.T, seed uint64) {
 		h := &history{seed: seed, counts: map[string]uint64{}}
 		report := func() string {
-			return fmt.Sprintf("history of seed %d:\n%s\nagain: go test -tags synctests ./local/faults -run %s -count 1 -v -seed %d",
+			return fmt.Sprintf("history of seed %d:\n%s\nto run it again: go test -tags synctests ./local/faults -run %s -count 1 -v -seed %d",
 				seed, h, strings.SplitN(t.Name(), "/", 2)[0], seed)
 		}
 		// This timer is outside the bubble, whose clock stands still if a
 		// goroutine loops without waiting.
-		defer time.AfterFunc(2*time.Minute, func() { panic("a run does not end\n" + told()) }).Stop()
+		defer time.AfterFunc(2*time.Minute, func() { panic("a run does not end\n" + report()) }).Stop()
 		defer func() {
 			if t.Failed() || *seedFlag > 0 {
 				t.Log(report())
