@@ -2,8 +2,8 @@
 // Kafka broker (package broker), a table server (dynalite), the Lambda runtime
 // with the function binaries (runtime), an event source mapping for every topic
 // that a stage reads (esm), and an HTTP API for the stage that takes posts
-// (gateway). It is for `footfall local`, for the other commands that need a
-// running graph, and for tests.
+// (gateway). The commands `footfall local` and `footfall simulate` and many tests
+// use a Stack, the running graph.
 //
 // Start reading at Start in local.go. parts.go starts the servers, functions and
 // mappings, api.go the HTTP API, schedule.go the schedules. drain.go waits until

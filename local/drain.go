@@ -38,10 +38,10 @@ const (
 
 // drain waits for the mappings of the topics that include selects. The graph is
 // done when all end offsets are committed in two looks and no end offset has
-// moved between them: then no mapping had anything to do between the looks. One
-// look is not enough: it could find a late stage's topic done, then an early
-// stage produces to that topic, and then the look finds the early stage's topic
-// done.
+// moved in between: then no mapping had anything to do between the looks. A
+// single look is not enough: the look finds a late stage's topic done, an early
+// stage then produces to that topic and commits, and the same look finds the
+// early stage's topic done too.
 func (s *Stack) drain(ctx context.Context, include func(topic string) bool) error {
 	lastEnd := int64(-1)
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
@@ -49,8 +49,8 @@ func (s *Stack) drain(ctx context.Context, include func(topic string) bool) erro
 		if err := s.awaitIdle(ctx, include); err != nil {
 			return err
 		}
-		// Look at the broker. One that moved since the last look needs another
-		// look.
+		// If an end offset has moved since the last look, another look is
+		// needed.
 		end, err := s.committedEnd(ctx, include)
 		switch {
 		case err == nil && end == lastEnd:

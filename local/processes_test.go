@@ -89,7 +89,7 @@ func TestKilledFunctionIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, still := childrenOf(t, os.Getpid())[pid]; still {
-		t.Errorf("process %d is still there", pid)
+		t.Errorf("process %d still runs", pid)
 	}
 	produce(t, s, events.Sightings, 100)
 	drain(t, s)

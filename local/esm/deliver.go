@@ -211,7 +211,8 @@ func (p *Poller) settle(d delivery) {
 	p.stats.DeadLetters += int64(d.dead)
 	part := d.p
 	// A rebalance took the partition away while the batch was in flight, and
-	// its records were forgotten.
+	// onLost has forgotten the records. The next owner is delivered the batch
+	// again.
 	if part.lost {
 		return
 	}
@@ -223,10 +224,10 @@ func (p *Poller) settle(d delivery) {
 		return
 	}
 	p.stats.Retries++
-	// The rest is redelivered without any later record. That is a split already
-	// if the batch held several partitions or if records before the rest are
-	// done; a batch of one partition without progress is also halved. A split
-	// batch starts again with no counted failures.
+	// The rest is redelivered without any later record. That alone makes a
+	// smaller batch if the batch held several partitions or if records before
+	// the rest are done. With Bisect, a batch of one partition without progress
+	// is also halved, and a smaller batch starts with no counted failures.
 	part.cutAfter(rest)
 	if split {
 		failures = 0

@@ -151,7 +151,7 @@ func TestMemoryIsBoundedUnderLag(t *testing.T) {
 				var rs []*kgo.Record
 				for range 200 {
 					value := make([]byte, 10_000)
-					cryptorand.Read(value) // compressed, a fetch would bring more than it says
+					cryptorand.Read(value) // random: a compressed fetch would hold more bytes than its size
 					rs = append(rs, &kgo.Record{Topic: topic, Partition: p, Value: value})
 				}
 				h.must(h.client.ProduceSync(h.Context(), rs...).FirstErr())
@@ -225,7 +225,7 @@ func TestRecreatedTopicIsReadFromItsStart(t *testing.T) {
 		h.wantCommitted(0, 5)
 		h.must(h.cluster.DeleteTopic(topic))
 		h.must(h.cluster.CreateTopic(topic, 4, nil))
-		h.connect() // the former client knows the former topic
+		h.connect() // the former client has cached the former topic's id
 		h.produce(0, 2)
 		f.expect("0:[0-1]").ok()
 		h.wantCommitted(0, 2)

@@ -25,8 +25,7 @@ func newAnswer(status int, kind string, body []byte) answer {
 	return answer{status, http.Header{contentType: {kind}}, body}
 }
 
-// rejection returns an answer that API Gateway gives itself, without the
-// function.
+// rejection returns an answer of API Gateway itself, without the function.
 func rejection(status int) answer {
 	return newAnswer(status, "application/json", fmt.Appendf(nil, `{"message":%q}`, http.StatusText(status)))
 }

@@ -17,7 +17,7 @@ import (
 	lambda "footfall/local/runtime"
 )
 
-// serve starts a gateway before a function that gives the answer.
+// serve starts a gateway in front of a function that returns the answer.
 func serve(t *testing.T, answer func(payload []byte) string) *Gateway {
 	t.Helper()
 	return serveFunc(t, func(_ context.Context, payload []byte) ([]byte, error) { return []byte(answer(payload)), nil })

@@ -12,8 +12,7 @@ import (
 )
 
 // handler serves the Runtime API. The first element of a request's path is the
-// id of the process that sends it; the process's AWS_LAMBDA_RUNTIME_API
-// contains that id.
+// id of the sending process, taken from AWS_LAMBDA_RUNTIME_API.
 func (r *Runtime) handler() http.Handler {
 	mux := http.NewServeMux()
 	const base = "/{process}/2018-06-01/runtime"
@@ -24,8 +23,8 @@ func (r *Runtime) handler() http.Handler {
 	return mux
 }
 
-// withProcess passes a request to the process that sent it. A process that was
-// removed is unknown: it was killed while its last request was on its way.
+// withProcess passes a request to the sending process. A removed process is
+// unknown: the process was killed while its last request was on the way.
 func (r *Runtime) withProcess(serve func(*process, http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
@@ -80,9 +79,9 @@ func traceID(requestID string, now time.Time) string {
 	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", now.Unix(), digits[:24], digits[16:])
 }
 
-// serveResponse takes the function's answer. The answer is read before the
-// invocation is checked: if the invocation times out while it is read, the
-// timeout is the result and this answer is rejected.
+// serveResponse takes the function's answer. The body is read before the
+// invocation is checked. If the invocation times out during the read, the
+// timeout is the result and the answer is rejected.
 func (p *process) serveResponse(w http.ResponseWriter, req *http.Request) {
 	id := req.PathValue("id")
 	body, err := io.ReadAll(io.LimitReader(req.Body, MaxResponse+1))
@@ -143,8 +142,8 @@ func (p *process) readError(id string, req *http.Request) *FunctionError {
 	return parseError(p.env.f.Name, id, req.Header.Get("Lambda-Runtime-Function-Error-Type"), body)
 }
 
-// respond settles the invocation with the id. If that invocation is not the one
-// under way, such as one that has timed out, the request is rejected.
+// respond settles the invocation with the id. If another invocation or none is
+// under way, for example after a timeout, the request is rejected.
 func (p *process) respond(w http.ResponseWriter, id string, res result) {
 	if !p.settleCurrent(id, res) {
 		reject(w, http.StatusBadRequest, "InvalidRequestID", "the process has no such invocation under way")

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// If a process ends without having had an invocation, its environment waits
-// before it starts the next one. The pause doubles each time.
+// If a process ends without having had an invocation, the environment waits
+// before the next start. The pause doubles each time.
 const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
@@ -27,9 +27,9 @@ type environment struct {
 	process *process   // nil while no process runs; guarded by f.mu
 }
 
-// run starts processes one after the other until ctx is done. It keeps its OS
-// thread: Linux sends the parent-death signal when the thread that forked ends,
-// and Go ends threads while the process goes on.
+// run starts processes one after the other until ctx is done. run keeps its OS
+// thread: Linux sends the parent-death signal when the forking thread ends, and
+// Go ends threads while the process goes on.
 func (e *environment) run(ctx context.Context) {
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
@@ -95,8 +95,9 @@ func (e *environment) newProcess() *process {
 
 // lambdaEnv returns the variables that Lambda sets for a function (AWS Lambda
 // developer guide, "Defined runtime environment variables"). The endpoint of
-// the Runtime API contains the process's id: a runtime client puts its request
-// paths behind the endpoint, so one listener can distinguish all processes.
+// the Runtime API contains the process's id. A runtime client puts its request
+// paths behind the endpoint, so a single listener can distinguish all
+// processes.
 func (f *function) lambdaEnv(id string) []string {
 	return []string{
 		"AWS_LAMBDA_RUNTIME_API=" + f.runtime.listenAddr + "/" + id,

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrClosed is the error of an invocation that was queued or under way when the
-// runtime was closed, or that was asked for later.
+// runtime was closed, and of every later invocation.
 var ErrClosed = errors.New("runtime: closed")
 
 // Types of the errors that Lambda itself reports for a function.

@@ -30,7 +30,7 @@ type function struct {
 type invocation struct {
 	id      string
 	payload []byte
-	env     *environment // whose turn it is; nil if any environment may take the invocation
+	env     *environment // the environment that has the turn; nil if any environment may take the invocation
 	done    chan result  // receives exactly one result
 	settled bool         // done has its result; guarded by the function's mutex
 	// payloadFree is closed when payload is not read any more.
@@ -82,8 +82,8 @@ func (f *function) submit(payload []byte, keys []string) (*invocation, error) {
 	if f.inTurn {
 		inv.env = f.nextTurn(keys)
 	}
-	// Any waiting process may take it: with InTurn, offer leaves an invocation
-	// of another environment in the queue.
+	// Offer the invocation to all waiting processes. With InTurn, offer leaves
+	// an invocation of another environment in the queue.
 	f.queue = append(f.queue, inv)
 	for _, e := range f.environments {
 		if e.process != nil && e.process.nextRequest != nil {
@@ -134,8 +134,9 @@ func (f *function) settle(inv *invocation, res result) {
 	inv.done <- res
 }
 
-// withdraw removes an invocation whose caller no longer waits from the queue.
-// If a process has taken the invocation, it goes on there.
+// withdraw removes an invocation from the queue when the caller no longer
+// waits. If a process has taken the invocation, the process goes on with the
+// work.
 func (f *function) withdraw(inv *invocation) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -155,10 +156,10 @@ func (f *function) failNext(e *environment, failure func(requestID string) error
 	}
 }
 
-// pickForKill returns a process to kill, one with an invocation under way if
-// there is any, and lets it take no more invocations. If all processes are
-// being restarted, it waits for one to start. It returns nil if the runtime is
-// closed.
+// pickForKill returns a process to kill, preferably with an invocation under
+// way, and lets the process take no more invocations. If all processes are
+// being restarted, pickForKill waits for a start. The result is nil if the
+// runtime is closed.
 func (f *function) pickForKill() *process {
 	f.mu.Lock()
 	defer f.mu.Unlock()

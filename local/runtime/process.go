@@ -19,7 +19,7 @@ type process struct {
 	ready       bool             // the process has asked for an event
 	invoked     bool             // the process has taken an invocation
 	noMoreWork  bool             // the process is about to be killed and takes no more invocations
-	killed      bool             // Kill ended the process; it did not fail by itself
+	killed      bool             // Kill ended the process
 	nextRequest chan *invocation // of a request for the next event; nil if there is none
 	current     *invocation      // taken and not answered yet
 	timer       *time.Timer      // of the initialisation, then of current
@@ -47,7 +47,6 @@ func (p *process) start() error {
 // then fails an invocation that waits for the environment.
 func (p *process) initTimedOut() {
 	f := p.env.f
-	// The request was cancelled: the process died while it waited.
 	f.mu.Lock()
 	late := !p.ready
 	if late {
@@ -82,6 +81,7 @@ func (p *process) next(ctx context.Context) *invocation {
 		return inv
 	case <-ctx.Done():
 	}
+	// The process died while its request waited.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p.nextRequest = nil
@@ -126,8 +126,8 @@ func (p *process) failUnanswered() {
 	p.stopTimer()
 }
 
-// settleCurrent settles the invocation with the id. It reports false if that is
-// not the one under way, such as one that timed out.
+// settleCurrent settles the invocation with the id. The result is false if
+// another invocation or none is under way, for example after a timeout.
 func (p *process) settleCurrent(id string, res result) bool {
 	f := p.env.f
 	f.mu.Lock()
@@ -167,11 +167,11 @@ func (p *process) stopTimer() {
 	}
 }
 
-// finish settles what the process leaves behind when it has ended with err. If
-// the process died in the middle of an invocation, that invocation fails. If it
-// never asked for an event, the next invocation that waits for its environment
-// fails. finish reports whether the process was of use: it had an invocation,
-// or Kill ended it.
+// finish settles everything under way in a process that has ended with err. If
+// the process died in the middle of an invocation, the invocation fails. If the
+// process never asked for an event, the next invocation that waits for the
+// environment fails. finish reports whether the process was of use: the process
+// had an invocation, or Kill ended it.
 func (p *process) finish(err error) (worked bool) {
 	f := p.env.f
 	f.mu.Lock()
@@ -187,8 +187,8 @@ func (p *process) finish(err error) (worked bool) {
 	case p.current != nil:
 		f.settle(p.current, result{err: exitError(f.Name, p.current.id, p.exitState(err))})
 		p.current = nil
-	// The process died during its initialisation, by itself or by InitTimeout:
-	// an init error that it reported, or the timeout, is the reason.
+	// The process died during initialisation, by itself or by InitTimeout. The
+	// reason is a reported init error, the timeout or the exit status.
 	case !p.ready && !p.killed:
 		f.failNext(p.env, func(requestID string) error {
 			if p.initErr != nil {

@@ -1,14 +1,14 @@
-// Package runtime runs Lambda functions on this machine. It serves the Lambda
+// Package runtime runs Lambda functions on this machine. A server of the Lambda
 // Runtime API (version 2018-06-01; AWS Lambda developer guide, "Using the
-// Lambda runtime API") to the bootstrap executables that are deployed to AWS,
-// each in a child process. It is for the local stack (package local) and for
-// tests that kill a function in the middle of an invocation.
+// Lambda runtime API") serves the bootstrap executables that are deployed to
+// AWS, each in a child process. The local stack (package local) uses the
+// package, as do tests that kill a function in the middle of an invocation.
 //
-// Start reading at Runtime.Invoke: it queues an invocation (function.go), one
-// of the function's environments (environment.go) keeps a process running, and
-// the process (process.go) takes the invocation and answers it by requests to
-// the API (api.go). errors.go holds the errors of an invocation. When a process
-// dies, process.finish fails the invocation that it had, and its environment
+// Start reading at Runtime.Invoke. Invoke queues an invocation (function.go).
+// Each environment of the function (environment.go) keeps a process running.
+// The process (process.go) takes the invocation and answers by requests to the
+// API (api.go). errors.go holds the errors of an invocation. When a process
+// dies, process.finish fails the invocation under way, and the environment
 // starts the next process.
 package runtime
 
@@ -61,10 +61,10 @@ type Function struct {
 type Options struct {
 	Functions []Function
 	// InTurn passes a function's invocations to its environments strictly in
-	// turn and waits if the next one is busy, so that the state that an
-	// environment keeps in memory is never the latest. WithKeys sets what the
-	// turns are counted by. Without InTurn, any free environment takes the next
-	// invocation.
+	// turn, and waits if the next environment is busy. The state that an
+	// environment keeps in memory is then never the latest. WithKeys sets the
+	// keys by which turns are counted. Without InTurn, any free environment
+	// takes the next invocation.
 	InTurn bool
 	// Output receives what the functions print, line by line, each line with
 	// the function's name and a space in front. nil discards the lines.
@@ -89,9 +89,9 @@ type Runtime struct {
 	processes map[string]*process // by process id of newProcess
 }
 
-// Start starts every environment of every function. It returns when their first
-// processes have been started, without waiting for their initialisation. A
-// missing executable is an error before anything is started. ctx is checked
+// Start starts every environment of every function. Start returns when the
+// first processes have been started, without waiting for their initialisation.
+// A missing executable is an error before anything is started. ctx is checked
 // before the start only; the runtime runs until Close.
 func Start(ctx context.Context, o Options) (*Runtime, error) {
 	functions, err := checkFunctions(o.Functions)
@@ -130,7 +130,7 @@ func Start(ctx context.Context, o Options) (*Runtime, error) {
 }
 
 // awaitProcesses waits until the first process of each environment has started,
-// and returns the errors of those that could not.
+// and returns the errors of failed starts.
 func (r *Runtime) awaitProcesses() error {
 	var errs []error
 	for _, f := range r.functions {
@@ -212,18 +212,19 @@ func (r *Runtime) Invoke(ctx context.Context, name string, payload []byte) ([]by
 		<-inv.payloadFree
 		return res.answer, res.err
 	case <-ctx.Done():
-		// The caller gave up. An invocation that is still queued is dropped;
-		// one that a process has taken goes on, and its result is discarded.
+		// The caller's context ended first. An invocation in the queue is
+		// dropped. An invocation that a process has taken goes on, and the
+		// result is discarded.
 		f.withdraw(inv)
 		<-inv.payloadFree
 		return nil, fmt.Errorf("runtime: invoke %s: %w", name, ctx.Err())
 	}
 }
 
-// Kill kills one environment's process of the function with SIGKILL and waits
-// for its end. If any process has an invocation under way, Kill chooses such a
-// process. That invocation fails with a *FunctionError, and the environment
-// starts a new process at once. Kill returns the id of the killed process.
+// Kill kills a process of the function with SIGKILL and waits for the end of
+// the process. If any process has an invocation under way, Kill chooses such a
+// process; the invocation fails with a *FunctionError. The environment starts a
+// new process at once. Kill returns the id of the killed process.
 func (r *Runtime) Kill(name string) (pid int, err error) {
 	f, ok := r.functions[name]
 	if !ok {
@@ -242,11 +243,11 @@ func (r *Runtime) Kill(name string) (pid int, err error) {
 type Stats struct {
 	Invocations int64 // handed to an environment
 	Errors      int64 // failed, for whatever reason
-	Restarts    int64 // processes started in place of one that ended
+	Restarts    int64 // processes started after the first of each environment
 }
 
-// Stats returns the counters of a function. They are zero if the runtime does
-// not serve a function of that name.
+// Stats returns the counters of a function, or zero counters if the runtime
+// serves no function of that name.
 func (r *Runtime) Stats(name string) Stats {
 	f, ok := r.functions[name]
 	if !ok {

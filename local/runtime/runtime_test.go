@@ -277,7 +277,7 @@ func TestInTurnWaitsForTheBusyOne(t *testing.T) {
 	}()
 	eventually(t, "the slow invocation is under way", func() bool { return r.Stats("echo").Invocations == 3 })
 	if pid := describe(t, r).Pid; pid != second {
-		t.Errorf("served by %d, want %d, whose turn it is", pid, second)
+		t.Errorf("served by %d, want %d, which has the turn", pid, second)
 	}
 	if pid := describe(t, r).Pid; pid == second || pid == first {
 		t.Errorf("served by %d, want the one that replaced %d", pid, first)
@@ -339,7 +339,7 @@ func TestKillPrefersAnInvocationUnderWay(t *testing.T) {
 	if err := <-failed; !errors.As(err, &failure) || !strings.Contains(failure.Message, "Runtime exited with error: signal: killed") {
 		t.Errorf("the invocation failed with %v", err)
 	}
-	eventually(t, "the process is started anew", func() bool { return r.Stats("echo").Restarts == 1 })
+	eventually(t, "the process is restarted", func() bool { return r.Stats("echo").Restarts == 1 })
 	if _, err := r.Kill("other"); err == nil {
 		t.Error("killed a function that is not served")
 	}

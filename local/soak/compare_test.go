@@ -40,8 +40,8 @@ type badRecord struct {
 // account is everything that a run left behind: its input, the topics and the
 // tables.
 type account struct {
-	// The input: the visits of each device in the order of their start, what the
-	// CRM told of each device, and the records that were planted.
+	// The input: the visits of each device in the order of their start, the CRM
+	// events of each device, and the planted records.
 	visits           map[string][]oracle.Visit
 	crm              crmLog
 	planted          map[place]badRecord
@@ -59,7 +59,7 @@ type account struct {
 	// contents than the one before it is noted in contradictions.
 	walkIns map[events.WalkInID]events.WalkIn
 	ended   map[events.WalkInID]events.VisitEnded // the latest end
-	// The devices of the visits that ended as residents'.
+	// The devices of the visits that ended as visits of a resident device.
 	residentEnds    map[events.WalkInID]string
 	enriched        map[events.WalkInID]contact
 	enrichedEnds    map[events.WalkInID]time.Time  // the latest end on enriched-walk-ins

@@ -25,8 +25,8 @@ type event struct {
 
 type handler struct{}
 
-// Invoke does what the event says. Events of an event source mapping are
-// acknowledged without being read.
+// Invoke performs the action that the event names. Events of an event source
+// mapping are acknowledged without being read.
 func (handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if bytes.HasPrefix(payload, []byte(`{"eventSource"`)) {
 		return []byte("{}"), nil
@@ -56,8 +56,8 @@ func (handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return []byte("null"), nil
 }
 
-// describe answers with the process id and what the runtime told the function
-// about the invocation.
+// describe answers with the process id and with the context and environment of
+// the invocation.
 func describe(ctx context.Context) ([]byte, error) {
 	lc, _ := lambdacontext.FromContext(ctx)
 	deadline, _ := ctx.Deadline()
