@@ -45,7 +45,7 @@ func TestWhatWasCountedByIDAloneStaysCounted(t *testing.T) {
 }
 
 // Around a change of rules what was told is taken, and nothing else is.
-func TestWhatAChangeOfRulesMadeIsTakenAsTold(t *testing.T) {
+func TestWalkInsAroundAChangeOfRulesAreTakenAsProduced(t *testing.T) {
 	told := func(device events.DeviceID, minutes int) score.FoundVisit {
 		return score.FoundVisit{Business: "cafe", Device: device, Start: noon.Add(time.Duration(minutes) * time.Minute)}
 	}

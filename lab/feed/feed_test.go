@@ -394,12 +394,12 @@ func TestErrorsSayWhere(t *testing.T) {
 		change func(*Options)
 		want   []string
 	}{
-		{"the producer, while items come", arrivals{items: many}, func(o *Options) { o.Out = fails }, []string{"office.csv:17", "put 5000 records"}},
-		{"the producer, at the end", arrivals{items: many[:1]}, func(o *Options) { o.Out = fails }, []string{"put 220 records"}},
+		{"the producer, while items come", arrivals{items: many}, func(o *Options) { o.Out = fails }, []string{"office.csv:17", "producing 5000 records"}},
+		{"the producer, at the end", arrivals{items: many[:1]}, func(o *Options) { o.Out = fails }, []string{"producing 220 records"}},
 		{"settling", arrivals{items: []recording.Item{login(0, 0), from(sighting(time.Minute, "a"))}},
-			func(o *Options) { o.Settle = func(context.Context) error { return errInjected } }, []string{"office.csv:17", "wait for CRM events"}},
+			func(o *Options) { o.Settle = func(context.Context) error { return errInjected } }, []string{"office.csv:17", "waiting until the stages have processed the CRM events"}},
 		{"settling in the tail", arrivals{items: []recording.Item{login(0, 0)}},
-			func(o *Options) { o.Settle = func(context.Context) error { return errInjected } }, []string{"wait for CRM events"}},
+			func(o *Options) { o.Settle = func(context.Context) error { return errInjected } }, []string{"waiting until the stages have processed the CRM events"}},
 		{"the source", arrivals{items: many[:1], err: errInjected}, func(*Options) {}, []string{errInjected.Error()}},
 	}
 	for _, c := range cases {

@@ -28,13 +28,13 @@ func TestMistakesInCSV(t *testing.T) {
 	const good = "1793620800000,door,00:1b:63:84:45:e6,-61\n"
 	for _, c := range []struct{ why, content, want string }{
 		{"empty file", "", "a.csv: empty"},
-		{"only empty lines", "\n\n\n", "a.csv: there is nothing but empty lines"},
-		{"no header", good, `a.csv:1: header: no column is called "1793620800000"`},
-		{"unknown column", "seen_at_ms,sensor,mac,rssi_dbm,ssid\n", `a.csv:1: header: no column is called "ssid"`},
+		{"only empty lines", "\n\n\n", "a.csv: the file has only empty lines"},
+		{"no header", good, `a.csv:1: header: unknown column "1793620800000"`},
+		{"unknown column", "seen_at_ms,sensor,mac,rssi_dbm,ssid\n", `a.csv:1: header: unknown column "ssid"`},
 		{"column twice", "seen_at_ms,sensor,mac,rssi_dbm,mac\n", "a.csv:1: header: two columns are called mac"},
 		{"column missing", "seen_at_ms,mac,rssi_dbm\n", "a.csv:1: header: column sensor is missing"},
-		{"mac and device", "seen_at_ms,sensor,mac,device,rssi_dbm\n", "a.csv:1: header: there must be a column mac or"},
-		{"neither of them", "seen_at_ms,sensor,rssi_dbm\n", "a.csv:1: header: there must be a column mac or"},
+		{"mac and device", "seen_at_ms,sensor,mac,device,rssi_dbm\n", "a.csv:1: header: want either column mac or column device"},
+		{"neither of them", "seen_at_ms,sensor,rssi_dbm\n", "a.csv:1: header: want either column mac or column device"},
 		{"row too short", header + good + "1793620800000,door,-61\n", "a.csv:3: 3 columns, want 4"},
 		{"row too long", header + "1793620800000,door,00:1b:63:84:45:e6,-61,\n", "a.csv:2: 5 columns, want 4"},
 		{"empty lines are counted", header + "\n\r\n" + "x,door,00:1b:63:84:45:e6,-61\n", "a.csv:4: seen_at_ms: "},
@@ -77,12 +77,12 @@ func TestMistakesInNDJSON(t *testing.T) {
 		{"no time", `{"sensor":"door","device":"phone","rssi_dbm":-61}`, "a.json:1: seen_at: missing"},
 		{"no device", `{"sensor":"door","rssi_dbm":-61,"seen_at":1793620800000}`, `a.json:1: device: "" is empty`},
 		{"two devices", `{"sensor":"door","device":"a","mac":"00:1b:63:84:45:e6"}`, "a.json:1: mac and device: "},
-		{"signal as a string", `{"rssi_dbm":"-61"}`, "a.json:1: rssi_dbm: a string is not expected there"},
-		{"time in words", good + `{"seen_at":"noon"}`, `a.json:2: not a JSON object of the form wanted: "noon" is neither an RFC 3339 time`},
+		{"signal as a string", `{"rssi_dbm":"-61"}`, "a.json:1: rssi_dbm: unexpected JSON string"},
+		{"time in words", good + `{"seen_at":"noon"}`, `a.json:2: not a JSON object with the fields of a recording: "noon" is neither an RFC 3339 time`},
 		{"no known event", `{"type":"birthday","business":"cafe"}`, `a.json:1: type: "birthday" is not a CRM event`},
 		{"event without contact", `{"type":"contact-deleted","business":"cafe","at":1793620800000}`, "a.json:1: contact: missing"},
 		{"login of a device without name", `{"type":"portal-login","mac":"00:1b:63:84:45:e6","at":1793620800000}`, `a.json:1: contact: "" is empty`},
-		{"login of nobody", `{"type":"portal-login","mac":"01:00:5e:00:00:fb","contact":"ada","at":1793620800000}`, "a.json:1: mac: a multicast address"},
+		{"login of nobody", `{"type":"portal-login","mac":"01:00:5e:00:00:fb","contact":"ada","at":1793620800000}`, "a.json:1: mac: a login cannot come from a multicast address"},
 	} {
 		if got := fileError(t, "a.json", c.content); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: error is %.200s\nwant %s...", c.why, got, c.want)
@@ -138,7 +138,7 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 		t.Errorf("stdin that fails: %v", err)
 	}
 	good := inFile(t, "good.csv", []byte(csvFixture))
-	if _, err := Open([]string{good}, nil, Options{Business: "shop"}); err == nil || !strings.HasSuffix(err.Error(), "good.csv:2: mac: no key given to make pseudonyms with") {
+	if _, err := Open([]string{good}, nil, Options{Business: "shop"}); err == nil || !strings.HasSuffix(err.Error(), "good.csv:2: mac: the file holds a MAC address and no key was given to make pseudonyms; pass the key") {
 		t.Errorf("address without a key: %v", err)
 	}
 	if _, err := Open([]string{good}, nil, Options{Device: options.Device}); err == nil || !strings.Contains(err.Error(), "good.csv:3: business: ") {

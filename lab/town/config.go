@@ -1,9 +1,13 @@
-// Package town simulates a small town: people who visit its businesses or walk
-// past them, the phones they carry, the routers that hear those phones, and
-// the ways in which what the routers report comes late, twice or out of order.
-// It knows who was really there.
+// Package town simulates a small town: people who visit its businesses or pass
+// by, their phones, the routers that hear the phones, and posts that arrive
+// late, twice or out of order. The simulation knows every visit that really
+// took place.
 //
-// The same configuration gives the same town, byte for byte.
+// The same configuration returns the same town, byte for byte.
+//
+// Start reading at Config and Generate. plan.go draws the visits of the whole
+// time, people.go and radio.go let the phones transmit day by day, post.go
+// delivers the sightings.
 package town
 
 import (
@@ -12,8 +16,8 @@ import (
 	"footfall/events"
 )
 
-// Config describes a town. Start from Defaults: there a zero means none of the
-// thing, and Generate says what cannot be.
+// Config describes a town. Start from Defaults: in a Config a zero means none
+// of the thing. Generate returns an error for values that are out of range.
 type Config struct {
 	Seed     uint64
 	Start    time.Time     // midnight UTC, the beginning of the first day
@@ -27,45 +31,48 @@ type Config struct {
 	CRM        CRM
 }
 
-// Business is one store and the street it stands in.
+// Business is one store and the street in front of it.
 type Business struct {
 	ID          events.BusinessID
 	Routers     int           // sensors "r1", "r2", ...; r1 is at the door
 	Open, Close time.Duration // since midnight UTC
-	Visits      int           // a day, of people; see Visit for what counts
+	Visits      int           // visits of people per day; see Visit for the definition
 	Stay        time.Duration // median of a visit
-	Regulars    int           // contacts who come on many days
-	PassersBy   int           // an hour by day; a quarter of that in the evening, a tenth at night
-	Neighbours  int           // devices of the flats around, weakly heard all day
-	// Statics are devices of the store itself, strongly heard day and night;
-	// Employees is how many people work there, each with a phone. Neither are
-	// customers: Town.Statics and Town.Employees list their devices.
+	Regulars    int           // contacts that come on many days
+	PassersBy   int           // per hour by day; a quarter of it in the evening, a tenth at night
+	Neighbours  int           // devices in the flats around, heard weakly all day
+	// Statics is the number of devices of the store itself, heard strongly day
+	// and night; Employees is the number of people that work in the store, each
+	// with a phone. Both are resident devices, listed in Town.Statics and
+	// Town.Employees.
 	Statics, Employees int
 }
 
-// People says who the visitors are.
+// People describes the visitors, mostly as shares from 0 to 1.
 type People struct {
-	RegularShare float64       // of visits, those by regulars
-	ReturnShare  float64       // of visits, those by somebody who left an hour or more ago
-	LoginShare   float64       // of the other visits, those with a first login at the portal
+	RegularShare float64       // share of visits by regulars
+	ReturnShare  float64       // share of visits by a person that left an hour or more ago
+	LoginShare   float64       // share of the other visits with a first login at the portal
 	LoginAfter   time.Duration // median from entering to that login
-	SecondDevice float64       // share of regulars with two devices; they bring both half the time
-	// Loiterers is the share of passers-by who stay in front of the window for 5
-	// to 20 minutes: most false walk-ins are theirs. StepIns is the share of
-	// those who step in for less than two minutes.
+	SecondDevice float64       // share of regulars with two devices; half of their visits are with both
+	// Loiterers is the share of passers-by that stay in front of the window for
+	// 5 to 20 minutes; they cause most false walk-ins. StepIns is the share of
+	// passers-by that step in for less than two minutes.
 	Loiterers, StepIns float64
 }
 
-// Phones says how phones behave.
+// Phones describes the behaviour of phones.
 type Phones struct {
 	Randomised         float64 // share of visitors' devices with a locally administered address
-	PasserByRandomised float64 // share of passers-by's
-	// Joined is the share of regulars' devices with a real address that join the
-	// store's network by themselves. Those with a random one all do: it is the
-	// address they keep for that network, under any other nobody knows them.
+	PasserByRandomised float64 // the same for passers-by
+	// Joined is the share of regulars' devices with a real address that join
+	// the store's network by themselves. Regulars' devices with a randomised
+	// address always join: the address is the one that the phone keeps for that
+	// network, and under any other address the device could not be attributed
+	// to a contact.
 	Joined float64
-	// Silences is how long a phone says nothing between two bursts of probes
-	// while its owner is inside and it has not joined the network.
+	// Silences describes how long a phone transmits nothing between two bursts
+	// of probes while it is inside and has not joined the network.
 	Silences []Silence
 }
 
@@ -76,37 +83,38 @@ type Silence struct {
 	Min, Max time.Duration
 }
 
-// Posts says how sightings reach the platform.
+// Posts describes how sightings reach the platform.
 type Posts struct {
-	Every time.Duration // each router posts what it heard
-	Delay time.Duration // a post takes up to so long
-	// Repeated is the share of posts that come twice, up to RepeatWithin after
-	// the first time, since the router saw no answer.
+	Every time.Duration // time between two posts of a router
+	Delay time.Duration // longest time that a post takes
+	// Repeated is the share of posts that are redelivered, up to RepeatWithin
+	// after the first delivery, because the router received no answer.
 	Repeated float64
-	// Outages is how often a day some router is cut off for OutageLength. It
-	// posts what it heard meanwhile when BacklogAfter has passed since.
+	// Outages is the number of outages per day. In an outage one router is cut
+	// off for OutageLength; the router posts its backlog BacklogAfter later.
 	Outages int
 }
 
-// What a router does that was cut off. All that comes late is later than the 15
-// minutes that count.
+// Times of an outage and of a repeated post. A backlog is always older than the
+// allowed lateness of 15 minutes.
 const (
 	OutageLength = 24 * time.Minute
 	BacklogAfter = 16 * time.Minute // after the end of the outage
 	RepeatWithin = 10 * time.Second
 )
 
-// CRM says what happens to contacts, a day.
+// CRM describes the daily changes of contacts.
 type CRM struct {
-	Merges    int // contacts found to be one person
-	Deletions int
-	// Quiet is how long a contact has not been there when either happens.
+	Merges    int // per day: two contacts become one
+	Deletions int // per day
+	// Quiet is the shortest time since the contact's latest visit at which a
+	// contact is merged or deleted.
 	Quiet time.Duration
 }
 
-// Defaults is a town of five businesses, of which one has most of the traffic:
-// 400 visits in one day, two out of five by people the CRM knows. Each has tills
-// or printers, and people who work there.
+// Defaults returns a town of five businesses, one of which has most of the
+// traffic: 400 visits in one day, two of five by contacts in the CRM. Each
+// business has tills or printers, and employees.
 func Defaults() Config {
 	const h = time.Hour
 	return Config{
@@ -134,9 +142,10 @@ func Defaults() Config {
 	}
 }
 
-// defaultSilences are set so that cutting visits at silences of 5, 15 and 30
-// minutes gives extra pieces in the proportion seen with real phones in an
-// office, 106 : 30 : 1, and one silence in a hundred exceeds 17 to 24 minutes.
+// defaultSilences returns silences for which splitting visits at silences of 5,
+// 15 and 30 minutes yields extra pieces in the proportion 106 : 30 : 1, as
+// measured with real phones in an office, and one silence in a hundred exceeds
+// 17 to 24 minutes.
 func defaultSilences() []Silence {
 	return []Silence{
 		{Share: 0.659, Min: 10 * time.Second, Max: 50 * time.Second},

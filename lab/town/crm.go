@@ -7,9 +7,9 @@ import (
 	"footfall/events"
 )
 
-// crmOfDay merges and deletes contacts in the last hours of a day, one after
-// the other: who is deleted cannot be merged any more.
-func (p *plan) crmOfDay(midnight time.Time) {
+// changeContacts merges and deletes contacts in the last hours of a day, one
+// after the other: a deleted contact cannot be merged any more.
+func (p *plan) changeContacts(midnight time.Time) {
 	d := newDice(p.config.Seed, planStream, uint64(len(p.shops)), uint64(midnight.Unix()))
 	merges := p.config.CRM.Merges
 	times := make([]time.Time, merges+p.config.CRM.Deletions)
@@ -17,6 +17,7 @@ func (p *plan) crmOfDay(midnight time.Time) {
 		times[i] = midnight.Add(d.between(21*time.Hour, day))
 	}
 	slices.SortFunc(times, time.Time.Compare)
+	// Merges and deletions in random order, at ascending times.
 	for i, which := range d.Perm(len(times)) {
 		if which < merges {
 			p.merge(d, times[i])
@@ -26,8 +27,9 @@ func (p *plan) crmOfDay(midnight time.Time) {
 	}
 }
 
-// merge finds two contacts of a business to be one person, who goes on with the
-// devices of both. Nothing happens where no two are known and away for long.
+// merge merges one contact of a random business into another; the surviving
+// contact keeps the devices of both. Nothing happens unless two contacts have
+// been away for long enough.
 func (p *plan) merge(d dice, at time.Time) {
 	s := p.shops[d.IntN(len(p.shops))]
 	away := p.away(s, at)
@@ -35,35 +37,37 @@ func (p *plan) merge(d dice, at time.Time) {
 		return
 	}
 	d.Shuffle(len(away), func(i, j int) { away[i], away[j] = away[j], away[i] })
-	gone, lives := away[0], away[1]
+	gone, survivor := away[0], away[1]
 	p.crm = append(p.crm, events.CRMEvent{Changed: &events.ContactChanged{
-		Business: s.ID, Contact: gone.contact, MergedInto: lives.contact, At: at,
+		Business: s.ID, Contact: gone.contact, MergedInto: survivor.contact, At: at,
 	}})
-	lives.devices = append(lives.devices, gone.devices...)
-	s.regulars = slices.DeleteFunc(s.regulars, func(w *person) bool { return w == gone })
+	survivor.devices = append(survivor.devices, gone.devices...)
+	s.regulars = slices.DeleteFunc(s.regulars, func(r *person) bool { return r == gone })
 }
 
-// delete takes a contact out of the CRM. The person goes on coming, unknown.
+// delete deletes a contact from the CRM. The person continues to come, without
+// a contact.
 func (p *plan) delete(d dice, at time.Time) {
 	s := p.shops[d.IntN(len(p.shops))]
 	away := p.away(s, at)
 	if len(away) == 0 || !at.Before(p.end) {
 		return
 	}
-	who := away[d.IntN(len(away))]
+	deleted := away[d.IntN(len(away))]
 	p.crm = append(p.crm, events.CRMEvent{Deleted: &events.ContactDeleted{
-		Business: s.ID, Contact: who.contact, At: at,
+		Business: s.ID, Contact: deleted.contact, At: at,
 	}})
-	who.contact = ""
+	deleted.contact = ""
 }
 
-// away lists the regulars the CRM knows who have not been here for long enough
-// to be merged or deleted: what it does to their last visit is then over.
+// away returns the regulars with a contact that have been away for long enough
+// to be merged or deleted: every effect of the change on their latest visit is
+// then over.
 func (p *plan) away(s *shop, at time.Time) []*person {
 	var out []*person
-	for _, who := range s.regulars {
-		if who.contact != "" && at.Sub(who.left) >= p.config.CRM.Quiet {
-			out = append(out, who)
+	for _, r := range s.regulars {
+		if r.contact != "" && at.Sub(r.left) >= p.config.CRM.Quiet {
+			out = append(out, r)
 		}
 	}
 	return out

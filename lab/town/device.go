@@ -8,21 +8,21 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// device is a phone, tablet or other thing that speaks Wi-Fi.
+// device is a phone, tablet or other thing with Wi-Fi.
 type device struct {
 	id         events.DeviceID
 	randomised bool
-	joins      bool   // joins the store's network by itself
-	seed       uint64 // of all that is chance in what it does
+	joins      bool   // whether the device joins the store's network by itself
+	seed       uint64 // seed of all random behaviour of the device
 }
 
-// newDevice draws a MAC address and keeps its pseudonym.
+// newDevice draws a MAC address and keeps only its pseudonym.
 func newDevice(d dice, key []byte, b events.BusinessID, randomised bool) device {
 	var octets [8]byte
 	seed := d.Uint64()
 	binary.BigEndian.PutUint64(octets[:], seed)
 	mac := net.HardwareAddr(octets[:6])
-	mac[0] &^= 0x03 // of a vendor, and no multicast
+	mac[0] &^= 0x03 // clear the bits for local administration and multicast
 	if randomised {
 		mac[0] |= 0x02
 	}

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// dice is a source of chance. Each part of the town has its own, so that what
-// happens in one does not depend on how much was drawn in another.
+// dice is a source of random numbers. Each part of the town has its own, so
+// that the events in one part do not depend on the number of draws in another.
 type dice struct{ *rand.Rand }
 
-// Streams of chance.
+// Streams of random numbers.
 const (
 	planStream uint64 = iota + 1
 	streetStream
@@ -21,7 +21,7 @@ const (
 	staffStream
 )
 
-// newDice gives the dice of a part of the town.
+// newDice returns the dice of a part of the town.
 func newDice(seed uint64, part ...uint64) dice {
 	h := hash(seed, part...)
 	return dice{rand.New(rand.NewPCG(h, hash(h)))}
@@ -36,6 +36,7 @@ func hash(seed uint64, parts ...uint64) uint64 {
 	return h
 }
 
+// mix is one step of SplitMix64.
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -43,18 +44,19 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// unit turns a hash into a number within [0, 1).
+// unit converts a hash to a number within [0, 1).
 func unit(h uint64) float64 { return float64(h>>11) / (1 << 53) }
 
+// chance returns true with probability p.
 func (d dice) chance(p float64) bool { return d.Float64() < p }
 
-// between gives a duration within [a, b), in whole milliseconds.
+// between returns a duration within [a, b), in whole milliseconds.
 func (d dice) between(a, b time.Duration) time.Duration {
 	return (a + time.Duration(d.Float64()*float64(b-a))).Truncate(time.Millisecond)
 }
 
-// around gives a duration whose logarithm is normal: half are below median, and
-// about two thirds within a factor of e^spread of it.
+// around returns a log-normally distributed duration: half of the durations are
+// below median, and about two thirds within a factor of e^spread of it.
 func (d dice) around(median time.Duration, spread float64) time.Duration {
 	return time.Duration(float64(median) * math.Exp(spread*d.NormFloat64())).Truncate(time.Millisecond)
 }

@@ -10,22 +10,22 @@ import (
 	"footfall/lab/score"
 )
 
-// person is somebody who visits a business.
+// person is a visitor of a business.
 type person struct {
-	contact events.ContactID // "" where the CRM knows nothing
+	contact events.ContactID // "" if the person has no contact in the CRM
 	devices []device
-	left    time.Time // after the latest visit so far
+	left    time.Time // end of the latest visit so far
 }
 
-// stay is a visit of a device as it was planned, or a day of one who works there.
+// stay is the planned visit of a device, or one working day of an employee.
 type stay struct {
-	visit Visit
-	phone device
-	works bool
+	visit    Visit
+	phone    device
+	employee bool
 }
 
-// plan is what will happen in a town, the street apart: that is drawn day by
-// day, for there are too many people in it.
+// plan holds the events of a town, except for the passers-by: these are drawn
+// day by day, since they are too many.
 type plan struct {
 	config Config
 	end    time.Time
@@ -34,21 +34,21 @@ type plan struct {
 	crm    []events.CRMEvent
 }
 
-// shop is a business in the making of a plan.
+// shop is a business while its plan is made.
 type shop struct {
 	Business
 	index      int
 	dice       dice
 	regulars   []*person
-	guests     []*person // who was here without being a regular, in order of leaving
+	guests     []*person // recent visitors that are not regulars, in order of leaving
 	neighbours []device
 	statics    []device
 	employees  []device
-	contacts   int // named so far
+	contacts   int // number of contacts created so far
 }
 
-// newPlan draws day after day, so that what happens on one depends on those
-// before: who has been here, who logged in, whose contact was merged.
+// newPlan draws day after day, since a day depends on the days before: who has
+// been in the store, who logged in, which contacts were merged.
 func newPlan(c Config) *plan {
 	p := &plan{config: c, end: c.Start.Add(c.Duration)}
 	for i, b := range c.Businesses {
@@ -59,18 +59,19 @@ func newPlan(c Config) *plan {
 			p.visitsOfDay(s, midnight)
 			p.shiftsOfDay(s, midnight)
 		}
-		p.crmOfDay(midnight)
+		p.changeContacts(midnight)
 	}
 	slices.SortStableFunc(p.stays, compareStays)
 	slices.SortStableFunc(p.crm, func(a, b events.CRMEvent) int { return a.At().Compare(b.At()) })
 	return p
 }
 
-// open furnishes a business: its regulars, who have all logged in within the
-// last weeks, and the devices that are always there.
+// open sets up a business: its regulars, who have all logged in within the last
+// weeks, and the devices that are always on.
 func (p *plan) open(index int, b Business) *shop {
 	s := &shop{Business: b, index: index, dice: newDice(p.config.Seed, planStream, uint64(index))}
 	for range b.Regulars {
+		// A regular has one device or two, each with a login in the past.
 		who := &person{contact: s.newContact()}
 		devices := 1
 		if s.dice.chance(p.config.People.SecondDevice) {
@@ -84,6 +85,7 @@ func (p *plan) open(index int, b Business) *shop {
 		}
 		s.regulars = append(s.regulars, who)
 	}
+	// Devices that are always on.
 	for range b.Neighbours {
 		s.neighbours = append(s.neighbours, newDevice(s.dice, p.config.Key, b.ID, false))
 	}
@@ -91,60 +93,65 @@ func (p *plan) open(index int, b Business) *shop {
 	return s
 }
 
-// newContact names a contact after the business, since the CRM of one knows
-// nothing of another's.
+// newContact returns a new contact named after the business, since each
+// business has a CRM of its own.
 func (s *shop) newContact() events.ContactID {
 	s.contacts++
 	return events.ContactID(string(s.ID) + "-contact-" + strconv.Itoa(s.contacts))
 }
 
-// visitorDevice is a new device. It keeps its address for good: phones that
-// take a new one for every burst of probes are no visitors that anybody could
-// find, and the town does not have them inside.
+// visitorDevice draws a new device, which keeps its address for good. Phones
+// that change the address with every burst of probes cannot be detected as
+// visitors, so the town has none of them inside.
 func (p *plan) visitorDevice(s *shop) device {
 	return newDevice(s.dice, p.config.Key, s.ID, s.dice.chance(p.config.Phones.Randomised))
 }
 
-// login notes a login at the portal.
+// login adds a login at the portal.
 func (p *plan) login(s *shop, c events.ContactID, d device, at time.Time) {
 	p.crm = append(p.crm, events.CRMEvent{Login: &events.PortalLogin{
 		Business: s.ID, Device: d.id, Contact: c, At: at, Randomised: d.randomised,
 	}})
 }
 
-// visitsOfDay draws when somebody enters, and then in that order who it is.
+// visitsOfDay draws the times of entering, then, in their order, the visitor of
+// each.
 func (p *plan) visitsOfDay(s *shop, midnight time.Time) {
 	opens, closes := midnight.Add(s.Open), midnight.Add(s.Close)
 	spread := s.Close - s.Open - 2*minStay
+	// Times of entering within the opening hours. The mean of two draws is more
+	// often in the middle of the day than at its ends.
 	enters := make([]time.Time, s.Visits)
 	for i := range enters {
-		// The mean of two is more often in the middle of the day than at its ends.
 		at := (s.dice.between(0, spread) + s.dice.between(0, spread)) / 2
 		enters[i] = opens.Add(at.Truncate(time.Millisecond))
 	}
 	slices.SortFunc(enters, time.Time.Compare)
+	// A visitor and a length for each. A visit that would end after the town's
+	// end is not part of the town.
 	turns := s.dice.Perm(len(s.regulars))
 	for _, enter := range enters {
 		length := max(minStay, s.dice.around(s.Stay, 0.6))
 		leave := enter.Add(min(length, closes.Sub(enter)))
-		who, login := p.visitor(s, enter, leave, &turns)
+		visitor, login := p.visitor(s, enter, leave, &turns)
 		if leave.Before(p.end) {
-			p.visit(s, who, enter, leave, login)
+			p.visit(s, visitor, enter, leave, login)
 		}
 	}
 }
 
-// visitor picks who comes, and tells whether to log in for the first time.
-// turns are the regulars who have not been asked today.
+// visitor draws the person for a visit, and reports whether the person logs in
+// for the first time. turns holds the regulars that have not come today.
 func (p *plan) visitor(s *shop, enter, leave time.Time, turns *[]int) (who *person, login bool) {
 	people := p.config.People
+	// A person that was here earlier today, a regular, or else a new person.
 	if s.dice.chance(people.ReturnShare) {
 		if who := s.returning(enter); who != nil {
 			return who, false
 		}
 	}
 	if s.dice.chance(people.RegularShare) {
-		// A regular who left within the hour is passed over for today.
+		// A regular that left within the hour does not come again today.
 		for len(*turns) > 0 {
 			who := s.regulars[(*turns)[0]]
 			*turns = (*turns)[1:]
@@ -153,12 +160,13 @@ func (p *plan) visitor(s *shop, enter, leave time.Time, turns *[]int) (who *pers
 			}
 		}
 	}
-	// Nobody logs in who is gone in four minutes.
+	// A new person logs in only if the visit is longer than four minutes.
 	who = &person{devices: []device{p.visitorDevice(s)}}
 	return who, leave.Sub(enter) > 2*minStay && s.dice.chance(people.LoginShare)
 }
 
-// returning picks somebody who left between one and eight hours ago.
+// returning returns a random person that left between one and eight hours ago,
+// or nil if there is none.
 func (s *shop) returning(enter time.Time) *person {
 	var able []*person
 	for _, who := range slices.Concat(s.regulars, s.guests) {
@@ -172,17 +180,19 @@ func (s *shop) returning(enter time.Time) *person {
 	return able[s.dice.IntN(len(able))]
 }
 
-// visit notes a visit of a person, with one device or both.
+// visit adds a visit of a person, with one device or with both.
 func (p *plan) visit(s *shop, who *person, enter, leave time.Time, login bool) {
 	who.left = leave
 	if !slices.Contains(s.regulars, who) {
 		s.remember(who, enter)
 	}
+	// Half of the visits with two devices are with a random one of them.
 	brought := who.devices
 	if len(brought) > 1 && s.dice.chance(0.5) {
 		i := s.dice.IntN(len(brought))
 		brought = brought[i : i+1]
 	}
+	// One stay per device; the second is a companion.
 	for i := range brought {
 		v := Visit{
 			Visit:      score.Visit{Business: s.ID, Device: brought[i].id, Enter: enter, Leave: leave},
@@ -191,7 +201,7 @@ func (p *plan) visit(s *shop, who *person, enter, leave time.Time, login bool) {
 			Joined:     brought[i].joins,
 			Companion:  i > 0,
 		}
-		if login { // once at least a minute has gone by, and a minute before leaving
+		if login { // at least a minute after entering and before leaving
 			after := s.dice.around(p.config.People.LoginAfter, 0.5)
 			v.LoginAt = enter.Add(min(max(after, time.Minute), leave.Sub(enter)-time.Minute))
 			who.contact = s.newContact()
@@ -199,7 +209,7 @@ func (p *plan) visit(s *shop, who *person, enter, leave time.Time, login bool) {
 			p.login(s, who.contact, brought[i], v.LoginAt)
 		}
 		p.stays = append(p.stays, stay{visit: v, phone: brought[i]})
-		brought[i].joins = brought[i].joins || login // the next time by itself
+		brought[i].joins = brought[i].joins || login // joins by itself from the next visit on
 	}
 }
 
@@ -209,7 +219,7 @@ func (s *shop) remember(who *person, now time.Time) {
 	s.guests = append(s.guests, who)
 }
 
-// compareStays orders by when, then by who.
+// compareStays orders by time of entering, then by business and device.
 func compareStays(a, b stay) int {
 	return cmp.Or(a.visit.Enter.Compare(b.visit.Enter), cmp.Compare(a.visit.Business, b.visit.Business),
 		cmp.Compare(a.visit.Device, b.visit.Device))

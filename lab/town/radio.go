@@ -8,13 +8,13 @@ import (
 	"footfall/events"
 )
 
-// place is where a phone is, by how strongly it is received on average at the
-// nearest router and at the others, in dBm.
+// place is the position of a phone, as the average signal strength in dBm at
+// index of the nearest router router and at the others.
 type place struct{ near, far float64 }
 
-// The places. They are set so that with the entry threshold of -70 dBm nearly
-// every visit of some length is found, nearly nobody on the pavement is, and
-// some of those who wait in front of the window are.
+// The places. With the entry threshold of -70 dBm nearly every visit of some
+// length is found, nearly no passer-by on the pavement is, and some of those in
+// front of the window are.
 var (
 	inside = place{-56, -70}
 	door   = place{-66, -78}
@@ -24,8 +24,8 @@ var (
 	shelf  = place{-50, -66} // devices of the store
 )
 
-// How much a phone, its place in the room and a single frame differ from the
-// mean, in dB, and from where on a frame is not received any more.
+// Standard deviations, in dB, of a phone, of its position in the room and of a
+// single frame from the mean; the weakest frame that is received, in dBm.
 const (
 	phoneSpread = 3
 	burstSpread = 2
@@ -34,22 +34,22 @@ const (
 	lost        = 0.05 // share of the frames that collide with others
 )
 
-// phone is a device at work near a business.
+// phone is a device that transmits near a business.
 type phone struct {
 	device
 	dice   dice
-	power  float64 // dB that it is stronger than others
-	router int     // the nearest
+	power  float64 // deviation from the average phone, in dB
+	router int     // index of the nearest router
 }
 
-// phone gets a device ready for a visit, a walk past or a day. Its dice are its
-// own, so that what it says depends on nobody else.
+// phone prepares a device for a visit, a walk past or a day. Its dice are its
+// own, so its transmissions do not depend on other devices.
 func (t *today) phone(s *shop, d device, when time.Time) *phone {
 	dice := newDice(t.plan.config.Seed, phoneStream, d.seed, uint64(when.UnixMilli()))
 	return &phone{device: d, dice: dice, power: phoneSpread * dice.NormFloat64(), router: dice.IntN(s.Routers)}
 }
 
-// probes says "who is there" once or twice; every router in reach hears each.
+// probes transmits one probe request or two; every router in reach hears each.
 func (t *today) probes(s *shop, p *phone, at place, when time.Time) {
 	shift := p.power + burstSpread*p.dice.NormFloat64()
 	for range 1 + p.dice.IntN(2) {
@@ -64,14 +64,15 @@ func (t *today) probes(s *shop, p *phone, at place, when time.Time) {
 	}
 }
 
-// reports is what a router says of a phone that has joined the network: one
-// sighting, from the router it is joined to.
+// reports makes the report of a router on a phone that has joined the network:
+// one sighting, from the router that the phone is joined to.
 func (t *today) reports(s *shop, p *phone, at place, when time.Time) {
 	t.heard(s, p, p.router, at.near+p.power+burstSpread*p.dice.NormFloat64(), when, true)
 }
 
-// heard lets one router hear one frame, if it can. What a visitor of midnight
-// said on the way belongs to the day before, which is over.
+// heard adds the sighting of one frame at one router, if the router receives
+// it. A frame before midnight is dropped: a visitor that enters at midnight
+// transmits on the way in, and the day before is already complete.
 func (t *today) heard(s *shop, p *phone, router int, mean float64, when time.Time, associated bool) {
 	rssi := math.Round(mean + frameSpread*p.dice.NormFloat64())
 	if rssi < floor || p.dice.chance(lost) ||

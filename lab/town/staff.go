@@ -9,34 +9,34 @@ import (
 	"footfall/shared/business"
 )
 
-// Who works in a store comes between early and late before it opens, and leaves
-// as long after it closes. Both are within the hour for which a store does not
-// pass for closed: such a device has to be learnt.
+// An employee comes between early and late before opening, and leaves as long
+// after closing. Both are within the hour around the opening hours that does
+// not count as closed: such a device has to be learnt.
 const early, late = 50 * time.Minute, 20 * time.Minute
 
-// staff furnishes a business with the devices that are no customers'. Their
-// chance is their own: with or without them the same people come.
+// staff draws the resident devices of a business. They have dice of their own:
+// the visitors are the same with or without them.
 func (p *plan) staff(s *shop) {
 	d := newDice(p.config.Seed, staffStream, uint64(s.index))
 	for range s.Statics {
 		s.statics = append(s.statics, newDevice(d, p.config.Key, s.ID, false))
 	}
 	for range s.Employees {
-		// Who keeps a random address has joined, as with regulars.
+		// A randomised address that is kept has joined the network, as with regulars.
 		phone := newDevice(d, p.config.Key, s.ID, d.chance(p.config.Phones.Randomised))
 		phone.joins = phone.randomised || d.chance(p.config.Phones.Joined)
 		s.employees = append(s.employees, phone)
 	}
 }
 
-// shiftsOfDay lets everybody work who does, Mondays to Fridays.
+// shiftsOfDay adds the working day of every employee, Mondays to Fridays.
 func (p *plan) shiftsOfDay(s *shop, midnight time.Time) {
 	if day := midnight.Weekday(); day == time.Saturday || day == time.Sunday {
 		return
 	}
 	d := newDice(p.config.Seed, staffStream, uint64(s.index), uint64(midnight.Unix()))
 	for _, phone := range s.employees {
-		p.stays = append(p.stays, stay{works: true, phone: phone, visit: Visit{
+		p.stays = append(p.stays, stay{employee: true, phone: phone, visit: Visit{
 			Visit: score.Visit{
 				Business: s.ID, Device: phone.id,
 				Enter: midnight.Add(max(0, s.Open-d.between(late, early))), Leave: midnight.Add(s.Close + d.between(late, early)),
@@ -46,14 +46,14 @@ func (p *plan) shiftsOfDay(s *shop, midnight time.Time) {
 	}
 }
 
-// Split parts found visits into those of employees and the others.
+// Split separates found visits by employees from the others.
 func (t Town) Split(found []score.FoundVisit) (others, employees []score.FoundVisit) {
-	works := map[Resident]bool{}
+	employed := map[Resident]bool{}
 	for _, e := range t.Employees {
-		works[e] = true
+		employed[e] = true
 	}
 	for _, v := range found {
-		if works[Resident{v.Business, v.Device}] {
+		if employed[Resident{v.Business, v.Device}] {
 			employees = append(employees, v)
 		} else {
 			others = append(others, v)
@@ -62,8 +62,8 @@ func (t Town) Split(found []score.FoundVisit) (others, employees []score.FoundVi
 	return others, employees
 }
 
-// Settings are those of each business as its merchant would have them: by default
-// but for the opening hours.
+// Settings returns the settings of each business as its merchant would choose
+// them: the defaults and the opening hours.
 func (t Town) Settings() map[events.BusinessID]business.Document {
 	all := map[events.BusinessID]business.Document{}
 	for _, b := range t.Config.Businesses {
@@ -74,6 +74,7 @@ func (t Town) Settings() map[events.BusinessID]business.Document {
 	return all
 }
 
+// clock formats a time of day as hh:mm.
 func clock(sinceMidnight time.Duration) string {
 	return fmt.Sprintf("%02d:%02d", int(sinceMidnight.Hours()), int(sinceMidnight.Minutes())%60)
 }

@@ -11,30 +11,32 @@ import (
 	"footfall/lab/recording"
 )
 
-// Town is what happened in a town and what its routers told.
+// Town holds the true visits of a town and can return the items that its
+// routers and CRMs sent.
 type Town struct {
 	Config Config
-	Visits []Visit // what really took place, in order of entering
-	// Statics and Employees are the devices that are no customers': things, and
-	// what those who work there carry.
+	Visits []Visit // the truth, in order of entering
+	// Statics and Employees are the resident devices: things of the store, and
+	// the phones of employees.
 	Statics, Employees []Resident
 	plan               *plan
 }
 
-// Resident is a device that belongs to a business, or to somebody who works there.
+// Resident is a device that belongs to a business or to an employee.
 type Resident struct {
 	Business events.BusinessID
 	Device   events.DeviceID
 }
 
-// Generate lets a town live. Its error lists everything that is wrong with c.
+// Generate plans a town. Its error lists every mistake in c.
 func Generate(c Config) (Town, error) {
 	if err := c.Validate(); err != nil {
-		return Town{}, fmt.Errorf("the town cannot be: %w", err)
+		return Town{}, fmt.Errorf("generating the town: the configuration is invalid: %w", err)
 	}
 	t := Town{Config: c, plan: newPlan(c)}
+	// Visits of the truth are those of visitors alone.
 	for _, st := range t.plan.stays {
-		if !st.works {
+		if !st.employee {
 			t.Visits = append(t.Visits, st.visit)
 		}
 	}
@@ -49,48 +51,50 @@ func Generate(c Config) (Town, error) {
 	return t, nil
 }
 
-// Items gives what reached the platform, in order of arrival: first the logins
-// of earlier weeks, as a backfill that arrives when the town begins; then the
-// sightings and CRM events. A day of the default town is about 150,000 items.
-// They are made day by day while they are given, the same at every call, and no
-// more than one day is in memory. The last ones arrive up to 40 minutes after
-// the end.
+// Items returns the items that reached the platform, in order of arrival. First
+// come the logins of earlier weeks, as a backfill that arrives at the start of
+// the town; then the sightings and CRM events. A day of the default town has
+// about 150,000 items. The items are made day by day during the iteration, the
+// same at every call, and memory holds no more than one day. The last items
+// arrive up to 40 minutes after the end.
 func (t Town) Items() iter.Seq[recording.Item] {
 	return func(yield func(recording.Item) bool) {
-		now := &today{plan: t.plan}
+		current := &today{plan: t.plan}
 		for at := t.Config.Start; at.Before(t.plan.end); at = at.Add(day) {
-			now.begin(at)
+			current.begin(at)
 			next := at.Add(day)
 			if !next.Before(t.plan.end) {
-				next = t.plan.end.Add(day) // all that is left
+				next = t.plan.end.Add(day) // all remaining items
 			}
-			if !now.give(next, yield) {
+			if !current.yieldUntil(next, yield) {
 				return
 			}
 		}
 	}
 }
 
-// today is one day in the making. A post can arrive after midnight, so some of
-// its items are given only on the next one.
+// today holds one day while it is made. A post can arrive after midnight, so
+// some items are returned only on the next day.
 type today struct {
 	plan     *plan
 	midnight time.Time
 	outages  []outage
-	items    []recording.Item // of this day, and of the days before what has not arrived
-	stays    int              // of the plan, done
+	items    []recording.Item // of this day, and those of earlier days that have not arrived
+	stays    int              // number of stays of the plan already made
 	crm      int
 }
 
-// begin makes the items of a day. Items of a day never arrive before its
-// midnight, so once a day is given, nothing can be missing before it.
+// begin makes the items of a day. No item arrives before the midnight of its
+// day, so once the items until midnight are returned, none can be missing.
 func (t *today) begin(midnight time.Time) {
 	t.midnight = midnight
-	t.outages = t.plan.outagesOf(midnight)
+	t.outages = t.plan.drawOutages(midnight)
 	next := midnight.Add(day)
+	// CRM events of the day.
 	for ; t.crm < len(t.plan.crm) && t.plan.crm[t.crm].At().Before(next); t.crm++ {
-		t.tell(&t.plan.crm[t.crm])
+		t.deliver(&t.plan.crm[t.crm])
 	}
+	// Passers-by, neighbours and devices of the store.
 	byID := make(map[events.BusinessID]*shop)
 	for _, s := range t.plan.shops {
 		byID[s.ID] = s
@@ -102,18 +106,19 @@ func (t *today) begin(midnight time.Time) {
 			t.always(s, d, shelf)
 		}
 	}
+	// Stays of visitors and employees.
 	for ; t.stays < len(t.plan.stays) && t.plan.stays[t.stays].visit.Enter.Before(next); t.stays++ {
 		st := t.plan.stays[t.stays]
-		t.stay(byID[st.visit.Business], st)
+		t.addStay(byID[st.visit.Business], st)
 	}
 	slices.SortStableFunc(t.items, func(a, b recording.Item) int {
 		return cmp.Or(a.ArrivedAt.Compare(b.ArrivedAt), a.Sighting.SeenAt.Compare(b.Sighting.SeenAt))
 	})
 }
 
-// give yields what arrives before next and keeps the rest for another day. It
-// tells whether more is wanted.
-func (t *today) give(next time.Time, yield func(recording.Item) bool) bool {
+// yieldUntil yields the items that arrive before next and keeps the others. It
+// reports whether the consumer wants more.
+func (t *today) yieldUntil(next time.Time, yield func(recording.Item) bool) bool {
 	for i, it := range t.items {
 		if !it.ArrivedAt.Before(next) {
 			t.items = slices.Delete(t.items, 0, i)
@@ -127,9 +132,9 @@ func (t *today) give(next time.Time, yield func(recording.Item) bool) bool {
 	return true
 }
 
-// tell lets a CRM event arrive, shortly after it took place. What took place
-// before the beginning arrives with it.
-func (t *today) tell(e *events.CRMEvent) {
+// deliver adds a CRM event, which arrives shortly after it took place, but not
+// before the town begins: earlier events arrive with its start.
+func (t *today) deliver(e *events.CRMEvent) {
 	h := hash(t.plan.config.Seed, postStream, uint64(t.crm))
 	arrived := e.At().Add(100*time.Millisecond + time.Duration(unit(h)*float64(3*time.Second)).Truncate(time.Millisecond))
 	if arrived.Before(t.plan.config.Start) {

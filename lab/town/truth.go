@@ -11,26 +11,26 @@ import (
 	"footfall/lab/score"
 )
 
-// minStay is the shortest stay that is a visit.
+// minStay is the shortest stay that counts as a visit.
 const minStay = 2 * time.Minute
 
-// Visit is one visit that really took place, as one device made it. Every stay
-// inside of two minutes or more is one, also of a phone that said nothing all
-// the while. Passing by, standing in front of the window and stepping in for
-// less are none. Who brings two devices makes two visits, of which the second
-// is a Companion. Times are UTC, in whole milliseconds.
+// Visit is one visit that really took place, by one device. Every stay inside
+// of two minutes or more is a visit, even if the phone transmitted nothing.
+// Passing by, standing in front of the window and stepping in for less are not.
+// A person with two devices makes two visits, the second of which is a
+// Companion. Times are UTC, in whole milliseconds.
 type Visit struct {
 	score.Visit
-	// Contact is whose device it is in the CRM by the time of leaving, "" if
-	// nobody knows.
+	// Contact is the contact that the device is attributed to in the CRM at the
+	// time of leaving, "" if unattributed.
 	Contact    events.ContactID `json:"contact"`
-	Randomised bool             `json:"randomised"`        // of the device's address
-	Joined     bool             `json:"joined"`            // to the store's network from entering on
-	LoginAt    time.Time        `json:"login_at,omitzero"` // first login at the portal, during this visit; zero for none
+	Randomised bool             `json:"randomised"`        // whether the device's address is randomised
+	Joined     bool             `json:"joined"`            // whether the device is in the store's network from entering on
+	LoginAt    time.Time        `json:"login_at,omitzero"` // first login at the portal, if in this visit; else zero
 	Companion  bool             `json:"companion"`
 }
 
-// ScoreTruth gives the visits in the form that score.Score takes.
+// ScoreTruth returns the visits in the form that score.Score takes.
 func (t Town) ScoreTruth() []score.Visit {
 	visits := make([]score.Visit, len(t.Visits))
 	for i, v := range t.Visits {
@@ -39,7 +39,7 @@ func (t Town) ScoreTruth() []score.Visit {
 	return visits
 }
 
-// WriteTruth writes visits to w as NDJSON.
+// WriteTruth writes visits to w as NDJSON, one line each.
 func WriteTruth(w io.Writer, visits []Visit) error {
 	out := bufio.NewWriter(w)
 	e := json.NewEncoder(out)
@@ -54,7 +54,8 @@ func WriteTruth(w io.Writer, visits []Visit) error {
 	return nil
 }
 
-// ReadTruth reads what WriteTruth wrote. name is for its errors.
+// ReadTruth reads visits as WriteTruth wrote them. Errors name the line, with
+// name as the file.
 func ReadTruth(r io.Reader, name string) ([]Visit, error) {
 	var visits []Visit
 	for d := json.NewDecoder(r); ; {

@@ -10,38 +10,42 @@ import (
 	"footfall/events"
 )
 
-// maxDisorder is what posts may be late by and still count as in order.
+// maxDisorder is the longest delay of posts that still count as in order.
 const maxDisorder = 2 * time.Minute
 
 const day = 24 * time.Hour
 
-// mistakes collects what is wrong with a configuration.
+// mistakes collects the mistakes in a configuration.
 type mistakes struct{ errs []error }
 
+// check adds a mistake unless ok.
 func (m *mistakes) check(ok bool, format string, args ...any) {
 	if !ok {
 		m.errs = append(m.errs, fmt.Errorf(format, args...))
 	}
 }
 
+// share checks that v is within [0, 1].
 func (m *mistakes) share(name string, v float64) {
-	m.check(v >= 0 && v <= 1, "%s %v is not within [0, 1]", name, v) // NaN is not either
+	m.check(v >= 0 && v <= 1, "%s %v is not within [0, 1]", name, v) // false for NaN too
 }
 
-// Validate reports every mistake of the configuration at once.
+// Validate reports every mistake in the configuration, joined, or nil.
 func (c Config) Validate() error {
 	m := new(mistakes)
 	m.check(c.Start.Equal(c.Start.UTC().Truncate(day)) && c.Start.Year() >= 2000 && c.Start.Year() < 2090,
 		"start %v is not a midnight UTC of the years 2000 to 2089", c.Start)
 	m.check(c.Duration > 0 && c.Duration <= 366*day, "duration %v is not within (0, 366 days]", c.Duration)
-	m.check(len(c.Key) > 0, "there is no key to make pseudonyms with")
+	m.check(len(c.Key) > 0, "the key for pseudonyms is missing")
 	m.check(len(c.Businesses) > 0, "there are no businesses")
+	// Each business, with a unique id.
 	seen := map[events.BusinessID]bool{}
 	for _, b := range c.Businesses {
-		m.check(!seen[b.ID], "business %q is there twice", b.ID)
+		m.check(!seen[b.ID], "business %q is listed twice", b.ID)
 		seen[b.ID] = true
 		m.business(b, c.People.RegularShare)
 	}
+	// The settings of the whole town.
 	m.people(c.People)
 	m.phones(c.Phones)
 	m.posts(c.Posts)
@@ -50,8 +54,8 @@ func (c Config) Validate() error {
 	return errors.Join(m.errs...)
 }
 
-// business checks one store. Its name is bounded so that the names of contacts,
-// made from it, are valid ids.
+// business checks one store. The length of its id is bounded so that the ids of
+// contacts, which begin with it, are valid.
 func (m *mistakes) business(b Business, regularShare float64) {
 	m.check(b.ID != "" && !strings.Contains(string(b.ID), "/") && len(b.ID) <= events.MaxIDBytes/2,
 		"business %q is not a name of up to %d bytes without '/'", b.ID, events.MaxIDBytes/2)
@@ -64,10 +68,10 @@ func (m *mistakes) business(b Business, regularShare float64) {
 	m.check(b.Neighbours >= 0 && b.Statics >= 0 && b.Employees >= 0, "%s: %d neighbours, %d static devices or %d employees are below 0",
 		b.ID, b.Neighbours, b.Statics, b.Employees)
 	need := int(math.Ceil(float64(b.Visits) * regularShare))
-	m.check(b.Regulars >= need, "%s: %d regulars cannot make the %d visits a day that are theirs", b.ID, b.Regulars, need)
+	m.check(b.Regulars >= need, "%s: %d regulars are too few for their %d visits a day", b.ID, b.Regulars, need)
 }
 
-// people checks what visitors do.
+// people checks the behaviour of visitors.
 func (m *mistakes) people(p People) {
 	m.share("share of regulars", p.RegularShare)
 	m.share("share of returns", p.ReturnShare)
@@ -78,12 +82,12 @@ func (m *mistakes) people(p People) {
 	m.check(p.LoginShare == 0 || p.LoginAfter > 0, "login after %v is not above 0", p.LoginAfter)
 }
 
-// phones checks how phones behave.
+// phones checks the behaviour of phones.
 func (m *mistakes) phones(p Phones) {
 	m.share("share of random addresses", p.Randomised)
 	m.share("share of passers-by's random addresses", p.PasserByRandomised)
 	m.share("share of joined devices", p.Joined)
-	sum := 0.0 // less than 1 would leave some silences undefined
+	sum := 0.0 // below 1 some draws would select no silence
 	for i, s := range p.Silences {
 		m.share(fmt.Sprintf("share of silence %d", i+1), s.Share)
 		m.check(s.Min >= time.Second && s.Max >= s.Min, "silence %d lasts from %v to %v, not a second or more", i+1, s.Min, s.Max)
@@ -92,9 +96,9 @@ func (m *mistakes) phones(p Phones) {
 	m.check(math.Abs(sum-1) < 1e-6, "the shares of the silences add up to %v, not 1", sum)
 }
 
-// posts holds the promise that whatever is not late is at most maxDisorder out
-// of order: a sighting waits for the next post, that for its way, and perhaps
-// for being repeated.
+// posts checks that sightings outside of outages are at most maxDisorder out of
+// order: a sighting waits for the next post, the post is delayed, and may be
+// repeated.
 func (m *mistakes) posts(p Posts) {
 	m.check(p.Every >= time.Second, "posts every %v are more than one a second", p.Every)
 	m.check(p.Delay >= 0, "delay %v of posts is below 0", p.Delay)

@@ -15,9 +15,9 @@ func TestMistakesInConfig(t *testing.T) {
 		{"start 2026-11-02 01:00:00 +0000 UTC is not a midnight", func(c *Config) { c.Start = c.Start.Add(time.Hour) }},
 		{"is not a midnight UTC of the years 2000 to 2089", func(c *Config) { c.Start = time.Time{} }},
 		{"duration 0s is not within", func(c *Config) { c.Duration = 0 }},
-		{"there is no key", func(c *Config) { c.Key = nil }},
+		{"the key for pseudonyms is missing", func(c *Config) { c.Key = nil }},
 		{"there are no businesses", func(c *Config) { c.Businesses = nil }},
-		{`business "market" is there twice`, func(c *Config) { c.Businesses[1].ID = "market" }},
+		{`business "market" is listed twice`, func(c *Config) { c.Businesses[1].ID = "market" }},
 		{`business "a/b" is not a name`, func(c *Config) { c.Businesses[0].ID = "a/b" }},
 		{`business "" is not a name`, func(c *Config) { c.Businesses[0].ID = "" }},
 		{"market: 0 routers", func(c *Config) { c.Businesses[0].Routers = 0 }},
@@ -27,7 +27,7 @@ func TestMistakesInConfig(t *testing.T) {
 		{"market: median stay 1m0s", func(c *Config) { c.Businesses[0].Stay = time.Minute }},
 		{"market: -1 passers-by", func(c *Config) { c.Businesses[0].PassersBy = -1 }},
 		{"market: -1 neighbours, 2 static devices or 6 employees are below 0", func(c *Config) { c.Businesses[0].Neighbours = -1 }},
-		{"market: 10 regulars cannot make the 60 visits", func(c *Config) { c.Businesses[0].Regulars = 10 }},
+		{"market: 10 regulars are too few for their 60 visits", func(c *Config) { c.Businesses[0].Regulars = 10 }},
 		{"share of regulars -1 is not within", func(c *Config) { c.People.RegularShare = -1 }},
 		{"share of returns -1 is not within", func(c *Config) { c.People.ReturnShare = -1 }},
 		{"share of logins NaN is not within", func(c *Config) { c.People.LoginShare = math.NaN() }},
@@ -58,7 +58,7 @@ func TestMistakesInConfig(t *testing.T) {
 	}
 }
 
-func TestAllMistakesAreTold(t *testing.T) {
+func TestAllMistakesAreReported(t *testing.T) {
 	c := Defaults()
 	c.Duration, c.Key = 0, nil
 	c.Businesses[0].Routers, c.Businesses[2].Visits = 0, -5
