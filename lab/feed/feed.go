@@ -119,6 +119,14 @@ func (f *feeder) add(ctx context.Context, it *recording.Item) error {
 	if err != nil {
 		return err
 	}
+	// Sightings that arrived before a CRM event are acknowledged before it is
+	// produced. In one call, the broker could store the login first: identify would
+	// produce its sighting ahead of sightings that arrived minutes earlier.
+	if n := len(f.buf); it.CRM != nil && n > 0 && f.buf[n-1].Topic == events.Sightings {
+		if err := f.flush(ctx); err != nil {
+			return err
+		}
+	}
 	f.buf = append(f.buf, r)
 	if len(f.buf) >= chunk {
 		return f.flush(ctx)

@@ -350,8 +350,9 @@ func TestWithoutSpeedNothingWaits(t *testing.T) {
 	})
 }
 
-// TestChunks: records go out by about 5,000, in order, items and ticks alike,
-// and whoever watches is told what is out after each.
+// TestChunks: records are produced about 5,000 at a time, in order, items and
+// ticks alike, and Fed is called after each call with the records produced so
+// far. A CRM event is produced in a later call than the sightings before it.
 func TestChunks(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -362,7 +363,9 @@ func TestChunks(t *testing.T) {
 		{"items fill one", slices.Repeat([]recording.Item{sighting(0, "a")}, 5000), []string{"put 5000", "put 219"}, []int64{4998, 5073}},
 		{"a tick fills one", slices.Concat(slices.Repeat([]recording.Item{sighting(0, "a")}, 4996), []recording.Item{sighting(60*time.Second, "b")}),
 			[]string{"put 5002", "put 217"}, []int64{4998, 5071}},
-		{"a CRM event goes out before its settling", []recording.Item{login(0, 0)}, []string{"put 4", "put 216"}, []int64{1, 73}},
+		{"a CRM event goes out after the records before it, and before its settling", []recording.Item{login(0, 0)},
+			[]string{"put 3", "put 1", "put 216"}, []int64{1, 1, 73}},
+		{"CRM events in a row go out together", []recording.Item{login(0, 0), login(0, 0)}, []string{"put 3", "put 2", "put 216"}, []int64{1, 1, 73}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
