@@ -13,7 +13,8 @@ import (
 	"footfall/shared/business"
 )
 
-// stayed is a true visit, its times counted from the beginning of the recording.
+// stayed returns a true visit, with times relative to the beginning of the
+// recording.
 func stayed(device events.DeviceID, from, to time.Duration) score.Visit {
 	return score.Visit{Business: "shop", Device: device, Enter: monday.Add(from), Leave: monday.Add(to)}
 }
@@ -31,9 +32,9 @@ func crowd(n int, rssi events.RSSI, long time.Duration) (all []recording.Item) {
 	return all
 }
 
-// A visit with a long silence in it is split, but for a threshold so strict that
-// its owner never comes in again. Splits are no reason for such a one; false
-// walk-ins are. -70 dBm is the usual one.
+// A visit with a long silence is split, except by a threshold so strict that the
+// customer never walks in again. Splits do not justify such a threshold; false
+// walk-ins do. -70 dBm is the default.
 func TestAStricterEntryNeedsFalseWalkIns(t *testing.T) {
 	split := [][]recording.Item{stays("me", -48, time.Hour, time.Hour), stays("me", -66, 4*time.Hour, time.Hour)}
 	outside := stays("me", -66, 9*time.Hour, time.Hour)
@@ -61,9 +62,9 @@ func TestAStricterEntryNeedsFalseWalkIns(t *testing.T) {
 	}
 }
 
-// Of a shop full of people one wrote down a visit. The others are not false; nor
-// are they all guests, where a weaker threshold finds more of them and no more of
-// the visits known.
+// Of a shop full of people one wrote down a visit. The others are not false. Nor are
+// they all customers, if a weaker threshold finds more of them without finding more
+// of the known visits.
 func TestOthersThanTheTruthNames(t *testing.T) {
 	groups := [][]recording.Item{stays("me", -60, time.Hour, time.Hour), crowd(20, -60, 20*time.Minute), crowd(20, -78, 20*time.Minute)}
 	known := score.Reference{Truth: []score.Visit{stayed("me", time.Hour, 2*time.Hour)}, Named: only("me")}
@@ -79,8 +80,8 @@ func TestOthersThanTheTruthNames(t *testing.T) {
 	}
 }
 
-// The address is mistyped, or the times are seconds: no setting finds such a visit,
-// so it tells nothing of settings.
+// The address is mistyped, or the times are in seconds: no setting finds such a
+// visit, so it means nothing for the settings.
 func TestTruthThatIsNeverHeard(t *testing.T) {
 	trace := load(t, sequence(stays("me", -60, time.Hour, time.Hour), stays("me", -60, 50*time.Hour, time.Minute)))
 	heard, other, late := stayed("me", time.Hour, 2*time.Hour), stayed("mistyped", time.Hour, 2*time.Hour), stayed("me", 30*time.Hour, 31*time.Hour)
@@ -108,7 +109,7 @@ func TestTruthThatIsNeverHeard(t *testing.T) {
 	}
 }
 
-// Of few walk-ins more than half must be told in time.
+// Of a few walk-ins more than half must be confirmed in time.
 func TestPromptly(t *testing.T) {
 	for _, c := range []struct {
 		late []int // minutes beyond the dwell

@@ -14,7 +14,7 @@ import (
 	"footfall/shared/business"
 )
 
-// drawn is what a reader of the picture finds in it.
+// drawn holds the parts that a reader of the picture finds in it.
 type drawn struct {
 	texts  []string
 	widest float64

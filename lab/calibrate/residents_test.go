@@ -37,7 +37,8 @@ func TestStaticDevicesOfATown(t *testing.T) {
 
 func TestResidents(t *testing.T) {
 	const day = 24 * time.Hour
-	// Each day is recorded from 8 to 18 o'clock by a device that is too weak itself.
+	// Each day is recorded from 8 to 18 o'clock by a device that is too weak to be
+	// listed.
 	daily := func(device events.DeviceID, rssi events.RSSI, days []int, from, long time.Duration) (all []recording.Item) {
 		for _, d := range days {
 			all = append(all, stays(device, rssi, time.Duration(d)*day+from, long)...)
@@ -75,8 +76,8 @@ func TestResidents(t *testing.T) {
 	}
 }
 
-// Of sixteen days a third is six: what is there for five of them is a thing if it
-// is there on nearly every day from its first to its last.
+// A third of sixteen days is six: a device that is there for five is listed if it is
+// there on nearly every day from its first to its last.
 func TestAThingThatCameLate(t *testing.T) {
 	daily := func(device events.DeviceID, rssi events.RSSI, long time.Duration, days ...int) (all []recording.Item) {
 		for _, d := range days {

@@ -19,7 +19,7 @@ import (
 // monday is when the recordings of these tests begin.
 var monday = town.Defaults().Start
 
-// pull gives the items of a sequence.
+// pull returns the items of a sequence.
 type pull struct {
 	next func() (recording.Item, bool)
 }
@@ -73,8 +73,8 @@ func before(all []score.Visit, at time.Time) (earlier, later []score.Visit) {
 	return earlier, later
 }
 
-// What is chosen on a day is no worse on the next than the defaults, and is the
-// same when it is chosen again.
+// Settings chosen on one day are no worse on the next day than the defaults, and a
+// second choice is the same.
 func TestChosenOnOnePartItIsRightOnTheOther(t *testing.T) {
 	for _, seed := range []uint64{1, 2} {
 		made, trace := shop(t, seed, 2, nil)
@@ -160,7 +160,7 @@ func TestEmptyHoursMakeTheEntryStricter(t *testing.T) {
 	}
 }
 
-// Where no threshold keeps to the limit, a longer dwell does.
+// If no threshold keeps the limit, a longer dwell does.
 func TestALongerDwellWhereNoThresholdHelps(t *testing.T) {
 	groups := [][]recording.Item{stays("guest", -50, time.Hour, 30*time.Minute)}
 	for night := range 3 {

@@ -23,7 +23,7 @@ func same(n int) Comparison { return Comparison{n, n, n} }
 
 func TestAHealthyRunAgrees(t *testing.T) {
 	w := live(t)
-	// A retry tells things again, and may do so after something newer.
+	// A retry produces records again, and may do so after newer records.
 	id := events.NewWalkInID("cafe", "phone", noon)
 	w.put(events.WalkIns, phone, &events.WalkIn{ID: id, Business: "cafe", Device: "phone", StartedAt: noon, ConfirmedAt: noon})
 	w.put(events.VisitsEnded, phone, &events.VisitEnded{ID: id, Business: "cafe", Device: "phone", StartedAt: noon, LastSeenAt: noon})
@@ -87,7 +87,7 @@ func TestErrNamesTheFault(t *testing.T) {
 			[]string{"walk-in " + id + " was attributed to contact ann and to contact bob"}},
 		{"an enriched one lost from the topic", func(w *world) {
 			w.lose(events.EnrichedWalkIns, bob)
-			w.lose(events.EnrichedWalkIns, bob) // that told of its end
+			w.lose(events.EnrichedWalkIns, bob) // the record with its end
 		},
 			[]string{"enriched walk-ins: expected (oracle) 4, in topics 3, in tables 4"}},
 		{"the attributions lost from the table", func(w *world) { w.Pending = memory.NewPending() },
@@ -152,7 +152,7 @@ func TestErrNamesTheFault(t *testing.T) {
 	}
 }
 
-// TestRunNeedsEveryTopic: a topic that is not there is no empty one.
+// TestRunNeedsEveryTopic: a missing topic is an error, not an empty topic.
 func TestRunNeedsEveryTopic(t *testing.T) {
 	for _, topic := range []string{
 		events.Sightings, events.CRMEvents, events.CRMEventsBackfill, events.WalkIns,
@@ -165,7 +165,8 @@ func TestRunNeedsEveryTopic(t *testing.T) {
 	}
 }
 
-// TestRunNamesWhatItCannotRead: what a stage told must be decodable.
+// TestRunNamesWhatItCannotRead: a record of a stage that does not decode is an
+// error.
 func TestRunNamesWhatItCannotRead(t *testing.T) {
 	for _, topic := range []string{events.WalkIns, events.VisitsEnded, events.EnrichedWalkIns, events.WalkInCounts} {
 		w := newWorld(t, "")
@@ -196,8 +197,8 @@ func TestFiguresAreTheSameOnlyIfAllThreeAre(t *testing.T) {
 	}
 }
 
-// TestLoyalOrder: the most frequent first, then by name, so that two reports of
-// one run are the same.
+// TestLoyalOrder: the most frequent contacts first, then by name, so that two
+// reports of one run are the same.
 func TestLoyalOrder(t *testing.T) {
 	w := newWorld(t, "")
 	want := []ContactTotal{{"b", "z", 3}, {"a", "x", 2}, {"b", "t", 2}, {"b", "u", 2}, {"b", "x", 2}, {"b", "y", 2}, {"a", "v", 1}}
@@ -224,7 +225,7 @@ func TestLoyalOrder(t *testing.T) {
 	}
 }
 
-// TestAVisitWithoutAnEnd lasts as long as is known: until it was confirmed.
+// TestAVisitWithoutAnEnd: a visit without an end lasts until its confirmation.
 func TestAVisitWithoutAnEnd(t *testing.T) {
 	w := newWorld(t, "")
 	confirmed := noon.Add(6 * time.Minute)

@@ -13,8 +13,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// A visit that was counted when a count knew ids alone stays counted beside that of
-// another device; one with facts is a companion.
+// A visit that was counted by its id alone stays counted beside a visit of another
+// device; a visit with facts is a companion.
 func TestWhatWasCountedByIDAloneStaysCounted(t *testing.T) {
 	ann := stage.CountKey{Business: "cafe", Contact: "ann"}
 	for name, c := range map[string]struct {
@@ -44,7 +44,7 @@ func TestWhatWasCountedByIDAloneStaysCounted(t *testing.T) {
 	}
 }
 
-// Around a change of rules what was told is taken, and nothing else is.
+// Around a change of rules the walk-ins are taken as produced, and nothing else is.
 func TestWalkInsAroundAChangeOfRulesAreTakenAsProduced(t *testing.T) {
 	told := func(device events.DeviceID, minutes int) score.FoundVisit {
 		return score.FoundVisit{Business: "cafe", Device: device, Start: noon.Add(time.Duration(minutes) * time.Minute)}

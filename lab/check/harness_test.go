@@ -27,8 +27,8 @@ const partitions = 2
 
 var noon = time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
 
-// world is a broker and stores with the stages at work on them, each once for
-// all partitions.
+// world is a broker and stores with the stages at work on them, each once for all
+// partitions.
 type world struct {
 	Sources
 	t        *testing.T
@@ -77,7 +77,7 @@ func newWorld(t *testing.T, leaveOut string) *world {
 	return w
 }
 
-// work lets every stage do what there is for it to do.
+// work lets every stage process everything.
 func (w *world) work(ctx context.Context) error {
 	for _, r := range w.handlers {
 		for p := range int32(partitions) {
@@ -98,7 +98,7 @@ func (w *world) work(ctx context.Context) error {
 	return nil
 }
 
-// readFrom gives what a partition holds from an offset on.
+// readFrom reads a partition from an offset on.
 func (w *world) readFrom(ctx context.Context, topic string, p int32, from int64, each func(*kgo.Record)) error {
 	spans, err := kafka.ListOffsetRanges(ctx, w.client, topic)
 	if err != nil {
@@ -165,11 +165,11 @@ func login(minute int, age time.Duration, device events.DeviceID, contact events
 	return crm(minute, events.CRMEvent{Login: &events.PortalLogin{Business: "cafe", Device: device, Contact: contact, At: at}})
 }
 
-// history: ann's phone comes four times, of which she is annie once, since the
-// CRM merges her, and nobody once, since it deletes annie; bob logs in four
-// minutes after he came. Two strangers stay over midnight, which parts the visit of
-// the one whose address is randomised, and what a router tells half an hour late
-// comes to nothing.
+// history: ann's phone comes four times, once as annie, into whom the CRM merges
+// her, and once unattributed, after the deletion of annie; bob logs in four minutes
+// after his arrival. Two unknown devices stay over midnight, which splits the visit
+// of the one with a randomised address. A sighting that arrives half an hour late
+// has no effect.
 func history() []recording.Item {
 	items := []recording.Item{login(0, 48*time.Hour, "phone", "ann"), login(4, 0, "tablet", "bob")}
 	for device, starts := range map[events.DeviceID][]int{"phone": {0, 100, 200, 300}, "tablet": {0}, "stranger": {702, 717}, "tourist": {702, 717}, "late": {400}} {
@@ -195,8 +195,8 @@ func history() []recording.Item {
 	return items
 }
 
-// live feeds the history and lets the stages work, with two records in it that
-// nobody can decode.
+// live feeds the history and lets the stages work, with two records that do not
+// decode.
 func live(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, "")

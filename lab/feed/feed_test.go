@@ -22,7 +22,7 @@ const partitions = 3
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-// arrivals is a Source that ends with err, io.EOF if that is nil.
+// arrivals is a Source that ends with err, or io.EOF if err is nil.
 type arrivals struct {
 	items []recording.Item
 	err   error
@@ -40,7 +40,7 @@ func (a *arrivals) Next() (recording.Item, error) {
 	return it, nil
 }
 
-// sighting of a device that arrives so long after noon.
+// sighting returns a sighting that arrives a duration after noon.
 func sighting(after time.Duration, device events.DeviceID) recording.Item {
 	at := noon.Add(after)
 	return recording.Item{ArrivedAt: at, Sighting: events.Sighting{
@@ -48,7 +48,8 @@ func sighting(after time.Duration, device events.DeviceID) recording.Item {
 	}}
 }
 
-// login that arrives so long after noon and is so old then.
+// login returns a login that arrives a duration after noon, with an age at its
+// arrival.
 func login(after, age time.Duration) recording.Item {
 	at := noon.Add(after)
 	return recording.Item{ArrivedAt: at, CRM: &events.CRMEvent{Login: &events.PortalLogin{
@@ -56,10 +57,10 @@ func login(after, age time.Duration) recording.Item {
 	}}}
 }
 
-// journal is a Producer and a Settle that write down what happens, in order: a
-// line for every sighting ("12:00:20 d"), CRM event ("crm-events login"), tick
-// on one partition ("tick 12:01 on 0"), "settle", and, if calls is set, "put 7"
-// for a call of 7 records.
+// journal is a Producer and a Settle that record the calls in order: a line for
+// every sighting ("12:00:20 d"), CRM event ("crm-events login"), tick on one
+// partition ("tick 12:01 on 0"), "settle", and, if calls is set, "put 7" for a call
+// of 7 records.
 type journal struct {
 	lines []string
 	calls bool
@@ -124,8 +125,8 @@ func (j *journal) options() Options {
 	return Options{Out: j, Partitions: partitions, Settle: j.Settle}
 }
 
-// folded writes ticks on all partitions as one line ("tick 12:01"), and leaves
-// out those of the tail: whatever comes after the last line that is no tick.
+// folded returns ticks on all partitions as one line ("tick 12:01"), without the
+// tail: the ticks after the last other line.
 func (j *journal) folded() []string {
 	var all []string
 	last := 0
@@ -157,7 +158,7 @@ func (j *journal) run(t *testing.T, items ...recording.Item) Stats {
 	return stats
 }
 
-// minutes are the ticks of every minute from one to another.
+// minutes returns the ticks of every minute in a range.
 func minutes(from, to string) []string { return ticks(from, to, time.Minute) }
 
 func ticks(from, to string, every time.Duration) (all []string) {
@@ -213,8 +214,8 @@ func TestTicksComeBeforeWhatArrivesAfterThem(t *testing.T) {
 	}
 }
 
-// TestTail: the longest silence that rules allow is 12 hours, so the clock goes
-// on beyond that.
+// TestTail: the longest session gap that rules allow is 12 hours, so ticks go on
+// beyond that.
 func TestTail(t *testing.T) {
 	j := &journal{}
 	stats := j.run(t, sighting(0, "a"), login(20*time.Second, 0))
@@ -236,9 +237,9 @@ func TestNothingIsPutForNoItems(t *testing.T) {
 	}
 }
 
-// TestEveryPartitionHearsTheTimeBeforeItsSightings draws pauses between items
-// and looks at each partition as its readers do: items in their order, each
-// right after the tick of its minute or after others of that minute.
+// TestEveryPartitionHearsTheTimeBeforeItsSightings draws pauses between items and
+// checks each partition as its readers see it: items in their order, each after the
+// tick of its minute.
 func TestEveryPartitionHearsTheTimeBeforeItsSightings(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var items []recording.Item
@@ -288,7 +289,7 @@ func (r *recorder) Produce(_ context.Context, records []stage.Record) error {
 	return nil
 }
 
-// of gives what a partition of sightings holds.
+// of returns the records of a partition of sightings.
 func (r *recorder) of(t *rapid.T, partition int32) []events.SightingsRecord {
 	var all []events.SightingsRecord
 	for _, rec := range *r {
@@ -308,8 +309,8 @@ func (r *recorder) of(t *rapid.T, partition int32) []events.SightingsRecord {
 	return all
 }
 
-// TestSpeedPaces: at 60, a minute of the recording takes a second, counted from
-// the first item; ticks come at their time too, and the tail at once.
+// TestSpeedPaces: at speed 60, a minute of the recording takes a second, counted
+// from the first item; ticks come at their time too, and the tail at once.
 func TestSpeedPaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &journal{began: time.Now(), calls: true}
@@ -338,8 +339,8 @@ func TestSpeedPaces(t *testing.T) {
 	})
 }
 
-// TestWithoutSpeedNothingWaits: the clock of the test stands still unless
-// somebody sleeps.
+// TestWithoutSpeedNothingWaits: the simulated time of the test does not move unless
+// a goroutine sleeps.
 func TestWithoutSpeedNothingWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -358,7 +359,7 @@ func TestChunks(t *testing.T) {
 		name  string
 		items []recording.Item
 		want  []string // of the calls
-		fed   []int64  // sightings and ticks told after each
+		fed   []int64  // sightings and ticks reported after each call
 	}{
 		{"items fill one", slices.Repeat([]recording.Item{sighting(0, "a")}, 5000), []string{"put 5000", "put 219"}, []int64{4998, 5073}},
 		{"a tick fills one", slices.Concat(slices.Repeat([]recording.Item{sighting(0, "a")}, 4996), []recording.Item{sighting(60*time.Second, "b")}),
@@ -422,8 +423,8 @@ func TestErrorsSayWhere(t *testing.T) {
 	}
 }
 
-// TestCancelStops: at full speed the next call of the producer tells, and a
-// pause ends at once.
+// TestCancelStops: at full speed the next call of the producer returns the error,
+// and a pause ends at once.
 func TestCancelStops(t *testing.T) {
 	endless := slices.Repeat([]recording.Item{sighting(0, "a")}, 30_000)
 	until := map[float64]time.Duration{0: 0, 1: 90 * time.Second}

@@ -9,7 +9,7 @@ import (
 	"footfall/lab/recording"
 )
 
-// chatter says something every second.
+// chatter is a source with a sighting every second.
 type chatter struct{ said int }
 
 func (c *chatter) Next() (recording.Item, error) {
@@ -23,8 +23,8 @@ func (c *chatter) Next() (recording.Item, error) {
 	}}, nil
 }
 
-// What a phone says again in the same step costs no memory: the bound that the
-// trace promises.
+// Repeated sightings of a phone in the same step take no memory, as the trace
+// promises.
 func TestRepetitionIsNotKept(t *testing.T) {
 	trace, err := Load(&chatter{}, Options{})
 	if err != nil {

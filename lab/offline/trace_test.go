@@ -48,7 +48,7 @@ func TestAnErrorOfTheRecordingIsTheLoads(t *testing.T) {
 	}
 }
 
-// A trace that is cut knows nothing of the other part.
+// A trace that was cut holds nothing of the other part.
 func TestCut(t *testing.T) {
 	var items []recording.Item
 	for m := 0; m < 120; m += 2 {

@@ -19,7 +19,7 @@ import (
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-// source gives items from memory.
+// source is a source of items in memory.
 type source []recording.Item
 
 func (s *source) Next() (recording.Item, error) {
@@ -48,11 +48,11 @@ func heard(device events.DeviceID, after time.Duration, rssi events.RSSI) record
 	}}
 }
 
-// history draws sightings of a few devices that speak in bursts, some of which
+// history draws sightings of a few devices that transmit in bursts, some of which
 // arrive late.
 func history(t *rapid.T, late time.Duration) []recording.Item {
 	var items []recording.Item
-	at := noon.Add(9 * time.Hour) // a day ends in the middle of it
+	at := noon.Add(9 * time.Hour) // a day ends during the history
 	for range rapid.IntRange(1, 60).Draw(t, "sightings") {
 		at = at.Add(time.Duration(rapid.OneOf(
 			rapid.Int64Range(0, 60_000), rapid.Int64Range(0, 600_000), rapid.Int64Range(0, 3_000_000),
@@ -134,8 +134,8 @@ func rules(t *rapid.T) presence.Rules {
 	return r
 }
 
-// Leaving out what repeats, and the ticks that nothing is due at, changes nothing
-// of what is told, to the millisecond.
+// Leaving out repeated sightings, and ticks at which nothing is due, changes no
+// visit, to the millisecond.
 func TestVisitsAreThoseOfEverySightingAndEveryTick(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		items := history(t, 20*time.Minute)

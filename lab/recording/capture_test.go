@@ -9,7 +9,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// What is wrong with one packet must not stop the others from being read.
+// A fault in one packet does not stop the reading of the others.
 func TestPacketsLeftOut(t *testing.T) {
 	good := probe(0, "00:1b:63:84:45:e6", -61)
 	with := func(f frame, change func(*frame)) frame {
@@ -68,8 +68,8 @@ func cutTo(n int) func(*frame) {
 	return func(f *frame) { f.harm = func(b []byte) []byte { return b[:n] } }
 }
 
-// A capture made with a short snap length has no checksum at the end of its
-// packets to go by.
+// A capture with a short snap length has no checksum at the end of its packets to
+// check.
 func TestShortenedPacketsCount(t *testing.T) {
 	f := probe(0, "00:1b:63:84:45:e6", -61)
 	f.flags = layers.RadioTapFlagsFCS
@@ -95,8 +95,8 @@ func TestShortenedPacketsCount(t *testing.T) {
 	}
 }
 
-// Wireshark records from several interfaces at once; those without radiotap
-// headers do not matter as long as there is one with them.
+// Wireshark records from several interfaces at once; interfaces without radiotap
+// headers do not matter if one has them.
 func TestInterfacesOfOtherKinds(t *testing.T) {
 	var b bytes.Buffer
 	w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeEthernet)

@@ -12,7 +12,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// fileError reads content as a file and gives the error without the folder.
+// fileError reads content as a file and returns the error without the folder.
 func fileError(t *testing.T, name, content string) string {
 	t.Helper()
 	path := inFile(t, name, []byte(content))
@@ -58,7 +58,8 @@ func TestMistakesInCSV(t *testing.T) {
 }
 
 func TestLongestLine(t *testing.T) {
-	// Read in pieces, since it is longer than the buffer, and still one line.
+	// The line is longer than the buffer, so it is read in pieces, and still is one
+	// line.
 	sensor := strings.Repeat("x", maxLine-100)
 	_, _, err := readString("seen_at_ms,sensor,device,rssi_dbm\n1793620800000," + sensor + ",b,-61\n")
 	if err == nil || !strings.HasPrefix(err.Error(), "stdin:2: sensor: ") {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A shell gives a pipe where it says <(zcat ...): it can be read only once.
+// A shell passes a pipe for <(zcat ...), which can be read only once.
 func TestPipeIsReadLikeAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {

@@ -26,7 +26,7 @@ var options = Options{Business: "shop", Device: pseudonym.NewMaker([]byte("a key
 
 var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
-// at gives a moment by its seconds after noon.
+// at returns a moment by its seconds after noon.
 func at(seconds float64) time.Time {
 	return noon.Add(time.Duration(seconds * float64(time.Second))).Truncate(time.Microsecond)
 }
@@ -38,14 +38,14 @@ type frame struct {
 	kind   layers.Dot11Type
 	signal int8 // dBm; 0 leaves the field out
 	flags  layers.RadioTapFlags
-	harm   func([]byte) []byte // what happens to the bytes on their way
+	harm   func([]byte) []byte // a change of the bytes on their way
 }
 
 func probe(at float64, mac string, signal int8) frame {
 	return frame{at: at, mac: mac, kind: layers.Dot11TypeMgmtProbeReq, signal: signal}
 }
 
-// bytes gives the packet with its radiotap header.
+// bytes returns the packet with its radiotap header.
 func (f frame) bytes(t testing.TB) []byte {
 	t.Helper()
 	mac, err := net.ParseMAC(f.mac)
@@ -107,7 +107,7 @@ func pcapngOf(t testing.TB, link layers.LinkType, frames ...frame) []byte {
 	var b bytes.Buffer
 	w, err := pcapgo.NewNgWriterInterface(&b,
 		pcapgo.NgInterface{Name: "mon0", LinkType: link, TimestampResolution: 6},
-		// Nothing of the machine that runs the test belongs into the file.
+		// The file must not depend on the machine that runs the test.
 		pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "test"}})
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func zipped(t testing.TB, b []byte) []byte {
 	return out.Bytes()
 }
 
-// inFile puts content into a file of the given name and gives its path.
+// inFile writes content to a file of the given name and returns its path.
 func inFile(t testing.TB, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -161,7 +161,7 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// read gives all items of r and closes it.
+// read returns all items of r and closes it.
 func read(r *Reader) (items []Item, err error) {
 	for {
 		it, err := r.Next()

@@ -9,9 +9,9 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// Whatever a file holds, reading it either fails and says where, or gives items
-// that are valid, in order, as many as were counted, and the same when written
-// and read again.
+// Reading any file either fails with an error that names the place, or returns items
+// that are valid, in order, as many as were counted, and the same when written and
+// read again.
 func checkAnything(t *testing.T, content []byte) {
 	r, err := Open([]string{"-"}, bytes.NewReader(content), options)
 	if err != nil {
@@ -45,7 +45,7 @@ func checkWritten(t *testing.T, items []Item) {
 	}
 	for _, it := range items {
 		if y := it.ArrivedAt.Year(); y < 0 || y > 9999 {
-			return // RFC 3339 ends there
+			return // the last year of RFC 3339
 		}
 	}
 	again, _, err := readString(string(asLines(t, items)))

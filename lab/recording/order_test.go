@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// rowsAt makes a CSV recording of one row per second after noon. The device
-// tells which row it was.
+// rowsAt returns a CSV recording of one row per given second after noon. The device
+// names the row.
 func rowsAt(seconds ...int) string {
 	var b strings.Builder
 	b.WriteString("seen_at_ms,sensor,device,rssi_dbm,associated\n")
@@ -91,8 +91,8 @@ func TestSortedGivesWhatStreamedGives(t *testing.T) {
 	}
 }
 
-// mixedItems are sightings of all kinds with CRM events between them, no two
-// at the same moment.
+// mixedItems returns sightings of all kinds with CRM events between them, no two at
+// the same moment.
 func mixedItems(t *testing.T) []Item {
 	items, _, err := readString(rowsAt(0, 20, 40, 300, 301, 302, 2000, 4001, 4003, 9000))
 	if err != nil {
@@ -128,8 +128,8 @@ func TestFilesAreMerged(t *testing.T) {
 	}
 }
 
-// A sorted file must fit in memory, so the size that Open's comment promises
-// is held.
+// A sorted file must fit in memory, so the size that Open's comment promises is
+// tested.
 func TestPackedSize(t *testing.T) {
 	if size := unsafe.Sizeof(packed{}); size != 32 {
 		t.Errorf("a packed item takes %d bytes, want 32", size)

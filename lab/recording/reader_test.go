@@ -15,8 +15,8 @@ import (
 	"footfall/events"
 )
 
-// captureFrames hold everything a capture may: two phones, one of them twice,
-// and one frame of each kind that is left out.
+// captureFrames holds all kinds of frames of a capture: two phones, one of them
+// twice, and one frame of each kind that is left out.
 var captureFrames = []frame{
 	probe(0, "00:1b:63:84:45:e6", -61),
 	probe(1.5, "da:a1:19:00:00:01", -77),
@@ -181,7 +181,7 @@ func TestArrivalOfALateSighting(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []time.Time{
-		at(40), at(40), // as the lines say
+		at(40), at(40), // the times in the lines
 		at(60), at(120), // the moment of the login itself
 		time.Date(2026, 11, 2, 23, 0, 1, 0, time.UTC),
 		time.Date(2026, 11, 2, 23, 30, 0, 0, time.UTC),

@@ -9,7 +9,7 @@ import (
 	"footfall/events"
 )
 
-// Real recordings stand beside the repository on some machines.
+// Real recordings are beside the repository on some machines.
 const traces = "../../../shared/traces"
 
 func trace(t testing.TB, name string) string {
@@ -43,7 +43,7 @@ func TestOfficeRecording(t *testing.T) {
 	}
 }
 
-// The laboratory's recording is in order, so it is read as it is.
+// The recording of the lab is in order, so it is read as it is.
 func TestLabRecording(t *testing.T) {
 	r, err := Open([]string{trace(t, "lab.csv.gz")}, nil, options)
 	if err != nil {

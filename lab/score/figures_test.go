@@ -33,8 +33,8 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// A resident's visit is no walk-in, and yet it took place: of a true visit it is
-// found, and of none it is nothing.
+// A visit of a resident device is no walk-in, but it took place: it finds a true
+// visit, and counts for nothing otherwise.
 func TestMeasureOfResidents(t *testing.T) {
 	mine, night, till := told(1, 6, 30), told(130, 136, 140), found(0, 600)
 	mine.Resident, night.Resident, till.Resident, till.Device = true, true, true, "till"
@@ -51,7 +51,7 @@ func TestMeasureOfResidents(t *testing.T) {
 	}
 }
 
-// What is not known is not told as 0.
+// An unknown figure is not reported as 0.
 func TestMeasureOfNothingKnown(t *testing.T) {
 	text, err := json.Marshal(Measure([]FoundVisit{found(0, 10)}, Reference{}, 0))
 	if want := `{"walk_ins":1,"anonymous":0,"static_walk_ins":0,"residents":0}`; err != nil || string(text) != want {
@@ -62,7 +62,7 @@ func TestMeasureOfNothingKnown(t *testing.T) {
 	}
 }
 
-// Who wrote down nothing is neither right nor wrong.
+// A device without written visits is neither right nor wrong.
 func TestMeasureOfOthersThanTheTruthNames(t *testing.T) {
 	other, resident := told(60, 66, 90), told(60, 66, 90)
 	other.Device, resident.Device, resident.Resident = "other", "till", true

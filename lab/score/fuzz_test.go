@@ -8,8 +8,8 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// FuzzReadTruthCSV holds that a file is read whole, with visits that end after
-// they begin, or refused with the line that is wrong.
+// FuzzReadTruthCSV checks that a file is either read as a whole, with visits that
+// end after they begin, or rejected with an error that names the line.
 func FuzzReadTruthCSV(f *testing.F) {
 	const header = "mac,enter_ms,exit_ms\n"
 	for _, rows := range []string{

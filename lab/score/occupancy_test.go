@@ -99,7 +99,7 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
-// Somebody at either sensor is somebody.
+// A person at either sensor means that the store is not empty.
 func TestEmptyOverTwoSensors(t *testing.T) {
 	counts := []HeadCount{
 		{at(0), "a", 1}, {at(0), "b", 0}, {at(60), "a", 0}, {at(70), "b", 1}, {at(80), "a", 0},

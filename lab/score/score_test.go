@@ -8,7 +8,7 @@ import (
 
 var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
-// at gives a moment by its minutes after noon.
+// at returns a moment by its minutes after noon.
 func at(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
 
 func visit(enter, leave int) Visit {

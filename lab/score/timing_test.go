@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// told is a found visit whose walk-in was told so many minutes after noon.
+// told returns a found visit whose walk-in was confirmed a number of minutes after
+// noon.
 func told(start, tell, end int) FoundVisit {
 	f := found(start, end)
 	f.ConfirmedAt = at(tell)
@@ -78,7 +79,7 @@ func TestTimingOf(t *testing.T) {
 	}
 }
 
-// Who does not say when a walk-in was told is not taken to have told it in 1970.
+// A found visit without a time of confirmation is not counted as confirmed in 1970.
 func TestTimingWithoutTellingTimes(t *testing.T) {
 	g := MeasureTiming([]Visit{visit(0, 20)}, []FoundVisit{found(1, 20)}, time.Minute)
 	if g.Confirmed.N != 0 || g.Beyond.N != 0 || g.Start.N != 1 {
