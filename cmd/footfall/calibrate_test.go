@@ -60,7 +60,7 @@ func TestSplitOfShortRecordings(t *testing.T) {
 		bad   bool
 	}{
 		{"two days", 2, "0.5", "the part that the settings were not chosen on", false},
-		{"one day", 1, "0.5", "a recording of 1 days; 1 takes all of it", true},
+		{"one day", 1, "0.5", "a recording of 1 days; 1 chooses on all of it", true},
 		{"all of one day", 1, "1", "No part of the recording is left for a report", false},
 		{"a day after the last", 2, "2027-01-01", "No part of the recording is left for a report", false},
 		{"a day before the first", 2, "2025-01-01", "nothing was recorded before that day", true},
