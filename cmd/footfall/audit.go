@@ -153,7 +153,7 @@ func (c *auditCmd) print(w io.Writer, r *audit.Report) error {
 	}
 	fmt.Fprintf(t, "walk-ins expected\t%d\tattributed to a contact, by the recount\n", r.Expected)
 	fmt.Fprintf(t, "walk-ins counted\t%d\tin the table counts\n", r.Counted)
-	fmt.Fprintf(t, "companions\t%d\tof them, part of a visit with another device of the contact\n", r.Companions)
+	fmt.Fprintf(t, "companions\t%d\tof them, part of a visit with another device\n", r.Companions)
 	fmt.Fprintf(t, "contacts\t%d\twith compared totals\n", r.Contacts)
 	if r.Unjudged > 0 {
 		fmt.Fprintf(t, "not judged\t%d\tids from before the beginning of the topics\n", r.Unjudged)

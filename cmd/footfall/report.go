@@ -20,9 +20,9 @@ func printReport(w io.Writer, o *outcome) {
 	row := func(name string, n int64, note string) { fmt.Fprintf(t, "%s\t%d\t  %s\n", name, n, note) }
 	// Input, then decisions, attributions and counts.
 	row("sightings", r.Tally.Sightings, "heard by routers, and one for each login")
-	row("late sightings", r.Tally.Late, "over the allowed lateness behind the watermark")
+	row("late sightings", r.Tally.Late, "beyond the allowed lateness")
 	row("passers-by", r.Tally.PassersBy, "sightings of devices that are not inside")
-	row("excluded", r.Tally.Excluded, "sightings of listed devices or of other sensors")
+	row("excluded", r.Tally.Excluded, "of listed devices or other sensors")
 	row("dead letters", r.Tally.Dead, "of sightings")
 	row("walk-ins", r.Tally.WalkIns, "visits confirmed")
 	row("attributed to a contact", int64(r.Enriched.Topics), "a login names the contact")
@@ -31,7 +31,7 @@ func printReport(w io.Writer, o *outcome) {
 	row("resident devices", r.Tally.Residents, "their visits, which are no walk-ins")
 	row("attributed at once", int64(r.Enriched.Topics-r.Late), "login before the walk-in")
 	row("attributed late", int64(r.Late), "login after the walk-in")
-	row("companions", int64(r.Companions), "part of a visit with another device of the contact")
+	row("companions", int64(r.Companions), "part of a visit with another device")
 	row("walk-ins counted", int64(r.Counted.Tables), "each exactly once")
 	row("contacts counted", int64(r.Contacts.Tables), "contacts with at least one visit")
 	flush(t)
