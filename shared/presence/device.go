@@ -13,7 +13,7 @@ type Sighting struct {
 type Event struct {
 	Ended       bool
 	Start       Instant // start of the visit as of its confirmation; business, device and Start make the id
-	ConfirmedAt Instant // unless Ended: the later of the sighting and the watermark that confirmed the visit
+	ConfirmedAt Instant // unless Ended: the sighting or the watermark at which the visit was confirmed, whichever is later
 	Last        Instant // if Ended: the latest sighting of the visit
 	Anonymous   bool    // anonymous day: nothing ties the visit to another day
 	Resident    bool    // resident devices: the visit is no walk-in
@@ -30,9 +30,20 @@ type Verdict struct {
 // their start, almost always one, and the habit of the few devices that are
 // inside for long. The zero Device has no state.
 //
-// A device has more than one stay when a later sighting may still show that two
-// stays are one: the gap between the stays closes when the sighting in the middle
-// arrives last.
+// A stay is a candidate until it is confirmed, and a visit from then on. A strong
+// sighting is at or above the entry threshold. Two strong steps at a distance
+// confirm a candidate, or one strong sighting that is associated.
+//
+// A device has more than one stay when a sighting that arrives later may still show
+// that two stays are one: the gap between the stays closes when the sighting in the
+// middle arrives last.
+//
+// The examples in this package use the default rules: a step of 2 minutes; a
+// candidate takes sightings up to 5 steps after its last one, a visit up to 15, a
+// visit whose sightings were all associated up to 7; an allowed lateness of 15
+// minutes. Sightings may be one step out of order without any effect (disorder);
+// sightings within the allowed lateness count, but may change decisions that were
+// made without them.
 //
 // All methods take the watermark of the device's partition: the moment of its
 // latest tick, 0 before the first tick.
@@ -82,27 +93,32 @@ func (d *Device) Next(in Sighting, watermark Instant, r *Rules, out []Event) (Ve
 // Tick applies a tick: it confirms and ends the visits whose start or end no
 // sighting within the disorder allowed can change any more, and forgets stays.
 // changed reports whether the state changed; forgetting alone does not count,
-// since a reader of the changelog forgets at the same watermark.
+// since forgetting is not written to the changelog: a reader of the changelog
+// forgets the same stays when it applies a tick.
 //
 // Tick settles again after it forgot a stay. The forgotten stay may have kept two
 // others apart, because only neighbours are merged. With the default rules:
 //
 //   - 12:00 a strong sighting opens candidate A. 12:12 an associated one opens B.
-//   - The tick of 12:14 confirms B: B begins one step out of reach of A, and no
-//     sighting between the two can arrive any more. Then the ticks are held up.
+//   - The tick of 12:14 confirms B: B begins one step out of reach of A, and a
+//     sighting between the two would be more than one step out of order. Then the
+//     ticks are held up.
 //   - 12:28 a strong sighting opens candidate C, out of reach of both: the visit B,
 //     whose sightings were all associated, reaches to 12:27:59, the candidate A to
 //     12:11:59.
 //   - An associated sighting of 12:01 arrives, late but within the allowed
-//     lateness, and confirms A. The visit A reaches to 12:31:59 and so to the start
-//     of C, but B stands between A and C.
-//   - The ticks of 12:30 and 12:34 end B and A. The tick of 12:45 forgets B. A and
-//     C are neighbours now and become one visit, which goes on.
+//     lateness, and confirms A. The visit A, which was also seen not associated,
+//     reaches to 12:31:59 and so to the start of C. A and B are not merged, since the
+//     walk-ins of both were emitted, and only neighbours are merged: A and C are not.
+//   - The ticks of 12:30 and 12:34 end B and A, two steps after their reach. The tick
+//     of 12:45 forgets B, whose reach is the shorter one. A and C are neighbours now
+//     and become one visit, which goes on under the id of A and ends again.
 //
 // Without the second round, A and C would be merged at the next tick, but only in
-// this environment: forgetting is not written, so a cold environment reads A, B
-// and C from the changelog. If the next tick is that of 13:02, this environment
-// would end the visit of A and C, and a cold one would forget all three.
+// this environment (the process that holds the partition in memory). Forgetting is
+// not written, so an environment that starts cold reads A, B and C from the
+// changelog and forgets B at its first tick. If that tick is the one of 13:02, this
+// environment would end the visit of A and C, and the cold one would forget all three.
 func (d *Device) Tick(watermark Instant, r *Rules, out []Event) (changed bool, events []Event) {
 	for unsettled := true; unsettled; {
 		var settled bool

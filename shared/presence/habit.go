@@ -26,15 +26,16 @@ const allHours uint32 = 1<<24 - 1
 // Habit holds the days of a device that may still decide whether the device is
 // resident, in their order (resident devices).
 //
-// A habit changes when a visit ends and at no other time, because an end is a
-// change of state that detect writes to the changelog. If a habit changed when a
-// stay is forgotten, an environment that reads the state and forgets at the same
-// watermark would have to fold as well, by settings of another time.
+// Days are added to a habit when a visit ends and at no other time. The end of a
+// visit is a change of state that detect writes to the changelog. Forgetting a stay
+// is not written: each environment forgets by itself. If forgetting added days, two
+// environments could add them by different settings. A habit is dropped as a whole,
+// when the device has no stay left and forgetAt is reached.
 type Habit []Day
 
 const (
-	// windowDays is how many days before the day of a visit decide whether the
-	// device is resident.
+	// windowDays is how many days before the day of a visit decide, together with the
+	// day itself, whether the device is resident.
 	windowDays = 28
 	// longHours is how many clock hours a visit must touch to change the habit. Most
 	// customers stay for less, and no state is left of their devices.
@@ -121,9 +122,9 @@ func (h Habit) add(visited Day, r *Rules) Habit {
 // prune returns the habit without the days that decide nothing any more, after a
 // visit that began on day began was folded.
 //
-// Of the days that speak, the newest ResidentDays are kept. A visit asks whether
-// so many lie in its window, and if an older one lies in the window, the newest
-// ones do as well. With [3] days, a device that is inside for long from Monday to
+// Of the days that speak, the newest ResidentDays are kept, however old they are. A
+// visit only asks whether ResidentDays of them lie in its window, and if an older
+// day lies in the window, the newest days do as well. With [3] days, a device that is inside for long from Monday to
 // Thursday keeps Tuesday to Thursday. The exception is a day that a router with a
 // wrong clock put ahead of the visit: it takes the place of an older day.
 //
@@ -180,8 +181,8 @@ func (h Habit) forgetAt() (watermark Instant) {
 }
 
 // resident reports whether a visit that begins in step x is that of a resident
-// device: it begins in a closed hour, or ResidentDays days that speak lie in the
-// window of windowDays days before its day, its own day included.
+// device: it begins in a closed hour, or at least ResidentDays days that speak are
+// among its own day and the windowDays days before its own day.
 func (d *Device) resident(x step, r *Rules) bool {
 	day, hour := r.local(x)
 	if r.closed(day, hour) {
@@ -199,9 +200,11 @@ func (d *Device) resident(x step, r *Rules) bool {
 // mayBeginEarlier reports whether one late sighting could still move the start of
 // a candidate over midnight or over the edge of a closed hour, and so change
 // whether the device is resident. A walk-in emitted now might then be one too
-// many, so the candidate waits for the next step. 12:00 to 13:00 the store is
-// closed. 12:00 an associated sighting opens a candidate, which waits. 11:59
-// arrives late: the visit began before the closed hour and is a walk-in.
+// many, or a visit decided as resident now might lack its walk-in. So the candidate
+// waits until the watermark or a sighting of the device reaches the step after its
+// start. Until 12:00 the store is closed. 12:00 an associated sighting opens a
+// candidate, which waits. 11:59 arrives late: the visit began in a closed hour and
+// is no walk-in.
 func (s *Stay) mayBeginEarlier(latest Instant, r *Rules) bool {
 	if s.startFinal(latest) {
 		return false
