@@ -49,7 +49,7 @@ func checkRow(body string, s pipeline.Stage) error {
 		graphs = append(graphs, "lag: ")
 	}
 	if s.HTTP {
-		graphs = append(graphs, "refusals: ")
+		graphs = append(graphs, "rejections: ")
 	}
 	for _, title := range graphs {
 		if !strings.Contains(row, `"title":"`+title) {
