@@ -121,7 +121,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"a filter tells apart by what is not logged", editFilters(t, "MetricTransformations", "$.code", "$.reason"), filters, "dimension Code"},
 		{"a filter's dimension is no field", editFilters(t, "MetricTransformations", "$.stage", "$.function"), filters, "dimension Stage"},
 		{"a stage has no row", editBoard(t, "**enrich**", "**enriched**"), board, "row of stage enrich"},
-		{"a row has no graph of refusals", editBoard(t, `"title":"refusals: `, `"title":"no: `), board, `no graph "rejections: "`},
+		{"a row has no graph of rejections", editBoard(t, `"title":"rejections: `, `"title":"no: `), board, `no graph "rejections: "`},
 		{"a row has no graph of lag", editBoard(t, `"title":"lag: `, `"title":"behind: `), board, `no graph "lag: "`},
 		{"an alarm is not shown", editBoard(t, prefix+"-function-errors-count", "none"), board, "function-errors-count"},
 	} {
