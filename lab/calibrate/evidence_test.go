@@ -35,7 +35,7 @@ func crowd(n int, rssi events.RSSI, long time.Duration) (all []recording.Item) {
 // A visit with a long silence is split, except by a threshold so strict that the
 // customer never walks in again. Splits do not justify such a threshold; false
 // walk-ins do. -70 dBm is the default.
-func TestAStricterEntryNeedsFalseWalkIns(t *testing.T) {
+func TestStricterEntryOnlyAgainstFalseWalkIns(t *testing.T) {
 	split := [][]recording.Item{stays("me", -48, time.Hour, time.Hour), stays("me", -66, 4*time.Hour, time.Hour)}
 	outside := stays("me", -66, 9*time.Hour, time.Hour)
 	neighbour := stays("neighbour", -68, 30*time.Hour, 30*time.Minute)
@@ -65,7 +65,7 @@ func TestAStricterEntryNeedsFalseWalkIns(t *testing.T) {
 // Of a shop full of people one wrote down a visit. The others are not false. Nor are
 // they all customers, if a weaker threshold finds more of them without finding more
 // of the known visits.
-func TestOthersThanTheTruthNames(t *testing.T) {
+func TestDevicesOutsideTheTruth(t *testing.T) {
 	groups := [][]recording.Item{stays("me", -60, time.Hour, time.Hour), crowd(20, -60, 20*time.Minute), crowd(20, -78, 20*time.Minute)}
 	known := score.Reference{Truth: []score.Visit{stayed("me", time.Hour, 2*time.Hour)}, Named: only("me")}
 	choice, err := Choose(Input{Trace: load(t, sequence(groups...)), Known: known, Base: business.Defaults(), Limit: 1})
@@ -82,7 +82,7 @@ func TestOthersThanTheTruthNames(t *testing.T) {
 
 // The address is mistyped, or the times are in seconds: no setting finds such a
 // visit, so it means nothing for the settings.
-func TestTruthThatIsNeverHeard(t *testing.T) {
+func TestTrueVisitsThatAreNeverHeardAreLeftOut(t *testing.T) {
 	trace := load(t, sequence(stays("me", -60, time.Hour, time.Hour), stays("me", -60, 50*time.Hour, time.Minute)))
 	heard, other, late := stayed("me", time.Hour, 2*time.Hour), stayed("mistyped", time.Hour, 2*time.Hour), stayed("me", 30*time.Hour, 31*time.Hour)
 	for _, c := range []struct {

@@ -78,7 +78,7 @@ func TestResidents(t *testing.T) {
 
 // A third of sixteen days is six: a device that is there for five is listed if it is
 // there on nearly every day from its first to its last.
-func TestAThingThatCameLate(t *testing.T) {
+func TestResidentDeviceThatWasBroughtLater(t *testing.T) {
 	daily := func(device events.DeviceID, rssi events.RSSI, long time.Duration, days ...int) (all []recording.Item) {
 		for _, d := range days {
 			all = append(all, stays(device, rssi, time.Duration(d)*24*time.Hour+8*time.Hour, long)...)

@@ -75,7 +75,7 @@ func before(all []score.Visit, at time.Time) (earlier, later []score.Visit) {
 
 // Settings chosen on one day are no worse on the next day than the defaults, and a
 // second choice is the same.
-func TestChosenOnOnePartItIsRightOnTheOther(t *testing.T) {
+func TestSettingsChosenOnOneDayHoldOnTheNext(t *testing.T) {
 	for _, seed := range []uint64{1, 2} {
 		made, trace := shop(t, seed, 2, nil)
 		split := monday.Add(24 * time.Hour)
@@ -161,7 +161,7 @@ func TestEmptyHoursMakeTheEntryStricter(t *testing.T) {
 }
 
 // If no threshold keeps the limit, a longer dwell does.
-func TestALongerDwellWhereNoThresholdHelps(t *testing.T) {
+func TestLongerDwellIfNoThresholdKeepsToTheLimit(t *testing.T) {
 	groups := [][]recording.Item{stays("guest", -50, time.Hour, 30*time.Minute)}
 	for night := range 3 {
 		id := events.DeviceID("loud" + string(rune('a'+night)))
@@ -211,7 +211,7 @@ func TestPlateau(t *testing.T) {
 	}
 }
 
-func TestGapOfAPlateau(t *testing.T) {
+func TestSessionGapIsTakenFromAPlateau(t *testing.T) {
 	costs := func(good func(minutes float64) bool) []Point {
 		var points []Point
 		for _, g := range gaps {
@@ -240,7 +240,7 @@ func TestGapOfAPlateau(t *testing.T) {
 	}
 }
 
-func TestSettingsOutOfRangeAreRefused(t *testing.T) {
+func TestSettingsOutOfRangeAreAnError(t *testing.T) {
 	base := business.Defaults()
 	base.Lateness = 0
 	if _, err := Choose(Input{Trace: load(t, sequence()), Base: base}); err == nil || !strings.Contains(err.Error(), "lateness") {

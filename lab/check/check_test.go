@@ -21,7 +21,7 @@ var phone = events.DeviceKey("cafe", "phone")
 
 func same(n int) Comparison { return Comparison{n, n, n} }
 
-func TestAHealthyRunAgrees(t *testing.T) {
+func TestSourcesOfAHealthyRunAgree(t *testing.T) {
 	w := live(t)
 	// A retry produces records again, and may do so after newer records.
 	id := events.NewWalkInID("cafe", "phone", noon)
@@ -57,7 +57,7 @@ func TestAHealthyRunAgrees(t *testing.T) {
 	}
 }
 
-func TestErrNamesTheFault(t *testing.T) {
+func TestErrNamesEveryDifference(t *testing.T) {
 	cafe := events.BusinessID("cafe")
 	bob := events.ContactKey(cafe, "bob")
 	id := string(events.NewWalkInID(cafe, "phone", noon))
@@ -78,12 +78,12 @@ func TestErrNamesTheFault(t *testing.T) {
 			w.put(events.VisitsEnded, phone, &events.VisitEnded{ID: events.WalkInID(id), Business: cafe, Device: "phone", StartedAt: noon, LastSeenAt: noon})
 		},
 			[]string{"walk-ins: expected (oracle) 8, in topics 7, in tables 8", "visit " + id + " of cafe/phone ended without a walk-in"}},
-		{"one told twice under another id", func(w *world) {
+		{"one emitted again under another id", func(w *world) {
 			w.put(events.WalkIns, events.DeviceKey(cafe, "tablet"), &events.WalkIn{ID: "x", Business: cafe, Device: "tablet", StartedAt: noon, ConfirmedAt: noon})
 		}, []string{"walk-ins: expected (oracle) 8, in topics 9, in tables 8", "walk-in x of cafe/tablet never ended"}},
 		{"one that detect logged and another run did not", func(w *world) { w.Log = memory.NewVisitLog() },
 			[]string{"walk-ins: expected (oracle) 8, in topics 8, in tables 0"}},
-		{"an enriched one told for two contacts", func(w *world) { w.put(events.EnrichedWalkIns, bob, &first) },
+		{"an enriched one emitted for two contacts", func(w *world) { w.put(events.EnrichedWalkIns, bob, &first) },
 			[]string{"walk-in " + id + " was attributed to contact ann and to contact bob"}},
 		{"an enriched one lost from the topic", func(w *world) {
 			w.lose(events.EnrichedWalkIns, bob)
@@ -99,7 +99,7 @@ func TestErrNamesTheFault(t *testing.T) {
 		}, []string{"visit x of cafe/phone ended without a walk-in"}},
 		{"a count one too high on the topic", func(w *world) { w.put(events.WalkInCounts, events.ContactKey(cafe, "ann"), &told) },
 			[]string{"walk-ins counted: expected (oracle) 4, in topics 5, in tables 4", "count of cafe/ann: expected (oracle) 2, on the topic 3, in the table 2"}},
-		{"an older count told again", func(w *world) {
+		{"an older count redelivered", func(w *world) {
 			old := told
 			old.MonthTotal, old.Total, old.Version = 1, 1, 1
 			w.put(events.WalkInCounts, events.ContactKey(cafe, "ann"), &old)
@@ -165,9 +165,9 @@ func TestRunNeedsEveryTopic(t *testing.T) {
 	}
 }
 
-// TestRunNamesWhatItCannotRead: a record of a stage that does not decode is an
+// TestRunNamesTheRecordThatCannotBeDecoded: a record of a stage that does not decode is an
 // error.
-func TestRunNamesWhatItCannotRead(t *testing.T) {
+func TestRunNamesTheRecordThatCannotBeDecoded(t *testing.T) {
 	for _, topic := range []string{events.WalkIns, events.VisitsEnded, events.EnrichedWalkIns, events.WalkInCounts} {
 		w := newWorld(t, "")
 		w.put(topic, []byte("cafe/phone"), []byte("nonsense"))
@@ -187,7 +187,7 @@ func TestRunStopsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestFiguresAreTheSameOnlyIfAllThreeAre(t *testing.T) {
+func TestComparisonIsEqualOnlyIfAllThreeSourcesAre(t *testing.T) {
 	for f, want := range map[Comparison]bool{
 		{}: true, {2, 2, 2}: true, {1, 2, 2}: false, {2, 1, 2}: false, {2, 2, 1}: false, {1, 2, 3}: false,
 	} {
@@ -197,9 +197,9 @@ func TestFiguresAreTheSameOnlyIfAllThreeAre(t *testing.T) {
 	}
 }
 
-// TestLoyalOrder: the most frequent contacts first, then by name, so that two
+// TestTopContactsAreOrdered: the most frequent contacts first, then by name, so that two
 // reports of one run are the same.
-func TestLoyalOrder(t *testing.T) {
+func TestTopContactsAreOrdered(t *testing.T) {
 	w := newWorld(t, "")
 	want := []ContactTotal{{"b", "z", 3}, {"a", "x", 2}, {"b", "t", 2}, {"b", "u", 2}, {"b", "x", 2}, {"b", "y", 2}, {"a", "v", 1}}
 	for i, l := range want {
@@ -225,8 +225,8 @@ func TestLoyalOrder(t *testing.T) {
 	}
 }
 
-// TestAVisitWithoutAnEnd: a visit without an end lasts until its confirmation.
-func TestAVisitWithoutAnEnd(t *testing.T) {
+// TestVisitWithoutAnEndLastsUntilItsConfirmation: a visit without an end lasts until its confirmation.
+func TestVisitWithoutAnEndLastsUntilItsConfirmation(t *testing.T) {
 	w := newWorld(t, "")
 	confirmed := noon.Add(6 * time.Minute)
 	w.put(events.WalkIns, phone, &events.WalkIn{ID: "w", Business: "cafe", Device: "phone", StartedAt: noon, ConfirmedAt: confirmed})

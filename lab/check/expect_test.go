@@ -15,16 +15,16 @@ import (
 
 // A visit that was counted by its id alone stays counted beside a visit of another
 // device; a visit with facts is a companion.
-func TestWhatWasCountedByIDAloneStaysCounted(t *testing.T) {
+func TestWalkInCountedByIDOnlyStaysCounted(t *testing.T) {
 	ann := stage.CountKey{Business: "cafe", Contact: "ann"}
 	for name, c := range map[string]struct {
 		facts []presence.Fact
 		want  int
 	}{
-		"by its id alone":               {[]presence.Fact{{Visit: "second"}}, 2},
-		"by its id, its end told since": {[]presence.Fact{{Visit: "second"}, {Visit: "second", Last: 7}}, 2},
-		"with facts":                    {[]presence.Fact{presence.Began("second", "cafe/tablet", noon)}, 1},
-		"another one":                   {[]presence.Fact{{Visit: "third"}}, 1},
+		"by its id alone":                  {[]presence.Fact{{Visit: "second"}}, 2},
+		"by its id, its end counted since": {[]presence.Fact{{Visit: "second"}, {Visit: "second", Last: 7}}, 2},
+		"with facts":                       {[]presence.Fact{presence.Began("second", "cafe/tablet", noon)}, 1},
+		"another one":                      {[]presence.Fact{{Visit: "third"}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			counts := memory.NewCounts()

@@ -170,7 +170,7 @@ func ticks(from, to string, every time.Duration) (all []string) {
 	return all
 }
 
-func TestTicksComeBeforeWhatArrivesAfterThem(t *testing.T) {
+func TestTicksPrecedeTheItemsThatArriveAfterThem(t *testing.T) {
 	change := recording.Item{ArrivedAt: noon, CRM: &events.CRMEvent{
 		Changed: &events.ContactChanged{Business: "cafe", Contact: "ann", At: noon},
 	}}
@@ -230,17 +230,17 @@ func TestTail(t *testing.T) {
 	}
 }
 
-func TestNothingIsPutForNoItems(t *testing.T) {
+func TestNoItemsProduceNoRecords(t *testing.T) {
 	j := &journal{}
 	if stats := j.run(t); stats != (Stats{}) || len(j.lines) > 0 {
 		t.Errorf("put %q with stats %+v", j.lines, stats)
 	}
 }
 
-// TestEveryPartitionHearsTheTimeBeforeItsSightings draws pauses between items and
+// TestEveryPartitionGetsTheTickBeforeItsSightings draws pauses between items and
 // checks each partition as its readers see it: items in their order, each after the
 // tick of its minute.
-func TestEveryPartitionHearsTheTimeBeforeItsSightings(t *testing.T) {
+func TestEveryPartitionGetsTheTickBeforeItsSightings(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var items []recording.Item
 		after := time.Duration(0)
@@ -379,7 +379,7 @@ func TestChunks(t *testing.T) {
 			}
 			calls := slices.DeleteFunc(j.lines, func(l string) bool { return !strings.HasPrefix(l, "put ") })
 			if !slices.Equal(calls, c.want) || !slices.Equal(fed, c.fed) {
-				t.Errorf("calls %q, told %d, want %q and %d", calls, fed, c.want, c.fed)
+				t.Errorf("calls %q, passed to Fed %d, want %q and %d", calls, fed, c.want, c.fed)
 			}
 		})
 	}
@@ -387,7 +387,7 @@ func TestChunks(t *testing.T) {
 
 var errInjected = errors.New("injected fault")
 
-func TestErrorsSayWhere(t *testing.T) {
+func TestErrorsNameTheItem(t *testing.T) {
 	at := recording.Position{File: "office.csv", Number: 17}
 	from := func(it recording.Item) recording.Item { it.Source = at; return it }
 	many := slices.Repeat([]recording.Item{from(sighting(0, "a"))}, 5000)

@@ -25,7 +25,7 @@ func (c *chatter) Next() (recording.Item, error) {
 
 // Repeated sightings of a phone in the same step take no memory, as the trace
 // promises.
-func TestRepetitionIsNotKept(t *testing.T) {
+func TestRepeatedSightingsOfAStepUseNoMemory(t *testing.T) {
 	trace, err := Load(&chatter{}, Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"footfall/shared/presence"
 )
 
-func TestOnlyWhatIsAskedForIsLoaded(t *testing.T) {
+func TestOnlyTheSelectedPartIsLoaded(t *testing.T) {
 	outside, elsewhere := heard("a", 0, -60), heard("a", 0, -60)
 	outside.Sighting.Sensor, elsewhere.Sighting.Business = "street", "cafe"
 	items := []recording.Item{outside, elsewhere, heard("a", 0, -61)}
@@ -41,7 +41,7 @@ type broken struct{ err error }
 
 func (b broken) Next() (recording.Item, error) { return recording.Item{}, b.err }
 
-func TestAnErrorOfTheRecordingIsTheLoads(t *testing.T) {
+func TestLoadReturnsTheErrorOfTheRecording(t *testing.T) {
 	torn := errors.New("torn")
 	if _, err := offline.Load(broken{torn}, offline.Options{}); !errors.Is(err, torn) {
 		t.Errorf("error %v, want %v", err, torn)
@@ -97,7 +97,7 @@ func TestHeard(t *testing.T) {
 	}
 }
 
-func TestRecordedStopsWhereNothingIsHeard(t *testing.T) {
+func TestRecordedSpansEndIfNothingIsHeard(t *testing.T) {
 	trace := load(t, []recording.Item{
 		heard("a", 0, -90), heard("b", 16*time.Minute, -90), heard("a", 80*time.Minute, -90),
 	}, offline.Options{})
@@ -115,7 +115,7 @@ func TestRecordedStopsWhereNothingIsHeard(t *testing.T) {
 	}
 }
 
-func TestHoursCountWhatIsLoudEnough(t *testing.T) {
+func TestHoursCountSightingsAtTheLevelOrLouder(t *testing.T) {
 	trace := load(t, []recording.Item{
 		heard("a", 0, -80), heard("weak", 0, -90), heard("a", 10*time.Minute, -81),
 		heard("a", 70*time.Minute, -90), heard("a", 150*time.Minute, -60),

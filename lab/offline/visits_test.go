@@ -136,7 +136,7 @@ func rules(t *rapid.T) presence.Rules {
 
 // Leaving out repeated sightings, and ticks at which nothing is due, changes no
 // visit, to the millisecond.
-func TestVisitsAreThoseOfEverySightingAndEveryTick(t *testing.T) {
+func TestVisitsEqualThoseOfAllSightingsAndAllTicks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		items := history(t, 20*time.Minute)
 		r := rules(t)
@@ -148,7 +148,7 @@ func TestVisitsAreThoseOfEverySightingAndEveryTick(t *testing.T) {
 	})
 }
 
-func TestVisitsAreThoseOfTheOracle(t *testing.T) {
+func TestVisitsEqualThoseOfTheOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		items := history(t, 0)
 		r := rules(t)
@@ -196,7 +196,7 @@ func TestALoginConfirmsAVisit(t *testing.T) {
 	}
 }
 
-func TestASightingADayAheadIsNone(t *testing.T) {
+func TestSightingADayAheadIsIgnored(t *testing.T) {
 	ahead := heard("a", 25*time.Hour, -60)
 	ahead.Sighting.Associated, ahead.ArrivedAt = true, noon
 	if got := load(t, []recording.Item{ahead}, offline.Options{}).Visits(presence.DefaultRules()); len(got) != 0 {

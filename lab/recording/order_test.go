@@ -65,7 +65,7 @@ func TestOrderOfOneFile(t *testing.T) {
 	}
 }
 
-func TestSortedGivesWhatStreamedGives(t *testing.T) {
+func TestSortedAndStreamedItemsAreEqual(t *testing.T) {
 	ordered := strings.SplitAfter(string(asLines(t, mixedItems(t))), "\n")
 	ordered = ordered[:len(ordered)-1]
 	shuffled := slices.Clone(ordered)

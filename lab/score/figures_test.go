@@ -52,7 +52,7 @@ func TestMeasureOfResidents(t *testing.T) {
 }
 
 // An unknown figure is not reported as 0.
-func TestMeasureOfNothingKnown(t *testing.T) {
+func TestMeasureWithoutReference(t *testing.T) {
 	text, err := json.Marshal(Measure([]FoundVisit{found(0, 10)}, Reference{}, 0))
 	if want := `{"walk_ins":1,"anonymous":0,"static_walk_ins":0,"residents":0}`; err != nil || string(text) != want {
 		t.Errorf("JSON %s (%v), want %s", text, err, want)
@@ -63,7 +63,7 @@ func TestMeasureOfNothingKnown(t *testing.T) {
 }
 
 // A device without written visits is neither right nor wrong.
-func TestMeasureOfOthersThanTheTruthNames(t *testing.T) {
+func TestMeasureOfDevicesOutsideTheTruth(t *testing.T) {
 	other, resident := told(60, 66, 90), told(60, 66, 90)
 	other.Device, resident.Device, resident.Resident = "other", "till", true
 	known := Reference{Truth: []Visit{visit(0, 30)}, Named: func(_ events.BusinessID, d events.DeviceID) bool { return d == "phone" }}

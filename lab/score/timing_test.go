@@ -15,7 +15,7 @@ func told(start, tell, end int) FoundVisit {
 	return f
 }
 
-func TestTimingOf(t *testing.T) {
+func TestMeasureTiming(t *testing.T) {
 	const m = time.Minute
 	for _, c := range []struct {
 		why                       string
@@ -80,7 +80,7 @@ func TestTimingOf(t *testing.T) {
 }
 
 // A found visit without a time of confirmation is not counted as confirmed in 1970.
-func TestTimingWithoutTellingTimes(t *testing.T) {
+func TestTimingWithoutTimesOfConfirmation(t *testing.T) {
 	g := MeasureTiming([]Visit{visit(0, 20)}, []FoundVisit{found(1, 20)}, time.Minute)
 	if g.Confirmed.N != 0 || g.Beyond.N != 0 || g.Start.N != 1 {
 		t.Errorf("%d told, %d beyond, %d starts; want 0, 0 and 1", g.Confirmed.N, g.Beyond.N, g.Start.N)

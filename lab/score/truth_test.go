@@ -59,7 +59,7 @@ func TestReadTruthCSVNamesTheMistake(t *testing.T) {
 	}
 }
 
-func TestReadTruthOfARealOffice(t *testing.T) {
+func TestReadTruthOfAnOfficeRecording(t *testing.T) {
 	f, err := os.Open("../../../shared/traces/office-visits.csv")
 	if err != nil {
 		t.Skipf("the recorded office is not on this machine: %v", err)

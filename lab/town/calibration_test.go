@@ -76,7 +76,7 @@ func TestRandomAddresses(t *testing.T) {
 	})
 }
 
-// heardInside gives, per visit of a phone that never joined the network, the
+// heardInside returns, per visit of a phone that never joined the network, the
 // moments it was heard at -90 dBm or better.
 func heardInside(town Town, items []recording.Item) [][]time.Time {
 	moments := map[score.Visit][]time.Time{}
@@ -138,7 +138,7 @@ func TestSilencesInside(t *testing.T) {
 	})
 }
 
-// strengths gives the share of the frames at -70 dBm or better of those that
+// strengths returns the share of the frames at -70 dBm or better of those that
 // which picks.
 func strengths(items []recording.Item, which func(events.Sighting) bool) float64 {
 	strong, all := 0, 0

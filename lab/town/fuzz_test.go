@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzReadTruth holds that a file is read or refused with the line that is wrong,
-// and that what is read is the same when written and read again.
+// and the visits read are equal after writing and reading again.
 func FuzzReadTruth(f *testing.F) {
 	var seed bytes.Buffer
 	if err := WriteTruth(&seed, []Visit{{

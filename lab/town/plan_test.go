@@ -8,7 +8,7 @@ import (
 	"footfall/lab/recording"
 )
 
-// owners follows the CRM events up to a moment, as anybody would who reads them.
+// owners follows the CRM events up to a moment.
 type owners map[events.DeviceID]events.ContactID
 
 func (o owners) apply(e *events.CRMEvent) {
@@ -163,7 +163,7 @@ func businessOf(c Config, id events.BusinessID) Business {
 }
 
 // A device that was known by a random address must be associated: under any
-// other address nobody would know it.
+// other address the device could not be attributed.
 func TestKnownRandomAddressesHaveJoined(t *testing.T) {
 	town, _ := generate(t, week())
 	for _, v := range town.Visits {
@@ -187,7 +187,7 @@ func TestBackfillComesFirst(t *testing.T) {
 	}
 }
 
-func TestNothingWhereNothingIsWanted(t *testing.T) {
+func TestZeroInAConfigMeansNoneOfTheThing(t *testing.T) {
 	c := small()
 	c.Businesses[0].Visits, c.Businesses[0].Regulars, c.Businesses[0].PassersBy = 0, 0, 0
 	if town, items := generate(t, c); len(items) != 0 || len(town.Visits) != 0 {

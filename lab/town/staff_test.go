@@ -10,7 +10,7 @@ import (
 	"footfall/lab/score"
 )
 
-// Who works in a store is heard from before it opens until after it closes, on
+// An employee is heard from before it opens until after it closes, on
 // working days, never in an hour that passes for closed, and is no visitor.
 func TestEmployeesAreThereAllDay(t *testing.T) {
 	c := calm()
@@ -47,7 +47,7 @@ func TestEmployeesAreThereAllDay(t *testing.T) {
 	}
 	for _, v := range town.Visits {
 		if slices.Contains(town.Employees, Resident{v.Business, v.Device}) {
-			t.Errorf("%+v is by one who works there", v)
+			t.Errorf("%+v is by an employee", v)
 		}
 	}
 }

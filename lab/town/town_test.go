@@ -52,7 +52,7 @@ var made = map[uint64]struct {
 	items []recording.Item
 }{}
 
-// defaultTown gives the default town of a seed. Nobody may change it.
+// defaultTown returns the default town of a seed. Tests must not change it.
 func defaultTown(t testing.TB, seed uint64) (Town, []recording.Item) {
 	t.Helper()
 	m, ok := made[seed]
