@@ -89,10 +89,10 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 		Identities: dynamo.NewIdentities(tables, c.TablePrefix),
 		From:       c.From.Time, To: c.To.Time,
 		Progress: func(done, total int64, topic string) {
-			p.at(done, total, fmt.Sprintf("%d of at most %d records, at %s", done, total, topic))
+			p.update(done, total, fmt.Sprintf("%d of at most %d records, at %s", done, total, topic))
 		},
 	})
-	p.done()
+	p.finish()
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (c *auditCmd) printDifferences(w io.Writer, all []audit.Difference) error {
 	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "BUSINESS\tCONTACT\tMONTH\tWHERE\tEXPECTED\tFOUND")
 	for _, d := range all {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", d.Business, d.Contact, cmp.Or(d.Month, "all"), differsIn[d.Kind], d.Expected, d.Found)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", d.Business, d.Contact, cmp.Or(d.Month, "all"), differenceLabels[d.Kind], d.Expected, d.Found)
 	}
 	flush(t)
 	for i := range len(all) + 1 {
@@ -195,8 +195,8 @@ func (c *auditCmd) printDifferences(w io.Writer, all []audit.Difference) error {
 	return nil
 }
 
-// differsIn holds the label of each kind of difference.
-var differsIn = map[string]string{
+// differenceLabels holds the label of each kind of difference.
+var differenceLabels = map[string]string{
 	audit.InTable: "visits in the table",
 	audit.InTotal: "total, two devices at once being one visit",
 	audit.OnTopic: "total on walk-in-counts, against the table",

@@ -190,11 +190,11 @@ func (c *calibrateCmd) choose(s streams, m *input, split time.Time, base busines
 			split.Format(time.DateOnly), m.truth[0].Enter.In(m.zone).Format(time.DateOnly))
 	}
 	p := newProgress(s.err, "choosing", -1)
-	defer p.done()
+	defer p.finish()
 	return calibrate.Choose(calibrate.Input{
 		Trace: trace, Known: known, Base: base, Limit: c.Limit,
 		Step: func(done, total int) {
-			p.at(int64(done), int64(total), fmt.Sprintf("%d of %d settings", done, total))
+			p.update(int64(done), int64(total), fmt.Sprintf("%d of %d settings", done, total))
 		},
 	})
 }
@@ -291,7 +291,7 @@ func printPoints(w io.Writer, what string, points []calibrate.Point, name func(c
 		}
 		if truth {
 			v := f.Visits
-			fmt.Fprintf(t, "\t%d of %d\t%d\t%d\t%d\t%s\t%.2f", v.Found, v.True, v.Split, v.Merged, v.False, span(f.Timing.Beyond.Median), p.Cost)
+			fmt.Fprintf(t, "\t%d of %d\t%d\t%d\t%d\t%s\t%.2f", v.Found, v.True, v.Split, v.Merged, v.False, durationText(f.Timing.Beyond.Median), p.Cost)
 		}
 		mark := ""
 		if chosen {

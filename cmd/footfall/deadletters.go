@@ -16,13 +16,13 @@ import (
 
 // deadLettersCmd lists, shows and redrives records that could not be processed.
 type deadLettersCmd struct {
-	List    letterListCmd    `cmd:"" help:"List dead letters, and count them by reason."`
-	Show    letterShowCmd    `cmd:"" help:"Show one dead letter in full."`
-	Redrive letterRedriveCmd `cmd:"" help:"Put dead letters back into their topics."`
+	List    deadLetterListCmd    `cmd:"" help:"List dead letters, and count them by reason."`
+	Show    deadLetterShowCmd    `cmd:"" help:"Show one dead letter in full."`
+	Redrive deadLetterRedriveCmd `cmd:"" help:"Put dead letters back into their topics."`
 }
 
-// letterFlags select dead letters.
-type letterFlags struct {
+// deadLetterFlags select dead letters.
+type deadLetterFlags struct {
 	Topic     []string        `placeholder:"NAME" help:"Only of this topic, with or without -dead-letters; by default of all topics."`
 	Reason    []events.Reason `placeholder:"REASON" help:"Only with this reason, such as undecodable."`
 	Stage     []string        `placeholder:"NAME" help:"Only of this stage."`
@@ -33,7 +33,7 @@ type letterFlags struct {
 }
 
 // topics returns the selected dead-letter topics.
-func (f *letterFlags) topics() ([]string, error) {
+func (f *deadLetterFlags) topics() ([]string, error) {
 	all := kafka.DeadLetterTopics()
 	if len(f.Topic) == 0 {
 		return all, nil
@@ -52,12 +52,12 @@ func (f *letterFlags) topics() ([]string, error) {
 }
 
 // Validate returns an error if a topic is no dead-letter topic.
-func (f *letterFlags) Validate() error {
+func (f *deadLetterFlags) Validate() error {
 	_, err := f.topics()
 	return err
 }
 
-func (f *letterFlags) filter() kafka.DeadLetterFilter {
+func (f *deadLetterFlags) filter() kafka.DeadLetterFilter {
 	filter := kafka.DeadLetterFilter{
 		Reasons: f.Reason, Stages: f.Stage, Partitions: f.Partition,
 		Since: f.Since.Time, Until: f.Until.Time,
@@ -68,17 +68,17 @@ func (f *letterFlags) filter() kafka.DeadLetterFilter {
 	return filter
 }
 
-// letterBox holds the selected dead letters of a cluster.
-type letterBox struct {
+// deadLetterSource holds the selected dead letters of a cluster.
+type deadLetterSource struct {
 	client   *kgo.Client
 	redriver *kafka.Redriver     // knows which were put back
-	spans    []kafka.OffsetRange // the selected partitions that are not empty
+	ranges   []kafka.OffsetRange // the selected partitions that are not empty
 	filter   kafka.DeadLetterFilter
 	seen     int // dead letters read so far, selected or not
 }
 
 // open lists the selected partitions. The client must have kafka.ReadOptions.
-func (f *letterFlags) open(ctx context.Context, client *kgo.Client) (*letterBox, error) {
+func (f *deadLetterFlags) open(ctx context.Context, client *kgo.Client) (*deadLetterSource, error) {
 	topics, err := f.topics()
 	if err != nil {
 		return nil, err
@@ -94,12 +94,12 @@ func (f *letterFlags) open(ctx context.Context, client *kgo.Client) (*letterBox,
 	spans = slices.DeleteFunc(spans, func(s kafka.OffsetRange) bool {
 		return s.Len() == 0 || len(f.Partition) > 0 && !slices.Contains(f.Partition, s.Partition)
 	})
-	return &letterBox{client: client, redriver: redriver, spans: spans, filter: f.filter()}, nil
+	return &deadLetterSource{client: client, redriver: redriver, ranges: spans, filter: f.filter()}, nil
 }
 
-// each calls do for each selected dead letter of a range, and prints on w the
+// read calls do for each selected dead letter of a range, and prints on w the
 // offsets that cannot be read.
-func (b *letterBox) each(ctx context.Context, w io.Writer, s kafka.OffsetRange, do func(*kafka.DeadLetter) error) error {
+func (b *deadLetterSource) read(ctx context.Context, w io.Writer, s kafka.OffsetRange, do func(*kafka.DeadLetter) error) error {
 	return kafka.ReadAround(ctx, b.client, s, func(r *kgo.Record) error {
 		b.seen++
 		l := kafka.ParseDeadLetter(r)

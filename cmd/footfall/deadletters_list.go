@@ -15,50 +15,50 @@ import (
 	"footfall/shared/kafka"
 )
 
-// letterListCmd lists dead letters.
-type letterListCmd struct {
+// deadLetterListCmd lists dead letters.
+type deadLetterListCmd struct {
 	clusterFlags
-	letterFlags
+	deadLetterFlags
 	Open bool `help:"Only dead letters that were not put back."`
 	JSON bool `help:"Print a JSON object a line instead of a table."`
 }
 
 // Help returns the help text about the columns of the table.
-func (c *letterListCmd) Help() string {
+func (c *deadLetterListCmd) Help() string {
 	return `TIME is the time of the record. ORIGIN is its former place: ? if the headers do not name it, as with records
 that Lambda itself delivered to a failure destination. BACK shows whether redrive has put the dead letter back; such dead
 letters stay in their topic until retention removes them.`
 }
 
-// letterTally counts the dead letters of one reason.
-type letterTally struct {
+// reasonTally counts the dead letters of one reason.
+type reasonTally struct {
 	reason      events.Reason
 	total, back int
 }
 
 // Run prints the dead letters partition by partition, while it reads.
-func (c *letterListCmd) Run(ctx context.Context, s streams) error {
+func (c *deadLetterListCmd) Run(ctx context.Context, s streams) error {
 	client, err := c.client(ctx, kafka.ReadOptions()...)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	box, err := c.open(ctx, client)
+	source, err := c.open(ctx, client)
 	if err != nil {
 		return err
 	}
 	// Print each dead letter, and count by reason.
-	out := letterPrinter(s.out, c.JSON)
-	tallies := map[events.Reason]*letterTally{}
-	for _, span := range box.spans {
-		err := box.each(ctx, s.err, span, func(l *kafka.DeadLetter) error {
-			back := box.redriver.Done(l.Position)
+	out := newDeadLetterOutput(s.out, c.JSON)
+	tallies := map[events.Reason]*reasonTally{}
+	for _, span := range source.ranges {
+		err := source.read(ctx, s.err, span, func(l *kafka.DeadLetter) error {
+			back := source.redriver.Done(l.Position)
 			if back && c.Open {
 				return nil
 			}
 			t := tallies[l.Reason]
 			if t == nil {
-				t = &letterTally{reason: l.Reason}
+				t = &reasonTally{reason: l.Reason}
 				tallies[l.Reason] = t
 			}
 			t.total++
@@ -75,8 +75,8 @@ func (c *letterListCmd) Run(ctx context.Context, s streams) error {
 	if err := out.flush(); err != nil || c.JSON {
 		return err
 	}
-	if len(tallies) == 0 && box.seen > 0 {
-		fmt.Fprintf(s.out, "none of %d dead letters match\n", box.seen)
+	if len(tallies) == 0 && source.seen > 0 {
+		fmt.Fprintf(s.out, "none of %d dead letters match\n", source.seen)
 		return nil
 	}
 	printTallies(s.out, tallies)
@@ -84,9 +84,9 @@ func (c *letterListCmd) Run(ctx context.Context, s streams) error {
 }
 
 // printTallies counts by reason, the most frequent first.
-func printTallies(w io.Writer, tallies map[events.Reason]*letterTally) {
-	var all []*letterTally
-	sum := letterTally{reason: "in all"}
+func printTallies(w io.Writer, tallies map[events.Reason]*reasonTally) {
+	var all []*reasonTally
+	sum := reasonTally{reason: "in all"}
 	for _, t := range tallies {
 		all = append(all, t)
 		sum.total += t.total
@@ -97,7 +97,7 @@ func printTallies(w io.Writer, tallies map[events.Reason]*letterTally) {
 		return
 	}
 	// The most frequent reason comes first.
-	slices.SortFunc(all, func(a, b *letterTally) int {
+	slices.SortFunc(all, func(a, b *reasonTally) int {
 		return cmp.Or(cmp.Compare(b.total, a.total), cmp.Compare(a.reason, b.reason))
 	})
 	fmt.Fprintln(w)
@@ -112,9 +112,9 @@ func printTallies(w io.Writer, tallies map[events.Reason]*letterTally) {
 	flush(t)
 }
 
-// letterLine is a dead letter in the form of --json. Partition and offset of the
+// deadLetterLine is a dead letter in the form of --json. Partition and offset of the
 // origin are null if they are unknown.
-type letterLine struct {
+type deadLetterLine struct {
 	Topic     string        `json:"topic"`
 	Partition int32         `json:"partition"`
 	Offset    int64         `json:"offset"`
@@ -133,8 +133,8 @@ type letterLine struct {
 	PutBack  bool `json:"put_back"`
 }
 
-func lineOf(l *kafka.DeadLetter, back bool) letterLine {
-	line := letterLine{
+func newDeadLetterLine(l *kafka.DeadLetter, back bool) deadLetterLine {
+	line := deadLetterLine{
 		Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Time: l.Time.UTC(),
 		Reason: l.Reason, Error: l.Error, Stage: l.Stage, Bytes: l.Size(), Redrives: l.Redrives, PutBack: back,
 	}
@@ -152,8 +152,8 @@ func lineOf(l *kafka.DeadLetter, back bool) letterLine {
 	return line
 }
 
-// letterOutput prints dead letters one after the other.
-type letterOutput struct {
+// deadLetterOutput prints dead letters one after the other.
+type deadLetterOutput struct {
 	print func(l *kafka.DeadLetter, back bool) error
 	flush func() error
 }
@@ -162,18 +162,18 @@ type letterOutput struct {
 // may move then, but a long list is visible while it is read.
 const tableChunk = 500
 
-func letterPrinter(w io.Writer, asJSON bool) letterOutput {
+func newDeadLetterOutput(w io.Writer, asJSON bool) deadLetterOutput {
 	if asJSON {
 		enc := json.NewEncoder(w)
-		return letterOutput{
-			print: func(l *kafka.DeadLetter, back bool) error { return enc.Encode(lineOf(l, back)) },
+		return deadLetterOutput{
+			print: func(l *kafka.DeadLetter, back bool) error { return enc.Encode(newDeadLetterLine(l, back)) },
 			flush: func() error { return nil },
 		}
 	}
 	// A table, whose head is printed with the first dead letter.
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	lines := 0
-	return letterOutput{
+	return deadLetterOutput{
 		print: func(l *kafka.DeadLetter, back bool) error {
 			if lines == 0 {
 				fmt.Fprintln(t, "TOPIC\tPARTITION\tOFFSET\tTIME\tREASON\tSTAGE\tORIGIN\tBYTES\tBACK")

@@ -12,10 +12,10 @@ import (
 	"footfall/shared/kafka"
 )
 
-// letterRedriveCmd puts dead letters back.
-type letterRedriveCmd struct {
+// deadLetterRedriveCmd puts dead letters back.
+type deadLetterRedriveCmd struct {
 	clusterFlags
-	letterFlags
+	deadLetterFlags
 	Yes         bool    `help:"Put them back. Without this flag, redrive only lists them."`
 	Rate        float64 `default:"0" placeholder:"N" help:"Maximum number of records a second; 0 for no limit."`
 	MaxRedrives int     `default:"3" placeholder:"N" help:"Leave out records that were put back this many times already [3]."`
@@ -23,7 +23,7 @@ type letterRedriveCmd struct {
 }
 
 // Help returns the help text: the effects of a redrive, and its guarantees.
-func (c *letterRedriveCmd) Help() string {
+func (c *deadLetterRedriveCmd) Help() string {
 	return `A dead letter is produced to its former topic, with its key, its value and its own headers, into the partition of its
 key, with a new timestamp. All readers of that topic read it again: the stage that gave it up, and stages that had
 processed it already. Those recognise the record by the ids in it.
@@ -39,7 +39,7 @@ which changes no count. Run one redrive at a time: a second one stops when it fi
 
 // Validate returns an error if the rate or the maximum number of redrives is out of
 // range.
-func (c *letterRedriveCmd) Validate() error {
+func (c *deadLetterRedriveCmd) Validate() error {
 	if !(c.Rate >= 0) || math.IsInf(c.Rate, 1) {
 		return fmt.Errorf("--rate %v is not a number of records a second", c.Rate)
 	}
@@ -54,36 +54,36 @@ func (c *letterRedriveCmd) Validate() error {
 const maxRound = 100
 
 // Run counts the selected dead letters and, with --yes, puts them back.
-func (c *letterRedriveCmd) Run(ctx context.Context, s streams) error {
+func (c *deadLetterRedriveCmd) Run(ctx context.Context, s streams) error {
 	client, err := c.client(ctx, kafka.ReadOptions()...)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	box, err := c.open(ctx, client)
+	source, err := c.open(ctx, client)
 	if err != nil {
 		return err
 	}
 	// Count first, and print the dead letters that are left out.
-	plan, err := c.plan(ctx, s, box)
+	plan, err := c.plan(ctx, s, source)
 	if err != nil {
 		return err
 	}
 	if plan.tooLarge > 0 {
 		fmt.Fprintf(s.out, "%d left out: with the headers of a redrive they exceed the maximum size of their topic\n", plan.tooLarge)
 	}
-	if plan.refused > 0 {
-		fmt.Fprintf(s.out, "%d left out: put back %d times or more already; --force puts them back again\n", plan.refused, c.MaxRedrives)
+	if plan.tooOften > 0 {
+		fmt.Fprintf(s.out, "%d left out: put back %d times or more already; --force puts them back again\n", plan.tooOften, c.MaxRedrives)
 	}
 	if !c.Yes {
 		fmt.Fprintf(s.out, "%d to put back; run again with --yes to put them back\n", plan.total)
 		return nil
 	}
 	// Put them back.
-	w := &redriveWork{letterRedriveCmd: c, box: box, progress: newProgress(s.err, "putting back", plan.total), total: plan.total}
-	err = w.all(ctx)
-	took := w.progress.done()
-	fmt.Fprintf(s.err, "that took %s\n", span(took))
+	w := &redriveWork{deadLetterRedriveCmd: c, source: source, progress: newProgress(s.err, "putting back", plan.total), total: plan.total}
+	err = w.redriveAll(ctx)
+	took := w.progress.finish()
+	fmt.Fprintf(s.err, "that took %s\n", durationText(took))
 	fmt.Fprintf(s.out, "%d put back\n", w.done)
 	if left := plan.total - w.done; err == nil && left > 0 {
 		fmt.Fprintf(s.out, "%d were removed by retention before they could be put back\n", left)
@@ -94,26 +94,26 @@ func (c *letterRedriveCmd) Run(ctx context.Context, s streams) error {
 // redrivePlan is the number of dead letters to put back, and of those left out.
 type redrivePlan struct {
 	total    int64
-	refused  int // put back too often already
+	tooOften int // put back too often already
 	tooLarge int
 }
 
 // plan counts the dead letters; in a dry run it lists them too.
-func (c *letterRedriveCmd) plan(ctx context.Context, s streams, box *letterBox) (redrivePlan, error) {
+func (c *deadLetterRedriveCmd) plan(ctx context.Context, s streams, source *deadLetterSource) (redrivePlan, error) {
 	var plan redrivePlan
-	out := letterPrinter(s.out, false)
-	for _, span := range box.spans {
-		err := box.each(ctx, s.err, span, func(l *kafka.DeadLetter) error {
+	out := newDeadLetterOutput(s.out, false)
+	for _, span := range source.ranges {
+		err := source.read(ctx, s.err, span, func(l *kafka.DeadLetter) error {
 			// Skip dead letters that were put back, are too large, or were put
 			// back too often.
 			switch {
-			case box.redriver.Done(l.Position):
+			case source.redriver.Done(l.Position):
 				return nil
 			case !l.Fits():
 				plan.tooLarge++
 				return nil
-			case c.refuses(l):
-				plan.refused++
+			case c.redrivenTooOften(l):
+				plan.tooOften++
 				return nil
 			}
 			plan.total++
@@ -129,28 +129,28 @@ func (c *letterRedriveCmd) plan(ctx context.Context, s streams, box *letterBox) 
 	return plan, out.flush()
 }
 
-func (c *letterRedriveCmd) refuses(l *kafka.DeadLetter) bool {
+func (c *deadLetterRedriveCmd) redrivenTooOften(l *kafka.DeadLetter) bool {
 	return !c.Force && l.Redrives >= c.MaxRedrives
 }
 
 // redriveWork is a redrive under way.
 type redriveWork struct {
-	*letterRedriveCmd
-	box         *letterBox
+	*deadLetterRedriveCmd
+	source      *deadLetterSource
 	progress    *progress
 	done, total int64
-	free        time.Time // when the rate allows the next round
+	nextRound   time.Time // when the rate allows the next round
 }
 
-func (w *redriveWork) all(ctx context.Context) error {
+func (w *redriveWork) redriveAll(ctx context.Context) error {
 	var errs []error
-	for _, span := range w.box.spans {
+	for _, span := range w.source.ranges {
 		// An error of one partition, such as a concurrent redrive, does not stop the
 		// other partitions.
-		if err := w.partition(ctx, span); err != nil {
+		if err := w.redrivePartition(ctx, span); err != nil {
 			errs = append(errs, err)
 			// Without brokers every other partition would wait for its own timeout.
-			if ctx.Err() != nil || w.box.client.Ping(ctx) != nil {
+			if ctx.Err() != nil || w.source.client.Ping(ctx) != nil {
 				break
 			}
 		}
@@ -158,7 +158,7 @@ func (w *redriveWork) all(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (w *redriveWork) partition(ctx context.Context, span kafka.OffsetRange) error {
+func (w *redriveWork) redrivePartition(ctx context.Context, span kafka.OffsetRange) error {
 	size := maxRound
 	if w.Rate > 0 {
 		size = max(min(int(w.Rate), maxRound), 1)
@@ -166,12 +166,12 @@ func (w *redriveWork) partition(ctx context.Context, span kafka.OffsetRange) err
 	// Collect dead letters, and put them back a round at a time.
 	round := make([]kafka.DeadLetter, 0, size)
 	send := func() error {
-		err := w.round(ctx, span, round)
+		err := w.redriveRound(ctx, span, round)
 		round = round[:0]
 		return err
 	}
-	err := w.box.each(ctx, io.Discard, span, func(l *kafka.DeadLetter) error {
-		if w.box.redriver.Done(l.Position) || !l.Fits() || w.refuses(l) {
+	err := w.source.read(ctx, io.Discard, span, func(l *kafka.DeadLetter) error {
+		if w.source.redriver.Done(l.Position) || !l.Fits() || w.redrivenTooOften(l) {
 			return nil
 		}
 		round = append(round, *l)
@@ -186,17 +186,17 @@ func (w *redriveWork) partition(ctx context.Context, span kafka.OffsetRange) err
 	return err
 }
 
-// round puts dead letters back as fast as the rate allows.
-func (w *redriveWork) round(ctx context.Context, span kafka.OffsetRange, letters []kafka.DeadLetter) error {
-	if err := waitUntil(ctx, w.free); err != nil {
+// redriveRound puts dead letters back as fast as the rate allows.
+func (w *redriveWork) redriveRound(ctx context.Context, span kafka.OffsetRange, letters []kafka.DeadLetter) error {
+	if err := waitUntil(ctx, w.nextRound); err != nil {
 		return err
 	}
 	if w.Rate > 0 {
-		w.free = time.Now().Add(time.Duration(float64(len(letters)) / w.Rate * float64(time.Second)))
+		w.nextRound = time.Now().Add(time.Duration(float64(len(letters)) / w.Rate * float64(time.Second)))
 	}
-	n, err := w.box.redriver.Redrive(ctx, span, letters)
+	n, err := w.source.redriver.Redrive(ctx, span, letters)
 	w.done += int64(n)
-	w.progress.at(w.done, w.total, fmt.Sprintf("%d of %d, of %s", w.done, w.total, span))
+	w.progress.update(w.done, w.total, fmt.Sprintf("%d of %d, of %s", w.done, w.total, span))
 	return err
 }
 

@@ -21,14 +21,14 @@ import (
 	"footfall/shared/kafka"
 )
 
-// letterShowCmd shows one dead letter.
-type letterShowCmd struct {
+// deadLetterShowCmd shows one dead letter.
+type deadLetterShowCmd struct {
 	clusterFlags
 	Letter string `arg:"" name:"topic/partition/offset" help:"Its place, as list prints it."`
 }
 
 // Validate returns an error if the argument names no place in a dead-letter topic.
-func (c *letterShowCmd) Validate() error {
+func (c *deadLetterShowCmd) Validate() error {
 	at, err := kafka.ParsePosition(c.Letter)
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (c *letterShowCmd) Validate() error {
 }
 
 // Run reads the record and prints it.
-func (c *letterShowCmd) Run(ctx context.Context, s streams) error {
+func (c *deadLetterShowCmd) Run(ctx context.Context, s streams) error {
 	at, err := kafka.ParsePosition(c.Letter)
 	if err != nil {
 		return err
@@ -54,31 +54,31 @@ func (c *letterShowCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	letter, err := findLetter(ctx, client, at)
+	letter, err := findDeadLetter(ctx, client, at)
 	if err != nil {
 		return err
 	}
-	showLetter(s.out, letter, redriver.Done(at))
+	printDeadLetter(s.out, letter, redriver.Done(at))
 	return nil
 }
 
-// errNoLetter is the error for a place without a record, or whose record was removed
+// errNoRecord is the error for a place without a record, or whose record was removed
 // by retention.
-var errNoLetter = errors.New("no such record")
+var errNoRecord = errors.New("no such record")
 
-func findLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*kafka.DeadLetter, error) {
+func findDeadLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*kafka.DeadLetter, error) {
 	spans, err := kafka.ListOffsetRanges(ctx, client, at.Topic)
 	if err != nil {
 		return nil, err
 	}
 	if int(at.Partition) >= len(spans) {
-		return nil, fmt.Errorf("%s: %w", at, errNoLetter)
+		return nil, fmt.Errorf("%s: %w", at, errNoRecord)
 	}
 	// Read only the one offset. A gap of the offsets there means that no record
 	// exists.
 	s := spans[at.Partition]
 	if at.Offset < s.From || at.Offset >= s.To {
-		return nil, fmt.Errorf("%s: %w: the partition holds the offsets from %d to %d", at, errNoLetter, s.From, s.To-1)
+		return nil, fmt.Errorf("%s: %w: the partition holds the offsets from %d to %d", at, errNoRecord, s.From, s.To-1)
 	}
 	s.From, s.To = at.Offset, at.Offset+1
 	var found *kafka.DeadLetter
@@ -88,12 +88,12 @@ func findLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*ka
 		return nil
 	})
 	if err == nil && found == nil {
-		err = fmt.Errorf("%s: %w", at, errNoLetter)
+		err = fmt.Errorf("%s: %w", at, errNoRecord)
 	}
 	return found, err
 }
 
-func showLetter(w io.Writer, l *kafka.DeadLetter, back bool) {
+func printDeadLetter(w io.Writer, l *kafka.DeadLetter, back bool) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
 	row("dead letter", l.Position.String())
@@ -114,15 +114,15 @@ func showLetter(w io.Writer, l *kafka.DeadLetter, back bool) {
 		row("key", printable(l.Key))
 	}
 	flush(t)
-	showValue(w, l)
+	printValue(w, l)
 }
 
 // maxDump is how many bytes of an undecodable value are shown.
 const maxDump = 4 << 10
 
-// showValue prints a value decoded as a record of its topic, or as bytes if it does
+// printValue prints a value decoded as a record of its topic, or as bytes if it does
 // not decode. Values hold no MAC addresses: ingest has replaced them.
-func showValue(w io.Writer, l *kafka.DeadLetter) {
+func printValue(w io.Writer, l *kafka.DeadLetter) {
 	if l.Value == nil {
 		fmt.Fprintln(w, "value        null")
 		return

@@ -16,8 +16,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// post returns a broker with one dead letter of walk-ins in each of two partitions.
-func post(t *testing.T) *kfake.Cluster {
+// newDeadLetters returns a broker with one dead letter of walk-ins in each of two partitions.
+func newDeadLetters(t *testing.T) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
@@ -53,7 +53,7 @@ func footfall(c *kfake.Cluster, args ...string) (status int, out, err string) {
 // The second partition is emptied once the redrive works on the first, which is when
 // it reads the commits of its group for the second time.
 func TestRedriveWhileRetentionDropsLetters(t *testing.T) {
-	c := post(t)
+	c := newDeadLetters(t)
 	client, err := kafka.NewClient(kafka.Config{Brokers: c.ListenAddrs()})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestRedriveWhileRetentionDropsLetters(t *testing.T) {
 
 // Without brokers a redrive ends at the first partition, and the error names it.
 func TestRedriveEndsWithTheBrokers(t *testing.T) {
-	c := post(t)
+	c := newDeadLetters(t)
 	var looks atomic.Int32
 	c.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()

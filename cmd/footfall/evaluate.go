@@ -175,7 +175,7 @@ func printFigures(w io.Writer, f score.Figures) {
 		{"beyond dwell", f.Timing.Beyond, "of that, beyond the dwell that the rules require"},
 		{"exit", f.Timing.Exit, "last sighting of the visit"},
 	} {
-		fmt.Fprintf(t, "%s\t%s\t%s\t  %s, of %d\n", r.name, span(r.s.Median), span(r.s.P90), r.note, r.s.N)
+		fmt.Fprintf(t, "%s\t%s\t%s\t  %s, of %d\n", r.name, durationText(r.s.Median), durationText(r.s.P90), r.note, r.s.N)
 	}
 	flush(t)
 }

@@ -36,7 +36,7 @@ func TestEvaluateDecidesAsThePipelineDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := newPull(made.Items())
+	src := newItemSource(made.Items())
 	trace, err := offline.Load(src, offline.Options{})
 	src.stop()
 	if err != nil {
@@ -78,10 +78,10 @@ func throughPipeline(t *testing.T, made town.Town) []score.FoundVisit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := newPull(made.Items())
+	src := newItemSource(made.Items())
 	defer src.stop()
 	o, err := runThrough(t.Context(), s, stack, src, 0, func(*progress, feed.Stats) {})
-	if err := closing(stack, err); err != nil {
+	if err := closeStack(stack, err); err != nil {
 		t.Fatalf("%v\n%s", err, &log)
 	}
 	return o.report.Visits

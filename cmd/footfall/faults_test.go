@@ -56,7 +56,7 @@ func stackFor(t *testing.T, change func(*local.Options)) *local.Stack {
 // killing is a source that kills one environment of each function in turn, at points
 // spread over the items.
 type killing struct {
-	*pull
+	*itemSource
 	t       *testing.T
 	stack   *local.Stack
 	every   int
@@ -76,7 +76,7 @@ func (k *killing) Next() (recording.Item, error) {
 		k.killed = append(k.killed, target)
 		k.t.Logf("killed %s, process %d, before item %d", target, pid, k.given)
 	}
-	return k.pull.Next()
+	return k.itemSource.Next()
 }
 
 // If any function process is killed in the middle of a run, the counts equal those
@@ -85,11 +85,11 @@ func TestKillingFunctionsChangesNoCount(t *testing.T) {
 	made := smallTown(t)
 	stack := stackFor(t, func(*local.Options) {})
 	src := &killing{
-		pull: newPull(made.Items()), t: t, stack: stack, every: 1500,
+		itemSource: newItemSource(made.Items()), t: t, stack: stack, every: 1500,
 		targets: []string{pipeline.Detect, pipeline.Identify, pipeline.Enrich, pipeline.Count},
 	}
 	defer src.stop()
-	o, err := feedAndDrain(t.Context(), streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) {})
+	o, err := feedAndCompare(t.Context(), streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,9 +106,9 @@ func TestKillingFunctionsChangesNoCount(t *testing.T) {
 func TestTwoEnvironmentsInTurnChangeNoCount(t *testing.T) {
 	made := smallTown(t)
 	stack := stackFor(t, func(o *local.Options) { o.InTurn = true })
-	src := newPull(made.Items())
+	src := newItemSource(made.Items())
 	defer src.stop()
-	o, err := feedAndDrain(t.Context(), streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) {})
+	o, err := feedAndCompare(t.Context(), streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestBadRecordsReachTheDeadLetters(t *testing.T) {
 			t.Errorf("dead letter %d: %d bytes of value, want the %d that came", i, len(dead[i].value), len(b.value))
 		}
 	}
-	if got := walkInsTold(t, stack); got != 1 {
+	if got := countWalkIns(t, stack); got != 1 {
 		t.Errorf("%d walk-ins, want the one of the records around", got)
 	}
 }
@@ -224,7 +224,7 @@ func TestTheScheduleTicks(t *testing.T) {
 func TestAnInterruptedRunStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stack := stackFor(t, func(*local.Options) {})
-	src := newPull(smallTown(t).Items())
+	src := newItemSource(smallTown(t).Items())
 	defer src.stop()
 	_, err := runThrough(ctx, streams{err: t.Output()}, stack, src, 0, func(*progress, feed.Stats) { cancel() })
 	if !errors.Is(err, context.Canceled) {

@@ -45,7 +45,7 @@ func (c *forgetCmd) print(w io.Writer, r *forget.Report, now time.Time) error {
 	}
 	// The data to remove, and the data that stays for now.
 	printRemoved(w, r)
-	printLeft(w, left)
+	printRemainders(w, left)
 	if !r.Done {
 		fmt.Fprintln(w, "\nnothing was removed; run again with --yes to remove this")
 	}
@@ -81,7 +81,7 @@ func printRemoved(w io.Writer, r *forget.Report) {
 	}
 }
 
-func printLeft(w io.Writer, left []forget.Remainder) {
+func printRemainders(w io.Writer, left []forget.Remainder) {
 	fmt.Fprintln(w, "\nkept for now, and removed by")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, l := range left {

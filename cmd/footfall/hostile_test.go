@@ -87,7 +87,7 @@ func hostilePosts(t *testing.T, now time.Time) (all []hostile) {
 
 // signed returns a post of a sender with the secret.
 func signed(kind, name, body string, status int, code string) hostile {
-	b, header := asOf(kind, cafeSecret, []byte(body))
+	b, header := signedPost(kind, cafeSecret, []byte(body))
 	return hostile{kind + ": " + name, http.MethodPost, "/v1/" + string(cafe) + "/" + kind, header, b, status, code}
 }
 
@@ -102,10 +102,10 @@ func unknownSenders(kind string, now time.Time) (all []hostile) {
 		h.body, h.header = []byte(body), header
 		all = append(all, h)
 	}
-	_, of := asOf(kind, cafeSecret, []byte("another body"))
-	wrong, header := asOf(kind, "a secret of somebody else", []byte(body))
+	_, of := signedPost(kind, cafeSecret, []byte("another body"))
+	wrong, header := signedPost(kind, "a secret of somebody else", []byte(body))
 	add("wrong secret", header, string(wrong), bad)
-	_, header = asOf(kind, "", []byte(body))
+	_, header = signedPost(kind, "", []byte(body))
 	add("empty secret", header, strings.ReplaceAll(body, `"secret":""`, `"secret":"x"`), bad)
 	if kind == senders.Meraki {
 		add("no secret", http.Header{}, strings.ReplaceAll(body, `"secret":"",`, ""), missing)
@@ -169,7 +169,7 @@ func malformed(kind string, now time.Time) (all []hostile) {
 
 // elsewhere returns posts to paths that do not exist.
 func elsewhere(now time.Time) (all []hostile) {
-	body, header := asOf(senders.Footfall, cafeSecret, []byte(genuine(senders.Footfall, now)))
+	body, header := signedPost(senders.Footfall, cafeSecret, []byte(genuine(senders.Footfall, now)))
 	add := func(name, method, path string, status int, code string) {
 		all = append(all, hostile{name, method, path, header, body, status, code})
 	}

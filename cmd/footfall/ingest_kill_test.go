@@ -58,7 +58,7 @@ func TestKillingIngestLosesNothingAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	heard := map[events.DeviceID]int{}
-	for _, sighting := range s.told(t) {
+	for _, sighting := range s.routerSightings(t) {
 		heard[sighting.Device]++
 	}
 	for poster := range posters {
@@ -68,7 +68,7 @@ func TestKillingIngestLosesNothingAnswered(t *testing.T) {
 			}
 		}
 	}
-	if got := walkInsTold(t, s.Stack); got != posters*each {
+	if got := countWalkIns(t, s.Stack); got != posters*each {
 		t.Errorf("%d walk-ins, want %d", got, posters*each)
 	}
 	s.wantEachCountedOnce(t, posters*each)

@@ -79,7 +79,7 @@ func TestSamplesGiveTheirSightings(t *testing.T) {
 			want = append(want, s.take(t, c.kind, post, c.want[i], newest(t, c.want[i]))...)
 		}
 	}
-	s.wantTold(t, want)
+	s.wantOnTopics(t, want)
 }
 
 // arrivals matches times that stand for the arrival.
@@ -123,20 +123,20 @@ func (s *shop) take(t *testing.T, kind, body, lines string, moment time.Time) (w
 	return want
 }
 
-var toldAt = regexp.MustCompile(`, [^ ]*Z,`)
+var sightingTime = regexp.MustCompile(`, [^ ]*Z,`)
 
-func withoutTime(line string) string { return toldAt.ReplaceAllString(line, ", at its arrival,") }
+func withoutTime(line string) string { return sightingTime.ReplaceAllString(line, ", at its arrival,") }
 
-// wantTold compares the records on the topics with the expected ones. A sighting
+// wantOnTopics compares the records on the topics with the expected ones. A sighting
 // with the time of its arrival is compared without milliseconds.
-func (s *shop) wantTold(t *testing.T, want []string) {
+func (s *shop) wantOnTopics(t *testing.T, want []string) {
 	t.Helper()
 	got := s.logins(t)
 	arrived := map[string]bool{}
 	for _, line := range want {
 		arrived[line] = strings.Contains(line, "at its arrival")
 	}
-	for _, sighting := range s.told(t) {
+	for _, sighting := range s.routerSightings(t) {
 		line := sightingLine(sighting)
 		if age := time.Since(sighting.SeenAt); arrived[withoutTime(line)] && age >= 0 && age < time.Minute {
 			line = withoutTime(line)
@@ -170,7 +170,7 @@ func TestFixturesGiveTheirSightings(t *testing.T) {
 		kind := filepath.Base(filepath.Dir(path))
 		want = append(want, s.take(t, kind, string(body), string(lines), fixturesArrive)...)
 	}
-	s.wantTold(t, want)
+	s.wantOnTopics(t, want)
 }
 
 // A phone that Meraki hears for six minutes is a walk-in, attributed to the contact
@@ -187,7 +187,7 @@ func TestAWalkInByPosts(t *testing.T) {
 	if err := s.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := walkInsTold(t, s.Stack); got != 1 {
+	if got := countWalkIns(t, s.Stack); got != 1 {
 		t.Errorf("%d walk-ins, want that of the phone that is near", got)
 	}
 	if got := s.counted(t, "ann"); got != 0 {

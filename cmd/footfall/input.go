@@ -113,9 +113,9 @@ func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.Se
 	p := newProgress(s.err, "reading", -1)
 	trace, err := offline.Load(src, offline.Options{Business: f.Only, Sensors: sensors, Loaded: func() {
 		done, total := src.Progress()
-		p.at(done, total, fmt.Sprintf("%d %%", 100*done/max(total, 1)))
+		p.update(done, total, fmt.Sprintf("%d %%", 100*done/max(total, 1)))
 	}})
-	p.done()
+	p.finish()
 	if err == nil && trace.Sightings == 0 {
 		err = errors.New("the recording holds no sightings of this store and these sensors")
 	}

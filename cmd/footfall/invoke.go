@@ -35,7 +35,7 @@ func (c *invokeCmd) Run(ctx context.Context, s streams) error {
 	if err == nil {
 		_, err = fmt.Fprintf(s.out, "%s\n", answer)
 	}
-	return closing(stack, err)
+	return closeStack(stack, err)
 }
 
 func readEvent(path string, stdin io.Reader) ([]byte, error) {

@@ -20,7 +20,7 @@ type localCmd struct {
 
 // Run starts the pipeline, prints its addresses, and stops it when interrupted.
 func (c *localCmd) Run(ctx context.Context, s streams) error {
-	stack, err := c.start(ctx, s, c.Ticks, c.open)
+	stack, err := c.start(ctx, s, c.Ticks, c.setOptions)
 	if err != nil {
 		return err
 	}
@@ -33,14 +33,14 @@ func (c *localCmd) Run(ctx context.Context, s streams) error {
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(s.err, "stopping")
-		return closing(stack, nil)
+		return closeStack(stack, nil)
 	case <-stack.Done():
-		return closing(stack, stack.Err())
+		return closeStack(stack, stack.Err())
 	}
 }
 
-// open lets the posts of routers in.
-func (c *localCmd) open(o *local.Options) {
+// setOptions lets the posts of routers in.
+func (c *localCmd) setOptions(o *local.Options) {
 	o.Listen, o.PseudonymKeys = c.Listen, c.PseudonymKeys
-	c.importing(c.Businesses)(o)
+	c.storeBusinesses(c.Businesses)(o)
 }

@@ -341,13 +341,13 @@ func TestDetectGoesOnBehindADamagedBatch(t *testing.T) {
 	group := pipeline.Group(pipeline.LocalDeployment, pipeline.Detect, events.Sightings)
 	s.await(func() bool { return s.lagOf(group, events.Sightings) == 3 })
 	s.must(stack.Close())
-	if got := walkInsTold(t, stack); got != 0 {
+	if got := countWalkIns(t, stack); got != 0 {
 		t.Errorf("%d walk-ins before the visit was confirmed", got)
 	}
 	s.footfall(0, fmt.Sprintf("offsets shift --group %s --topic sightings --partition %d --by 2 --yes", group, p), "continues at offset 3")
 	stack = stackFor(t, external)
 	s.must(stack.Drain(t.Context()))
-	if got := walkInsTold(t, stack); got != 1 {
+	if got := countWalkIns(t, stack); got != 1 {
 		t.Errorf("%d walk-ins, want the one around the damage", got)
 	}
 }

@@ -28,12 +28,12 @@ import (
 
 // Personal data in the posts of this test, and the business's routers.
 var (
-	markedMACs = [][6]byte{
+	personalMACs = [][6]byte{
 		{0x00, 0x00, 0x5e, 0xa7, 0xd1, 0xc3}, // a phone
 		{0x02, 0x00, 0x5e, 0xb8, 0xe2, 0xd4}, // one with a randomised address
 		{0x00, 0x00, 0x5e, 0xc9, 0xf3, 0xe5}, // a router
 	}
-	markedTexts = map[string]string{
+	personalTexts = map[string]string{
 		"e-mail": "marked.person@example.com", "phone": "+441632960199", "host": "marked-persons-phone",
 		"IPv4": "203.0.113.177", "IPv6": "2001:db8::77:1a:b2", "router": "marked-ap-door",
 	}
@@ -61,7 +61,7 @@ func (j *journal) bytes() []byte {
 type secretive struct {
 	*shop
 	log, answers journal
-	marks        []mark
+	patterns     []pattern
 }
 
 // No MAC address of a device or a router, e-mail address, phone number, host name or
@@ -74,11 +74,11 @@ func TestNothingPersonalIsWritten(t *testing.T) {
 		o.FunctionLogs, o.LogLevel, o.Schedule = &s.log, slog.LevelDebug, true
 		o.Log = slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
-	for _, mac := range markedMACs {
-		s.marks = append(s.marks, marksOfMAC(mac)...)
+	for _, mac := range personalMACs {
+		s.patterns = append(s.patterns, macPatterns(mac)...)
 	}
-	for name, text := range markedTexts {
-		s.marks = append(s.marks, marksOfText(name, text)...)
+	for name, text := range personalTexts {
+		s.patterns = append(s.patterns, textPatterns(name, text)...)
 	}
 	s.postAll(t)
 	s.poison(t)
@@ -86,7 +86,7 @@ func TestNothingPersonalIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	places := s.places(t)
-	for _, leak := range leaks(s.marks, places) {
+	for _, leak := range leaks(s.patterns, places) {
 		t.Error(leak)
 	}
 	s.wantPseudonyms(t, places)
@@ -99,7 +99,7 @@ func (s *secretive) postAll(t *testing.T) {
 	taken := 0
 	for i := range 12 { // over minutes, so that there are walk-ins
 		at := time.Now().UTC().Add(time.Duration(i-12) * 40 * time.Second)
-		for kind, body := range markedBodies(i, at) {
+		for kind, body := range personalBodies(i, at) {
 			a, err := s.post(t.Context(), kind, []byte(body))
 			s.note(t, a, err)
 			if a.status == http.StatusOK {
@@ -110,7 +110,7 @@ func (s *secretive) postAll(t *testing.T) {
 	if want := 12 * len(senders.Kinds()); taken != want {
 		t.Errorf("%d posts were taken, want %d:\n%s", taken, want, s.answers.bytes())
 	}
-	for kind, body := range markedBodies(0, time.Now().UTC()) {
+	for kind, body := range personalBodies(0, time.Now().UTC()) {
 		s.damaged(t, kind, body)
 	}
 	s.elsewhere(t)
@@ -124,12 +124,12 @@ func (s *secretive) note(t *testing.T, a answer, err error) {
 	fmt.Fprintf(&s.answers, "%d %s\n", a.status, a.body)
 }
 
-// markedBodies returns bodies with the marks in all fields of the formats, and in
+// personalBodies returns bodies with the personal texts in all fields of the formats, and in
 // some unknown fields. The spelling of addresses rotates.
-func markedBodies(round int, at time.Time) map[string]string {
+func personalBodies(round int, at time.Time) map[string]string {
 	turn := []string{"colons", "dashes", "bare", "three dots"}
 	spelt := func(i int) string {
-		text := spellings(markedMACs[i])[turn[round%len(turn)]]
+		text := spellings(personalMACs[i])[turn[round%len(turn)]]
 		if round%2 == 1 {
 			return strings.ToUpper(text)
 		}
@@ -137,11 +137,11 @@ func markedBodies(round int, at time.Time) map[string]string {
 	}
 	phone, random, router := spelt(0), spelt(1), spelt(2)
 	stamp, epoch := at.Format(time.RFC3339), at.Unix()
-	m := markedTexts
+	m := personalTexts
 	person := fmt.Sprintf(`"userId":%q,"user_id":%[1]q,"email":%[1]q,"username":%[1]q,"phone":%q,"name":%q,"hostname":%[3]q,"dhcpHostname":%[3]q,`+
 		`"ipv4":"/%s","ip":%[4]q,"ipv6":%q,"os":%[3]q,"manufacturer":%[3]q,"ssid":%[3]q,%q:1,"nested":{%[3]q:[%[1]q]}`,
 		m["e-mail"], m["phone"], m["host"], m["IPv4"], m["IPv6"], phone)
-	mac := spellings(markedMACs[0])["colons"]
+	mac := spellings(personalMACs[0])["colons"]
 	return map[string]string{
 		senders.Meraki: fmt.Sprintf(`{"version":"3.0","secret":"","type":"WiFi",%s,"data":{"networkId":%q,"observations":[
 			{"clientMac":%q,%[1]s,"locations":[{"time":%[5]q,"rssiRecords":[{"apMac":%[4]q,"rssi":-50}]}],"latestRecord":{"time":%[5]q,"nearestApMac":%[4]q,"nearestApRssi":-50}},
@@ -155,7 +155,7 @@ func markedBodies(round int, at time.Time) map[string]string {
 		senders.Hostapd: fmt.Sprintf("%s %s hostapd: wlan0: AP-STA-CONNECTED %s\n%[1]s %[2]s hostapd: wlan0: RX-PROBE-REQUEST sa=%[4]s signal=-50\n"+
 			"%[1]s %[2]s hostapd: wlan0: STA %[3]s IEEE 802.1X: authenticated %[5]s\n%[1]s %[2]s dnsmasq-dhcp[1]: DHCPACK(br-lan) %[6]s %[3]s %[7]s\n"+
 			"%[1]s %[2]s hostapd: wlan0: AP-STA-CONNECTED %[5]s\nrouter: %[8]s\n%[1]s %[3]s hostapd: wlan0: AP-STA-DISCONNECTED %[3]s\n",
-			stamp, m["router"], mac, spellings(markedMACs[1])["colons"], m["e-mail"], m["IPv4"], m["host"], router),
+			stamp, m["router"], mac, spellings(personalMACs[1])["colons"], m["e-mail"], m["IPv4"], m["host"], router),
 		senders.Footfall: fmt.Sprintf(`{%s,"sightings":[{"router":%q,"mac":%q,"rssi_dbm":-50,"seen_at":%q,%[1]s},{"router":%[5]q,"mac":%[6]q,"rssi_dbm":-50,"seen_at":%[4]q,"associated":true},
 			{"router":%[2]q,"mac":%[3]q,"rssi_dbm":%[3]q,"seen_at":%[3]q}],"logins":[{"mac":%[6]q,"contact":"c-%[7]d","at":%[4]q,%[1]s},{"mac":%[3]q,"contact":"","at":%[4]q}]}`,
 			person, router, phone, stamp, m["router"], random, round),
@@ -166,7 +166,7 @@ func markedBodies(round int, at time.Time) map[string]string {
 func (s *secretive) damaged(t *testing.T, kind, body string) {
 	t.Helper()
 	send := func(secret, body string, change func(http.Header)) {
-		b, header := asOf(kind, secret, []byte(body))
+		b, header := signedPost(kind, secret, []byte(body))
 		change(header)
 		a, err := s.send(t.Context(), http.MethodPost, "/v1/"+string(cafe)+"/"+kind, header, b)
 		s.note(t, a, err)
@@ -176,7 +176,7 @@ func (s *secretive) damaged(t *testing.T, kind, body string) {
 	for cut := 1; cut < 12; cut++ { // each time in another field
 		send(cafeSecret, body[:len(body)*cut/12], as)
 	}
-	mac, mail := spellings(markedMACs[0])["colons"], markedTexts["e-mail"]
+	mac, mail := spellings(personalMACs[0])["colons"], personalTexts["e-mail"]
 	for _, b := range []string{
 		mac, mail, fmt.Sprintf("%q", mac), fmt.Sprintf("[%q,%q]", mac, mail), fmt.Sprintf(`{%q:%q}`, mac, mail),
 		strings.ReplaceAll(body, ":", mac), strings.ReplaceAll(body, ",", mail+","), body + mac, "\xff" + mac + "\x00" + mail,
@@ -198,23 +198,23 @@ func (s *secretive) damaged(t *testing.T, kind, body string) {
 	})
 }
 
-// elsewhere puts marks into paths, queries and methods.
+// elsewhere puts personal texts into paths, queries and methods.
 func (s *secretive) elsewhere(t *testing.T) {
 	t.Helper()
-	mac, bare := spellings(markedMACs[0])["colons"], spellings(markedMACs[0])["bare"]
+	mac, bare := spellings(personalMACs[0])["colons"], spellings(personalMACs[0])["bare"]
 	for _, path := range []string{
-		"/" + mac, "/v1/" + mac + "/meraki", "/v1/cafe-1/" + mac, "/v1/" + markedTexts["e-mail"] + "/" + bare, "/v1/cafe-1/meraki/" + mac,
-		"/v1/cafe-1/footfall?mac=" + mac + "&mail=" + markedTexts["e-mail"], "/v1/cafe-1/meraki?validator=" + mac, "/v1/" + bare + "%00/mist",
+		"/" + mac, "/v1/" + mac + "/meraki", "/v1/cafe-1/" + mac, "/v1/" + personalTexts["e-mail"] + "/" + bare, "/v1/cafe-1/meraki/" + mac,
+		"/v1/cafe-1/footfall?mac=" + mac + "&mail=" + personalTexts["e-mail"], "/v1/cafe-1/meraki?validator=" + mac, "/v1/" + bare + "%00/mist",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, "X-" + bare} {
-			body, header := asOf(senders.Footfall, cafeSecret, []byte(mac))
+			body, header := signedPost(senders.Footfall, cafeSecret, []byte(mac))
 			a, err := s.send(t.Context(), method, path, header, body)
 			s.note(t, a, err)
 		}
 	}
 }
 
-// poison produces records that the later stages cannot process, about the marked
+// poison produces records that the later stages cannot process, about the posted
 // devices, so that they write dead letters and log the reason.
 func (s *secretive) poison(t *testing.T) {
 	t.Helper()
@@ -223,7 +223,7 @@ func (s *secretive) poison(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer deps.Close()
-	device := s.key.Device(markedMACs[0])
+	device := s.key.Device(personalMACs[0])
 	var records []stage.Record
 	for topic, key := range map[string][]byte{
 		events.Sightings: events.DeviceKey(cafe, device), events.CRMEvents: events.BusinessKey(cafe), events.WalkIns: events.DeviceKey(cafe, device),
@@ -264,14 +264,14 @@ func (s *secretive) places(t *testing.T) map[string][]byte {
 	return all
 }
 
-// wantPseudonyms checks that the marked devices reached topics, tables, counts and
+// wantPseudonyms checks that the posted devices reached topics, tables, counts and
 // dead letters, as pseudonyms.
 func (s *secretive) wantPseudonyms(t *testing.T, places map[string][]byte) {
 	t.Helper()
-	device := []byte(s.key.Device(markedMACs[0]))
+	device := []byte(s.key.Device(personalMACs[0]))
 	for _, place := range []string{"topic sightings", "topic walk-ins", "topic sightings-dead-letters", "topic walk-ins-dead-letters", "tables"} {
 		if !bytes.Contains(places[place], device) {
-			t.Errorf("the phone that is marked is not in %s", place)
+			t.Errorf("the pseudonym of the posted phone is not in %s", place)
 		}
 	}
 	for place, want := range map[string]string{
@@ -284,21 +284,21 @@ func (s *secretive) wantPseudonyms(t *testing.T, places map[string][]byte) {
 	}
 }
 
-// plant leaks each mark once in every way, and checks that each leak is found in its
+// plant leaks each text once in every way, and checks that each leak is found in its
 // place.
 func (s *secretive) plant(t *testing.T) {
 	t.Helper()
-	mac := spellings(markedMACs[0])["dashes"]
+	mac := spellings(personalMACs[0])["dashes"]
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers()...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
 	s.plantRecord(t, client, &kgo.Record{Topic: "device-contacts", Key: []byte(mac)})
-	s.plantRecord(t, client, &kgo.Record{Topic: "visits-ended-dead-letters", Value: markedMACs[0][:]})
+	s.plantRecord(t, client, &kgo.Record{Topic: "visits-ended-dead-letters", Value: personalMACs[0][:]})
 	s.plantRecord(t, client, &kgo.Record{Topic: "crm-events-backfill-dead-letters", Headers: []kgo.RecordHeader{{Key: "why", Value: []byte(mac)}}})
 	_, err = s.TableClient().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(pipeline.IdentitiesTable), Item: map[string]types.AttributeValue{
-		"pk": &types.AttributeValueMemberS{Value: "x"}, "b": &types.AttributeValueMemberB{Value: markedMACs[0][:]},
+		"pk": &types.AttributeValueMemberS{Value: "x"}, "b": &types.AttributeValueMemberB{Value: personalMACs[0][:]},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -306,9 +306,9 @@ func (s *secretive) plant(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.DataDir(), "planted"), []byte(strings.ToUpper(mac)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(&s.log, "%v", markedMACs[0])
+	fmt.Fprintf(&s.log, "%v", personalMACs[0])
 	fmt.Fprint(&s.answers, "marked.person%40example.com")
-	found := strings.Join(leaks(s.marks, s.places(t)), "\n")
+	found := strings.Join(leaks(s.patterns, s.places(t)), "\n")
 	for _, place := range []string{
 		"topic device-contacts", "topic visits-ended-dead-letters", "topic crm-events-backfill-dead-letters", "tables", "file planted", "log", "answers",
 	} {

@@ -37,8 +37,8 @@ func newProgress(out io.Writer, what string, total int64) *progress {
 	return p
 }
 
-// at shows how much of total is done, and the same in words.
-func (p *progress) at(done, total int64, words string) {
+// update shows how much of total is done, and the same in words.
+func (p *progress) update(done, total int64, words string) {
 	if p.bar != nil {
 		p.bar.ChangeMax64(total)
 		if err := p.bar.Set64(done); err != nil {
@@ -53,8 +53,8 @@ func (p *progress) at(done, total int64, words string) {
 	fmt.Fprintf(p.out, "%s: %s\n", p.what, words)
 }
 
-// done ends the bar and returns how long the work took.
-func (p *progress) done() time.Duration {
+// finish ends the bar and returns how long the work took.
+func (p *progress) finish() time.Duration {
 	if p.bar != nil {
 		_ = p.bar.Finish()
 	}

@@ -38,7 +38,7 @@ func readDead(t *testing.T, stack *local.Stack, topic string) []deadLetter {
 	return all
 }
 
-func walkInsTold(t *testing.T, stack *local.Stack) int {
+func countWalkIns(t *testing.T, stack *local.Stack) int {
 	t.Helper()
 	ids := map[events.WalkInID]bool{}
 	for _, r := range readTopic(t, stack, events.WalkIns) {

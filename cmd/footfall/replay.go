@@ -39,13 +39,13 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	// Start the pipeline without a schedule: ticks come from the recording.
-	stack, err := c.start(ctx, s, false, c.importing(c.Businesses))
+	stack, err := c.start(ctx, s, false, c.storeBusinesses(c.Businesses))
 	if err != nil {
 		return errors.Join(err, src.Close())
 	}
 	o, err := runThrough(ctx, s, stack, src, c.Speed, func(p *progress, st feed.Stats) {
 		done, total := src.Progress()
-		p.at(done, total, fmt.Sprintf("%d %%, %d sightings, at %s", 100*done/max(total, 1), st.Sightings, st.To.Format("2006-01-02 15:04")))
+		p.update(done, total, fmt.Sprintf("%d %%, %d sightings, at %s", 100*done/max(total, 1), st.Sightings, st.To.Format("2006-01-02 15:04")))
 	})
 	// Print the summary, and the comparison with the true visits.
 	if err == nil {
@@ -56,7 +56,7 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 		}
 		err = o.report.Err()
 	}
-	return errors.Join(closing(stack, err), src.Close())
+	return errors.Join(closeStack(stack, err), src.Close())
 }
 
 // readTruth reads the true visits of a file; with an empty path it returns none.

@@ -9,14 +9,14 @@ import (
 	"footfall/lab/score"
 )
 
-// loyalShown is the number of contacts in the list of those with the most walk-ins.
-const loyalShown = 5
+// topContactsShown is the number of contacts in the list of those with the most walk-ins.
+const topContactsShown = 5
 
 // printReport prints the summary of a run.
 func printReport(w io.Writer, o *outcome) {
 	r, t := o.report, tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\n%s of event time in %s: %.0f sightings a second\n\n",
-		span(o.fed.To.Sub(o.fed.From)), span(o.took), float64(r.Tally.Sightings)/o.took.Seconds())
+		durationText(o.fed.To.Sub(o.fed.From)), durationText(o.took), float64(r.Tally.Sightings)/o.took.Seconds())
 	row := func(name string, n int64, note string) { fmt.Fprintf(t, "%s\t%d\t  %s\n", name, n, note) }
 	// Input, then decisions, attributions and counts.
 	row("sightings", r.Tally.Sightings, "heard by routers, and one for each login")
@@ -41,7 +41,7 @@ func printReport(w io.Writer, o *outcome) {
 	if r.Changed > 0 {
 		fmt.Fprintf(w, "Settings changed during visits of %d devices: their walk-ins around the change are taken as produced.\n\n", r.Changed)
 	}
-	printLoyal(w, r.TopContacts)
+	printTopContacts(w, r.TopContacts)
 }
 
 func flush(t *tabwriter.Writer) {
@@ -71,13 +71,13 @@ func printCheck(w io.Writer, r *check.Report) {
 	fmt.Fprintln(w)
 }
 
-func printLoyal(w io.Writer, loyal []check.ContactTotal) {
+func printTopContacts(w io.Writer, loyal []check.ContactTotal) {
 	if len(loyal) == 0 {
 		return
 	}
 	fmt.Fprintln(w, "contacts with the most walk-ins")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, l := range loyal[:min(loyalShown, len(loyal))] {
+	for _, l := range loyal[:min(topContactsShown, len(loyal))] {
 		fmt.Fprintf(t, "  %s\tat %s\t%d\n", l.Contact, l.Business, l.Total)
 	}
 	flush(t)

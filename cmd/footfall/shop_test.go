@@ -92,8 +92,8 @@ var signatures = map[string]string{
 
 var secretInBody = regexp.MustCompile(`"secret": ?"[^"]*"`)
 
-// asOf returns a body and the headers of a sender with the secret.
-func asOf(kind, secret string, body []byte) ([]byte, http.Header) {
+// signedPost returns a body and the headers of a sender with the secret.
+func signedPost(kind, secret string, body []byte) ([]byte, http.Header) {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if kind == senders.Hostapd {
 		header.Set("Content-Type", "text/plain")
@@ -127,7 +127,7 @@ func (a answer) code() string {
 // post posts like a sender of the business. Errors are returned, since some tests
 // expect them.
 func (s *shop) post(ctx context.Context, kind string, body []byte) (answer, error) {
-	body, header := asOf(kind, cafeSecret, body)
+	body, header := signedPost(kind, cafeSecret, body)
 	return s.send(ctx, http.MethodPost, "/v1/"+string(cafe)+"/"+kind, header, body)
 }
 
@@ -154,9 +154,9 @@ func (s *shop) must(t *testing.T, kind string, body []byte) {
 	}
 }
 
-// told returns the sightings of routers, without those that identify makes of
+// routerSightings returns the sightings of routers, without those that identify makes of
 // logins.
-func (s *shop) told(t *testing.T) []events.Sighting {
+func (s *shop) routerSightings(t *testing.T) []events.Sighting {
 	t.Helper()
 	var all []events.Sighting
 	for _, r := range readTopic(t, s.Stack, events.Sightings) {

@@ -83,17 +83,17 @@ func (c *simulateCmd) config() (town.Config, error) {
 }
 
 func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
-	fmt.Fprintf(s.err, "a town of %d businesses, %s, %d visits\n", len(t.Config.Businesses), span(t.Config.Duration), len(t.Visits))
-	stack, err := c.start(ctx, s, false, func(o *local.Options) { o.Prepare = c.opening(t) })
+	fmt.Fprintf(s.err, "a town of %d businesses, %s, %d visits\n", len(t.Config.Businesses), durationText(t.Config.Duration), len(t.Visits))
+	stack, err := c.start(ctx, s, false, func(o *local.Options) { o.Prepare = c.storeSettings(t) })
 	if err != nil {
 		return err
 	}
 	// Feed the town into the pipeline.
-	src := newPull(t.Items())
+	src := newItemSource(t.Items())
 	defer src.stop()
 	o, err := runThrough(ctx, s, stack, src, c.Speed, func(p *progress, st feed.Stats) {
 		done, total := st.To.Sub(t.Config.Start), t.Config.Duration
-		p.at(int64(min(done, total)/time.Second), int64(total/time.Second),
+		p.update(int64(min(done, total)/time.Second), int64(total/time.Second),
 			fmt.Sprintf("%d sightings, %s in the town", st.Sightings, st.To.Format("15:04")))
 	})
 	// Print the summary. Visits of employees are compared apart from those of
@@ -106,12 +106,12 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 		})
 		err = o.report.Err()
 	}
-	return closing(stack, err)
+	return closeStack(stack, err)
 }
 
-// opening stores the settings of the businesses without any, unless something was
+// storeSettings stores the settings of the businesses without any, unless something was
 // decided already: a data directory that is used again keeps its settings.
-func (c *simulateCmd) opening(t town.Town) func(context.Context, *dynamodb.Client) error {
+func (c *simulateCmd) storeSettings(t town.Town) func(context.Context, *dynamodb.Client) error {
 	return func(ctx context.Context, tables *dynamodb.Client) error {
 		log, err := tables.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(c.TablePrefix + pipeline.VisitLogTable), Limit: aws.Int32(1)})
 		if err != nil {
@@ -137,19 +137,19 @@ func (c *simulateCmd) opening(t town.Town) func(context.Context, *dynamodb.Clien
 	}
 }
 
-// pull makes a feed.Source of a sequence.
-type pull struct {
+// itemSource makes a feed.Source of a sequence.
+type itemSource struct {
 	next func() (recording.Item, bool)
 	stop func()
 }
 
-func newPull(items iter.Seq[recording.Item]) *pull {
+func newItemSource(items iter.Seq[recording.Item]) *itemSource {
 	next, stop := iter.Pull(items)
-	return &pull{next, stop}
+	return &itemSource{next, stop}
 }
 
 // Next returns the next item, and io.EOF after the last one.
-func (p *pull) Next() (recording.Item, error) {
+func (p *itemSource) Next() (recording.Item, error) {
 	it, ok := p.next()
 	if !ok {
 		return it, io.EOF

@@ -87,8 +87,8 @@ func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more .
 	return local.Start(ctx, o)
 }
 
-// importing stores the businesses of a file before anything runs; "" is none.
-func (f *stackFlags) importing(path string) func(*local.Options) {
+// storeBusinesses stores the businesses of a file before anything runs; "" is none.
+func (f *stackFlags) storeBusinesses(path string) func(*local.Options) {
 	return func(o *local.Options) {
 		if path == "" {
 			return
@@ -99,8 +99,8 @@ func (f *stackFlags) importing(path string) func(*local.Options) {
 	}
 }
 
-// closing stops the pipeline and returns all errors.
-func closing(stack *local.Stack, err error) error { return errors.Join(err, stack.Close()) }
+// closeStack stops the pipeline and returns all errors.
+func closeStack(stack *local.Stack, err error) error { return errors.Join(err, stack.Close()) }
 
 // outcome is the result of running a recording or a town.
 type outcome struct {
@@ -121,14 +121,14 @@ func runThrough(ctx context.Context, s streams, stack *local.Stack, src feed.Sou
 		case <-ctx.Done():
 		}
 	}()
-	o, err := feedAndDrain(ctx, s, stack, src, speed, fed)
+	o, err := feedAndCompare(ctx, s, stack, src, speed, fed)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return o, err
 }
 
-func feedAndDrain(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
+func feedAndCompare(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
 	deps, err := openDeps(ctx, stack)
 	if err != nil {
 		return nil, err
@@ -141,12 +141,12 @@ func feedAndDrain(ctx context.Context, s streams, stack *local.Stack, src feed.S
 		Out: deps.Out, Partitions: deps.Partitions, Speed: float64(speed), Settle: stack.DrainCRM,
 		Fed: func(st feed.Stats) { fed(p, st) },
 	})
-	p.done()
+	p.finish()
 	if err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(s.err, "produced %d sightings and %d CRM events of %s in %s\nwaiting for the functions\n",
-		stats.Sightings, stats.CRMEvents, span(stats.To.Sub(stats.From)), span(time.Since(began)))
+		stats.Sightings, stats.CRMEvents, durationText(stats.To.Sub(stats.From)), durationText(time.Since(began)))
 	// Wait until every stage has processed everything.
 	if err := stack.Drain(ctx); err != nil {
 		return nil, fmt.Errorf("wait for the functions: %w", err)
@@ -165,8 +165,8 @@ func feedAndDrain(ctx context.Context, s streams, stack *local.Stack, src feed.S
 	return o, err
 }
 
-// span returns a duration as readable text.
-func span(d time.Duration) string {
+// durationText returns a duration as readable text.
+func durationText(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:
 		return fmt.Sprintf("%.1f days", d.Hours()/24)
