@@ -21,7 +21,7 @@ import (
 	"footfall/shared/presence"
 )
 
-// auditCmd recounts and compares.
+// auditCmd recounts walk-ins from the topics and compares them with the counts.
 type auditCmd struct {
 	clusterFlags
 	tableFlags
@@ -46,7 +46,7 @@ For every contact and month it compares the visits in the table counts, which it
 two devices of a contact in a store at the same time are one visit; and the latest total on walk-in-counts with the sum
 in the table.
 
-Walk-ins that lagging functions have not counted yet are listed as missing: on a live system set --to to some hours ago.
+Walk-ins that lagging functions have not counted yet are listed as missing: on a live system give --to a time of some hours ago.
 Logins that arrive later than that, and deletions that arrive after a walk-in that they should have preceded, show as
 differences.
 
@@ -79,6 +79,7 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// A lagging stage explains missing walk-ins: print its lag before the recount.
 	if err := c.warnOfLag(ctx, s.err, client); err != nil {
 		return err
 	}
@@ -118,12 +119,13 @@ func (c *auditCmd) warnOfLag(ctx context.Context, w io.Writer, client *kgo.Clien
 			if err != nil {
 				return err
 			}
+			// The lag of a topic is the sum over its partitions.
 			lag := int64(0)
 			for _, o := range offsets {
 				lag += o.Lag()
 			}
 			if lag > 0 {
-				fmt.Fprintf(w, "note: %s has a lag of %d records on %s: walk-ins that it has not processed yet are listed as missing\n", spec.Name, lag, m.Topic)
+				fmt.Fprintf(w, "note: %s has a lag of %d records on %s;\n  walk-ins that it has not processed yet are listed as missing\n", spec.Name, lag, m.Topic)
 			}
 		}
 	}
@@ -145,11 +147,11 @@ func (c *auditCmd) print(w io.Writer, r *audit.Report) error {
 	fmt.Fprintf(t, "walk-ins from\t%s\n", timeOr(r.From, "the beginning"))
 	fmt.Fprintf(t, "to\t%s\n", timeOr(r.To, "the end"))
 	if !r.Settled.IsZero() && (r.To.IsZero() || r.Settled.Before(r.To)) {
-		fmt.Fprintf(t, "recounted up to\t%s; later walk-ins are taken from %s\n", timeOr(r.Settled, ""), events.EnrichedWalkIns)
+		fmt.Fprintf(t, "recounted up to\t%s; later walk-ins from %s\n", timeOr(r.Settled, ""), events.EnrichedWalkIns)
 	}
 	fmt.Fprintf(t, "visits found\t%d\tin sightings\n", r.Visits)
 	if r.DeadLetters > 0 {
-		fmt.Fprintf(t, "left out\t%d\trecords that are dead letters, or were until they were redriven\n", r.DeadLetters)
+		fmt.Fprintf(t, "left out\t%d\trecords that are or were dead letters\n", r.DeadLetters)
 	}
 	fmt.Fprintf(t, "walk-ins expected\t%d\tattributed to a contact, by the recount\n", r.Expected)
 	fmt.Fprintf(t, "walk-ins counted\t%d\tin the table counts\n", r.Counted)
@@ -181,6 +183,7 @@ func (c *auditCmd) printDifferences(w io.Writer, all []audit.Difference) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", d.Business, d.Contact, cmp.Or(d.Month, "all"), differenceLabels[d.Kind], d.Expected, d.Found)
 	}
 	flush(t)
+	// Line 0 is the head; line i belongs to difference i-1.
 	for i := range len(all) + 1 {
 		line, err := table.ReadString('\n')
 		if err != nil {
@@ -195,11 +198,12 @@ func (c *auditCmd) printDifferences(w io.Writer, all []audit.Difference) error {
 	return nil
 }
 
-// differenceLabels holds the label of each kind of difference.
+// differenceLabels holds the label of each kind of difference. The total of the table
+// is compared with the expected total, the total on the topic with that of the table.
 var differenceLabels = map[string]string{
 	audit.InTable: "visits in the table",
-	audit.InTotal: "total, two devices at once being one visit",
-	audit.OnTopic: "total on walk-in-counts, against the table",
+	audit.InTotal: "total without companions",
+	audit.OnTopic: "total on walk-in-counts",
 }
 
 // printItems lists walk-ins below their difference.

@@ -31,13 +31,13 @@ const (
 type calibrateCmd struct {
 	traceFlags
 
-	Split   string  `default:"0.5" help:"Choose on the recording before this day, or on this share of it, and report on the rest; 1 leaves no rest."`
+	Split   string  `default:"0.5" help:"Choose on the recording before this day, or on this share of its true visits or empty hours, and report on the rest; 1 leaves no rest."`
 	Limit   float64 `default:"1" help:"Accepted number of false walk-ins per 100 empty hours."`
 	Out     string  `help:"Write the settings to this file as JSON; - for stdout." placeholder:"rules.json"`
 	Picture string  `help:"Write a chart of the thresholds to this file, as SVG." placeholder:"FILE.svg"`
 }
 
-// Validate returns an error if no setting could keep the limit.
+// Validate returns an error unless the limit is above 0: no setting could keep it.
 func (c *calibrateCmd) Validate() error {
 	if !(c.Limit > 0) {
 		return fmt.Errorf("--limit %v is not above 0", c.Limit)
@@ -45,7 +45,7 @@ func (c *calibrateCmd) Validate() error {
 	return nil
 }
 
-// Run chooses, prints and writes.
+// Run chooses the settings, prints the choice with its figures, and writes the files.
 func (c *calibrateCmd) Run(_ context.Context, s streams) error {
 	base := business.Defaults()
 	base.Sensors = c.Sensors
@@ -84,6 +84,7 @@ func (c *calibrateCmd) Run(_ context.Context, s streams) error {
 // split returns the day that splits the recording: midnight in the store's time
 // zone.
 func (c *calibrateCmd) split(m *input) (time.Time, error) {
+	// A day, or all of the recording.
 	days := recordedDays(m)
 	share, err := strconv.ParseFloat(c.Split, 64)
 	switch {
@@ -96,6 +97,7 @@ func (c *calibrateCmd) split(m *input) (time.Time, error) {
 	case share == 1:
 		return m.end(), nil
 	}
+	// A share of the weight of the days.
 	at := 0
 	if share > 0 && share < 1 {
 		at = splitAt(m.weights(days), share)
@@ -109,14 +111,14 @@ func (c *calibrateCmd) split(m *input) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("--split %s does not split a recording of %d days; 1 chooses on all of it", c.Split, len(days))
 }
 
-// end is when the recording ends.
+// end returns the end of the recording.
 func (m *input) end() time.Time {
 	recorded := m.trace.Recorded(0)
 	return recorded[len(recorded)-1].To
 }
 
 // weights returns the weight of each day for the choice: the number of its true
-// visits or, without true visits, its empty minutes.
+// visits or, if no true visits are known, its empty minutes.
 func (m *input) weights(days []time.Time) []float64 {
 	w := make([]float64, len(days))
 	dayOf := func(at time.Time) int {
@@ -127,7 +129,7 @@ func (m *input) weights(days []time.Time) []float64 {
 			w[i]++
 		}
 	}
-	// True visits count most; without them, empty minutes.
+	// True visits count; only without any, empty minutes do.
 	_, k := m.part(time.Time{}, time.Time{}, nil)
 	for _, v := range k.Truth {
 		add(v.Enter)
@@ -149,6 +151,7 @@ func splitAt(weights []float64, share float64) int {
 	for _, w := range weights {
 		all += w
 	}
+	// sum is the weight of the days before day i.
 	best, off, sum := 0, math.Inf(1), 0.0
 	for i, w := range weights {
 		if d := math.Abs(sum - share*all); i > 0 && sum > 0 && sum < all && d < off {
@@ -163,6 +166,7 @@ func splitAt(weights []float64, share float64) int {
 func recordedDays(m *input) []time.Time {
 	var days []time.Time
 	for _, s := range m.trace.Recorded(0) {
+		// Days differ in length when the clocks change, so count dates, not hours.
 		y, mon, d := s.From.In(m.zone).Date()
 		for day := time.Date(y, mon, d, 0, 0, 0, 0, m.zone); day.Before(s.To); d++ {
 			if len(days) == 0 || day.After(days[len(days)-1]) {
@@ -182,13 +186,15 @@ func (c *calibrateCmd) residents(m *input, split time.Time) []calibrate.Resident
 
 func (c *calibrateCmd) choose(s streams, m *input, split time.Time, base business.Settings) (calibrate.Choice, error) {
 	trace, known := m.part(time.Time{}, split, base.Static)
+	// True visits that do not reach the first part are a mistake in the flags.
 	if m.truth != nil && len(m.truth) == 0 {
-		return calibrate.Choice{}, errors.New("no true visit is of this store; see --business and --only")
+		return calibrate.Choice{}, errors.New("no true visit belongs to this store: check --business and --only")
 	}
 	if m.truth != nil && len(known.Truth) == 0 {
-		return calibrate.Choice{}, fmt.Errorf("no true visit is before %s, the first is on %s; see --split",
+		return calibrate.Choice{}, fmt.Errorf("no true visit is before %s, the first is on %s: choose another --split",
 			split.Format(time.DateOnly), m.truth[0].Enter.In(m.zone).Format(time.DateOnly))
 	}
+	// Try the candidates of each setting in turn.
 	p := newProgress(s.err, "choosing", -1)
 	defer p.finish()
 	return calibrate.Choose(calibrate.Input{
@@ -203,12 +209,16 @@ func (c *calibrateCmd) choose(s streams, m *input, split time.Time, base busines
 // the rest of the recording.
 func (c *calibrateCmd) print(w io.Writer, m *input, split time.Time, residents []calibrate.Resident, choice calibrate.Choice) error {
 	printResidents(w, residents)
+	// The candidates of each setting, in the order in which the settings were chosen.
+	if v := choice.Entries[0].Figures.Visits; v != nil {
+		fmt.Fprintf(w, "true visits: %d; delay: median time beyond the dwell until the walk-in\n\n", v.True)
+	}
 	printPoints(w, "entry threshold", choice.Entries, func(p calibrate.Point) (string, bool) {
 		chosen := p.Entry == choice.Settings.Entry
 		return fmt.Sprintf("%d dBm", p.Entry), chosen
 	})
 	chosen := choice.Settings
-	printPoints(w, "dwell, each at its own entry threshold", choice.Dwells, func(p calibrate.Point) (string, bool) {
+	printPoints(w, "dwell at entry", choice.Dwells, func(p calibrate.Point) (string, bool) {
 		return fmt.Sprintf("%v at %d dBm", p.Dwell, p.Entry), p.Dwell == time.Duration(chosen.Dwell)
 	})
 	printPoints(w, "gap", choice.Gaps, func(p calibrate.Point) (string, bool) {
@@ -235,15 +245,15 @@ func (c *calibrateCmd) print(w io.Writer, m *input, split time.Time, residents [
 	trace, known := m.part(split, time.Time{}, chosen.Static)
 	fmt.Fprintf(w, "\nfrom %s on, the part that the settings were not chosen on:\n", split.Format(time.DateOnly))
 	printFigures(w, score.Measure(trace.Visits(rules), known, rules.MinSpan))
-	usual := presence.DefaultRules()
-	usual.Location = rules.Location
+	defaults := presence.DefaultRules()
+	defaults.Location = rules.Location
 	fmt.Fprintln(w, "\nthe same with the default settings:")
-	printFigures(w, score.Measure(trace.Visits(usual), known, usual.MinSpan))
+	printFigures(w, score.Measure(trace.Visits(defaults), known, defaults.MinSpan))
 	return nil
 }
 
 func printResidents(w io.Writer, all []calibrate.Resident) {
-	fmt.Fprintf(w, "%d devices do not look like customers and are left out below. Check the list: is one of them a customer?\n", len(all))
+	fmt.Fprintf(w, "%d devices do not look like customers and are left out below.\nCheck the list: is one of them a customer?\n", len(all))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for i, r := range all {
 		if i == 0 {
@@ -264,17 +274,19 @@ func printResidents(w io.Writer, all []calibrate.Resident) {
 }
 
 // printPoints prints a table of the candidates of one setting. Of the many entry
-// thresholds it prints a selection.
+// thresholds it prints a selection. The columns are narrow: a row with the figures of
+// true visits fits 80 columns.
 func printPoints(w io.Writer, what string, points []calibrate.Point, name func(calibrate.Point) (string, bool)) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', tabwriter.AlignRight)
+	// The columns of false walk-ins and of true visits need their reference data.
 	head := what + "\twalk-ins\tanonymous"
 	empty := points[0].Figures.Empty != nil && points[0].Figures.Empty.Hours > 0
 	if empty {
-		head += "\tfalse per 100 h"
+		head += "\tfalse/100 h"
 	}
 	truth := points[0].Figures.Visits != nil
 	if truth {
-		head += "\tfound\tsplit\tmerged\tfalse\tbeyond dwell\tcost"
+		head += "\tfound\tsplit\tmerged\tfalse\tdelay\tcost"
 	}
 	fmt.Fprintln(t, head+"\t")
 	// One row for each candidate. Of long lists only some rows, and the chosen
@@ -291,11 +303,11 @@ func printPoints(w io.Writer, what string, points []calibrate.Point, name func(c
 		}
 		if truth {
 			v := f.Visits
-			fmt.Fprintf(t, "\t%d of %d\t%d\t%d\t%d\t%s\t%.2f", v.Found, v.True, v.Split, v.Merged, v.False, durationText(f.Timing.Beyond.Median), p.Cost)
+			fmt.Fprintf(t, "\t%d\t%d\t%d\t%d\t%s\t%.2f", v.Found, v.Split, v.Merged, v.False, durationText(f.Timing.Beyond.Median), p.Cost)
 		}
 		mark := ""
 		if chosen {
-			mark = "  chosen"
+			mark = " chosen"
 		}
 		fmt.Fprintf(t, "\t%s\n", mark)
 	}
@@ -303,7 +315,7 @@ func printPoints(w io.Writer, what string, points []calibrate.Point, name func(c
 	fmt.Fprintln(w)
 }
 
-// write writes the files asked for.
+// write writes the files that the flags name.
 func (c *calibrateCmd) write(s streams, m *input, choice calibrate.Choice) error {
 	var errs []error
 	if c.Out != "" {

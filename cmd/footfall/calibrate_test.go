@@ -50,7 +50,8 @@ func recordedFor(t *testing.T, days int) string {
 	return path
 }
 
-// A split that leaves a part of the recording empty is an error, except that all of the recording may be chosen on.
+// A split that leaves a part of the recording empty is an error, except that all of
+// the recording may be chosen on.
 func TestSplitOfShortRecordings(t *testing.T) {
 	for _, c := range []struct {
 		why   string
@@ -76,7 +77,7 @@ func TestSplitOfShortRecordings(t *testing.T) {
 
 // CSV holds the true visits of the people who wrote them down, and says nothing
 // about other devices; the file of simulate holds the visits of all devices.
-func TestTruthSpeaksForWhomItNames(t *testing.T) {
+func TestCSVTruthCoversOnlyItsDevices(t *testing.T) {
 	dir := t.TempDir()
 	csv, all := filepath.Join(dir, "visits.csv"), filepath.Join(dir, "truth.ndjson")
 	if err := os.WriteFile(csv, []byte("mac,enter_ms,exit_ms\n00:00:5e:00:53:02,1,2\n"), 0o600); err != nil {
@@ -110,7 +111,7 @@ func TestTruthOfAnotherStore(t *testing.T) {
 	}
 	var out, log bytes.Buffer
 	status := run([]string{"calibrate", trace, "--only", "cafe", "--truth", csv, "--split", "1"}, streams{strings.NewReader(""), &out, &log})
-	if said := log.String(); status == 0 || !strings.Contains(said, "no true visit is of this store") {
+	if said := log.String(); status == 0 || !strings.Contains(said, "no true visit belongs to this store") {
 		t.Errorf("status %d and\n%s\nwant an error of the store", status, said)
 	}
 }

@@ -27,6 +27,7 @@ const patience = 15 * time.Second
 // client returns a client for the cluster; opts override the client's own options.
 // It connects at the first use. The caller closes the client.
 func (f clusterFlags) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
+	// Only iam needs credentials: a local cluster works without AWS settings.
 	var credentials aws.CredentialsProvider
 	if f.KafkaAuth == kafka.AuthIAM {
 		cfg, err := awsconfig.LoadDefaultConfig(ctx)

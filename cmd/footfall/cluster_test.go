@@ -50,7 +50,7 @@ func TestKafkaAuthReachesTheClient(t *testing.T) {
 		cancel()
 		conn.Close()
 		if err := <-pinged; err == nil {
-			t.Errorf("%s: a broker that says nothing passes for one", auth)
+			t.Errorf("%s: a ping of a broker that does not answer succeeds", auth)
 		}
 	}
 }

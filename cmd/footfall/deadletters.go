@@ -25,7 +25,7 @@ type deadLettersCmd struct {
 type deadLetterFlags struct {
 	Topic     []string        `placeholder:"NAME" help:"Only of this topic, with or without -dead-letters; by default of all topics."`
 	Reason    []events.Reason `placeholder:"REASON" help:"Only with this reason, such as undecodable."`
-	Stage     []string        `placeholder:"NAME" help:"Only of this stage."`
+	Stage     []string        `placeholder:"NAME" help:"Only those that this stage gave up."`
 	Partition []int32         `placeholder:"N" help:"Only in this partition of the dead-letter topic."`
 	Key       *string         `placeholder:"KEY" help:"Only of records with this key."`
 	Since     momentFlag      `placeholder:"TIME" help:"Only of records from this time: 2026-11-21, 2026-11-21T18:00:00Z, or 36h for 36 hours ago."`
@@ -40,6 +40,7 @@ func (f *deadLetterFlags) topics() ([]string, error) {
 	}
 	var chosen []string
 	for _, name := range f.Topic {
+		// A topic stands for its dead-letter topic.
 		if t, ok := events.TopicByName(name); ok && t.DeadLetters != "" {
 			name = t.DeadLetters
 		}
@@ -68,16 +69,17 @@ func (f *deadLetterFlags) filter() kafka.DeadLetterFilter {
 	return filter
 }
 
-// deadLetterSource holds the selected dead letters of a cluster.
+// deadLetterSource reads the selected dead letters of a cluster.
 type deadLetterSource struct {
 	client   *kgo.Client
-	redriver *kafka.Redriver     // knows which were put back
+	redriver *kafka.Redriver     // knows which dead letters were put back
 	ranges   []kafka.OffsetRange // the selected partitions that are not empty
 	filter   kafka.DeadLetterFilter
 	seen     int // dead letters read so far, selected or not
 }
 
-// open lists the selected partitions. The client must have kafka.ReadOptions.
+// open returns the source of the selected dead letters. The client must have
+// kafka.ReadOptions.
 func (f *deadLetterFlags) open(ctx context.Context, client *kgo.Client) (*deadLetterSource, error) {
 	topics, err := f.topics()
 	if err != nil {
@@ -87,6 +89,7 @@ func (f *deadLetterFlags) open(ctx context.Context, client *kgo.Client) (*deadLe
 	if err != nil {
 		return nil, err
 	}
+	// Leave out partitions that are empty or not selected.
 	spans, err := kafka.ListOffsetRanges(ctx, client, topics...)
 	if err != nil {
 		return nil, err
@@ -118,6 +121,7 @@ type momentFlag struct{ time.Time }
 
 // UnmarshalText reads a moment.
 func (m *momentFlag) UnmarshalText(text []byte) error {
+	// A date or a time; otherwise a duration before now.
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
 		if t, err := time.Parse(layout, string(text)); err == nil {
 			m.Time = t

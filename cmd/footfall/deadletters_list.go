@@ -25,8 +25,8 @@ type deadLetterListCmd struct {
 
 // Help returns the help text about the columns of the table.
 func (c *deadLetterListCmd) Help() string {
-	return `TIME is the time of the record. ORIGIN is its former place: ? if the headers do not name it, as with records
-that Lambda itself delivered to a failure destination. BACK shows whether redrive has put the dead letter back; such dead
+	return `TIME is the time of the record. ORIGIN is the topic, partition and offset of the record before: ? if the headers do
+not name them, as with records that Lambda itself delivered to a failure destination. BACK shows whether redrive has put the dead letter back; such dead
 letters stay in their topic until retention removes them.`
 }
 
@@ -83,7 +83,7 @@ func (c *deadLetterListCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// printTallies counts by reason, the most frequent first.
+// printTallies prints the number of dead letters of each reason, and their sum.
 func printTallies(w io.Writer, tallies map[events.Reason]*reasonTally) {
 	var all []*reasonTally
 	sum := reasonTally{reason: "in all"}
@@ -170,7 +170,7 @@ func newDeadLetterOutput(w io.Writer, asJSON bool) deadLetterOutput {
 			flush: func() error { return nil },
 		}
 	}
-	// A table, whose head is printed with the first dead letter.
+	// A table. Its head is printed with the first dead letter.
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	lines := 0
 	return deadLetterOutput{
@@ -194,8 +194,8 @@ func newDeadLetterOutput(w io.Writer, asJSON bool) deadLetterOutput {
 	}
 }
 
-// printable returns text without control characters, since records hold arbitrary
-// bytes.
+// printable returns text that is safe to print on a terminal: quoted if it holds
+// control characters, since records hold arbitrary bytes.
 func printable(b []byte) string {
 	if quoted := strconv.Quote(string(b)); quoted != `"`+string(b)+`"` {
 		return quoted

@@ -16,17 +16,17 @@ import (
 type deadLetterRedriveCmd struct {
 	clusterFlags
 	deadLetterFlags
-	Yes         bool    `help:"Put them back. Without this flag, redrive only lists them."`
+	Yes         bool    `help:"Put the dead letters back. Without this flag, redrive only lists them."`
 	Rate        float64 `default:"0" placeholder:"N" help:"Maximum number of records a second; 0 for no limit."`
 	MaxRedrives int     `default:"3" placeholder:"N" help:"Leave out records that were put back this many times already [3]."`
-	Force       bool    `help:"Put those records back too."`
+	Force       bool    `help:"Put back also the records that --max-redrives leaves out."`
 }
 
 // Help returns the help text: the effects of a redrive, and its guarantees.
 func (c *deadLetterRedriveCmd) Help() string {
 	return `A dead letter is produced to its former topic, with its key, its value and its own headers, into the partition of its
 key, with a new timestamp. All readers of that topic read it again: the stage that gave it up, and stages that had
-processed it already. Those recognise the record by the ids in it.
+processed it already, which recognise the record by the ids in it.
 
 Mend the cause first: a record that fails again becomes a dead letter again, and its header footfall-redrives counts the
 redrives. The header footfall-redriven-from of a record names its dead letter.
@@ -70,7 +70,7 @@ func (c *deadLetterRedriveCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if plan.tooLarge > 0 {
-		fmt.Fprintf(s.out, "%d left out: with the headers of a redrive they exceed the maximum size of their topic\n", plan.tooLarge)
+		fmt.Fprintf(s.out, "%d left out: with the headers of a redrive too large for their topic\n", plan.tooLarge)
 	}
 	if plan.tooOften > 0 {
 		fmt.Fprintf(s.out, "%d left out: put back %d times or more already; --force puts them back again\n", plan.tooOften, c.MaxRedrives)
@@ -83,7 +83,7 @@ func (c *deadLetterRedriveCmd) Run(ctx context.Context, s streams) error {
 	w := &redriveWork{deadLetterRedriveCmd: c, source: source, progress: newProgress(s.err, "putting back", plan.total), total: plan.total}
 	err = w.redriveAll(ctx)
 	took := w.progress.finish()
-	fmt.Fprintf(s.err, "that took %s\n", durationText(took))
+	fmt.Fprintf(s.err, "took %s\n", durationText(took))
 	fmt.Fprintf(s.out, "%d put back\n", w.done)
 	if left := plan.total - w.done; err == nil && left > 0 {
 		fmt.Fprintf(s.out, "%d were removed by retention before they could be put back\n", left)
@@ -129,6 +129,8 @@ func (c *deadLetterRedriveCmd) plan(ctx context.Context, s streams, source *dead
 	return plan, out.flush()
 }
 
+// redrivenTooOften reports whether a record was put back --max-redrives times already,
+// without --force.
 func (c *deadLetterRedriveCmd) redrivenTooOften(l *kafka.DeadLetter) bool {
 	return !c.Force && l.Redrives >= c.MaxRedrives
 }
@@ -142,6 +144,8 @@ type redriveWork struct {
 	nextRound   time.Time // when the rate allows the next round
 }
 
+// redriveAll puts the dead letters of all partitions back, and returns the errors of
+// all partitions.
 func (w *redriveWork) redriveAll(ctx context.Context) error {
 	var errs []error
 	for _, span := range w.source.ranges {
@@ -158,7 +162,9 @@ func (w *redriveWork) redriveAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// redrivePartition puts the dead letters of one partition back, in rounds.
 func (w *redriveWork) redrivePartition(ctx context.Context, span kafka.OffsetRange) error {
+	// With a low rate a round is the records of one second, so that --rate holds.
 	size := maxRound
 	if w.Rate > 0 {
 		size = max(min(int(w.Rate), maxRound), 1)
@@ -180,6 +186,7 @@ func (w *redriveWork) redrivePartition(ctx context.Context, span kafka.OffsetRan
 		}
 		return send()
 	})
+	// The last round is usually smaller.
 	if err == nil && len(round) > 0 {
 		err = send()
 	}
@@ -191,6 +198,7 @@ func (w *redriveWork) redriveRound(ctx context.Context, span kafka.OffsetRange, 
 	if err := waitUntil(ctx, w.nextRound); err != nil {
 		return err
 	}
+	// The next round waits as long as the rate requires for this one.
 	if w.Rate > 0 {
 		w.nextRound = time.Now().Add(time.Duration(float64(len(letters)) / w.Rate * float64(time.Second)))
 	}

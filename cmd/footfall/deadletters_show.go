@@ -24,10 +24,10 @@ import (
 // deadLetterShowCmd shows one dead letter.
 type deadLetterShowCmd struct {
 	clusterFlags
-	Letter string `arg:"" name:"topic/partition/offset" help:"Its place, as list prints it."`
+	Letter string `arg:"" name:"topic/partition/offset" help:"Topic, partition and offset of the dead letter, as list prints them."`
 }
 
-// Validate returns an error if the argument names no place in a dead-letter topic.
+// Validate returns an error if the argument names no position in a dead-letter topic.
 func (c *deadLetterShowCmd) Validate() error {
 	at, err := kafka.ParsePosition(c.Letter)
 	if err != nil {
@@ -50,6 +50,7 @@ func (c *deadLetterShowCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer client.Close()
+	// The commits of redrive show whether the dead letter was put back.
 	redriver, err := kafka.NewRedriver(ctx, client)
 	if err != nil {
 		return err
@@ -62,10 +63,11 @@ func (c *deadLetterShowCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// errNoRecord is the error for a place without a record, or whose record was removed
-// by retention.
+// errNoRecord is the error for a position without a record: retention may have removed
+// the record.
 var errNoRecord = errors.New("no such record")
 
+// findDeadLetter reads the dead letter at a position.
 func findDeadLetter(ctx context.Context, client *kgo.Client, at kafka.Position) (*kafka.DeadLetter, error) {
 	spans, err := kafka.ListOffsetRanges(ctx, client, at.Topic)
 	if err != nil {
@@ -93,7 +95,9 @@ func findDeadLetter(ctx context.Context, client *kgo.Client, at kafka.Position) 
 	return found, err
 }
 
+// printDeadLetter prints a dead letter; back is true if redrive has put it back.
 func printDeadLetter(w io.Writer, l *kafka.DeadLetter, back bool) {
+	// The headers of the dead letter.
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
 	row("dead letter", l.Position.String())
@@ -132,6 +136,7 @@ func printValue(w io.Writer, l *kafka.DeadLetter) {
 		fmt.Fprintf(w, "value        %d bytes, which decode to\n%s\n", len(l.Value), decoded)
 		return
 	}
+	// Not decodable: print JSON indented, and other bytes as a hex dump.
 	if json.Valid(l.Value) && bytes.ContainsAny(l.Value, "{") {
 		fmt.Fprintf(w, "value        %d bytes of JSON: %v\n%s\n", len(l.Value), err, indented(l.Value))
 		return

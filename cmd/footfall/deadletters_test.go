@@ -16,7 +16,8 @@ import (
 	"footfall/shared/stage"
 )
 
-// newDeadLetters returns a broker with one dead letter of walk-ins in each of two partitions.
+// newDeadLetters returns a broker with one dead letter of walk-ins in each of two
+// partitions.
 func newDeadLetters(t *testing.T) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1))

@@ -23,7 +23,7 @@ type deps struct {
 	Counts     stage.Counts
 }
 
-// openDeps connects to the pipeline. The caller closes the result.
+// openDeps connects to a pipeline on this machine. The caller closes the result.
 func openDeps(ctx context.Context, stack *local.Stack) (*deps, error) {
 	client, err := kafka.NewClient(kafka.Config{Brokers: stack.Brokers(), Auth: "none", ClientID: "footfall"})
 	if err != nil {
@@ -36,6 +36,7 @@ func openDeps(ctx context.Context, stack *local.Stack) (*deps, error) {
 		Pending: dynamo.NewPending(tables, stack.TablePrefix()),
 		Counts:  dynamo.NewCounts(tables, stack.TablePrefix()),
 	}
+	// The feed puts every tick on each partition of sightings.
 	info, err := d.Topics.Info(ctx, events.Sightings, 0)
 	if err != nil {
 		client.Close()

@@ -110,7 +110,7 @@ func (c *evaluateCmd) settings() (business.Settings, error) {
 	setSpan(&settings.CandidateGap, c.CandidateGap)
 	setSpan(&settings.Gap, c.Gap)
 	setSpan(&settings.AssociatedGap, c.AssociatedGap)
-	// A shorter gap shortens the gap of associated devices too.
+	// A shorter session gap shortens the gap of associated devices too.
 	if c.AssociatedGap == nil {
 		settings.AssociatedGap = min(settings.AssociatedGap, settings.Gap)
 	}
@@ -123,13 +123,15 @@ func (c *evaluateCmd) settings() (business.Settings, error) {
 	return settings, nil
 }
 
+// setSpan sets a span to the value of a flag, if the flag is given.
 func setSpan(to *business.Duration, from *time.Duration) {
 	if from != nil {
 		*to = business.Duration(*from)
 	}
 }
 
-// dayIn reads a date, "" as the zero time.
+// dayIn returns the midnight at which a date begins in a time zone, or the zero time
+// if the date is empty.
 func dayIn(date string, zone *time.Location) (time.Time, error) {
 	if date == "" {
 		return time.Time{}, nil
@@ -147,7 +149,7 @@ func printFigures(w io.Writer, f score.Figures) {
 	fmt.Fprintf(t, "walk-ins\t%d\t  visits confirmed\n", f.WalkIns)
 	fmt.Fprintf(t, "anonymous\t%d\t  of them, by a randomised address that never associated\n", f.Anonymous)
 	if f.Unnamed > 0 {
-		fmt.Fprintf(t, "of other devices\t%d\t  of them, by devices that --truth does not name: neither right nor wrong\n", f.Unnamed)
+		fmt.Fprintf(t, "of other devices\t%d\t  of them, by devices not in --truth: neither right nor wrong\n", f.Unnamed)
 	}
 	fmt.Fprintf(t, "static devices\t%d\t  in addition, by devices in --static\n", f.StaticWalkIns)
 	fmt.Fprintf(t, "resident devices\t%d\t  visits of resident devices, which are no walk-ins\n", f.Residents)
@@ -172,7 +174,7 @@ func printFigures(w io.Writer, f score.Figures) {
 	}{
 		{"arrival", f.Timing.Start, "first sighting of the visit"},
 		{"walk-in", f.Timing.Confirmed, "after coming in"},
-		{"beyond dwell", f.Timing.Beyond, "of that, beyond the dwell that the rules require"},
+		{"beyond dwell", f.Timing.Beyond, "of that, beyond the required dwell"},
 		{"exit", f.Timing.Exit, "last sighting of the visit"},
 	} {
 		fmt.Fprintf(t, "%s\t%s\t%s\t  %s, of %d\n", r.name, durationText(r.s.Median), durationText(r.s.P90), r.note, r.s.N)
@@ -180,9 +182,10 @@ func printFigures(w io.Writer, f score.Figures) {
 	flush(t)
 }
 
+// rate returns the number of false walk-ins per 100 empty hours, as text.
 func rate(e *score.Empties) string {
 	if e.Hours == 0 {
-		return "nothing can be said of false walk-ins"
+		return "no empty hours to measure false walk-ins in"
 	}
 	return fmt.Sprintf("%.2f per 100 empty hours", e.Per100())
 }

@@ -158,7 +158,7 @@ func TestFiguresOfTheOffice(t *testing.T) {
 		t.Errorf("of 8 visits %d are missed, %d split, %d merged, %d false; committed: 0, 0, 1, 0", v.Missed, v.Split, v.Merged, v.False)
 	}
 	if got := e.Timing.Beyond; got.Median > 0 || got.P90 > 100 {
-		t.Errorf("walk-ins are told %v s after the dwell, p90 %v s; committed: 0 and 100", got.Median, got.P90)
+		t.Errorf("walk-ins are confirmed %v s after the dwell, p90 %v s; committed: 0 and 100", got.Median, got.P90)
 	}
 	if got := e.Timing.Exit; got.Median > 130 {
 		t.Errorf("exits are off by %v s, committed: 130", got.Median)
@@ -235,7 +235,7 @@ func TestARecordingHasThePseudonymsOfIngest(t *testing.T) {
 	}
 }
 
-func TestLoadTellsOfAnEmptyRecording(t *testing.T) {
+func TestLoadOfAnEmptyRecordingFails(t *testing.T) {
 	f := traceFlags{Files: []string{"-"}, Business: "store"}
 	in := strings.NewReader("seen_at_ms,sensor,device,rssi_dbm\n")
 	_, err := f.load(streams{in, &bytes.Buffer{}, &bytes.Buffer{}}, nil, nil)

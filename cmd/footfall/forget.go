@@ -26,18 +26,18 @@ type forgetCmd struct {
 	keysFlag
 	Business events.BusinessID `required:"" placeholder:"ID" help:"The business."`
 	Contact  events.ContactID  `placeholder:"ID" help:"The contact, with all contacts that were merged into it."`
-	Device   []events.DeviceID `placeholder:"ID" help:"The device, by its pseudonym, of any contact; may be repeated."`
+	Device   []events.DeviceID `placeholder:"ID" help:"The device with this pseudonym, whichever contact it is bound to; may be repeated."`
 	Mac      []string          `placeholder:"ADDRESS" help:"The device with this MAC address."`
-	Wait     time.Duration     `default:"1m" placeholder:"SPAN" help:"How long to wait for the lag of the stages [1m]."`
-	Yes      bool              `help:"Remove it. Without this flag, forget only lists what it would remove."`
+	Wait     time.Duration     `default:"1m" placeholder:"SPAN" help:"How long to wait until the stages have processed their lag [1m]."`
+	Yes      bool              `help:"Remove the data. Without this flag, forget only lists the data that it would remove."`
 	JSON     bool              `help:"Print the report as JSON, one line for each contact or device."`
 }
 
 // Help returns the help text: the data that is removed, the data that stays, and the
 // steps before and after.
 func (c *forgetCmd) Help() string {
-	return `Removes a contact, or a device, from the tables and the compacted topics, and lists what it removed, what stays for
-now, and until when. docs/privacy.md describes all data that is kept.
+	return `Removes a contact, or a device, from the tables and the compacted topics, and lists the data that it removed and the
+data that stays for now, with the day of its removal. docs/privacy.md describes all data that is kept.
 
 A contact: its part of the histories of all its devices, its walk-ins, its counts, its list of devices; the same for
 contacts that were merged into it. Other contacts with the same devices keep their part. Delete the contact in the CRM
@@ -81,7 +81,10 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer client.Close()
-	if c.Yes { // the marker is set, but records may still be on their way through the stages
+	// Ping the brokers before the first write to a table: if they cannot be reached
+	// after the contact is marked in the table, the topics still hold it, and the
+	// contact is only half forgotten.
+	if c.Yes {
 		if err := client.Ping(ctx); err != nil {
 			return fmt.Errorf("nothing was removed: brokers %s: %w", strings.Join(c.Brokers, ","), err)
 		}
@@ -97,6 +100,7 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 		Out:        kafka.NewProducer(client),
 		Settle:     func(ctx context.Context) (bool, error) { return c.settle(ctx, client) },
 	}
+	// One contact, or each device under each of its pseudonyms.
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	if c.Contact != "" {
 		r, err := forget.Contact(ctx, deps, stage.CountKey{Business: c.Business, Contact: c.Contact}, now, c.Yes)
@@ -116,7 +120,9 @@ func (c *forgetCmd) finish(s streams, r *forget.Report, now time.Time, err error
 	if err != nil {
 		return err
 	}
-	if _, is := parseMAC(string(r.Device)); is && !r.Found() {
+	// A MAC address given as a pseudonym finds nothing, although the device may have
+	// data under its pseudonym.
+	if _, isMAC := parseMAC(string(r.Device)); isMAC && !r.Found() {
 		return errors.New("--device takes the pseudonym of a device, and nothing is known of this MAC address: " +
 			"give it to --mac, with --pseudonym-keys, which finds its pseudonyms")
 	}
@@ -155,10 +161,12 @@ func (c *forgetCmd) pseudonyms() ([]events.DeviceID, error) {
 }
 
 // settle waits until the stages have processed their present lag: first the stages
-// that attribute walk-ins, then the stage that counts them.
+// that attribute walk-ins, then the stage that counts the attributed walk-ins. It
+// reports whether the stages caught up within --wait.
 func (c *forgetCmd) settle(ctx context.Context, client *kgo.Client) (bool, error) {
 	deadline := time.Now().Add(c.Wait)
 	for _, names := range [][]string{{pipeline.Identify, pipeline.Enrich}, {pipeline.Count}} {
+		// The offsets of every topic that these stages read.
 		var left []kafka.GroupOffset
 		for _, name := range names {
 			spec, _ := pipeline.Default().Stage(name)
@@ -181,8 +189,8 @@ func (c *forgetCmd) settle(ctx context.Context, client *kgo.Client) (bool, error
 // settlePoll is the interval at which the groups' offsets are read.
 const settlePoll = 500 * time.Millisecond
 
-// caughtUp waits until the groups have committed the offsets that were the end when
-// it began.
+// caughtUp waits until each group has committed the end of its partition as of the
+// first call, and reports whether all did before the deadline.
 func caughtUp(ctx context.Context, client *kgo.Client, left []kafka.GroupOffset, deadline time.Time) (bool, error) {
 	for {
 		left = slices.DeleteFunc(left, func(o kafka.GroupOffset) bool { return o.Lag() == 0 })
@@ -195,13 +203,15 @@ func caughtUp(ctx context.Context, client *kgo.Client, left []kafka.GroupOffset,
 		if err := waitUntil(ctx, time.Now().Add(settlePoll)); err != nil {
 			return false, err
 		}
+		// Read the committed offsets again. The end of the first reading stays: records
+		// that arrived since are not waited for.
 		for i, o := range left {
 			now, err := kafka.GroupOffsets(ctx, client, o.Group, o.Topic)
 			if err != nil {
 				return false, err
 			}
 			for _, n := range now {
-				if n.Partition == o.Partition { // To keeps the end from the beginning of the wait
+				if n.Partition == o.Partition {
 					left[i].Committed, left[i].From = n.Committed, n.From
 				}
 			}

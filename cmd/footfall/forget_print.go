@@ -24,7 +24,7 @@ func (c *forgetCmd) print(w io.Writer, r *forget.Report, now time.Time) error {
 			Left  []forget.Remainder `json:"left,omitempty"`
 		}{r, r.Found(), left})
 	}
-	// The subject, and its history of merges.
+	// The contact or device, and the merges of the contact.
 	what := "contact " + string(r.Contact)
 	if r.Contact == "" {
 		what = "device " + string(r.Device)
@@ -71,11 +71,11 @@ func printRemoved(w io.Writer, r *forget.Report) {
 	row(r.WalkIns, "walk-ins")
 	row(r.Counts, fmt.Sprintf("counts, months and bases, of %d walk-ins", r.Counted))
 	flush(t)
-	// The devices of a contact keep the data of other contacts.
+	// The data of other contacts with the same devices stays.
 	if r.Contact == "" || len(r.Devices) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\ndevices of the contact; their other walk-ins and owners stay, forget --device removes them")
+	fmt.Fprintln(w, "\ndevices of the contact; their other walk-ins and bindings stay\nuntil forget --device removes them")
 	for _, d := range r.Devices {
 		fmt.Fprintf(w, "  %s\n", d)
 	}

@@ -119,17 +119,17 @@ func pickContact(ts *testscript.TestScript, items map[string]map[string]types.At
 			walkIns[c.Value] = append(walkIns[c.Value], device)
 		}
 	}
-	for contact, of := range walkIns {
-		if len(of) < 2 {
+	for contact, devices := range walkIns {
+		if len(devices) < 2 {
 			continue
 		}
-		business, device, _ := strings.Cut(of[0], "/")
+		business, device, _ := strings.Cut(devices[0], "/")
 		ts.Setenv("BUSINESS", business)
 		ts.Setenv("CONTACT", contact)
 		ts.Setenv("DEVICE", device)
 		return
 	}
-	ts.Fatalf("nobody came twice")
+	ts.Fatalf("no contact has two walk-ins")
 }
 
 // A MAC address given as a pseudonym is an error, not "nothing found": there may be
@@ -141,14 +141,14 @@ func TestForgetDoesNotTakeAnAddressForADevice(t *testing.T) {
 		var out strings.Builder
 		err := (&forgetCmd{}).finish(streams{out: &out}, &forget.Report{Business: "cafe", Device: device}, time.Now(), nil)
 		if (err != nil) != (want != "") || err != nil && (!strings.Contains(err.Error(), want) || out.Len() > 0) {
-			t.Errorf("%s: %v, told %q", device, err, out.String())
+			t.Errorf("%s: error %v, output %q", device, err, out.String())
 		}
 	}
 }
 
 // If the brokers cannot be reached, for example by a mistyped address, no table is
 // touched: a contact with only its marker would be half forgotten.
-func TestForgetBeginsWithTheBrokers(t *testing.T) {
+func TestForgetChangesNoTableWithoutBrokers(t *testing.T) {
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

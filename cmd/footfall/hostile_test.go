@@ -102,8 +102,8 @@ func unknownSenders(kind string, now time.Time) (all []hostile) {
 		h.body, h.header = []byte(body), header
 		all = append(all, h)
 	}
-	_, of := signedPost(kind, cafeSecret, []byte("another body"))
-	wrong, header := signedPost(kind, "a secret of somebody else", []byte(body))
+	_, other := signedPost(kind, cafeSecret, []byte("another body"))
+	wrong, header := signedPost(kind, "a secret of another business", []byte(body))
 	add("wrong secret", header, string(wrong), bad)
 	_, header = signedPost(kind, "", []byte(body))
 	add("empty secret", header, strings.ReplaceAll(body, `"secret":""`, `"secret":"x"`), bad)
@@ -113,7 +113,7 @@ func unknownSenders(kind string, now time.Time) (all []hostile) {
 		return all
 	}
 	add("no signature", http.Header{}, body, missing)
-	add("signature of another body", of, body, bad)
+	add("signature of another body", other, body, bad)
 	add("signature that is none", http.Header{signatures[kind]: {"sha256=zz"}}, body, bad)
 	return all
 }
@@ -130,7 +130,7 @@ func oversized(t *testing.T, kind string, now time.Time) (all []hostile) {
 	damaged.body = packed(t, []byte(body))[:20]
 	damaged.header.Set("Content-Encoding", "gzip")
 	damaged.header.Set("Content-Type", "application/octet-stream")
-	foreign := signed(kind, "an encoding that nobody has", body, http.StatusUnsupportedMediaType, "unsupported-encoding")
+	foreign := signed(kind, "an unknown encoding", body, http.StatusUnsupportedMediaType, "unsupported-encoding")
 	foreign.header.Set("Content-Encoding", "br")
 	many := strings.Repeat(body, 60_000)
 	if kind != senders.Hostapd {
@@ -227,7 +227,7 @@ func TestHostilePostsLeaveNothingBehind(t *testing.T) {
 	}
 	for _, st := range stats {
 		if st.Stage == pipeline.Ingest && (st.Rejected != int64(len(posts)) || st.Errors != 0 || st.Restarts != 0) {
-			t.Errorf("%+v, want %d refused, no errors and no restart", st, len(posts))
+			t.Errorf("%+v, want %d rejected, no errors and no restart", st, len(posts))
 		}
 	}
 	t.Logf("%d hostile posts", len(posts))

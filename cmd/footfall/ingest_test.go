@@ -85,7 +85,7 @@ func TestSamplesGiveTheirSightings(t *testing.T) {
 // arrivals matches times that stand for the arrival.
 var arrivals = regexp.MustCompile(`ARRIVAL`)
 
-// newest is the latest time of lines.
+// newest returns the latest time in lines.
 func newest(t *testing.T, lines string) (latest time.Time) {
 	t.Helper()
 	for _, text := range postTimes[0].pattern.FindAllString(lines, -1) {
@@ -127,7 +127,7 @@ var sightingTime = regexp.MustCompile(`, [^ ]*Z,`)
 
 func withoutTime(line string) string { return sightingTime.ReplaceAllString(line, ", at its arrival,") }
 
-// wantOnTopics compares the records on the topics with the expected ones. A sighting
+// wantOnTopics compares the records on the topics with the expected records. A sighting
 // with the time of its arrival is compared without milliseconds.
 func (s *shop) wantOnTopics(t *testing.T, want []string) {
 	t.Helper()
@@ -202,7 +202,7 @@ func TestAWalkInByPosts(t *testing.T) {
 	}
 }
 
-// counted is how many walk-ins a contact has.
+// counted returns the number of walk-ins of a contact in the table.
 func (s *shop) counted(t *testing.T, contact events.ContactID) (n int64) {
 	t.Helper()
 	deps, err := openDeps(t.Context(), s.Stack)

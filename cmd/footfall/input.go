@@ -19,24 +19,24 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// traceFlags select a recording and the knowledge about it: true visits,
+// traceFlags select a recording and the reference data for it: true visits,
 // head-counts, static devices.
 type traceFlags struct {
 	Files    []string          `arg:"" name:"trace" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
 	Business events.BusinessID `default:"store" help:"The store of rows without a business."`
-	Only     events.BusinessID `help:"The store, if the recording has several." placeholder:"ID"`
+	Only     events.BusinessID `help:"Only this store of the recording." placeholder:"ID"`
 	Key      string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses, if there is no --pseudonym-keys."`
 	keysFlag
-	KeyID     string            `default:"1" help:"The id of the key in that file."`
+	KeyID     string            `default:"1" help:"The id of the key in the file of --pseudonym-keys."`
 	Truth     string            `help:"The true visits: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
-	Occupancy string            `help:"Head-counts of people: CSV (from_ms,sensor,people)." placeholder:"FILE"`
+	Occupancy string            `help:"Head-counts of the people in the store: CSV (from_ms,sensor,people)." placeholder:"FILE"`
 	Static    string            `help:"Devices that belong to no customer: MAC addresses or pseudonyms, one a line." placeholder:"FILE"`
 	Closed    []string          `default:"sat,sun" enum:"sun,mon,tue,wed,thu,fri,sat,none" help:"Days on which the store is closed: a head-count of 0 all day counts as empty."`
 	Sensors   []events.SensorID `help:"The sensors in the store; by default all sensors of the recording." placeholder:"ID"`
 	TimeZone  string            `help:"Time zone of the store, such as Europe/Berlin; UTC by default." placeholder:"ZONE"`
 }
 
-// input is a recording with the knowledge about it, loaded.
+// input is a loaded recording with its reference data.
 type input struct {
 	trace  *offline.Trace
 	truth  []score.Visit                                 // nil without a file
@@ -48,7 +48,8 @@ type input struct {
 	closed []time.Weekday
 }
 
-// read reads all files.
+// read loads the recording and its reference data. Days begin at midnight in zone; of
+// the sensors, an empty list means all.
 func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*input, error) {
 	m := &input{static: map[events.DeviceID]bool{}}
 	var err error
@@ -104,13 +105,15 @@ func named(truth []score.Visit) func(events.BusinessID, events.DeviceID) bool {
 	return func(_ events.BusinessID, d events.DeviceID) bool { return all[d] }
 }
 
-// load reads the recording.
+// load reads the recording. It is an error if the recording holds no sightings of the
+// store and the sensors.
 func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.SensorID) (*offline.Trace, error) {
 	src, err := recording.Open(f.Files, s.in, recording.Options{Business: f.Business, Device: device})
 	if err != nil {
 		return nil, err
 	}
 	p := newProgress(s.err, "reading", -1)
+	// Load only the sightings of the store and the sensors, with progress.
 	trace, err := offline.Load(src, offline.Options{Business: f.Only, Sensors: sensors, Loaded: func() {
 		done, total := src.Progress()
 		p.update(done, total, fmt.Sprintf("%d %%", 100*done/max(total, 1)))
@@ -122,7 +125,8 @@ func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.Se
 	return trace, errors.Join(err, src.Close())
 }
 
-// readStatic reads one device a line, as a MAC address or a pseudonym.
+// readStatic reads one device a line, as a MAC address or a pseudonym, and adds its
+// pseudonym to the set. Lines that begin with # are comments.
 func (f *traceFlags) readStatic(r io.Reader, device pseudonym.Maker, into map[events.DeviceID]bool) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -130,6 +134,7 @@ func (f *traceFlags) readStatic(r io.Reader, device pseudonym.Maker, into map[ev
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
+		// A MAC address becomes a pseudonym; other text is a pseudonym already.
 		listed := events.DeviceID(line)
 		if mac, err := net.ParseMAC(line); err == nil && len(mac) == 6 {
 			listed = device(f.Business, mac)
@@ -152,11 +157,12 @@ func fromFile(path string, read func(io.Reader) error) error {
 }
 
 // part returns the recording between two moments, a zero moment being no bound,
-// without the devices in gone.
-func (m *input) part(from, to time.Time, gone []events.DeviceID) (*offline.Trace, score.Reference) {
+// without the devices in
+// omit.
+func (m *input) part(from, to time.Time, omit []events.DeviceID) (*offline.Trace, score.Reference) {
 	cut := m.trace.Cut(from, to)
 	in := func(t time.Time) bool { return !t.Before(from) && (to.IsZero() || t.Before(to)) }
-	// Cut the knowledge to the same time.
+	// Cut the reference data to the same range of time.
 	k := score.Reference{Named: m.named}
 	if m.truth != nil {
 		k.Truth = slices.DeleteFunc(slices.Clone(m.truth), func(v score.Visit) bool { return !in(v.Enter) })
@@ -171,9 +177,9 @@ func (m *input) part(from, to time.Time, gone []events.DeviceID) (*offline.Trace
 		k.Static = func(_ events.BusinessID, d events.DeviceID) bool { return m.static[d] }
 	}
 	// Leave out devices, as if they had never been heard.
-	out := make(map[events.DeviceID]bool, len(gone))
-	for _, d := range gone {
-		out[d] = true
+	omitted := make(map[events.DeviceID]bool, len(omit))
+	for _, d := range omit {
+		omitted[d] = true
 	}
-	return cut.Without(func(d offline.Device) bool { return out[d.ID] }), k
+	return cut.Without(func(d offline.Device) bool { return omitted[d.ID] }), k
 }

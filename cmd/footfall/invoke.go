@@ -31,6 +31,7 @@ func (c *invokeCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// Print the answer of the function as it is.
 	answer, err := stack.Invoke(ctx, c.Function, payload)
 	if err == nil {
 		_, err = fmt.Fprintf(s.out, "%s\n", answer)
@@ -38,6 +39,7 @@ func (c *invokeCmd) Run(ctx context.Context, s streams) error {
 	return closeStack(stack, err)
 }
 
+// readEvent returns the content of a file, or of stdin for "-", which must be JSON.
 func readEvent(path string, stdin io.Reader) ([]byte, error) {
 	var payload []byte
 	var err error

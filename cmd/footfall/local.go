@@ -24,12 +24,14 @@ func (c *localCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	// Print the addresses that other commands and routers need.
 	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "broker\t%s\n", strings.Join(stack.Brokers(), ","))
 	fmt.Fprintf(t, "tables\t%s\n", stack.TableEndpoint())
 	fmt.Fprintf(t, "ingest\t%s\n", stack.IngestURL())
 	flush(t)
-	fmt.Fprintln(s.out, "running until interrupted: routers post to /v1/{business}/{kind} of ingest, counts are on topic walk-in-counts")
+	fmt.Fprintln(s.out, "running until interrupted\nrouters post to /v1/{business}/{kind} of ingest; counts are on topic walk-in-counts")
+	// Wait for an interrupt, or for a part that stopped by itself.
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(s.err, "stopping")
@@ -39,7 +41,7 @@ func (c *localCmd) Run(ctx context.Context, s streams) error {
 	}
 }
 
-// setOptions lets the posts of routers in.
+// setOptions opens the door for posts of routers, and stores the given businesses.
 func (c *localCmd) setOptions(o *local.Options) {
 	o.Listen, o.PseudonymKeys = c.Listen, c.PseudonymKeys
 	c.storeBusinesses(c.Businesses)(o)

@@ -65,14 +65,16 @@ func run(args []string, s streams) int {
 		fmt.Fprintln(s.err, "footfall:", err)
 		return 2
 	}
+	// Parse. Help ends the parser through kong.Exit, after it is printed.
 	parsed, err := parser.Parse(args)
 	if status >= 0 {
-		return status // help was asked for and printed
+		return status
 	}
 	if err != nil {
 		fmt.Fprintf(s.err, "footfall: %v (see footfall --help)\n", err)
 		return 2
 	}
+	// Run the command. An interrupt cancels its context.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))

@@ -128,11 +128,11 @@ func (c *offsetsShowCmd) Run(ctx context.Context, s streams) error {
 type offsetsShiftCmd struct {
 	clusterFlags
 	deploymentFlags
-	Group     string `required:"" placeholder:"NAME" help:"The consumer group, as offsets show names it."`
+	Group     string `required:"" placeholder:"NAME" help:"The consumer group, as offsets show prints it."`
 	Topic     string `required:"" placeholder:"NAME" help:"The topic."`
 	Partition int32  `required:"" placeholder:"N" help:"The partition."`
 	By        int64  `required:"" placeholder:"N" help:"Number of offsets to skip; negative to go back, as in --by=-3."`
-	Yes       bool   `help:"Move the offset. Without this flag, shift only lists the records that it would skip."`
+	Yes       bool   `help:"Move the offset. Without this flag, shift only lists the batches that it would skip."`
 }
 
 // Help returns the help text with the steps of a shift.
@@ -145,8 +145,8 @@ partition and offset. Then:
   3. Run shift with --by and the number of offsets to skip, check the output, and run it again with --yes.
   4. Enable the readers again.
 
-Skipped records are not processed and are no dead letters, since they cannot be read. Going back is harmless, since
-redelivered records change nothing. The offset stays within the offsets that the partition holds.`
+Skipped records are neither processed nor sent to the dead letters, since they cannot be read. Going back is harmless,
+since redelivered records change nothing. An offset outside the log of the partition is refused.`
 }
 
 // Validate returns an error if the partition is negative.
@@ -164,6 +164,7 @@ func (c *offsetsShiftCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer client.Close()
+	// Read the committed offset and the batches from there on.
 	shift, err := kafka.PlanShift(ctx, client, c.Group, c.Topic, c.Partition, c.By)
 	if err != nil {
 		return err
@@ -176,6 +177,7 @@ func (c *offsetsShiftCmd) Run(ctx context.Context, s streams) error {
 		}
 		fmt.Fprintf(s.err, "note: group %s has no committed offset yet\n", c.Group)
 	}
+	// Without --yes the plan is only printed.
 	printShift(s.out, shift)
 	switch {
 	case c.By == 0:
@@ -191,7 +193,10 @@ func (c *offsetsShiftCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
+// printShift prints the offsets before and after a shift, and the batches from there
+// on.
 func printShift(w io.Writer, shift kafka.Shift) {
+	// The direction of the shift.
 	from, to := shift.Current.Next(), shift.Target
 	switch {
 	case to > from:

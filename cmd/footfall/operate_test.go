@@ -21,7 +21,7 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// scriptClient is a client of the broker of a script.
+// scriptClient returns a client for the broker of a script.
 func scriptClient(ts *testscript.TestScript, opts ...kgo.Opt) *kgo.Client {
 	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(ts.Getenv("BROKER")), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	ts.Check(err)
@@ -110,7 +110,7 @@ func plantCount(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	items := slices.DeleteFunc(all.Items, func(item map[string]types.AttributeValue) bool { return len(began(item)) < 2 })
 	if len(items) < 2 {
-		ts.Fatalf("nobody came twice")
+		ts.Fatalf("fewer than two contacts have two visits")
 	}
 	item := items[0]
 	visits, set := began(item), item["fs"].(*types.AttributeValueMemberSS)

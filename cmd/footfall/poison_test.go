@@ -96,11 +96,11 @@ func (s *site) proxy(endpoint string) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if denied := *s.denied.Load(); err != nil || denied != "" && bytes.Contains(body, []byte(denied)) {
-			const refusal = `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"not this one"}`
+			const denial = `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"not this one"}`
 			w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-			w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(refusal))), 10))
+			w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(denial))), 10))
 			w.WriteHeader(http.StatusBadRequest)
-			_, _ = io.WriteString(w, refusal)
+			_, _ = io.WriteString(w, denial)
 			return
 		}
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
@@ -157,7 +157,7 @@ func (s *site) await(done func() bool) {
 	deadline := time.Now().Add(time.Minute)
 	for !done() {
 		if time.Now().After(deadline) {
-			s.Fatal("it did not come to pass within a minute")
+			s.Fatal("the awaited condition did not hold within a minute")
 		}
 	}
 }
@@ -228,7 +228,7 @@ func (s *site) footfall(status int, args string, want ...string) {
 	text := strings.Join(strings.Fields(out.String()), " ")
 	for _, w := range want {
 		if !strings.Contains(text, w) {
-			s.Errorf("footfall %s does not say %q:\n%s", args, w, &out)
+			s.Errorf("footfall %s does not print %q:\n%s", args, w, &out)
 		}
 	}
 }
@@ -284,7 +284,7 @@ func (b *syncBuffer) String() string {
 // A batch whose bytes are damaged on the broker's disk stops its partition and no
 // other. The log names the batch, and shifting the group past it loses its records
 // and no others.
-func TestADamagedBatchIsPassedByAShift(t *testing.T) {
+func TestShiftSkipsADamagedBatch(t *testing.T) {
 	s := newSite(t)
 	s.comes(0, "ann", "bob")
 	s.comes(0, "carl", "dora") // offsets 2 and 3
@@ -299,7 +299,7 @@ func TestADamagedBatchIsPassedByAShift(t *testing.T) {
 	s.comes(1, "gus") // the other partition goes on
 	s.await(func() bool { return s.lag() == 3 })
 	if want := `"cannot read a batch" stage=count topic=enriched-walk-ins partition=0 offset=2 `; !strings.Contains(log.String(), want) {
-		t.Errorf("the log does not say %q:\n%s", want, log.String())
+		t.Errorf("the log does not hold %q:\n%s", want, log.String())
 	}
 	shift := "offsets shift --group footfall-count-enriched-walk-ins --topic enriched-walk-ins --partition 0 --by "
 	s.footfall(1, shift+"2 --yes", "the consumer group has members")
@@ -315,7 +315,7 @@ func TestADamagedBatchIsPassedByAShift(t *testing.T) {
 // The same through the whole pipeline, in which detect stores offsets in its
 // changelog: detect goes on after the unreadable offsets, and a visit around them is
 // one walk-in.
-func TestDetectGoesOnBehindADamagedBatch(t *testing.T) {
+func TestDetectContinuesAfterADamagedBatch(t *testing.T) {
 	s := newSite(t)
 	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	key := events.DeviceKey("cafe", "phone")

@@ -22,9 +22,9 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// asked holds the requests of commands to the tables by way of $WATCHED: the
+// requested holds the requests of commands to the tables by way of $WATCHED: the
 // actions, and the names of the tables. Only one script uses it.
-var asked struct {
+var requested struct {
 	sync.Mutex
 	words map[string]bool
 }
@@ -37,12 +37,12 @@ func policy(ts *testscript.TestScript, neg bool, args []string) {
 	case !neg && slices.Equal(args, []string{"watch"}):
 		watchTables(ts)
 	case !neg && len(args) == 2 && args[0] == "wants":
-		asked.Lock()
-		got := slices.Sorted(maps.Keys(asked.words))
-		clear(asked.words)
-		asked.Unlock()
+		requested.Lock()
+		got := slices.Sorted(maps.Keys(requested.words))
+		clear(requested.words)
+		requested.Unlock()
 		if want := needsOf(ts, args[1]); !slices.Equal(got, want) {
-			ts.Fatalf("%s asks for %q, docs/deploy.md says %q", args[1], got, want)
+			ts.Fatalf("%s requests %q, docs/deploy.md allows %q", args[1], got, want)
 		}
 	default:
 		ts.Fatalf("usage: policy watch, policy wants COMMAND")
@@ -53,19 +53,19 @@ func watchTables(ts *testscript.TestScript) {
 	target, err := url.Parse(ts.Getenv("TABLES"))
 	ts.Check(err)
 	forward := httputil.NewSingleHostReverseProxy(target)
-	asked.words = map[string]bool{}
+	requested.words = map[string]bool{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		asked.Lock()
-		asked.words[action] = true
+		requested.Lock()
+		requested.words[action] = true
 		for _, table := range pipeline.Default().Tables {
 			if bytes.Contains(body, []byte(`"`+table.Name+`"`)) {
-				asked.words[table.Name] = true
+				requested.words[table.Name] = true
 			}
 		}
-		asked.Unlock()
+		requested.Unlock()
 		forward.ServeHTTP(w, r)
 	}))
 	ts.Defer(server.Close)
@@ -78,7 +78,7 @@ func needsOf(ts *testscript.TestScript, command string) (all []string) {
 	ts.Check(err)
 	row := regexp.MustCompile("(?m)^\\| `" + command + "` \\|.*; (.*dynamodb.*)$").FindStringSubmatch(string(text))
 	if row == nil {
-		ts.Fatalf("docs/deploy.md says of %s nothing that has to do with tables", command)
+		ts.Fatalf("docs/deploy.md has no row of %s with table permissions", command)
 	}
 	for _, found := range regexp.MustCompile("`(?:dynamodb:)?([A-Z][A-Za-z]+)`").FindAllStringSubmatch(row[1], -1) {
 		all = append(all, found[1])

@@ -124,8 +124,8 @@ func (s *secretive) note(t *testing.T, a answer, err error) {
 	fmt.Fprintf(&s.answers, "%d %s\n", a.status, a.body)
 }
 
-// personalBodies returns bodies with the personal texts in all fields of the formats, and in
-// some unknown fields. The spelling of addresses rotates.
+// personalBodies returns bodies with the personal texts in all fields of the formats,
+// and in some unknown fields. The spelling of addresses rotates.
 func personalBodies(round int, at time.Time) map[string]string {
 	turn := []string{"colons", "dashes", "bare", "three dots"}
 	spelt := func(i int) string {

@@ -22,9 +22,10 @@ type progress struct {
 	last  time.Time
 }
 
-// newProgress shows work of a known size, or -1 if the size is unknown.
+// newProgress returns the progress of work of a size, -1 if the size is unknown.
 func newProgress(out io.Writer, what string, total int64) *progress {
 	p := &progress{what: what, out: out, began: time.Now(), last: time.Now()}
+	// A bar needs a terminal.
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(out),
@@ -37,7 +38,8 @@ func newProgress(out io.Writer, what string, total int64) *progress {
 	return p
 }
 
-// update shows how much of total is done, and the same in words.
+// update shows how much of total is done. words is the same for a plain line, which is
+// printed every lineEvery at most.
 func (p *progress) update(done, total int64, words string) {
 	if p.bar != nil {
 		p.bar.ChangeMax64(total)

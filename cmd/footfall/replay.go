@@ -17,18 +17,18 @@ import (
 
 // replayCmd runs recordings through the pipeline.
 type replayCmd struct {
-	Files    []string          `arg:"" name:"file" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
-	Business events.BusinessID `default:"store" help:"The store of rows without a business."`
-	Key      string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses."`
-	Speed    speedFlag         `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
-	// Businesses have rules of their own, as in local.
-	Businesses string `help:"Store the businesses of this file first: a JSON object of documents by id." placeholder:"FILE"`
-	Truth      string `help:"The true visits, for comparison: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
+	Files      []string          `arg:"" name:"file" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
+	Business   events.BusinessID `default:"store" help:"The store of rows without a business."`
+	Key        string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses."`
+	Speed      speedFlag         `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
+	Businesses string            `help:"Store the businesses of this file first: a JSON object of documents by id." placeholder:"FILE"`
+	Truth      string            `help:"The true visits, for comparison: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
 
 	stackFlags `group:"The pipeline:"`
 }
 
-// Run replays the files with the recording's own clock.
+// Run replays the files in the event time of the recording and prints the summary. It
+// returns an error if topics or tables differ from the oracle.
 func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	truth, err := readTruth(c.Truth, c.Business, pseudonym.NewMaker([]byte(c.Key)))
 	if err != nil {

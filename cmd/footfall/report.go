@@ -9,7 +9,8 @@ import (
 	"footfall/lab/score"
 )
 
-// topContactsShown is the number of contacts in the list of those with the most walk-ins.
+// topContactsShown is the number of contacts in the list of contacts with the most
+// walk-ins.
 const topContactsShown = 5
 
 // printReport prints the summary of a run.
@@ -18,12 +19,12 @@ func printReport(w io.Writer, o *outcome) {
 	fmt.Fprintf(w, "\n%s of event time in %s: %.0f sightings a second\n\n",
 		durationText(o.fed.To.Sub(o.fed.From)), durationText(o.took), float64(r.Tally.Sightings)/o.took.Seconds())
 	row := func(name string, n int64, note string) { fmt.Fprintf(t, "%s\t%d\t  %s\n", name, n, note) }
-	// Input, then decisions, attributions and counts.
+	// Sightings, then decisions, attributions and counts.
 	row("sightings", r.Tally.Sightings, "heard by routers, and one for each login")
 	row("late sightings", r.Tally.Late, "beyond the allowed lateness")
 	row("passers-by", r.Tally.PassersBy, "sightings of devices that are not inside")
-	row("excluded", r.Tally.Excluded, "of listed devices or other sensors")
-	row("dead letters", r.Tally.Dead, "of sightings")
+	row("excluded", r.Tally.Excluded, "sightings of listed devices or by other sensors")
+	row("dead letters", r.Tally.Dead, "sightings that could not be processed")
 	row("walk-ins", r.Tally.WalkIns, "visits confirmed")
 	row("attributed to a contact", int64(r.Enriched.Topics), "a login names the contact")
 	row("unattributed", r.Tally.WalkIns-int64(r.Enriched.Topics), "no login names a contact for the device")
@@ -39,7 +40,7 @@ func printReport(w io.Writer, o *outcome) {
 	// The comparison with the oracle.
 	printCheck(w, r)
 	if r.Changed > 0 {
-		fmt.Fprintf(w, "Settings changed during visits of %d devices: their walk-ins around the change are taken as produced.\n\n", r.Changed)
+		fmt.Fprintf(w, "Settings changed during visits of %d devices:\ntheir walk-ins around the change are taken as produced.\n\n", r.Changed)
 	}
 	printTopContacts(w, r.TopContacts)
 }
@@ -49,6 +50,7 @@ func flush(t *tabwriter.Writer) {
 	_ = t.Flush()
 }
 
+// printCheck prints the comparison of the oracle, the topics and the tables.
 func printCheck(w io.Writer, r *check.Report) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "compared\texpected (oracle)\tin topics\tin tables\t")
@@ -71,13 +73,14 @@ func printCheck(w io.Writer, r *check.Report) {
 	fmt.Fprintln(w)
 }
 
-func printTopContacts(w io.Writer, loyal []check.ContactTotal) {
-	if len(loyal) == 0 {
+// printTopContacts prints the contacts with the most walk-ins.
+func printTopContacts(w io.Writer, top []check.ContactTotal) {
+	if len(top) == 0 {
 		return
 	}
 	fmt.Fprintln(w, "contacts with the most walk-ins")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, l := range loyal[:min(topContactsShown, len(loyal))] {
+	for _, l := range top[:min(topContactsShown, len(top))] {
 		fmt.Fprintf(t, "  %s\tat %s\t%d\n", l.Contact, l.Business, l.Total)
 	}
 	flush(t)

@@ -83,8 +83,8 @@ func openShop(t *testing.T, change func(*local.Options)) *shop {
 	return s
 }
 
-// signatures names the header with the signature of a make; Meraki has the
-// secret in the body instead.
+// signatures holds the name of the header with the signature of each make. Meraki has
+// the secret in the body instead.
 var signatures = map[string]string{
 	senders.CloudTrax: "Signature", senders.Mist: "X-Mist-Signature-v2",
 	senders.Hostapd: "X-Footfall-Signature", senders.Footfall: "X-Footfall-Signature",
@@ -154,8 +154,8 @@ func (s *shop) must(t *testing.T, kind string, body []byte) {
 	}
 }
 
-// routerSightings returns the sightings of routers, without those that identify makes of
-// logins.
+// routerSightings returns the sightings of routers, without the sightings that identify
+// makes of logins.
 func (s *shop) routerSightings(t *testing.T) []events.Sighting {
 	t.Helper()
 	var all []events.Sighting

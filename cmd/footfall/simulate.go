@@ -22,11 +22,11 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// simulateCmd makes a town.
+// simulateCmd runs a simulated town through the pipeline, or writes it to a file.
 type simulateCmd struct {
 	Seed     uint64        `default:"1" help:"Seed of the town: the same seed gives the same town."`
 	Start    string        `default:"2026-11-02" help:"The first day of the town. With a future day, announced settings begin to hold during the run."`
-	Duration time.Duration `default:"24h" help:"Simulated duration."`
+	Duration time.Duration `default:"24h" help:"Duration in the time of the town."`
 	Visits   float64       `default:"1" help:"Factor for the visits of every business."`
 	Traffic  float64       `default:"1" help:"Factor for the passers-by of every business."`
 	Speed    speedFlag     `help:"Seconds of the town per second; without it, as fast as the machine can." placeholder:"N"`
@@ -73,6 +73,7 @@ func (c *simulateCmd) config() (town.Config, error) {
 	if err != nil {
 		return config, fmt.Errorf("--start %s is not a day such as 2026-11-02", c.Start)
 	}
+	// The flags override the defaults of the town.
 	config.Seed, config.Start, config.Duration = c.Seed, start, c.Duration
 	for i := range config.Businesses {
 		b := &config.Businesses[i]
@@ -109,13 +110,15 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 	return closeStack(stack, err)
 }
 
-// storeSettings stores the settings of the businesses without any, unless something was
-// decided already: a data directory that is used again keeps its settings.
+// storeSettings returns a function that stores the settings of the town's businesses
+// before any function runs. Stored settings stay. If the changelog holds decisions
+// already, as in a data directory that is used again, nothing is stored: those
+// decisions followed from the settings of that time.
 func (c *simulateCmd) storeSettings(t town.Town) func(context.Context, *dynamodb.Client) error {
 	return func(ctx context.Context, tables *dynamodb.Client) error {
 		log, err := tables.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(c.TablePrefix + pipeline.VisitLogTable), Limit: aws.Int32(1)})
 		if err != nil {
-			return fmt.Errorf("read the decisions of the table: %w", err)
+			return fmt.Errorf("look for decisions in table %s: %w", c.TablePrefix+pipeline.VisitLogTable, err)
 		}
 		if len(log.Items) > 0 {
 			return nil
@@ -137,7 +140,7 @@ func (c *simulateCmd) storeSettings(t town.Town) func(context.Context, *dynamodb
 	}
 }
 
-// itemSource makes a feed.Source of a sequence.
+// itemSource is a feed.Source of a sequence of items. The caller stops it.
 type itemSource struct {
 	next func() (recording.Item, bool)
 	stop func()
@@ -148,7 +151,7 @@ func newItemSource(items iter.Seq[recording.Item]) *itemSource {
 	return &itemSource{next, stop}
 }
 
-// Next returns the next item, and io.EOF after the last one.
+// Next returns the next item, or io.EOF after the last item.
 func (p *itemSource) Next() (recording.Item, error) {
 	it, ok := p.next()
 	if !ok {
@@ -164,7 +167,7 @@ func toFile(path string, stdout io.Writer, write func(io.Writer) error) error {
 	}
 	f, err := os.Create(path)
 	if err != nil {
-		return fmt.Errorf("make %s: %w", path, err)
+		return fmt.Errorf("create %s: %w", path, err)
 	}
 	if err := errors.Join(write(f), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

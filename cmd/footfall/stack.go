@@ -21,15 +21,15 @@ import (
 
 // stackFlags configure the local pipeline.
 type stackFlags struct {
-	Bin            string        `default:"bin" help:"Directory with the function binaries of make build." placeholder:"DIR"`
+	Bin            string        `default:"bin" help:"Directory with the binaries of the functions, as make build writes them." placeholder:"DIR"`
 	DataDir        string        `help:"Directory for the broker's data; by default the data is removed when the command ends." placeholder:"DIR"`
-	TablesOnDisk   bool          `help:"Keep the tables on disk too, below the data directory, instead of in memory."`
+	TablesOnDisk   bool          `help:"Keep the tables below the data directory too, instead of in memory."`
 	Partitions     int32         `default:"${partitions}" help:"Partitions of every topic; 0 for as many as in AWS."`
 	Brokers        []string      `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
 	TableEndpoint  string        `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
 	TablePrefix    string        `help:"Prefix of the table names." placeholder:"TEXT"`
 	Environments   int           `default:"2" help:"Processes per function."`
-	SessionTimeout time.Duration `default:"10s" help:"How long the partitions of a killed pipeline wait before another one takes them over; 6s or more." placeholder:"SPAN"`
+	SessionTimeout time.Duration `default:"10s" help:"How long the partitions of a killed pipeline wait until another pipeline takes them over; 6s or more." placeholder:"SPAN"`
 	FunctionLogs   bool          `help:"Print the logs of the functions, a JSON object a line."`
 }
 
@@ -55,7 +55,7 @@ func (f *stackFlags) Validate() error {
 // for as many as the machine can process.
 type speedFlag float64
 
-// Validate returns an error if the speed is not positive.
+// Validate returns an error if the speed is negative or infinite.
 func (f speedFlag) Validate() error {
 	if !(f >= 0) || math.IsInf(float64(f), 1) {
 		return fmt.Errorf("%v is not a number of seconds", float64(f))
@@ -78,7 +78,8 @@ func (f *stackFlags) options(s streams, schedule bool) local.Options {
 }
 
 // start starts the pipeline. With schedule the tick function is invoked each minute
-// of the wall clock. more applies options of a single command.
+// of the wall clock. more sets
+// the options of a single command.
 func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more ...func(*local.Options)) (*local.Stack, error) {
 	o := f.options(s, schedule)
 	for _, set := range more {
@@ -87,7 +88,8 @@ func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more .
 	return local.Start(ctx, o)
 }
 
-// storeBusinesses stores the businesses of a file before anything runs; "" is none.
+// storeBusinesses returns an option that stores the businesses of a file before any
+// function runs. With an empty path the option does nothing.
 func (f *stackFlags) storeBusinesses(path string) func(*local.Options) {
 	return func(o *local.Options) {
 		if path == "" {
@@ -99,7 +101,7 @@ func (f *stackFlags) storeBusinesses(path string) func(*local.Options) {
 	}
 }
 
-// closeStack stops the pipeline and returns all errors.
+// closeStack stops the pipeline and returns err joined with the error of the stop.
 func closeStack(stack *local.Stack, err error) error { return errors.Join(err, stack.Close()) }
 
 // outcome is the result of running a recording or a town.
@@ -114,6 +116,8 @@ type outcome struct {
 func runThrough(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	// A pipeline that stops by itself, such as by the end of its broker, ends the run
+	// with the error of the pipeline.
 	go func() {
 		select {
 		case <-stack.Done():
@@ -122,12 +126,15 @@ func runThrough(ctx context.Context, s streams, stack *local.Stack, src feed.Sou
 		}
 	}()
 	o, err := feedAndCompare(ctx, s, stack, src, speed, fed)
+	// The end of the pipeline is the cause of later errors: name it first.
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return o, err
 }
 
+// feedAndCompare does the work of runThrough. It does not notice the end of the
+// pipeline, except by errors of the broker and the tables.
 func feedAndCompare(ctx context.Context, s streams, stack *local.Stack, src feed.Source, speed speedFlag, fed func(*progress, feed.Stats)) (*outcome, error) {
 	deps, err := openDeps(ctx, stack)
 	if err != nil {

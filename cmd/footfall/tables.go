@@ -19,9 +19,10 @@ type tableFlags struct {
 	TablePrefix   string `placeholder:"TEXT" help:"Prefix of the table names."`
 }
 
-// tables makes a client for the tables.
+// tables returns a client for the tables.
 func (f tableFlags) tables(ctx context.Context) (*dynamodb.Client, error) {
 	if f.TableEndpoint != "" {
+		// A local table server accepts any region and credentials.
 		return dynamo.New(aws.Config{
 			Region: "us-east-1", BaseEndpoint: &f.TableEndpoint,
 			Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),

@@ -19,9 +19,9 @@ type topicsCmd struct {
 // Footfall needs them.
 type topicsApplyCmd struct {
 	clusterFlags
-	DryRun        bool  `help:"Only say what would be done."`
-	AddPartitions bool  `help:"Let topics grow to their number of partitions. Drain them first: records of a key change their partition, and lose their order against those still to be read."`
-	Partitions    int32 `default:"0" help:"Partitions of every topic; 0 for what each topic says."`
+	DryRun        bool  `help:"Only print the changes."`
+	AddPartitions bool  `help:"Add the partitions that existing topics lack. Drain the topics first: keys move to other partitions, and records of a key that are still to be read lose their order."`
+	Partitions    int32 `default:"0" help:"Partitions of every topic; 0 for the number of each topic."`
 }
 
 // Validate returns an error if no topic can have the number of partitions.
@@ -39,6 +39,7 @@ func (c *topicsApplyCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer client.Close()
+	// Compare the cluster with events/topics.go, print, then apply.
 	plan, err := kafka.PlanTopics(ctx, client, kafka.DesiredTopics{
 		Topics: events.Topics(), Partitions: c.Partitions, AddPartitions: c.AddPartitions,
 	})
@@ -61,8 +62,7 @@ func printPlan(w io.Writer, plan *kafka.TopicPlan) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "TOPIC\tSETTING\tIS\tWANTED\tACTION")
 	left := 0
-	// One line for each change; differences that are only reported have a
-	// reason.
+	// One line for each difference. A difference that is not changed has a reason.
 	for _, c := range plan.Changes {
 		what, have, action := c.Setting, c.Have, "set"
 		switch {
