@@ -47,7 +47,8 @@ A device: its history, its walk-ins, its place on the lists of contacts. Counts 
 business's opt-out list first, or its next visit is recorded again.
 
 --mac selects the device's pseudonyms under every key of the file. The pseudonyms of single days, which a randomised
-address has while it is not associated, are not searched: they are never attributed, and expire after 100 days.
+address has while it is not associated, are not searched: they are never attributed, and expire with the records of the
+topics, and in the tables after 100 days.
 
 forget runs beside the stages and can be repeated at any time; if it is interrupted, the next run finishes the work. Run
 it twice: the second run finds nothing.

@@ -141,7 +141,7 @@ func (c *offsetsShiftCmd) Help() string {
 partition and offset. Then:
 
   1. Disable the readers of the group (on AWS the event source mapping): a group with members cannot be moved.
-  2. Run shift with --by 0, which lists the batches from there on and marks those that cannot be read.
+  2. Run shift with --by 0, which lists the batches from the committed offset on and marks unreadable ones.
   3. Run shift with --by and the number of offsets to skip, check the output, and run it again with --yes.
   4. Enable the readers again.
 
