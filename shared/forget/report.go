@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/stage"
 )
 
 // Report describes what a run removed or, if Done is false, would remove. Either
@@ -66,9 +67,6 @@ const (
 	habitRetention = 30 * days
 	// backupRetention is how far back point-in-time recovery goes.
 	backupRetention = 35 * days
-	// markerRetention is how long the marker of a contact is kept; see
-	// stage.ContactRecord.Expires.
-	markerRetention = 100 * days
 )
 
 // Remainders returns the places that still hold data of a contact (or, if contact is
@@ -95,7 +93,7 @@ func Remainders(contact bool, forgottenAt time.Time) []Remainder {
 		Remainder{"backups", "earlier states of the tables, if point-in-time recovery is on", forgottenAt.Add(backupRetention)},
 	)
 	if contact {
-		all = append(all, Remainder{"identities", "the marker, so that a late login does not bring the data back", forgottenAt.Add(markerRetention + ttlDelay)})
+		all = append(all, Remainder{"identities", "the marker, so that a late login does not bring the data back", forgottenAt.Add(stage.ForgottenRetention + ttlDelay)})
 	}
 	return all
 }

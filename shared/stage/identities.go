@@ -30,9 +30,9 @@ type ContactRecord struct {
 	ForgottenAt time.Time
 }
 
-// forgottenRetention is how long the record of a forgotten contact is kept as a
+// ForgottenRetention is how long the record of a forgotten contact is kept as a
 // marker. It is longer than a topic can still redeliver CRM events of the contact.
-const forgottenRetention = 100 * 24 * time.Hour
+const ForgottenRetention = 100 * 24 * time.Hour
 
 // Expires returns the time at which a store may drop the record: some time after
 // the contact was forgotten. It returns the zero time (never) if the contact was
@@ -41,7 +41,7 @@ func (r *ContactRecord) Expires() time.Time {
 	if r.ForgottenAt.IsZero() || len(r.Devices) > 0 || r.MergedInto != "" {
 		return time.Time{}
 	}
-	return r.ForgottenAt.Add(forgottenRetention)
+	return r.ForgottenAt.Add(ForgottenRetention)
 }
 
 // Identities stores the bindings of devices to contacts: per device its history,
