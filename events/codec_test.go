@@ -84,9 +84,9 @@ func TestTick(t *testing.T) {
 func TestDecodeOverwrites(t *testing.T) {
 	s := *samples()[0].event.(*Sighting)
 	key := DeviceKey(s.Business, s.Device)
-	// The same sighting without its flag, as an object that has no flags.
+	// The same sighting without its flag and session, as an object that has neither.
 	plain := s
-	plain.Randomised = false
+	plain.Randomised, plain.Session = false, SessionNone
 	short := []byte(`{"business":"cafe-1","sensor":"cafe-1-door","device":"` + string(guest) + `","rssi_dbm":-61,"seen_at":"2026-11-02T10:00:00Z"}`)
 	into := SightingsRecord{}
 	steps := []struct {
@@ -282,8 +282,8 @@ func TestErrorsStaySmall(t *testing.T) {
 	}
 }
 
-// TestHotPathAllocations: a decode of a sighting allocates its three strings and
-// nothing else. The strings of Avro records share a chunk, which is less than one
+// TestHotPathAllocations: a decode of a sighting allocates its strings and nothing
+// else. The strings of Avro records share a chunk, which is less than one
 // allocation per record on average. An encode into a buffer that is large enough
 // allocates nothing.
 func TestHotPathAllocations(t *testing.T) {
@@ -298,7 +298,7 @@ func TestHotPathAllocations(t *testing.T) {
 		run  func() error
 	}{
 		{"Avro", 0, func() error { return DecodeSightings(s.key, avro, &into) }},
-		{"JSON", 3, func() error { return DecodeSightings(s.key, asJSON, &into) }},
+		{"JSON", 4, func() error { return DecodeSightings(s.key, asJSON, &into) }},
 		{"Encode", 0, func() error { _, err := Encode(buf[:0], s.event); return err }},
 	}
 	for _, c := range cases {

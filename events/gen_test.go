@@ -46,6 +46,7 @@ func drawSighting(t *rapid.T) *Sighting {
 		Device: drawID[DeviceID](t, "device"), RSSI: RSSI(draw(t, rapid.Int32Range(-127, 0), "rssi")),
 		SeenAt: draw(t, genTime(), "seen_at"), Associated: draw(t, rapid.Bool(), "associated"),
 		Randomised: draw(t, rapid.Bool(), "randomised"),
+		Session:    draw(t, rapid.SampledFrom([]Session{SessionNone, SessionJoined, SessionAlive, SessionLeft}), "session"),
 	}
 }
 

@@ -34,7 +34,7 @@ func samples() []sample {
 	device, contact := DeviceKey(cafe, guest), ContactKey(cafe, regular)
 	return []sample{
 		{"sighting", Sightings, device, &Sighting{
-			Business: cafe, Sensor: "cafe-1-door", Device: guest, RSSI: -61, SeenAt: start, Randomised: true,
+			Business: cafe, Sensor: "cafe-1-door", Device: guest, RSSI: -61, SeenAt: start, Randomised: true, Session: SessionAlive,
 		}},
 		{"portal-login", CRMEvents, BusinessKey(cafe), &PortalLogin{
 			Business: cafe, Device: guest, Contact: regular, At: after(10 * time.Minute), Randomised: true,

@@ -36,6 +36,31 @@ type Sighting struct {
 	// Randomised is true if the MAC address is a locally administered one. The
 	// field is false if the router cannot tell.
 	Randomised bool `avro:"randomised" json:"randomised"`
+	// Session is the router's report about the session of the device. Routers that
+	// report samples instead of sessions have SessionNone.
+	Session Session `avro:"session" json:"session"`
+}
+
+// Session is a report of a router about the session of a device, which lasts from
+// the association to the disassociation.
+type Session string
+
+// The reports of a router.
+const (
+	SessionNone   Session = ""       // no report: a sighting like any other
+	SessionJoined Session = "joined" // the device joined the router's network, and may be silent until it leaves
+	SessionAlive  Session = "alive"  // the device answered a poll of the router
+	SessionLeft   Session = "left"   // the device left the router's network
+)
+
+// Validate returns an error if the report is none of the four.
+func (s Session) Validate() error {
+	switch s {
+	case SessionNone, SessionJoined, SessionAlive, SessionLeft:
+		return nil
+	default:
+		return Bad(InvalidField, "session: %.*q is not joined, alive, left or empty", maxShown, string(s))
+	}
 }
 
 var sightingType = mustRecordType(schemaFiles, "sighting")
@@ -52,6 +77,7 @@ func (r *Sighting) Validate() error {
 		validID("sensor", string(r.Sensor)),
 		validID("device", string(r.Device)),
 		validTime("seen_at", r.SeenAt),
+		r.Session.Validate(),
 	)
 }
 
@@ -69,5 +95,6 @@ func (r *Sighting) readJSON(data []byte) error {
 		jsonField{name: "seen_at", into: &r.SeenAt},
 		jsonField{name: "associated", into: &r.Associated, optional: true},
 		jsonField{name: "randomised", into: &r.Randomised, optional: true},
+		jsonField{name: "session", into: (*string)(&r.Session), optional: true},
 	)
 }

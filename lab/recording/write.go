@@ -11,10 +11,12 @@ import (
 	"footfall/events"
 )
 
-// sightingLine is a sighting as a line of NDJSON.
+// sightingLine is a sighting as a line of NDJSON. Session hides the field of the
+// sighting, to leave it out of the lines that have none.
 type sightingLine struct {
 	events.Sighting
-	ArrivedAt time.Time `json:"arrived_at"`
+	Session   events.Session `json:"session,omitempty"`
+	ArrivedAt time.Time      `json:"arrived_at"`
 }
 
 // WriteNDJSON writes items to w, one line each. Open reads the lines back to
@@ -43,7 +45,7 @@ func WriteNDJSON(w io.Writer, items iter.Seq[Item]) error {
 // marshal returns the line of an item without its line end.
 func marshal(it Item) ([]byte, error) {
 	if it.CRM == nil {
-		return json.Marshal(sightingLine{it.Sighting, it.ArrivedAt})
+		return json.Marshal(sightingLine{it.Sighting, it.Sighting.Session, it.ArrivedAt})
 	}
 	line, err := json.Marshal(it.CRM)
 	if err != nil {

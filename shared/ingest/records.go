@@ -119,7 +119,7 @@ func (b *recordBuilder) add(o *senders.Observation) {
 	}
 	s := events.Sighting{
 		Business: b.business, Sensor: sensor, Device: device, RSSI: o.RSSI, SeenAt: o.SeenAt,
-		Associated: o.Associated, Randomised: pseudonym.Randomised(o.MAC[:]),
+		Associated: o.Associated, Randomised: pseudonym.Randomised(o.MAC[:]), Session: o.Session,
 	}
 
 	// The post has the sighting already: keep one of the two, with the stronger

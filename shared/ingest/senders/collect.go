@@ -79,11 +79,13 @@ type rawObservation struct {
 	signal     number
 	seenAt     instant
 	associated bool
+	session    events.Session
+	badSession bool
 }
 
 // observe adds an observation to the post and reports whether the observation is
 // valid. An invalid observation is left out and counted under one reason: that of
-// the device, the signal, the time or the router, in this order.
+// the device, the signal, the time, the router or the session, in this order.
 func (c *collector) observe(o rawObservation) (valid bool) {
 	// Check every field. A router's name that is not empty is valid.
 	rssi, badSignal := o.signal.dBm()
@@ -92,12 +94,16 @@ func (c *collector) observe(o rawObservation) (valid bool) {
 	if router == "" {
 		badRouter = BadRouter
 	}
-	if why := cmp.Or(o.device.reason(), badSignal, o.seenAt.reason(), badRouter); why != "" {
+	badSession := Reason("")
+	if o.badSession {
+		badSession = BadSession
+	}
+	if why := cmp.Or(o.device.reason(), badSignal, o.seenAt.reason(), badRouter, badSession); why != "" {
 		c.leaveOut(why, 1)
 		return false
 	}
 	c.post.Observations = append(c.post.Observations, Observation{
-		Router: router, MAC: o.device.value, RSSI: rssi, SeenAt: o.seenAt.value, Associated: o.associated,
+		Router: router, MAC: o.device.value, RSSI: rssi, SeenAt: o.seenAt.value, Associated: o.associated, Session: o.session,
 	})
 	return true
 }

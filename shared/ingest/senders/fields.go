@@ -257,6 +257,25 @@ func (b *boolean) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// session is a router's report about the session of a device. bad is set if the
+// field holds any other value than the reports of package events, null and "".
+type session struct {
+	value      events.Session
+	given, bad bool
+}
+
+// UnmarshalJSON reads a value as described at session.
+func (s *session) UnmarshalJSON(raw []byte) error {
+	text, given := trimmedText(raw)
+	value := events.Session(text)
+	s.bad = value.Validate() != nil || given && len(text) == 0 && raw[0] != '"'
+	s.given = !s.bad && value != events.SessionNone
+	if s.given {
+		s.value = value
+	}
+	return nil
+}
+
 // named is true if the field holds a name. The name itself is not kept.
 type named bool
 

@@ -23,6 +23,7 @@ type footfallSighting struct {
 	RSSI       number   `json:"rssi_dbm"`
 	SeenAt     instant  `json:"seen_at"`
 	Associated boolean  `json:"associated"`
+	Session    session  `json:"session"`
 }
 
 type footfallLogin struct {
@@ -49,12 +50,29 @@ func (footfall) Parse(body []byte, at Arrival) (Post, error) {
 	}
 	c := newCollector(len(p.Sightings))
 	for _, s := range p.Sightings {
-		c.observe(rawObservation{router: s.Router, device: s.Device, signal: s.RSSI, seenAt: s.SeenAt, associated: bool(s.Associated)})
+		c.observe(s.raw(at.Hold))
 	}
 	for i := range p.Logins {
 		c.login(&p.Logins[i])
 	}
 	return c.post, nil
+}
+
+// raw returns the observation. A report about a session needs no signal: the
+// parser supplies one as for hostapd.
+func (s *footfallSighting) raw(hold events.RSSI) rawObservation {
+	o := rawObservation{
+		router: s.Router, device: s.Device, signal: s.RSSI, seenAt: s.SeenAt,
+		associated: bool(s.Associated) || s.Session.given, session: s.Session.value, badSession: s.Session.bad,
+	}
+	switch {
+	case o.signal.given || o.session == events.SessionNone:
+	case o.session == events.SessionJoined:
+		o.signal = suppliedSignal(0)
+	default:
+		o.signal = suppliedSignal(hold)
+	}
+	return o
 }
 
 // hasField reports whether the body has a field that is not null. The error of

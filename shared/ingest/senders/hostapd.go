@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"time"
+
+	"footfall/events"
 )
 
 // hostapd reads lines of syslog that an agent on an OpenWrt router posts:
@@ -23,11 +25,12 @@ type hostapd struct{ signed }
 // The events of hostapd that are observations of a device.
 const (
 	stationJoined = "AP-STA-CONNECTED"
+	stationAlive  = "AP-STA-POLL-OK"
 	stationLeft   = "AP-STA-DISCONNECTED"
 	probeRequest  = "RX-PROBE-REQUEST"
 )
 
-// Parse reads line by line. A line without one of the three events is counted
+// Parse reads line by line. A line without one of these events is counted
 // and ignored.
 func (hostapd) Parse(body []byte, at Arrival) (Post, error) {
 	// The limit comes first, before anything is built.
@@ -71,11 +74,13 @@ func (r *syslogReader) line(line []byte) {
 	o := rawObservation{router: parseRouter(bytes.TrimSpace(host)), device: parseMACField(device), seenAt: at, associated: true}
 	switch string(event) {
 	case stationJoined:
-		o.signal = suppliedSignal(0)
+		o.signal, o.session = suppliedSignal(0), events.SessionJoined
+	case stationAlive:
+		o.signal, o.session = suppliedSignal(r.arrival.Hold), events.SessionAlive
 	case stationLeft:
 		// Strong enough to extend a visit up to this moment, too weak to open a
 		// candidate.
-		o.signal = suppliedSignal(r.arrival.Hold)
+		o.signal, o.session = suppliedSignal(r.arrival.Hold), events.SessionLeft
 	case probeRequest:
 		o.device = parseMACField(bytes.TrimPrefix(device, []byte("sa=")))
 		o.signal, o.associated = parseSignal(rest), false

@@ -19,6 +19,9 @@ type Observation struct {
 	RSSI       events.RSSI
 	SeenAt     time.Time // UTC, whole milliseconds, within the years 2000 to 2099
 	Associated bool      // joined to the store's network
+	// Session is set by formats that report associations and disassociations instead
+	// of samples.
+	Session events.Session
 }
 
 // Login is a login of a contact at the portal, with a device.
@@ -50,6 +53,7 @@ const (
 	NoTime       Reason = "no-time"
 	BadTime      Reason = "bad-time"    // not a time, or not within the years 2000 to 2099
 	BadRouter    Reason = "bad-router"  // missing, or no id by the rules of package events
+	BadSession   Reason = "bad-session" // not joined, alive or left
 	BadContact   Reason = "bad-contact" // missing, an e-mail address, phone number or MAC address, or no id by the rules of package events
 	UnknownLine  Reason = "unknown-line"
 	Bluetooth    Reason = "bluetooth"
@@ -59,7 +63,7 @@ const (
 // Reasons returns all reasons. The slice is the caller's.
 func Reasons() []Reason {
 	return []Reason{
-		NoMAC, BadMAC, GroupAddress, NoSignal, BadRSSI, NoTime, BadTime, BadRouter, BadContact,
+		NoMAC, BadMAC, GroupAddress, NoSignal, BadRSSI, NoTime, BadTime, BadRouter, BadSession, BadContact,
 		UnknownLine, Bluetooth, NotPresence,
 	}
 }
