@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"footfall/events"
+	"footfall/shared/pipeline"
 )
 
 // Drain waits until every event source mapping has processed all records on its
@@ -36,24 +38,32 @@ const (
 	maxPause = 100 * time.Millisecond
 )
 
-// drain waits for the mappings of the topics that include selects. The graph is
-// done when all end offsets are committed in two looks and no end offset has
-// moved in between: then no mapping had anything to do between the looks. A
-// single look is not enough: the look finds a late stage's topic done, an early
-// stage then produces to that topic and commits, and the same look finds the
-// early stage's topic done too.
+// drain waits for the mappings of the topics that include selects. If a stage of
+// these mappings writes to one of the topics, the graph is done when all end
+// offsets are committed in two looks and no end offset has moved in between:
+// then no mapping had anything to do between the looks. A single look is not
+// enough: the look finds a late stage's topic done, an early stage then produces
+// to that topic and commits, and the same look finds the early stage's topic
+// done too.
 func (s *Stack) drain(ctx context.Context, include func(topic string) bool) error {
-	lastEnd := int64(-1)
+	var mappings []mapping
+	for _, m := range s.mappings {
+		if include(m.Topic()) {
+			mappings = append(mappings, m)
+			defer m.Rush()() // all records are produced, except those of the stages
+		}
+	}
+	lastEnd, once := int64(-1), !feedsItself(pipeline.Default(), include)
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
 		// Wait without polling the broker while a mapping is at work.
-		if err := s.awaitIdle(ctx, include); err != nil {
+		if err := s.awaitIdle(ctx, mappings); err != nil {
 			return err
 		}
 		// If an end offset has moved since the last look, another look is
 		// needed.
-		end, err := s.committedEnd(ctx, include)
+		end, err := s.committedEnd(ctx, mappings)
 		switch {
-		case err == nil && end == lastEnd:
+		case err == nil && (once || end == lastEnd):
 			return nil
 		case err == nil:
 			lastEnd = end
@@ -69,13 +79,18 @@ func (s *Stack) drain(ctx context.Context, include func(topic string) bool) erro
 	}
 }
 
-// awaitIdle waits until no selected mapping holds records or has an invocation
-// in flight.
-func (s *Stack) awaitIdle(ctx context.Context, include func(topic string) bool) error {
-	for _, m := range s.mappings {
-		if !include(m.Topic()) {
-			continue
-		}
+// feedsItself reports whether a stage that reads one of the included topics
+// writes to one of them.
+func feedsItself(g pipeline.Graph, include func(topic string) bool) bool {
+	return slices.ContainsFunc(g.Stages, func(spec pipeline.Stage) bool {
+		return slices.ContainsFunc(spec.Reads, func(m pipeline.Mapping) bool { return include(m.Topic) }) &&
+			slices.ContainsFunc(spec.Writes, include)
+	})
+}
+
+// awaitIdle waits until no mapping holds records or has an invocation in flight.
+func (s *Stack) awaitIdle(ctx context.Context, mappings []mapping) error {
+	for _, m := range mappings {
 		select {
 		case <-m.WhenIdle():
 		case <-s.done:
@@ -87,51 +102,60 @@ func (s *Stack) awaitIdle(ctx context.Context, include func(topic string) bool) 
 	return nil
 }
 
-// committedEnd returns the sum of the end offsets of all selected topics. If a
+// committedEnd returns the sum of the end offsets of the mappings' topics. If a
 // mapping has not committed up to the end, the error is errBehind.
-func (s *Stack) committedEnd(ctx context.Context, include func(topic string) bool) (sum int64, err error) {
-	for _, m := range s.mappings {
-		if !include(m.Topic()) {
-			continue
+func (s *Stack) committedEnd(ctx context.Context, mappings []mapping) (sum int64, err error) {
+	positions, err := s.positions(ctx, mappings)
+	if err != nil {
+		return 0, err
+	}
+	for i, p := range positions {
+		if p.lag > 0 {
+			return 0, fmt.Errorf("%w: %s has %d records left on %s", errBehind, mappings[i].stage, p.lag, mappings[i].Topic())
 		}
-		end, lag, err := s.position(ctx, m)
-		if err != nil {
-			return 0, err
-		}
-		if lag > 0 {
-			return 0, fmt.Errorf("%w: %s has %d records left on %s", errBehind, m.stage, lag, m.Topic())
-		}
-		sum += end
+		sum += p.end
 	}
 	return sum, nil
 }
 
-// position returns the sum of a topic's end offsets, and the number of records
-// before them that a mapping has not committed. Records that retention deleted
-// do not count: a group that never read them never commits them either.
-func (s *Stack) position(ctx context.Context, m mapping) (end, lag int64, err error) {
-	// Ask for the end, the start and the committed offsets.
-	ends, err := s.admin().ListEndOffsets(ctx, m.Topic())
+// position is how far a mapping has got.
+type position struct {
+	end int64 // sum of the end offsets of the topic
+	lag int64 // records before the end that the mapping has not committed
+}
+
+// positions returns the position of each mapping. Records that retention deleted
+// do not count as lag: a group that never read them never commits them either.
+func (s *Stack) positions(ctx context.Context, mappings []mapping) ([]position, error) {
+	topics := make([]string, len(mappings))
+	for i, m := range mappings {
+		topics[i] = m.Topic()
+	}
+	// Ask for the end and the start offsets of all topics.
+	ends, err := s.admin().ListEndOffsets(ctx, topics...)
 	if err = errors.Join(err, ends.Error()); err != nil {
-		return 0, 0, fmt.Errorf("end offsets of %s: %w", m.Topic(), err)
+		return nil, fmt.Errorf("end offsets of %v: %w", topics, err)
 	}
-	starts, err := s.admin().ListStartOffsets(ctx, m.Topic())
+	starts, err := s.admin().ListStartOffsets(ctx, topics...)
 	if err = errors.Join(err, starts.Error()); err != nil {
-		return 0, 0, fmt.Errorf("start offsets of %s: %w", m.Topic(), err)
-	}
-	committed, err := s.admin().FetchOffsets(ctx, m.Group())
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // the group has not been joined yet
-		return 0, 0, fmt.Errorf("offsets of group %s: %w", m.Group(), err)
+		return nil, fmt.Errorf("start offsets of %v: %w", topics, err)
 	}
 	// A partition without a commit is processed from its start.
-	for partition, e := range ends[m.Topic()] {
-		first, _ := starts.Lookup(m.Topic(), partition)
-		done := first.Offset
-		if c, ok := committed.Lookup(m.Topic(), partition); ok {
-			done = max(done, c.At)
+	all := make([]position, len(mappings))
+	for i, m := range mappings {
+		committed, err := s.admin().FetchOffsets(ctx, m.Group())
+		if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // the group has not been joined yet
+			return nil, fmt.Errorf("offsets of group %s: %w", m.Group(), err)
 		}
-		end += e.Offset
-		lag += max(e.Offset-done, 0)
+		for partition, e := range ends[m.Topic()] {
+			first, _ := starts.Lookup(m.Topic(), partition)
+			done := first.Offset
+			if c, ok := committed.Lookup(m.Topic(), partition); ok {
+				done = max(done, c.At)
+			}
+			all[i].end += e.Offset
+			all[i].lag += max(e.Offset-done, 0)
+		}
 	}
-	return end, lag, nil
+	return all, nil
 }

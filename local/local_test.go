@@ -183,6 +183,44 @@ func TestDrainCRMLeavesTheOthers(t *testing.T) {
 	}
 }
 
+// A drain skips the batch windows: while the graph drains, no batch grows. Ten
+// drains after one record each would wait for ten windows otherwise.
+func TestDrainSkipsBatchWindows(t *testing.T) {
+	s := start(t, options())
+	const rounds = 10
+	spec, _ := pipeline.Default().Stage(pipeline.Identify)
+	i := slices.IndexFunc(spec.Reads, func(m pipeline.Mapping) bool { return m.Topic == events.CRMEventsBackfill })
+	window := spec.Reads[i].Window
+	if window == 0 {
+		t.Fatal("the topic of backfilled events has no window: the test would not fail")
+	}
+	began := time.Now()
+	for range rounds {
+		produce(t, s, events.CRMEventsBackfill, 1)
+		if err := s.DrainCRM(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took >= rounds*window {
+		t.Errorf("%d drains took %v, which is a window of %v each", rounds, took, window)
+	}
+	if got := statsOf(t, s, pipeline.Identify); got.Records != rounds {
+		t.Errorf("%+v, want %d records", got, rounds)
+	}
+}
+
+// Stages of the whole graph read what other stages write; identify writes to no topic
+// of the CRM.
+func TestFeedsItself(t *testing.T) {
+	crm := func(topic string) bool { return topic == events.CRMEvents || topic == events.CRMEventsBackfill }
+	if feedsItself(pipeline.Default(), crm) {
+		t.Error("a reader of the CRM topics writes to them")
+	}
+	if !feedsItself(pipeline.Default(), func(string) bool { return true }) {
+		t.Error("no stage reads what another one writes")
+	}
+}
+
 func TestDrainErrorNamesTheStageBehind(t *testing.T) {
 	o := options()
 	o.BinDir = withFunction(t, pipeline.Detect, "#!/bin/sh\nexit 1\n")

@@ -24,6 +24,10 @@ type StageStats struct {
 // Stats returns the counters of every stage in the order of the graph. It asks
 // the broker for the lag, and returns an error if the broker does not answer.
 func (s *Stack) Stats(ctx context.Context) ([]StageStats, error) {
+	positions, err := s.positions(ctx, s.mappings)
+	if err != nil {
+		return nil, err
+	}
 	var all []StageStats
 	for _, spec := range pipeline.Default().Stages {
 		// The source of the errors depends on how the stage is invoked: by
@@ -39,7 +43,7 @@ func (s *Stack) Stats(ctx context.Context) ([]StageStats, error) {
 			st.Errors = r.Errors // a poller also counts answers that report failed records
 		}
 		// Add up the mappings of the stage.
-		for _, m := range s.mappings {
+		for i, m := range s.mappings {
 			if m.stage != spec.Name {
 				continue
 			}
@@ -48,11 +52,7 @@ func (s *Stack) Stats(ctx context.Context) ([]StageStats, error) {
 			st.Errors += p.Errors
 			st.Retries += p.Retries
 			st.DeadLetters += p.DeadLetters
-			_, lag, err := s.position(ctx, m)
-			if err != nil {
-				return nil, err
-			}
-			st.Lag += lag
+			st.Lag += positions[i].lag
 		}
 		all = append(all, st)
 	}

@@ -98,14 +98,14 @@ func (p *Poller) choose(candidates []*partition, now time.Time) (batch []share, 
 		}
 	}
 	// A retry is ready after its pause. Fresh records are ready when a batch is
-	// full or its oldest record has waited for Window.
+	// full, its oldest record has waited for Window, or Rush is in effect.
 	retryReady, freshReady := now.Add(time.Hour), now.Add(time.Hour)
 	if retry != nil {
 		retryReady = retry.waitingSince()
 	}
 	if len(fresh) > 0 {
 		freshReady = fresh[0].waitingSince()
-		if !isFull(fresh, size) {
+		if p.rushing == 0 && !isFull(fresh, size) {
 			freshReady = freshReady.Add(p.o.Mapping.Window)
 		}
 	}

@@ -6,8 +6,8 @@
 //   - The records of a partition are delivered in their order, with at most one
 //     batch of a partition in flight. An event may hold several partitions.
 //   - An event has at most BatchSize records and 6 MB of JSON. It is delivered
-//     when it is full or when its oldest record has waited for Window. A record
-//     too large for 6 MB is delivered alone.
+//     when it is full or when its oldest record has waited for Window; see Rush
+//     for an exception. A record too large for 6 MB is delivered alone.
 //   - The answers {}, null and nothing mean success. A partial answer names failed
 //     records: in each partition, the records before the lowest named offset are
 //     done. Either the rest of the batch is redelivered or only the named records

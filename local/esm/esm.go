@@ -121,6 +121,7 @@ type Poller struct {
 	freeBuffers []*event      // not in use by an invocation
 	idle        chan struct{} // closed while isIdle
 	isIdle      bool
+	rushing     int // calls of Rush that have not ended
 	stats       Stats
 	wake        chan struct{} // signals the dispatcher: a batch may be ready
 	roomFreed   chan struct{} // signals the fetcher: records are done and left memory
@@ -202,6 +203,20 @@ func (p *Poller) WhenIdle() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.idle
+}
+
+// Rush delivers records without waiting for the window of the mapping until end
+// is called: more records are not expected, so a batch would wait in vain.
+func (p *Poller) Rush() (end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rushing++
+	signal(p.wake)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.rushing--
+	}
 }
 
 // updateIdle closes or replaces the idle channel. p.mu must be held, except for

@@ -105,6 +105,33 @@ func noWindow(t *testing.T) {
 	})
 }
 
+// During a rush, records are delivered without the window, also those that were
+// waiting; afterwards the window counts again.
+func TestRushSkipsTheWindow(t *testing.T) {
+	bubble(t, func(h *harness) {
+		f := h.start(pipeline.Mapping{BatchSize: 5, Window: 20 * time.Second})
+		waited := func(partition int32, want time.Duration) {
+			h.Helper()
+			h.produce(partition, 1)
+			came := time.Now()
+			c := f.next()
+			if got := c.at.Sub(came).Round(time.Second); got != want {
+				h.Errorf("the record of partition %d waited %v, want %v", partition, got, want)
+			}
+			c.ok()
+		}
+		h.produce(0, 1)
+		f.wantNoInvocation()
+		end, also := f.Rush(), f.Rush()
+		f.expect("0:[0-0]").ok()
+		waited(1, 0)
+		end()
+		waited(2, 0)
+		also()
+		waited(3, 20*time.Second)
+	})
+}
+
 func successfulAnswers(t *testing.T) {
 	for _, body := range []string{"{}", "null", "", " \n", `{"batchItemFailures":[]}`, `{"batchItemFailures":null}`, `{"other":1}`} {
 		t.Run(body, func(t *testing.T) {
