@@ -155,7 +155,7 @@ Exit status:
 
 // Run sets the parts of the document that differ from the stored ones.
 func (c *businessSetCmd) Run(ctx context.Context, s streams) error {
-	data, err := readInput(s, c.File)
+	data, err := readInput(ctx, s, c.File)
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ way, run it again: it sets the rest. The exit status is as for set.`
 
 // Run sets the parts of the documents that differ from the stored ones.
 func (c *businessImportCmd) Run(ctx context.Context, s streams) error {
-	data, err := readInput(s, c.File)
+	data, err := readInput(ctx, s, c.File)
 	if err != nil {
 		return err
 	}
@@ -222,9 +222,17 @@ func (c *businessImportCmd) Run(ctx context.Context, s streams) error {
 }
 
 // readInput returns the content of a file, or of stdin for "-".
-func readInput(s streams, path string) ([]byte, error) {
-	if path == "-" {
-		return io.ReadAll(s.in)
+func readInput(ctx context.Context, s streams, path string) (data []byte, err error) {
+	err = untilDone(ctx, func() (err error) {
+		if path == "-" {
+			data, err = io.ReadAll(s.in)
+		} else {
+			data, err = os.ReadFile(path)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err // after an interrupt data may still be written to
 	}
-	return os.ReadFile(path)
+	return data, nil
 }

@@ -46,7 +46,11 @@ func (c *calibrateCmd) Validate() error {
 }
 
 // Run chooses the settings, prints the choice with its figures, and writes the files.
-func (c *calibrateCmd) Run(_ context.Context, s streams) error {
+func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
+	return untilDone(ctx, func() error { return c.calibrate(s) })
+}
+
+func (c *calibrateCmd) calibrate(s streams) error {
 	base := business.Defaults()
 	base.Sensors = c.Sensors
 	if c.TimeZone != "" {
@@ -162,17 +166,21 @@ func splitAt(weights []float64, share float64) int {
 	return best
 }
 
-// recordedDays returns the midnights at which the days of the recording begin.
+// recordedDays returns the moments at which the days of the recording begin.
 func recordedDays(m *input) []time.Time {
 	var days []time.Time
 	for _, s := range m.trace.Recorded(0) {
 		// Days differ in length when the clocks change, so count dates, not hours.
 		y, mon, d := s.From.In(m.zone).Date()
-		for day := time.Date(y, mon, d, 0, 0, 0, 0, m.zone); day.Before(s.To); d++ {
+		for {
+			day := score.StartOfDay(y, mon, d, m.zone)
+			if !day.Before(s.To) {
+				break
+			}
 			if len(days) == 0 || day.After(days[len(days)-1]) {
 				days = append(days, day)
 			}
-			day = time.Date(y, mon, d+1, 0, 0, 0, 0, m.zone)
+			d++
 		}
 	}
 	return days

@@ -55,7 +55,11 @@ type evaluation struct {
 }
 
 // Run decides on the recording in process and prints the figures.
-func (c *evaluateCmd) Run(_ context.Context, s streams) error {
+func (c *evaluateCmd) Run(ctx context.Context, s streams) error {
+	return untilDone(ctx, func() error { return c.evaluate(s) })
+}
+
+func (c *evaluateCmd) evaluate(s streams) error {
 	settings, err := c.settings()
 	if err != nil {
 		return err
@@ -130,17 +134,17 @@ func setSpan(to *business.Duration, from *time.Duration) {
 	}
 }
 
-// dayIn returns the midnight at which a date begins in a time zone, or the zero time
+// dayIn returns the moment at which a date begins in a time zone, or the zero time
 // if the date is empty.
 func dayIn(date string, zone *time.Location) (time.Time, error) {
 	if date == "" {
 		return time.Time{}, nil
 	}
-	t, err := time.ParseInLocation(time.DateOnly, date, zone)
+	t, err := time.Parse(time.DateOnly, date)
 	if err != nil {
 		return t, fmt.Errorf("%q is not a day such as 2026-03-02", date)
 	}
-	return t, nil
+	return score.StartOfDay(t.Year(), t.Month(), t.Day(), zone), nil
 }
 
 // printFigures prints how right the found visits are.

@@ -24,6 +24,7 @@ import (
 type traceFlags struct {
 	Files    []string          `arg:"" name:"trace" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
 	Business events.BusinessID `default:"store" help:"The store of rows without a business."`
+	Strict   bool              `help:"Refuse a recording that is cut off at its end, instead of reading what is there."`
 	Only     events.BusinessID `help:"Only this store of the recording." placeholder:"ID"`
 	Key      string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses, if there is no --pseudonym-keys."`
 	keysFlag
@@ -108,7 +109,7 @@ func named(truth []score.Visit) func(events.BusinessID, events.DeviceID) bool {
 // load reads the recording. It is an error if the recording holds no sightings of the
 // store and the sensors.
 func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.SensorID) (*offline.Trace, error) {
-	src, err := recording.Open(f.Files, s.in, recording.Options{Business: f.Business, Device: device})
+	src, err := openRecording(f.Files, s, recording.Options{Business: f.Business, Device: device, Strict: f.Strict})
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +124,27 @@ func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.Se
 		err = errors.New("the recording holds no sightings of this store and these sensors")
 	}
 	return trace, errors.Join(err, src.Close())
+}
+
+// openRecording opens the files of a recording, and prints to stderr what of
+// them was left out and what else a person should know of them.
+func openRecording(files []string, s streams, o recording.Options) (*recording.Reader, error) {
+	src, err := recording.Open(files, s.in, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range src.Notes() {
+		fmt.Fprintln(s.err, note)
+	}
+	left := src.LeftOut()
+	if len(left) == 0 {
+		return src, nil
+	}
+	fmt.Fprintln(s.err, "left out of the recording:")
+	for _, l := range left {
+		fmt.Fprintf(s.err, "%8d  %v\n          first at %v\n", l.Records, l.Reason, l.First)
+	}
+	return src, nil
 }
 
 // readStatic reads one device a line, as a MAC address or a pseudonym, and adds its

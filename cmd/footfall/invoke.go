@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"time"
 )
 
@@ -21,7 +19,7 @@ type invokeCmd struct {
 // Run starts a pipeline of its own, unless flags name another broker and table
 // endpoint, invokes the function and prints its answer.
 func (c *invokeCmd) Run(ctx context.Context, s streams) error {
-	payload, err := readEvent(c.Event, s.in)
+	payload, err := readEvent(ctx, s, c.Event)
 	if err != nil {
 		return err
 	}
@@ -40,14 +38,8 @@ func (c *invokeCmd) Run(ctx context.Context, s streams) error {
 }
 
 // readEvent returns the content of a file, or of stdin for "-", which must be JSON.
-func readEvent(path string, stdin io.Reader) ([]byte, error) {
-	var payload []byte
-	var err error
-	if path == "-" {
-		payload, err = io.ReadAll(stdin)
-	} else {
-		payload, err = os.ReadFile(path)
-	}
+func readEvent(ctx context.Context, s streams, path string) ([]byte, error) {
+	payload, err := readInput(ctx, s, path)
 	if err != nil {
 		return nil, fmt.Errorf("read the event: %w", err)
 	}

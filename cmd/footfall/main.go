@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -79,7 +80,7 @@ func run(args []string, s streams) int {
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(s)
-	switch err := parsed.Run(); {
+	switch err := untilClosed(ctx, func() error { return parsed.Run() }); {
 	case err == nil:
 		return 0
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
@@ -88,5 +89,41 @@ func run(args []string, s streams) int {
 	default:
 		fmt.Fprintln(s.err, "footfall:", err)
 		return 1
+	}
+}
+
+// closingTime is how long a command may take to stop its pipeline after a signal.
+const closingTime = 10 * time.Second
+
+// untilClosed runs a command and returns its error. If the context ends and the
+// command goes on for longer than closingTime, untilClosed returns without it.
+func untilClosed(ctx context.Context, command func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- command() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(closingTime):
+		return fmt.Errorf("the command did not stop within %s: %w", closingTime, ctx.Err())
+	}
+}
+
+// untilDone runs work that cannot be interrupted, such as a computation or a read
+// from stdin, and returns its error. If the context ends first, untilDone returns
+// its error at once; the work goes on until the process ends, and its results must
+// not be used.
+func untilDone(ctx context.Context, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

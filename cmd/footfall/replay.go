@@ -19,6 +19,7 @@ import (
 type replayCmd struct {
 	Files      []string          `arg:"" name:"file" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
 	Business   events.BusinessID `default:"store" help:"The store of rows without a business."`
+	Strict     bool              `help:"Refuse a recording that is cut off at its end, instead of reading what is there."`
 	Key        string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses."`
 	Speed      speedFlag         `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
 	Businesses string            `help:"Store the businesses of this file first: a JSON object of documents by id." placeholder:"FILE"`
@@ -34,7 +35,13 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	src, err := recording.Open(c.Files, s.in, recording.Options{Business: c.Business, Device: pseudonym.NewMaker([]byte(c.Key))})
+	var src *recording.Reader
+	err = untilDone(ctx, func() (err error) {
+		src, err = openRecording(c.Files, s, recording.Options{
+			Business: c.Business, Device: pseudonym.NewMaker([]byte(c.Key)), Strict: c.Strict,
+		})
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -44,11 +44,21 @@ func (c *simulateCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	t, err := town.Generate(config)
-	if err != nil {
+	var t town.Town
+	err = untilDone(ctx, func() (err error) {
+		if t, err = town.Generate(config); err != nil {
+			return err
+		}
+		return c.write(s, t)
+	})
+	if err != nil || c.Out != "" { // with --out the town is not run
 		return err
 	}
-	// Write the files that were asked for. With --out the town is not run.
+	return c.run(ctx, s, t)
+}
+
+// write writes the files that the flags name.
+func (c *simulateCmd) write(s streams, t town.Town) error {
 	if c.TruthOut != "" {
 		err := toFile(c.TruthOut, s.out, func(w io.Writer) error { return town.WriteTruth(w, t.Visits) })
 		if err != nil {
@@ -64,7 +74,7 @@ func (c *simulateCmd) Run(ctx context.Context, s streams) error {
 	if c.Out != "" {
 		return toFile(c.Out, s.out, func(w io.Writer) error { return recording.WriteNDJSON(w, t.Items()) })
 	}
-	return c.run(ctx, s, t)
+	return nil
 }
 
 func (c *simulateCmd) config() (town.Config, error) {

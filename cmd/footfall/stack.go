@@ -165,9 +165,12 @@ func feedAndCompare(ctx context.Context, s streams, stack *local.Stack, src feed
 	if err != nil {
 		return nil, err
 	}
-	o.report, err = check.Run(ctx, check.Sources{
-		Brokers: stack.Brokers(), Topics: deps.Topics, Log: deps.Log, Pending: deps.Pending, Counts: deps.Counts,
-		Rules: presence.DefaultRules(), Businesses: businesses,
+	err = untilDone(ctx, func() (err error) {
+		o.report, err = check.Run(ctx, check.Sources{
+			Brokers: stack.Brokers(), Topics: deps.Topics, Log: deps.Log, Pending: deps.Pending, Counts: deps.Counts,
+			Rules: presence.DefaultRules(), Businesses: businesses,
+		})
+		return err
 	})
 	return o, err
 }

@@ -2,13 +2,15 @@ package recording
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 
@@ -23,187 +25,236 @@ type captureDecoder struct {
 	sensor  events.SensorID
 	at      Position
 	packets packetReader
-	parser  *gopacket.DecodingLayerParser
-	radio   layers.RadioTap
-	frame   layers.Dot11
-	layers  []gopacket.LayerType
-	// radios and others are set once a packet with, or without, a radiotap
-	// header was read. A capture with only the latter was made with the wrong
-	// settings: it is an error and not an empty recording.
-	radios, others bool
+	// radios is set once a packet with a radiotap header was read, others to
+	// the link type of one without. A capture with only the latter was made with
+	// the wrong settings: it is an error and not an empty recording.
+	radios bool
+	others *layers.LinkType
+	// longer is set once a packet was captured longer than it was on the air.
+	longer bool
+	// checksums is set once a frame ended with its right checksum.
+	checksums bool
+}
+
+// packet is a packet of a capture. Without data, it is damaged.
+type packet struct {
+	data     []byte
+	original int // length on the air, at least that of data unless the file is wrong
+	link     layers.LinkType
+	at       time.Time // zero if the file holds none
 }
 
 // packetReader is the common method of the readers of both capture formats. The
-// bytes are valid until the next call.
+// data of a packet is valid until the next call. Errors are io.EOF at the end
+// of the file; io.ErrUnexpectedEOF and errDamaged if no further packet can be
+// found; and read errors.
 type packetReader interface {
-	ZeroCopyReadPacketData() ([]byte, gopacket.CaptureInfo, error)
+	next() (packet, error)
 }
 
-// newCapture returns the decoder. gopacket's parser converts a panic in its
-// layers to an error, which makes it safe for bytes that any device can
-// transmit.
+// newCapture returns the decoder.
 func newCapture(s *scope, packets packetReader) *captureDecoder {
-	base, _, _ := strings.Cut(filepath.Base(s.name), ".")
-	d := &captureDecoder{
+	return &captureDecoder{
 		scope:   s,
-		sensor:  events.SensorID(base),
+		sensor:  events.SensorID(baseName(s.name)),
 		at:      Position{File: s.name, Packet: true},
 		packets: packets,
 	}
-	d.parser = gopacket.NewDecodingLayerParser(layers.LayerTypeRadioTap, &d.radio, &d.frame)
-	d.parser.IgnoreUnsupported = true // the payload of a frame is not needed
-	return d
+}
+
+// baseName returns the name of a file up to its first dot.
+func baseName(name string) string {
+	base, _, _ := strings.Cut(filepath.Base(name), ".")
+	return base
+}
+
+// pcapReader reads the packets of a pcap.
+type pcapReader struct {
+	*pcapgo.Reader
+	in   *bufio.Reader // from which the Reader reads, without a buffer of its own
+	link layers.LinkType
 }
 
 // newPcap reads the header of a pcap, in which one link type holds for all
-// packets.
+// packets. The upper bits of the link type tell the length of a checksum.
 func newPcap(s *scope, in *bufio.Reader) (*captureDecoder, error) {
 	r, err := pcapgo.NewReader(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: header of the capture: %w", s.name, cutShort(err))
 	}
-	if r.LinkType() != layers.LinkTypeIEEE80211Radio {
-		return nil, wrongLink(s.name, r.LinkType())
+	link := r.LinkType() & 0xffff
+	if link != layers.LinkTypeIEEE80211Radio {
+		return nil, wrongLink(s.name, link)
 	}
-	return newCapture(s, r), nil
+	return newCapture(s, &pcapReader{r, in, link}), nil
 }
 
-// newPcapNG reads the header of a pcapng. Its interfaces may have different
-// link types, since Wireshark records several at once; packets of other link
-// types are left out.
-func newPcapNG(s *scope, in *bufio.Reader) (*captureDecoder, error) {
-	r, err := pcapgo.NewNgReader(in, pcapgo.NgReaderOptions{WantMixedLinkType: true})
-	if err != nil {
-		return nil, fmt.Errorf("%s: header of the capture: %w", s.name, cutShort(err))
+// maxCaptured is the greatest captured length in bytes that tcpdump and
+// Wireshark read; beyond it the length itself is damaged.
+const maxCaptured = 256 << 10
+
+// next implements packetReader.
+func (r *pcapReader) next() (packet, error) {
+	data, info, err := r.ZeroCopyReadPacketData()
+	switch p := (packet{data, info.Length, r.link, info.Timestamp}); {
+	case err == nil:
+		return p, nil
+	case info.Timestamp.IsZero(), errors.Is(err, io.ErrUnexpectedEOF): // no whole header, or no whole packet
+		return packet{}, err
+	case errors.Is(err, io.EOF): // between a packet's header and its bytes
+		return packet{}, cutShort(err)
+	case info.CaptureLength > maxCaptured:
+		return packet{}, errDamaged
+	case info.CaptureLength <= info.Length:
+		return packet{}, err
+	default:
+		// gopacket refuses a packet that is captured longer than it was, and
+		// has read its header only. The bytes follow.
+		p.data = make([]byte, info.CaptureLength)
+		_, err = io.ReadFull(r.in, p.data)
+		return p, cutShort(err)
 	}
-	return newCapture(s, r), nil
 }
 
-// wrongLink returns the error for a capture without radiotap headers.
-func wrongLink(name string, got layers.LinkType) error {
-	return fmt.Errorf("%s: link type is %d (%v), want %d: 802.11 with a radiotap header",
-		name, got, got, layers.LinkTypeIEEE80211Radio)
-}
-
-// next returns the next probe request and skips packets that are left out. If a
-// packet cannot be read, the boundaries of all later packets are unknown: the
-// error is final.
+// next returns the next probe request and skips packets that are left out.
 func (d *captureDecoder) next(it *Item) error {
 	for {
-		// Read a packet. An EOF in the middle of a packet is an error too: the
-		// file ends between a packet's header and its bytes.
 		d.at.Number++
-		data, info, err := d.packets.ZeroCopyReadPacketData()
+		p, err := d.packets.next()
 		switch {
-		case errors.Is(err, io.EOF) && info.CaptureLength == 0:
+		case errors.Is(err, io.EOF):
 			return d.end()
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return d.cut(d.at, "the file ends inside this packet")
+		case errors.Is(err, errDamaged):
+			return d.cut(d.at, err.Error())
 		case err != nil:
-			return fmt.Errorf("%s: %w", d.at, cutShort(err))
-		}
-		ok, err := d.packet(data, info, it)
-		if err != nil {
 			return fmt.Errorf("%s: %w", d.at, err)
 		}
-		if ok {
+		why, err := d.packet(p, it)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", d.at, err)
+		case why == used:
 			it.Source = d.at
 			return nil
 		}
+		d.leaveOut(why, d.at)
 	}
 }
 
 // end returns the result after the last packet: io.EOF, or an error if no
 // packet had a radiotap header.
 func (d *captureDecoder) end() error {
-	if d.others && !d.radios {
-		return fmt.Errorf("%s: no packet has link type %d: 802.11 with a radiotap header",
-			d.name, layers.LinkTypeIEEE80211Radio)
+	if d.others != nil && !d.radios {
+		return wrongLink(d.name, *d.others)
 	}
 	return io.EOF
 }
 
-// packet decodes a probe request; ok is false if the packet is to be left out.
-func (d *captureDecoder) packet(data []byte, info gopacket.CaptureInfo, it *Item) (ok bool, err error) {
-	// Count and skip packets without radiotap header, then those without a
-	// usable probe request.
-	if !isRadio(info) {
-		d.others = true
-		d.stats.OtherFrames++
-		return false, nil
+// packet decodes a probe request, or returns the reason why the packet is left
+// out.
+func (d *captureDecoder) packet(p packet, it *Item) (Reason, error) {
+	// Packets without radiotap header.
+	switch {
+	case p.data == nil:
+		return Malformed, nil
+	case p.link != layers.LinkTypeIEEE80211Radio:
+		d.others = &p.link
+		return OtherFrames, nil
 	}
 	d.radios = true
-	if left := d.leftOut(data, info); left != nil {
-		*left++
-		return false, nil
+	if len(p.data) > p.original && !d.longer {
+		d.longer = true
+		d.note("%s: captured length %d is above the original length %d; such packets are read as captured", d.at, len(p.data), p.original)
+	}
+	r, err := parseRadio(p.data)
+	if err != nil {
+		return Malformed, nil //nolint:nilerr // the reason says what is wrong
+	}
+	if why := d.probeRequest(&r, len(p.data) < p.original); why != used {
+		return why, nil
+	}
+	switch {
+	case p.at.IsZero():
+		return NoTime, nil
+	case !inRange(p.at):
+		return BadTime, nil
+	case !r.heard:
+		return NoSignal, nil
 	}
 	// A capture holds no time of arrival: the packet arrived when it was
 	// received.
-	*it = Item{Sighting: events.Sighting{
-		Business: d.opts.Business, Sensor: d.sensor, SeenAt: cut(info.Timestamp),
-		RSSI: events.RSSI(d.radio.RadioTapValues[0].DBMAntennaSignal),
-	}}
+	*it = Item{Sighting: events.Sighting{Business: d.opts.Business, Sensor: d.sensor, SeenAt: cut(p.at), RSSI: r.signal}}
 	it.ArrivedAt = it.Sighting.SeenAt
-	return d.transmitter(&it.Sighting)
-}
-
-// probeRequest is the first octet of the frame control field of a probe
-// request: version 0, type 0 (management), subtype 4 (IEEE 802.11-2020,
-// 9.2.4.1).
-const probeRequest = 0x40
-
-// minFrame is the length in bytes of the shortest frame, an acknowledgement
-// with its checksum.
-const minFrame = 14
-
-// leftOut decodes a packet and returns the counter of the reason if it is no
-// usable probe request, else nil. A damaged packet may carry an address that no
-// device has.
-func (d *captureDecoder) leftOut(data []byte, info gopacket.CaptureInfo) *int64 {
-	err := d.parser.DecodeLayers(data, &d.layers)
-	switch frame := d.radio.Payload; {
-	case len(d.layers) == 0 || d.radio.Length < 8 || len(frame) < minFrame || d.radio.RadioTapValues[0].Flags.BadFCS():
-		return &d.stats.Malformed
-	case frame[0] != probeRequest:
-		return &d.stats.OtherFrames
-	case err != nil || len(d.layers) < 2 || info.Timestamp.IsZero():
-		return &d.stats.Malformed
-	case info.CaptureLength == info.Length && !d.frame.ChecksumValid():
-		return &d.stats.Malformed // a shortened frame has no checksum
-	case !d.hasSignal():
-		return &d.stats.NoSignal
+	if why, err := d.transmitter(&it.Sighting, [6]byte(r.frame[10:16])); why != used || err != nil {
+		return why, err
 	}
-	return nil
+	return used, plain(it.Sighting.Validate())
 }
 
-// hasSignal reports whether the card recorded an antenna signal in the possible
-// range.
-func (d *captureDecoder) hasSignal() bool {
-	v := d.radio.RadioTapValues[0].DBMAntennaSignal
-	return d.radio.Present[0].DBMAntennaSignal() && v >= -127 && v <= 0
-}
+const (
+	// probeRequest is the first octet of the frame control field of a probe
+	// request: version 0, type 0 (management), subtype 4 (IEEE 802.11-2020,
+	// 9.2.4.1).
+	probeRequest = 0x40
+	// minFrame is the length in bytes of the shortest frame, an acknowledgement
+	// without its checksum, and probeHeader that of the header of a probe
+	// request (9.3.3.1), whose second address is the transmitter.
+	minFrame       = 10
+	probeHeader    = 24
+	checksumLength = 4
+)
 
-// transmitter sets the device; ok is false if the sighting is to be left out.
-func (d *captureDecoder) transmitter(s *events.Sighting) (ok bool, err error) {
-	found, err := d.known.raw(s.Business, d.frame.Address2)
-	if err != nil {
-		return false, err
+// probeRequest returns the reason why a frame is no usable probe request, or
+// used. A damaged frame may carry an address that no device has. shortened is
+// true if the capture holds only the beginning of the frame.
+func (d *captureDecoder) probeRequest(r *radio, shortened bool) Reason {
+	switch {
+	case len(r.frame) < minFrame || r.flags&badFlag != 0:
+		return Malformed
+	case r.frame[0] != probeRequest:
+		return OtherFrames
+	case len(r.frame) < probeHeader:
+		return Malformed
+	case r.flags&checksumFlag != 0 && !shortened && !d.intact(r.frame):
+		return Malformed
 	}
-	if found.group {
-		d.stats.Multicast++
-		return false, nil
-	}
-	s.Device, s.Randomised = found.device, found.randomised
-	return true, plain(s.Validate())
+	return used
 }
 
-// isRadio reports whether a packet has a radiotap header. The reader of pcapng
-// returns the link type with every packet; a pcap has one link type for all
-// packets, which newPcap has checked.
-func isRadio(info gopacket.CaptureInfo) bool {
-	if len(info.AncillaryData) == 0 {
+// intact reports whether a probe request that is flagged as ending with its
+// checksum is undamaged. The flag is checked against the bytes: some drivers
+// set it and zero the checksum, or strip it. A frame without its checksum has
+// a body that is a list of elements up to its end, and seldom one four bytes
+// before that too; if it has, the frame counts as damaged once the capture has
+// shown a right checksum.
+func (d *captureDecoder) intact(frame []byte) bool {
+	body := frame[probeHeader:]
+	if len(body) < checksumLength {
+		return elements(body)
+	}
+	end := len(frame) - checksumLength
+	switch sum := binary.LittleEndian.Uint32(frame[end:]); {
+	case sum == crc32.ChecksumIEEE(frame[:end]):
+		d.checksums = true
+		return true
+	case sum == 0:
 		return true
 	}
-	link, ok := info.AncillaryData[0].(layers.LinkType)
-	return ok && link == layers.LinkTypeIEEE80211Radio
+	return elements(body) && !(d.checksums && elements(frame[probeHeader:end]))
+}
+
+// elements reports whether b is a list of elements: an id, a length and as many
+// bytes (9.4.2.1).
+func elements(b []byte) bool {
+	for len(b) > 0 {
+		if len(b) < 2 || len(b) < 2+int(b[1]) {
+			return false
+		}
+		b = b[2+int(b[1]):]
+	}
+	return true
 }
 
 // cutShort converts io.EOF to io.ErrUnexpectedEOF, for an end of file in the

@@ -2,6 +2,8 @@ package recording
 
 import (
 	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -22,23 +24,32 @@ func TestPacketsLeftOut(t *testing.T) {
 		want  Stats
 	}{
 		{"a good one", good, Stats{Sightings: 3}},
-		{"an access point's beacon", with(good, func(f *frame) { f.kind = layers.Dot11TypeMgmtBeacon }), Stats{OtherFrames: 1}},
-		{"a probe response", with(good, func(f *frame) { f.kind = layers.Dot11TypeMgmtProbeResp }), Stats{OtherFrames: 1}},
-		{"data", with(good, func(f *frame) { f.kind = layers.Dot11TypeData }), Stats{OtherFrames: 1}},
-		{"data of a kind not defined", with(good, func(f *frame) { f.kind = layers.Dot11TypeData | 0x34 }), Stats{OtherFrames: 1}},
-		{"no signal strength", with(good, func(f *frame) { f.signal = 0 }), Stats{NoSignal: 1}},
-		{"a signal strength that cannot be", with(good, func(f *frame) { f.signal = 20 }), Stats{NoSignal: 1}},
-		{"the weakest a byte can say", with(good, func(f *frame) { f.signal = -128 }), Stats{NoSignal: 1}},
-		{"received damaged", with(good, func(f *frame) { f.flags = layers.RadioTapFlagsBadFCS }), Stats{Malformed: 1}},
-		{"checksum does not fit", with(good, func(f *frame) { f.flags = layers.RadioTapFlagsFCS }), Stats{Malformed: 1}},
-		{"from a multicast address", probe(0, "01:1b:63:84:45:e6", -61), Stats{Multicast: 1}},
-		{"cut to nothing", with(good, cutTo(0)), Stats{Malformed: 1}},
-		{"radiotap header cut", with(good, cutTo(9)), Stats{Malformed: 1}},
-		{"no frame at all", with(good, cutTo(10)), Stats{Malformed: 1}},
-		{"frame cut in its addresses", with(good, cutTo(22)), Stats{Malformed: 1}},
+		{"an access point's beacon", with(good, func(f *frame) { f.kind = layers.Dot11TypeMgmtBeacon }), Stats{LeftOut: Counts{OtherFrames: 1}}},
+		{"a probe response", with(good, func(f *frame) { f.kind = layers.Dot11TypeMgmtProbeResp }), Stats{LeftOut: Counts{OtherFrames: 1}}},
+		{"data", with(good, func(f *frame) { f.kind = layers.Dot11TypeData }), Stats{LeftOut: Counts{OtherFrames: 1}}},
+		{"data of a kind not defined", with(good, func(f *frame) { f.kind = layers.Dot11TypeData | 0x34 }), Stats{LeftOut: Counts{OtherFrames: 1}}},
+		{"no signal strength", with(good, func(f *frame) { f.signal = 0 }), Stats{LeftOut: Counts{NoSignal: 1}}},
+		{"a signal strength that cannot be", with(good, func(f *frame) { f.signal = 20 }), Stats{LeftOut: Counts{NoSignal: 1}}},
+		{"the weakest a byte can say", with(good, func(f *frame) { f.signal = -128 }), Stats{LeftOut: Counts{NoSignal: 1}}},
+		{"received damaged", with(good, func(f *frame) { f.flags = layers.RadioTapFlagsBadFCS }), Stats{LeftOut: Counts{Malformed: 1}}},
+		{"checksum does not fit", checksummed(good, []byte{1, 7, 3, 4}), Stats{LeftOut: Counts{Malformed: 1}}},
+		{"checksum fits", checksummed(good, nil), Stats{Sightings: 3}},
+		{"checksum was zeroed by the driver", checksummed(good, make([]byte, 4)), Stats{Sightings: 3}},
+		{"checksum was stripped by the driver", checksummed(good, []byte{}), Stats{Sightings: 3}},
+		{"a frame damaged on the air", with(checksummed(good, nil), func(f *frame) {
+			whole := f.harm
+			f.harm = func(b []byte) []byte { b = whole(b); b[len(b)-6] ^= 0x10; return b }
+		}), Stats{LeftOut: Counts{Malformed: 1}}},
+		{"before the clock was set", with(good, func(f *frame) { f.at = -1793620000 }), Stats{LeftOut: Counts{BadTime: 1}}},
+		{"no transmitter", probe(0, "00:00:00:00:00:00", -61), Stats{LeftOut: Counts{ZeroAddress: 1}}},
+		{"from a multicast address", probe(0, "01:1b:63:84:45:e6", -61), Stats{LeftOut: Counts{Multicast: 1}}},
+		{"cut to nothing", with(good, cutTo(0)), Stats{LeftOut: Counts{Malformed: 1}}},
+		{"radiotap header cut", with(good, cutTo(9)), Stats{LeftOut: Counts{Malformed: 1}}},
+		{"no frame at all", with(good, cutTo(10)), Stats{LeftOut: Counts{Malformed: 1}}},
+		{"frame cut in its addresses", with(good, cutTo(22)), Stats{LeftOut: Counts{Malformed: 1}}},
 		{"radiotap header of no length", with(good, func(f *frame) {
 			f.harm = func(b []byte) []byte { b[2] = 0; return b }
-		}), Stats{Malformed: 1}},
+		}), Stats{LeftOut: Counts{Malformed: 1}}},
 		{"radiotap header with one more bitmap than bytes", with(good, func(f *frame) {
 			f.harm = func(b []byte) []byte {
 				for i := 7; i < len(b); i += 4 {
@@ -46,7 +57,7 @@ func TestPacketsLeftOut(t *testing.T) {
 				}
 				return b
 			}
-		}), Stats{Malformed: 1}},
+		}), Stats{LeftOut: Counts{Malformed: 1}}},
 	} {
 		frames := []frame{good, c.frame, good}
 		if c.want.Sightings == 0 {
@@ -62,6 +73,19 @@ func TestPacketsLeftOut(t *testing.T) {
 			}
 		}
 	}
+}
+
+// checksummed returns a frame that is flagged as ending with its checksum, and
+// ends with sum; nil stands for the right one.
+func checksummed(f frame, sum []byte) frame {
+	f.flags = layers.RadioTapFlagsFCS
+	f.harm = func(b []byte) []byte {
+		if sum == nil {
+			return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[binary.LittleEndian.Uint16(b[2:]):]))
+		}
+		return append(b, sum...)
+	}
+	return f
 }
 
 func cutTo(n int) func(*frame) {
@@ -118,7 +142,7 @@ func TestInterfacesOfOtherKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	items, stats, err := readString(b.String())
-	if err != nil || stats != (Stats{Sightings: 1, OtherFrames: 1}) {
+	if err != nil || stats != (Stats{Sightings: 1, LeftOut: Counts{OtherFrames: 1}}) {
 		t.Fatalf("%+v (%v), want one sighting and one other", stats, err)
 	}
 	if items[0].Sighting.SeenAt != at(1) {

@@ -25,11 +25,35 @@ type scope struct {
 	opts   Options
 	known  *transmitters
 	intern intern
-	stats  *Stats
+	*report
+	zoneless bool // whether the file holds a time without a zone
+	// again is true when the file is read a second time, and cutAt the place at
+	// which the first reading ended, if the file is cut off.
+	again bool
+	cutAt Position
+}
+
+// cut returns the result of a decoder that can read no further, at a place
+// behind which the file is cut off or damaged: io.EOF and a note, or an error
+// if the options are strict. Recordings end like that when a recorder loses its
+// power or a disk is full.
+func (s *scope) cut(at Position, what string) error {
+	switch {
+	case s.opts.Strict:
+		return fmt.Errorf("%s: %s (without --strict, everything before it is read)", at, what)
+	case s.again && s.cutAt != at:
+		return fmt.Errorf("%s: %s", at, what)
+	}
+	s.cutAt = at
+	s.note("%s: %s; everything before it was read", at, what)
+	return io.EOF
 }
 
 // bufferBytes is the size of one read from a file.
 const bufferBytes = 64 << 10
+
+// startBytes is the number of bytes by which a format is recognised.
+const startBytes = 512
 
 // First bytes of files that are not text. Captures have either byte order, and
 // times in micro- or nanoseconds.
@@ -58,7 +82,7 @@ func newDecoder(s *scope, r io.Reader) (decoder, error) {
 	// Peek returns an error together with the bytes that there are. A read
 	// error returns again at the next read, so only an empty result is handled
 	// here.
-	start, err := in.Peek(len(pcapngMagic))
+	start, err := in.Peek(startBytes)
 	if len(start) == 0 {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("empty")
@@ -66,13 +90,16 @@ func newDecoder(s *scope, r io.Reader) (decoder, error) {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	// Captures by their magic number, all other files as text.
-	if bytes.Equal(start, pcapngMagic) {
-		return newPcapNG(s, in)
+	if bytes.HasPrefix(start, pcapngMagic) {
+		return newPcapNG(s, in), nil
 	}
 	for _, magic := range pcapMagics {
-		if bytes.Equal(start, magic) {
+		if bytes.HasPrefix(start, magic) {
 			return newPcap(s, in)
 		}
+	}
+	if err := foreignFormat(s.name, start); err != nil {
+		return nil, err
 	}
 	return newText(s, in)
 }
@@ -85,26 +112,11 @@ func newText(s *scope, in *bufio.Reader) (decoder, error) {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	start, _ := in.Peek(512)
+	start, _ := in.Peek(startBytes)
 	if start = bytes.TrimLeft(start, " \t\r\n"); len(start) > 0 && start[0] == '{' {
 		return newNDJSON(s, in), nil
 	}
 	return newCSV(s, in)
-}
-
-// identify sets the device of a sighting from the transmitter's address. ok is
-// false if the sighting is to be left out.
-func (s *scope) identify(to *events.Sighting, mac []byte) (ok bool, err error) {
-	found, err := s.known.text(to.Business, mac)
-	if err != nil {
-		return false, fmt.Errorf("mac: %w", err)
-	}
-	if found.group {
-		s.stats.Multicast++
-		return false, nil
-	}
-	to.Device, to.Randomised = found.device, found.randomised
-	return true, nil
 }
 
 // plain removes the dead-letter reason from an error of package events: the

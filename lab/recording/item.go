@@ -3,8 +3,9 @@
 // of a Wi-Fi card (pcap, pcapng), each gzipped or not, and writes NDJSON.
 //
 // Start reading at Item and Open. decode.go chooses the decoder of a file,
-// csv.go, ndjson.go and capture.go hold one each, sorted.go sorts files that
-// are not in the order of arrival.
+// csv.go, ndjson.go and capture.go hold one each, record.go and values.go read
+// the values of CSV and NDJSON, sorted.go sorts files that are not in the order
+// of arrival.
 package recording
 
 import (
@@ -45,19 +46,15 @@ type Options struct {
 	// Device makes the pseudonyms of MAC addresses. Without it, a file that
 	// holds a MAC address is an error.
 	Device pseudonym.Maker
+	// Strict makes a file that is cut off at its end, or damaged so that the
+	// rest of it cannot be found, an error. Otherwise everything before that
+	// place is read, and a note names the place.
+	Strict bool
 }
 
-// Stats counts the items read and the sightings left out.
+// Stats counts the items read and the records left out.
 type Stats struct {
 	Sightings int64
 	CRMEvents int64
-	// Multicast counts sightings whose transmitter has a multicast address,
-	// which no device may transmit from. In the recordings looked at these are
-	// bursts of up to four frames, never heard again, one frame in 400. They
-	// are left out.
-	Multicast int64
-	// Packets of a capture that are left out: those that cannot be decoded or
-	// were received damaged, probe requests without a signal strength, and all
-	// packets that are no probe request.
-	Malformed, NoSignal, OtherFrames int64
+	LeftOut   Counts
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
 )
 
 // maxLine bounds the length of a line in bytes, so that a file without line
@@ -18,25 +17,31 @@ type lines struct {
 	in   *bufio.Reader
 	long []byte // the current line, if it did not fit the buffer of in
 	at   Position
+	// open is true if the current line has no line end: it is the last line of
+	// the file, and may be cut off.
+	open bool
 }
+
+// errCut is the error for a file whose compressed data end early.
+var errCut = errors.New("the compressed data end early")
 
 // next returns the next line that is not empty, without its line end. Empty
 // lines count in the position. The line is valid until the next call. Errors
-// other than io.EOF name the position.
+// other than io.EOF name the position, except for errCut.
 func (l *lines) next() ([]byte, error) {
 	for {
 		l.at.Number++
 		line, err := l.read()
-		switch end := errors.Is(err, io.EOF); {
-		case end && len(line) == 0:
+		l.open = errors.Is(err, io.EOF)
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, errCut
+		case l.open && len(line) == 0:
 			return nil, io.EOF
-		case err != nil && !end: // the last line need not have an end
+		case err != nil && !l.open:
 			return nil, l.wrap(err)
 		}
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-		if !utf8.Valid(line) {
-			return nil, l.wrap(errors.New("not valid UTF-8"))
-		}
 		if len(line) > 0 {
 			return line, nil
 		}

@@ -2,8 +2,6 @@ package recording
 
 import (
 	"errors"
-	"fmt"
-	"net"
 
 	"footfall/events"
 	"footfall/shared/pseudonym"
@@ -34,7 +32,7 @@ func (n *intern) get(b []byte) string {
 type transmitter struct {
 	device     events.DeviceID
 	randomised bool
-	group      bool // whether the address is a multicast address
+	why        Reason // why no device has the address, or used
 }
 
 // transmitters makes pseudonyms and keeps them, since an HMAC takes as long as
@@ -45,34 +43,30 @@ type transmitters struct {
 	n     int                                          // number of entries in known
 }
 
-// text returns the transmitter of an address in hexadecimal, in the forms of
-// net.ParseMAC.
+// text returns the transmitter of an address in one of the forms of parseMAC.
 func (a *transmitters) text(b events.BusinessID, written []byte) (transmitter, error) {
 	if found, ok := a.known[b][string(written)]; ok {
 		return found, nil
 	}
-	mac, err := net.ParseMAC(string(written))
+	mac, err := parseMAC(written)
 	if err != nil {
 		return transmitter{}, err
-	}
-	if len(mac) != 6 {
-		return transmitter{}, fmt.Errorf("%d bytes, want 6", len(mac))
 	}
 	return a.remember(b, string(written), mac)
 }
 
 // raw returns the transmitter of an address of 6 bytes.
-func (a *transmitters) raw(b events.BusinessID, mac net.HardwareAddr) (transmitter, error) {
-	if found, ok := a.known[b][string(mac)]; ok {
+func (a *transmitters) raw(b events.BusinessID, mac [6]byte) (transmitter, error) {
+	if found, ok := a.known[b][string(mac[:])]; ok {
 		return found, nil
 	}
-	return a.remember(b, string(mac), mac)
+	return a.remember(b, string(mac[:]), mac)
 }
 
 // remember makes the pseudonym of an address and keeps it under key. When the
 // limit is reached, all entries are dropped at once: choosing entries to keep
 // would cost more than an HMAC now and then.
-func (a *transmitters) remember(b events.BusinessID, key string, mac net.HardwareAddr) (transmitter, error) {
+func (a *transmitters) remember(b events.BusinessID, key string, mac [6]byte) (transmitter, error) {
 	if a.make == nil {
 		return transmitter{}, errors.New("the file holds a MAC address and no key was given to make pseudonyms; pass the key")
 	}
@@ -82,10 +76,14 @@ func (a *transmitters) remember(b events.BusinessID, key string, mac net.Hardwar
 	if a.known[b] == nil {
 		a.known[b] = make(map[string]transmitter)
 	}
-	found := transmitter{
-		device:     a.make(b, mac),
-		randomised: pseudonym.Randomised(mac),
-		group:      pseudonym.Group(mac),
+	found := transmitter{randomised: pseudonym.Randomised(mac[:])}
+	switch {
+	case mac == [6]byte{}:
+		found.why = ZeroAddress
+	case pseudonym.Group(mac[:]):
+		found.why = Multicast
+	default:
+		found.device = a.make(b, mac[:])
 	}
 	a.known[b][key] = found
 	a.n++

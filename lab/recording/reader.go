@@ -18,7 +18,7 @@ const MaxDisorder = 2 * time.Minute
 type Reader struct {
 	inputs  []*input
 	streams streamHeap
-	stats   Stats
+	report  report
 	last    time.Time // ArrivedAt of the last item returned
 }
 
@@ -42,7 +42,8 @@ type stream struct {
 //
 // Open reads every file to its end once, so it returns the error of a mistake
 // in any file before the first item is returned. Errors name file and line, or
-// packet. The caller closes the Reader.
+// packet. Files of which nothing was read are an error. The caller closes the
+// Reader.
 func Open(paths []string, stdin io.Reader, o Options) (*Reader, error) {
 	r := &Reader{}
 	known := &transmitters{make: o.Device}
@@ -52,11 +53,14 @@ func Open(paths []string, stdin io.Reader, o Options) (*Reader, error) {
 			r.inputs = append(r.inputs, in)
 		}
 		if err == nil {
-			err = r.add(i, in, &scope{name: in.name, opts: o, known: known, stats: &r.stats})
+			err = r.add(i, in, &scope{name: in.name, opts: o, known: known, report: &r.report})
 		}
 		if err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
+	}
+	if r.report.stats.Sightings+r.report.stats.CRMEvents == 0 {
+		return nil, errors.Join(r.report.nothing(r.names()), r.Close())
 	}
 	heap.Init(&r.streams)
 	return r, nil
@@ -71,7 +75,7 @@ func (r *Reader) add(index int, in *input, s *scope) error {
 	}
 	// Read again from the start, sorted if necessary.
 	again := *s
-	again.stats = new(Stats) // scan has counted the items
+	again.report, again.again = new(report), true // scan has counted the items
 	if err := in.rewind(); err != nil {
 		return err
 	}
@@ -170,7 +174,25 @@ func (r *Reader) Progress() (done, total int64) {
 }
 
 // Stats returns the counts of the files, which are complete after Open.
-func (r *Reader) Stats() Stats { return r.stats }
+func (r *Reader) Stats() Stats { return r.report.stats }
+
+// LeftOut returns the records that were left out, by reason, which are complete
+// after Open.
+func (r *Reader) LeftOut() []LeftOut { return r.report.leftOut() }
+
+// Notes returns what else a person should know of the files, one sentence each:
+// where a file is cut off, which columns were passed over, how a value was
+// understood. They are complete after Open.
+func (r *Reader) Notes() []string { return r.report.notes }
+
+// names returns the names of the files.
+func (r *Reader) names() []string {
+	var all []string
+	for _, in := range r.inputs {
+		all = append(all, in.name)
+	}
+	return all
+}
 
 // Close closes the files and removes temporary copies.
 func (r *Reader) Close() error {

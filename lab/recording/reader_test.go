@@ -27,7 +27,7 @@ var captureFrames = []frame{
 	probe(6.25, "00:1b:63:84:45:e6", -62),
 }
 
-var captureStats = Stats{Sightings: 3, Multicast: 1, Malformed: 1, NoSignal: 1, OtherFrames: 1}
+var captureStats = Stats{Sightings: 3, LeftOut: Counts{Multicast: 1, Malformed: 1, NoSignal: 1, OtherFrames: 1}}
 
 const csvFixture = "seen_at_ms,sensor,mac,rssi_dbm,business,associated,randomised\n" +
 	"1793620800000,door,00:1b:63:84:45:e6,-61,cafe,,\n" +
@@ -50,7 +50,7 @@ func TestFormats(t *testing.T) {
 		content []byte
 		stats   Stats
 	}{
-		{"rows", []byte(csvFixture), Stats{Sightings: 3, Multicast: 1}},
+		{"rows", []byte(csvFixture), Stats{Sightings: 3, LeftOut: Counts{Multicast: 1}}},
 		{"objects", []byte(ndjsonFixture), Stats{Sightings: 2, CRMEvents: 4}},
 		{"lobby", pcapOf(t, layers.LinkTypeIEEE80211Radio, captureFrames...), captureStats},
 		{"lobby-ng", pcapngOf(t, layers.LinkTypeIEEE80211Radio, captureFrames...), captureStats},

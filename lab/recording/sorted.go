@@ -26,7 +26,11 @@ const (
 	associatedFlag = 1 << iota
 	randomisedFlag
 	crmFlag
+	sessionFlags // the first bit of the index in sessions
 )
+
+// sessions are the reports about a session, by their index in the flags.
+var sessions = [...]events.Session{events.SessionNone, events.SessionJoined, events.SessionAlive, events.SessionLeft}
 
 // router is a sensor of a business.
 type router struct {
@@ -103,7 +107,7 @@ func flagsOf(s *events.Sighting) (f uint8) {
 	if s.Randomised {
 		f |= randomisedFlag
 	}
-	return f
+	return f | sessionFlags*uint8(slices.Index(sessions[:], s.Session))
 }
 
 // next implements decoder.
@@ -129,6 +133,7 @@ func (s *sortedItems) next(it *Item) error {
 		Business: r.business, Sensor: r.sensor, Device: s.devices[p.device],
 		RSSI: events.RSSI(p.rssi), SeenAt: time.UnixMilli(p.seen).UTC(),
 		Associated: p.flags&associatedFlag != 0, Randomised: p.flags&randomisedFlag != 0,
+		Session: sessions[p.flags/sessionFlags],
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func TestLabRecording(t *testing.T) {
 		t.Error("a file in order is sorted in memory")
 	}
 	items, err := read(r)
-	if want := (Stats{Sightings: 507_913, Multicast: 1_358}); err != nil || r.Stats() != want || len(items) != 507_913 {
+	if want := (Stats{Sightings: 507_913, LeftOut: Counts{Multicast: 1_358}}); err != nil || r.Stats() != want || len(items) != 507_913 {
 		t.Errorf("%d items, %+v (%v); want %+v", len(items), r.Stats(), err, want)
 	}
 }

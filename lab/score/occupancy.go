@@ -119,7 +119,7 @@ func Empty(counts []HeadCount, recorded []Span, c Calendar) []Span {
 		for from := r.From; from.Before(r.To); {
 			local := from.In(c.Location)
 			y, m, d := local.Date()
-			to := earlier(time.Date(y, m, d+1, 0, 0, 0, 0, c.Location).UTC(), r.To)
+			to := earlier(StartOfDay(y, m, d+1, c.Location), r.To)
 			closed := slices.Contains(c.Closed, local.Weekday()) && !busy[local.Format(time.DateOnly)]
 			empty = append(empty, zeros(totals, Span{from, to}, closed)...)
 			from = to
