@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -16,8 +17,9 @@ import (
 	"footfall/shared/ingest/senders"
 )
 
-// A MAC address that is not randomised, or is associated, always has the same
-// pseudonym. Any other has another pseudonym every day in the business's zone.
+// A MAC address that is not randomised always has the same pseudonym, and so has a
+// randomised one on a day on which it was associated. On any other day in the
+// business's zone it has a pseudonym of that day.
 func TestStableAndDailyPseudonyms(t *testing.T) {
 	h := newHarness(t)
 	key := must(h.Keys.Business(t.Context(), "2", gym))
@@ -39,7 +41,7 @@ func TestStableAndDailyPseudonyms(t *testing.T) {
 		{Business: gym, Sensor: "entrance", Device: key.Device(vendor), RSSI: -50, SeenAt: before},
 		{Business: gym, Sensor: "entrance", Device: key.Daily(random, "2026-11-20"), RSSI: -50, SeenAt: before, Randomised: true},
 		{Business: gym, Sensor: "entrance", Device: key.Device(vendor), RSSI: -50, SeenAt: after},
-		{Business: gym, Sensor: "entrance", Device: key.Daily(random, "2026-11-21"), RSSI: -50, SeenAt: after, Randomised: true},
+		{Business: gym, Sensor: "entrance", Device: key.Device(random), RSSI: -50, SeenAt: after, Randomised: true},
 		{Business: gym, Sensor: "bar", Device: key.Device(random), RSSI: -51, SeenAt: after, Associated: true, Randomised: true},
 	}
 	got := h.sightings(t)
@@ -126,6 +128,72 @@ func TestRepeatedObservationInOnePost(t *testing.T) {
 	if want := map[events.RSSI]bool{-60: true, -66: false, -67: false, -68: false}; !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+}
+
+// Reports about a session within one second are never merged, with each other or
+// with an observation, and keep their order in the post: the last one holds.
+func TestSessionReportsOfOneSecond(t *testing.T) {
+	h := newHarness(t)
+	at := noon.Add(-time.Minute).Format(time.RFC3339)
+	var text strings.Builder
+	for _, event := range []string{"DISCONNECTED", "CONNECTED", "POLL-OK", "DISCONNECTED", "DISCONNECTED"} {
+		fmt.Fprintf(&text, "%s ap hostapd: wlan0: AP-STA-%s %s\n", at, event, vendorMAC)
+	}
+	for _, signal := range []int{-60, -50} {
+		fmt.Fprintf(&text, "%s ap hostapd: wlan0: RX-PROBE-REQUEST sa=%s signal=%d\n", at, vendorMAC, signal)
+	}
+	a := h.post(t, cafe, senders.Hostapd, []byte(text.String()))
+	if a.accepted != 6 || a.leftOut["repeated"] != 1 {
+		t.Errorf("got %d %s, want 6 accepted and 1 repeated", a.status, a.body)
+	}
+	var got []string
+	for _, r := range h.stored(t, events.Sightings) {
+		var s events.SightingsRecord
+		if err := events.DecodeSightings(r.Key, r.Value, &s); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(s.Sighting.Session, s.Sighting.RSSI))
+	}
+	if want := []string{"left-85", "joined0", "alive-85", "left-85", "left-85", "-50"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A post of which every record was left out for a mistake is rejected with the
+// reasons. A device that opted out, posts without presence data and posts without
+// any record are no mistakes.
+func TestPostWithoutUsableRecords(t *testing.T) {
+	h := newHarness(t)
+	h.businesses.change(func(e *business.Entrance) {
+		key := must(h.Keys.Business(t.Context(), "", cafe))
+		e.OptOut = []events.DeviceID{key.Device([6]byte{0, 0x1b, 0x63, 0x84, 0x45, 0xe6})}
+	})
+	const unknownLine = "Nov 20 11:59:00 ap kernel: nothing\n"
+	optedOut := "Nov 20 11:59:00 ap hostapd: wlan0: AP-STA-CONNECTED " + vendorMAC + "\n"
+	for _, c := range []struct{ kind, body, message string }{
+		{senders.Hostapd, unknownLine + "Nov 20 11:59:00 ap hostapd: wlan0: AP-STA-CONNECTED zz\n" + unknownLine, "Left out: 1 bad-mac, 2 unknown-line."},
+		{senders.Hostapd, unknownLine + optedOut, ""},
+		{senders.Hostapd, "router: ap\n", ""},
+		{senders.Footfall, `{"sightings":[{}]}`, "Left out: 1 no-mac."},
+		{senders.Footfall, `{"logins":[{}]}`, "Left out: 1 no-mac."},
+		{senders.Footfall, `{"sightings":[],"logins":[]}`, ""},
+		{senders.CloudTrax, `{"probe_requests":[{}]}`, "Left out: 1 no-mac."},
+		{senders.CloudTrax, `{"probe_requests":[]}`, ""},
+		{senders.Mist, `{"topic":"ping"}`, ""},
+		{senders.Mist, `{"topic":"a new topic"}`, ""},
+		{senders.Meraki, `{"secret":"` + secret + `","version":"3.0","type":"Bluetooth","data":{"observations":[{}]}}`, ""},
+	} {
+		a := h.post(t, cafe, c.kind, []byte(c.body))
+		switch {
+		case c.message == "":
+			if a.status != http.StatusOK || a.accepted != 0 {
+				t.Errorf("%s, %s: got %d %s, want 200", c.kind, c.body, a.status, a.body)
+			}
+		case a.status != http.StatusUnprocessableEntity || a.code != "nothing-usable" || !strings.HasSuffix(a.message, c.message):
+			t.Errorf("%s, %s: got %d %s, want 422 and %s", c.kind, c.body, a.status, a.body, c.message)
+		}
+	}
+	h.wantNothingStored(t)
 }
 
 // If the settings name no router, a router's sensor is a pseudonym. If they name

@@ -15,8 +15,8 @@
 //     only the sender itself can use up its rate.
 //  7. No equal body of the sender was accepted within the hour.
 //  8. The body has the format of the kind, within the limits of package senders.
-//  9. A record is usable, or no record was left out for its time or its router.
-//     Unusable records beside usable ones are left out and counted.
+//  9. A record is usable, or none was left out for a mistake. Unusable records
+//     beside usable ones are left out and counted.
 //  10. All records are acknowledged by Kafka. Only then the answer is 200.
 //
 // Nothing is produced before step 10, and a post is accepted as a whole or not at

@@ -57,6 +57,7 @@ type Handler struct {
 	Deps
 	rates    rateLimiters
 	accepted acceptedPosts
+	joined   joinedDevices
 }
 
 var _ lambda.Handler = (*Handler)(nil)
@@ -67,7 +68,7 @@ func New(d Deps) *Handler {
 		d.Now = invocation.WallClock
 	}
 	d.Log = d.Log.With("stage", pipeline.Ingest)
-	return &Handler{Deps: d, rates: newRateLimiters(), accepted: newAcceptedPosts()}
+	return &Handler{Deps: d, rates: newRateLimiters(), accepted: newAcceptedPosts(), joined: newJoinedDevices()}
 }
 
 // summary is the content of the log line of one request. The checks fill it in as

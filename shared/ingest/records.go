@@ -32,6 +32,7 @@ const (
 type recordBuilder struct {
 	*knownSender
 	key       *pseudonym.Key
+	joined    *joinedDevices
 	now       time.Time // arrival of the post
 	leftOut   map[string]int
 	sightings []events.Sighting
@@ -40,10 +41,13 @@ type recordBuilder struct {
 	sensors    map[string]events.SensorID  // by the name of the router
 	pseudonyms map[[6]byte]events.DeviceID // the stable ones, by MAC address
 	index      map[sightingKey]int         // into sightings
+	days       map[string]string           // one string per local day
+	dayText    []byte                      // the memory of localDay
 }
 
 // sightingKey identifies a sighting within one post: two observations with the
-// same key are one sighting.
+// same key are one sighting. Reports about a session have no key: a device may
+// leave and join within a second, and each report counts.
 type sightingKey struct {
 	device events.DeviceID
 	sensor events.SensorID
@@ -52,13 +56,14 @@ type sightingKey struct {
 
 // records returns the records of a post. If it returns a rejection, nothing of the
 // post may be produced. A post without a usable record is rejected if any record
-// was left out for clock skew or an unknown router, and otherwise accepted.
+// was left out for clock skew or an unknown router, or if all were left out for
+// mistakes in them, and otherwise accepted.
 func (h *Handler) records(ctx context.Context, from *knownSender, p senders.Post, now time.Time, s *summary) ([]stage.Record, *rejection) {
 	key, err := h.Keys.Business(ctx, from.entrance.Key, from.business)
 	if err != nil {
 		return nil, rejectFailure(internal, err)
 	}
-	b := newRecordBuilder(from, key, now, len(p.Observations))
+	b := newRecordBuilder(from, key, &h.joined, now, len(p.Observations))
 	s.leftOut = b.leftOut
 	for reason, n := range p.LeftOut {
 		b.leftOut[string(reason)] = n
@@ -67,12 +72,14 @@ func (h *Handler) records(ctx context.Context, from *knownSender, p senders.Post
 	// By time: senders post the latest observation first, and the sightings of a
 	// device must be in order on the topic.
 	slices.SortStableFunc(p.Observations, func(a, b senders.Observation) int { return a.SeenAt.Compare(b.SeenAt) })
+	// First what shows a device associated, wherever in the post it stands.
+	b.rememberJoined(&p)
 	for i := range p.Observations {
 		b.add(&p.Observations[i])
 	}
 	records, err := b.encode(p.Logins)
 
-	// If no record is left, the sender must learn of a wrong clock or router.
+	// If no record is left, the sender must learn of its mistake.
 	switch {
 	case err != nil:
 		return nil, rejectFailure(internal, err)
@@ -82,15 +89,30 @@ func (h *Handler) records(ctx context.Context, from *knownSender, p senders.Post
 		return nil, reject(clockSkew)
 	case b.leftOut[leftRouter] > 0:
 		return nil, reject(unknown)
+	case allMistakes(b.leftOut):
+		return nil, rejectUnusable(b.leftOut)
 	default:
 		return nil, nil
 	}
 }
 
+// allMistakes reports whether records were left out, all of them for mistakes in
+// them. A record of a device that opted out, or of a post that carries no presence
+// data, is no mistake.
+func allMistakes(leftOut map[string]int) bool {
+	for reason := range leftOut {
+		if reason == leftOptedOut || senders.Reason(reason).Dropped() {
+			return false
+		}
+	}
+	return len(leftOut) > 0
+}
+
 // newRecordBuilder returns a builder with room for n sightings.
-func newRecordBuilder(from *knownSender, key *pseudonym.Key, now time.Time, n int) *recordBuilder {
+func newRecordBuilder(from *knownSender, key *pseudonym.Key, joined *joinedDevices, now time.Time, n int) *recordBuilder {
 	b := &recordBuilder{
-		knownSender: from, key: key, now: now, leftOut: map[string]int{}, sightings: make([]events.Sighting, 0, n),
+		knownSender: from, key: key, joined: joined, now: now,
+		leftOut: map[string]int{}, sightings: make([]events.Sighting, 0, n), days: map[string]string{},
 		optOut:     make(map[events.DeviceID]struct{}, len(from.entrance.OptOut)),
 		sensors:    make(map[string]events.SensorID, len(from.Routers)),
 		pseudonyms: make(map[[6]byte]events.DeviceID, n),
@@ -122,6 +144,11 @@ func (b *recordBuilder) add(o *senders.Observation) {
 		Associated: o.Associated, Randomised: pseudonym.Randomised(o.MAC[:]), Session: o.Session,
 	}
 
+	if s.Session != events.SessionNone {
+		b.sightings = append(b.sightings, s)
+		return
+	}
+
 	// The post has the sighting already: keep one of the two, with the stronger
 	// signal, which is nearer to the strength at which the device sent.
 	k := sightingKey{device, sensor, o.SeenAt.Unix()}
@@ -147,37 +174,88 @@ func (b *recordBuilder) sensor(router string) (s events.SensorID, ok bool) {
 	return s, ok
 }
 
+// rememberJoined remembers the randomised addresses that an observation or a login
+// of the post shows associated: a device that logs in at the portal is.
+func (b *recordBuilder) rememberJoined(p *senders.Post) {
+	for i := range p.Observations {
+		o := &p.Observations[i]
+		if _, known := b.sensor(o.Router); known && o.Associated {
+			b.rememberDevice(o.MAC, o.SeenAt)
+		}
+	}
+	for i := range p.Logins {
+		b.rememberDevice(p.Logins[i].MAC, p.Logins[i].At)
+	}
+}
+
+// rememberDevice remembers a device that was associated at a moment, if its address
+// is randomised. A device that is left out is not remembered.
+func (b *recordBuilder) rememberDevice(mac [6]byte, at time.Time) {
+	if !pseudonym.Randomised(mac[:]) || b.isSkewed(at) {
+		return
+	}
+	if d := b.stable(mac); !b.optedOut(d) {
+		b.joined.add(joinedDevice{d, b.localDay(at)})
+	}
+}
+
 // device returns the pseudonym of a device seen at seenAt. ok is false if the
 // record is left out; device has counted it then.
 func (b *recordBuilder) device(mac [6]byte, seenAt time.Time, associated bool) (d events.DeviceID, ok bool) {
-	if b.now.Sub(seenAt) > maxAge || seenAt.Sub(b.now) > maxAhead {
+	if b.isSkewed(seenAt) {
 		b.leftOut[leftClockSkew]++
 		return "", false
 	}
-	stable, known := b.pseudonyms[mac]
-	if !known {
-		stable = b.key.Device(mac)
-		b.pseudonyms[mac] = stable
-	}
 	// The opt-out list holds stable pseudonyms. It is checked before the pseudonym of
 	// the day is made, so it covers both.
-	if _, out := b.optOut[stable]; out {
+	stable := b.stable(mac)
+	if b.optedOut(stable) {
 		b.leftOut[leftOptedOut]++
 		return "", false
 	}
 	// The rule of the anonymous day.
 	if pseudonym.Randomised(mac[:]) && !associated {
-		return b.key.Daily(mac, b.localDay(seenAt)), true
+		if day := b.localDay(seenAt); !b.joined.has(joinedDevice{stable, day}) {
+			return b.key.Daily(mac, day), true
+		}
 	}
 	return stable, true
 }
 
-// localDay returns the day of a moment in the zone of the business.
+// isSkewed reports whether a moment is too far from the arrival of the post.
+func (b *recordBuilder) isSkewed(at time.Time) bool {
+	return b.now.Sub(at) > maxAge || at.Sub(b.now) > maxAhead
+}
+
+// optedOut reports whether a stable pseudonym is on the opt-out list.
+func (b *recordBuilder) optedOut(d events.DeviceID) bool {
+	_, out := b.optOut[d]
+	return out
+}
+
+// stable returns the stable pseudonym of a device.
+func (b *recordBuilder) stable(mac [6]byte) events.DeviceID {
+	d, known := b.pseudonyms[mac]
+	if !known {
+		d = b.key.Device(mac)
+		b.pseudonyms[mac] = d
+	}
+	return d
+}
+
+// localDay returns the day of a moment in the zone of the business, and the same
+// string for the same day.
 func (b *recordBuilder) localDay(at time.Time) string {
 	if zone := b.entrance.Zone; zone != nil {
 		at = at.In(zone)
 	}
-	return at.Format(time.DateOnly)
+	b.dayText = at.AppendFormat(b.dayText[:0], time.DateOnly)
+	day, known := b.days[string(b.dayText)]
+	if !known {
+		day = string(b.dayText)
+		b.days[day] = day
+	}
+	return day
 }
 
 // encode returns the records of the sightings added so far, and of logins. A login

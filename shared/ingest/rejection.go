@@ -2,7 +2,10 @@ package ingest
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"footfall/shared/ingest/senders"
@@ -36,6 +39,8 @@ var (
 		"An equal body was accepted before. There is no need to post it again."}
 	clockSkew = rejectionKind{http.StatusUnprocessableEntity, "clock-skew",
 		"Every record was seen over an hour ago, or lies in the future. Check the clock of the sender."}
+	nothingUsable = rejectionKind{http.StatusUnprocessableEntity, "nothing-usable",
+		"No record of the body could be used. Posted again, it would be answered the same."}
 	notStored = rejectionKind{http.StatusServiceUnavailable, "not-stored",
 		"Not every record could be stored. Post the body again; no record is counted twice."}
 	internal = rejectionKind{http.StatusInternalServerError, "internal",
@@ -52,6 +57,21 @@ type rejection struct {
 
 // reject returns a rejection for a mistake of the sender.
 func reject(kind rejectionKind) *rejection { return &rejection{rejectionKind: kind} }
+
+// rejectUnusable returns a rejection for a post of which every record was left out
+// for a mistake. The message has the reasons, in alphabetical order.
+func rejectUnusable(leftOut map[string]int) *rejection {
+	r := reject(nothingUsable)
+	r.Message += " Left out:"
+	for i, reason := range slices.Sorted(maps.Keys(leftOut)) {
+		if i > 0 {
+			r.Message += ","
+		}
+		r.Message += fmt.Sprintf(" %d %s", leftOut[reason], reason)
+	}
+	r.Message += "."
+	return r
+}
 
 // rejectFailure returns a rejection for a failure of ingest. The sender posts the
 // body again after failureRetryAfter.

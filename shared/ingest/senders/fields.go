@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -172,52 +173,111 @@ var (
 	endTime   = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// millisFrom separates the two units of a number that is a time: below it are
-// seconds since 1970, from it on milliseconds. No number is within the years 2000
-// to 2099 in both.
-const millisFrom = 1e11
+// The units of a number that is a time: below millisFrom it is seconds since 1970,
+// then milliseconds, then microseconds, and from nanosFrom on nanoseconds. No number
+// is within the years 2000 to 2099 in two of them.
+const (
+	millisFrom = 1e11
+	microsFrom = 1e14
+	nanosFrom  = 1e17
+)
 
-// instant is a time: RFC 3339, or seconds or milliseconds since 1970.
+// instant is a time: RFC 3339, or a number since 1970.
 type instant struct {
 	value time.Time
 	given bool
 	bad   bool // given and not a time, or outside of [firstTime, endTime)
 }
 
-// UnmarshalJSON accepts each of the forms, as a number or as a string. An empty
-// string is a missing value.
+// UnmarshalJSON accepts the forms of parseDateTime and parseEpoch, as a number or as
+// a string. An empty string is a missing value. A date and time without a zone is
+// bad: no format that posts JSON states in which zone it would be.
 func (t *instant) UnmarshalJSON(raw []byte) error {
 	*t = instant{}
 	text, given := trimmedText(raw)
 	if !given || string(raw) == `""` {
 		return nil
 	}
-	// A dash behind four digits: the year of RFC 3339.
-	if len(text) > 4 && text[4] == '-' {
-		*t = parseRFC3339(text)
-	} else {
+	// A dash behind four digits, or a letter between digits: a date.
+	if len(text) <= 4 || text[4] != '-' && (len(text) <= 8 || text[8]|0x20 != 't') {
 		*t = parseEpoch(text)
+		return nil
+	}
+	*t = instant{given: true, bad: true}
+	if at, hasZone, ok := parseDateTime(text); ok && hasZone {
+		*t = newInstant(at)
 	}
 	return nil
 }
 
-// parseRFC3339 reads RFC 3339. It uses UnmarshalText, since time.Parse would need
-// a copy of the text as a string.
-func parseRFC3339(text []byte) instant {
-	var at time.Time
-	if at.UnmarshalText(text) != nil {
-		return instant{given: true, bad: true}
+// maxDateTime is longer than any date and time that parseDateTime reads.
+const maxDateTime = 48
+
+// The layouts of parseDateTime. time.Parse reads a fraction behind the seconds too,
+// with a point or a comma.
+var (
+	dateTimeLayouts = []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "20060102T150405"}
+	zoneLayouts     = []string{"Z07:00", "Z0700", "Z07"}
+)
+
+// parseDateTime reads RFC 3339, and what programs write in its place: a space or a
+// lower-case t between date and time, a comma before the fraction, no seconds, no
+// separators, and as zone +0000, +00, UTC, GMT, a lower-case z or none. A time
+// without a zone is returned in UTC with hasZone false.
+func parseDateTime(text []byte) (at time.Time, hasZone, ok bool) {
+	// UnmarshalText, since time.Parse would need a copy of the text as a string.
+	if at.UnmarshalText(text) == nil {
+		return at, true, true
 	}
-	return newInstant(at)
+	if len(text) > maxDateTime {
+		return at, false, false
+	}
+
+	// One spelling of the separators and of UTC.
+	s := strings.ToUpper(string(text))
+	if len(s) > 10 && s[10] == ' ' {
+		s = s[:10] + "T" + s[11:]
+	}
+	s, utc := strings.CutSuffix(s, "UTC")
+	if !utc {
+		s, utc = strings.CutSuffix(s, "GMT")
+	}
+	s = strings.TrimSuffix(s, " ")
+	if zone := strings.LastIndexByte(s, ' '); zone >= 0 && strings.IndexByte("+-Z", s[zone+1]) >= 0 {
+		s = s[:zone] + s[zone+1:]
+	}
+
+	for _, layout := range dateTimeLayouts {
+		for _, zone := range zoneLayouts {
+			if at, err := time.Parse(layout+zone, s); err == nil {
+				return at, true, true
+			}
+		}
+		if at, err := time.Parse(layout, s); err == nil {
+			return at, utc, true
+		}
+	}
+	return at, false, false
 }
 
-// parseEpoch reads seconds or milliseconds since 1970. The range is checked before
-// the conversion: Go does not define the result for a number that no int64 holds.
+// parseEpoch reads seconds, milliseconds, microseconds or nanoseconds since 1970,
+// with a point or a comma before a fraction. The range is checked before the
+// conversion: Go does not define the result for a number that no int64 holds.
 func parseEpoch(text []byte) instant {
-	// To milliseconds; millisFrom*100 lies beyond the year 2099 by far.
+	if bytes.IndexByte(text, ',') >= 0 {
+		text = bytes.Replace(text, []byte(","), []byte("."), 1)
+	}
 	v, err := strconv.ParseFloat(string(text), 64)
-	if v < millisFrom {
-		v *= 1000
+
+	// To milliseconds; millisFrom*100 lies beyond the year 2099 by far.
+	switch {
+	case v < millisFrom:
+		v *= 1e3
+	case v < microsFrom:
+	case v < nanosFrom:
+		v /= 1e3
+	default:
+		v /= 1e6
 	}
 	if err != nil || !(v >= 0 && v < millisFrom*100) {
 		return instant{given: true, bad: true}

@@ -31,7 +31,10 @@ func fuzz(f *testing.F, kind string) {
 			f.Add([]byte(strings.ReplaceAll(string(body), "\n", " ")[:len(body)/2]))
 		}
 	}
-	for _, body := range []string{`{"version":3,"type":"WiFi","data":{"observations":[{}]}}`, `{"a":[NaN,-Infinity]}`, "<1>\nrouter:\n"} {
+	for _, body := range []string{`{"version":3,"type":"WiFi","data":{"observations":[{}]}}`, `{"a":[NaN,-Infinity]}`, "<1>\nrouter:\n", "\ufeff{}",
+		`<29>1 2026-11-21T10:00:05Z ap hostapd 1 - [a b="\"]"] wlan0: AP-STA-CONNECTED 00:00:5e:00:53:01`,
+		`Nov 21 11:00:05 ap a,00005e0053f1: : wpad[1]: wlan0: <3>AP-STA-CONNECTED 00:00:5e:00:53:01 mld_addr=00:00:5e:00:53:02`,
+	} {
 		f.Add([]byte(body))
 	}
 	s, at := formatOf(f, kind), arrival(f)
@@ -112,11 +115,12 @@ func checkDevice(t *testing.T, mac [6]byte, at time.Time) {
 func inOwnFormat(t *testing.T, p Post) []byte {
 	t.Helper()
 	type sighting struct {
-		Router     string      `json:"router"`
-		MAC        string      `json:"mac"`
-		RSSI       events.RSSI `json:"rssi_dbm"`
-		SeenAt     time.Time   `json:"seen_at"`
-		Associated bool        `json:"associated"`
+		Router     string         `json:"router"`
+		MAC        string         `json:"mac"`
+		RSSI       events.RSSI    `json:"rssi_dbm"`
+		SeenAt     time.Time      `json:"seen_at"`
+		Associated bool           `json:"associated"`
+		Session    events.Session `json:"session"`
 	}
 	type login struct {
 		MAC     string           `json:"mac"`
@@ -128,7 +132,7 @@ func inOwnFormat(t *testing.T, p Post) []byte {
 		Logins    []login    `json:"logins"`
 	}{[]sighting{}, []login{}}
 	for _, h := range p.Observations {
-		doc.Sightings = append(doc.Sightings, sighting{h.Router, router{mac: h.MAC, isMAC: true}.String(), h.RSSI, h.SeenAt, h.Associated})
+		doc.Sightings = append(doc.Sightings, sighting{h.Router, router{mac: h.MAC, isMAC: true}.String(), h.RSSI, h.SeenAt, h.Associated, h.Session})
 	}
 	for _, l := range p.Logins {
 		doc.Logins = append(doc.Logins, login{router{mac: l.MAC, isMAC: true}.String(), l.Contact, l.At})

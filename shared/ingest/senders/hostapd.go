@@ -3,20 +3,24 @@ package senders
 import (
 	"bytes"
 	"fmt"
-	"time"
 
 	"footfall/events"
 )
 
-// hostapd reads lines of syslog that an agent on an OpenWrt router posts:
+// hostapd reads lines of syslog with the events of hostapd, as an agent or a log
+// server posts them:
 //
 //	Feb  3 10:40:18 ap-door hostapd: wlan0: AP-STA-DISCONNECTED 00:00:5e:00:53:01
-//	2024-02-03T11:20:39+01:00 ap-door hostapd: wlan0: AP-STA-CONNECTED 00:00:5e:00:53:01
+//	<29>1 2024-02-03T11:20:39+01:00 ap-door hostapd 812 - - wlan0: AP-STA-CONNECTED 00:00:5e:00:53:01
 //	Sat Feb  3 11:20:40 2024 daemon.notice hostapd: wlan0: RX-PROBE-REQUEST sa=00:00:5e:00:53:02 signal=-61
 //
 // OpenWrt's logread prints the last form, which names no router: a line
-// "router: NAME" must precede. A time without a zone is in the zone of the
-// business. The events are from hostapd's wpa_ctrl.h.
+// "router: NAME" must precede. syslog.go lists the forms of what precedes the
+// message. The events are from hostapd's wpa_ctrl.h.
+//
+// hostapd logs the events of stations at level notice (wpa_msg at MSG_INFO).
+// RX-PROBE-REQUEST is passed to monitors of the control socket only
+// (wpa_msg_ctrl), as "<3>RX-PROBE-REQUEST ...": the agent turns it into a line.
 //
 // A line "STA ... IEEE 802.11: associated" is ignored, since it also follows a
 // wrong password. AP-STA-CONNECTED follows a right password only.
@@ -40,7 +44,8 @@ func (hostapd) Parse(body []byte, at Arrival) (Post, error) {
 	}
 	r := syslogReader{collector: newCollector(0), arrival: at}
 	for line := range bytes.Lines(body) {
-		if line = bytes.TrimSpace(line); len(line) > 0 {
+		line = bytes.TrimPrefix(line, []byte(byteOrderMark))
+		if line = bytes.Trim(line, space+"\x00"); len(line) > 0 {
 			r.line(line)
 		}
 	}
@@ -51,7 +56,8 @@ func (hostapd) Parse(body []byte, at Arrival) (Post, error) {
 type syslogReader struct {
 	*collector
 	arrival Arrival
-	router  []byte // named by the latest line "router: NAME"
+	router  []byte              // named by the latest line "router: NAME"
+	mlds    map[[6]byte][6]byte // the address of a device by its address on a link, see station
 }
 
 // line reads one line. It reads each word at its position and searches for none:
@@ -61,17 +67,16 @@ func (r *syslogReader) line(line []byte) {
 		r.router = name
 		return
 	}
-	// TIME HOST hostapd[PID]: INTERFACE: EVENT DEVICE REST
-	at, host, rest := r.head(line)
-	tag, rest := cutWord(rest)
-	_, rest = cutWord(rest) // the interface
-	event, rest := cutWord(rest)
-	device, rest := cutWord(rest)
-	if !bytes.HasPrefix(tag, []byte("hostapd")) || !bytes.HasSuffix(tag, []byte(":")) {
+	head, ok := r.head(line)
+	if !ok {
 		r.leaveOut(UnknownLine, 1)
 		return
 	}
-	o := rawObservation{router: parseRouter(bytes.TrimSpace(host)), device: parseMACField(device), seenAt: at, associated: true}
+	event, address, rest := cutEvent(head.message)
+	if len(head.router) == 0 {
+		head.router = r.router
+	}
+	o := rawObservation{router: parseRouter(bytes.TrimSpace(head.router)), seenAt: head.seenAt, associated: true}
 	switch string(event) {
 	case stationJoined:
 		o.signal, o.session = suppliedSignal(0), events.SessionJoined
@@ -82,13 +87,62 @@ func (r *syslogReader) line(line []byte) {
 		// candidate.
 		o.signal, o.session = suppliedSignal(r.arrival.Hold), events.SessionLeft
 	case probeRequest:
-		o.device = parseMACField(bytes.TrimPrefix(device, []byte("sa=")))
+		o.device = parseMACField(bytes.TrimPrefix(address, []byte("sa=")))
 		o.signal, o.associated = parseSignal(rest), false
 	default:
 		r.leaveOut(UnknownLine, 1)
 		return
 	}
+	if o.associated {
+		o.device = r.station(address, rest)
+	}
 	r.observe(o)
+}
+
+// cutEvent returns the words of a message of hostapd: the event, the address behind
+// it, and the rest. Before the event may stand the program again, which some
+// senders repeat, then the interface, then the level in the form of the control
+// socket: "hostapd: wlan0: <3>EVENT" or "IFNAME=wlan0 <3>EVENT".
+func cutEvent(message []byte) (event, address, rest []byte) {
+	event, rest = cutWord(bytes.TrimPrefix(message, []byte(byteOrderMark)))
+	for isTag(event) {
+		event, rest = cutWord(rest)
+	}
+	if bytes.HasSuffix(event, []byte(":")) || bytes.HasPrefix(event, []byte("IFNAME=")) {
+		event, rest = cutWord(rest)
+	}
+	event, _ = cutPriority(event)
+	address, rest = cutWord(rest)
+	return event, address, rest
+}
+
+// station returns the address of the device that an event of a station is about.
+//
+// A device of Wi-Fi 7 has an address per link, and the address of the device as a
+// whole, the MLD address, which stays the same whatever links it uses, and which
+// its DHCP lease and its login at the portal have. hostapd makes the MLD address
+// the address of the station (hostapd_process_ml_auth in src/ap/ieee802_11.c), and
+// so the address of all three events. A build that writes mld_addr= names the MLD
+// address there, whatever it writes first. If it does so for an association only,
+// later events of that link are of the same device.
+func (r *syslogReader) station(address, rest []byte) macField {
+	device := parseMACField(address)
+	for len(rest) > 0 {
+		var word []byte
+		word, rest = cutWord(rest)
+		text, ok := bytes.CutPrefix(word, []byte("mld_addr="))
+		if mld := parseMACField(text); ok && mld.why == "" {
+			if r.mlds == nil {
+				r.mlds = map[[6]byte][6]byte{}
+			}
+			r.mlds[device.value] = mld.value
+			return mld
+		}
+	}
+	if mld, ok := r.mlds[device.value]; ok && device.why == "" {
+		device.value = mld
+	}
+	return device
 }
 
 // parseSignal reads signal=-61. It takes 0 for a missing signal: hostapd writes 0
@@ -100,105 +154,4 @@ func parseSignal(rest []byte) number {
 		return number{}
 	}
 	return parseNumber(text)
-}
-
-// head reads the part of a line before the tag: the time and the host. rest is the
-// tag and everything behind it. If the time has none of the three forms, at is a
-// bad time.
-func (r *syslogReader) head(line []byte) (at instant, host, rest []byte) {
-	if line[0] == '<' { // the priority of RFC 3164
-		_, line, _ = bytes.Cut(line, []byte(">"))
-	}
-	// RFC 3339 HOST
-	first, rest := cutWord(line)
-	if t, ok := r.stamp(first); ok {
-		host, rest = cutWord(rest)
-		return t, host, rest
-	}
-	// logread: the time, then daemon.notice in place of a host
-	if t, rest, ok := r.clock(line, "Mon Jan _2 15:04:05 2006"); ok {
-		_, rest = cutWord(rest)
-		return t, r.router, rest
-	}
-	// RFC 3164: a time without a year, then the host
-	if t, rest, ok := r.clock(line, time.Stamp); ok {
-		host, rest = cutWord(rest)
-		return t, host, rest
-	}
-	_, rest = cutWord(rest)
-	return instant{given: true, bad: true}, nil, rest
-}
-
-// stamp reads RFC 3339, with or without a zone.
-func (r *syslogReader) stamp(word []byte) (at instant, ok bool) {
-	if at = parseRFC3339(word); !at.value.IsZero() {
-		return at, true
-	}
-	t, err := time.Parse("2006-01-02T15:04:05", string(word))
-	if err != nil {
-		return instant{}, false
-	}
-	return newInstant(r.nearest(t, t.Year(), t.Year())), true
-}
-
-// clock reads a time of a fixed length without a zone, and possibly without a
-// year, at the start of a line.
-func (r *syslogReader) clock(line []byte, layout string) (at instant, rest []byte, ok bool) {
-	if len(line) < len(layout) {
-		return instant{}, nil, false
-	}
-	t, err := time.Parse(layout, string(line[:len(layout)]))
-	if err != nil {
-		return instant{}, nil, false
-	}
-	// If the layout has no year, any year around the arrival may be meant.
-	first, last := t.Year(), t.Year()
-	if first == 0 {
-		first, last = r.arrival.At.Year()-1, r.arrival.At.Year()+1
-	}
-	return newInstant(r.nearest(t, first, last)), line[len(layout):], true
-}
-
-// nearest returns the moment, nearest to the arrival of the post, at which a clock
-// in the business's zone shows t in a year from first to last.
-//
-// The year is not always the arrival's own: on new year's eve a line of the old
-// year arrives in the new one. In the hour that the end of summer time repeats, a
-// clock shows t at two moments, and nearest returns the nearer of them. If a clock
-// never shows t (29 February of a common year, the hour that the beginning of
-// summer time leaves out), nearest returns the zero time.
-func (r *syslogReader) nearest(t time.Time, first, last int) (best time.Time) {
-	zone := r.arrival.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
-	nearer := func(a, b time.Time) bool {
-		return b.IsZero() || a.Sub(r.arrival.At).Abs() < b.Sub(r.arrival.At).Abs()
-	}
-	// The nearest year.
-	var guess time.Time
-	for year := first; year <= last; year++ {
-		g := time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), zone)
-		if nearer(g, guess) {
-			guess = g
-		}
-	}
-	// In that year time.Date has moved a time that the clock never shows, or chosen
-	// one of two moments. Look an hour to either side for moments that show t.
-	for _, shift := range []time.Duration{-time.Hour, 0, time.Hour} {
-		c := guess.Add(shift)
-		if c.Day() == t.Day() && c.Hour() == t.Hour() && c.Minute() == t.Minute() && nearer(c, best) {
-			best = c
-		}
-	}
-	return best
-}
-
-// cutWord returns the first word of a line and the rest behind it.
-func cutWord(line []byte) (word, rest []byte) {
-	line = bytes.TrimLeft(line, " \t")
-	if end := bytes.IndexAny(line, " \t"); end >= 0 {
-		return line[:end], line[end:]
-	}
-	return line, nil
 }

@@ -2,8 +2,9 @@ package senders
 
 // mist reads the webhooks of Juniper Mist that carry raw signals of Wi-Fi clients
 // (juniper.net, "Webhook Topics" and "Webhook Messages"). A webhook of any other
-// topic that Mist documents is accepted and dropped: a webhook set up for more
-// than presence must not look broken at Mist. An undocumented topic is rejected.
+// topic is accepted and dropped: a webhook set up for more than presence must not
+// look broken at Mist. Mist adds topics, so a topic that is not known here is
+// dropped too, under a reason of its own.
 type mist struct{ signed }
 
 type mistPost struct {
@@ -19,7 +20,7 @@ type mistEvent struct {
 	} `json:"packets"`
 }
 
-// mistIgnored are the topics that are accepted and dropped. The topics of
+// mistIgnored are the known topics that are accepted and dropped. The topics of
 // positions hold a client's place in a plan, and not the routers that hear it with
 // their signals.
 var mistIgnored = map[word]Reason{
@@ -47,12 +48,16 @@ func (mist) Parse(body []byte, at Arrival) (Post, error) {
 	c := newCollector(len(p.Events))
 
 	// The topic decides whether the events are read.
-	if why, ok := mistIgnored[p.Topic]; ok {
+	switch why, ignored := mistIgnored[p.Topic]; {
+	case p.Topic == "":
+		return Post{}, unknownType("topic")
+	case p.Topic == "wifi-unconn-raw" || p.Topic == "wifi-conn-raw":
+	case ignored:
 		c.leaveOut(why, max(1, len(p.Events)))
 		return c.post, nil
-	}
-	if p.Topic != "wifi-unconn-raw" && p.Topic != "wifi-conn-raw" {
-		return Post{}, unknownType("topic")
+	default:
+		c.leaveOut(UnknownTopic, max(1, len(p.Events)))
+		return c.post, nil
 	}
 	if p.Events == nil {
 		return Post{}, wrongShape("events")

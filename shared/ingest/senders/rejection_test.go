@@ -40,7 +40,8 @@ func TestRejections(t *testing.T) {
 		{CloudTrax, "an array", `[{"probe_requests":[]}]`, WrongShape},
 		{CloudTrax, "none", `{"probe_requests":[]}`, ""},
 		{Mist, "no topic", `{"events":[]}`, UnknownType},
-		{Mist, "an unknown topic", `{"topic":"wifi-raw","events":[]}`, UnknownType},
+		{Mist, "a topic that is no text", `{"topic":["ping"],"events":[]}`, UnknownType},
+		{Mist, "an unknown topic", `{"topic":"wifi-raw","events":[]}`, ""},
 		{Mist, "no events", `{"topic":"wifi-conn-raw"}`, WrongShape},
 		{Mist, "events of another type", `{"topic":"wifi-conn-raw","events":{}}`, WrongShape},
 		{Mist, "none", `{"topic":"wifi-conn-raw","events":[]}`, ""},
@@ -92,6 +93,8 @@ func TestIgnoredPostsAreCounted(t *testing.T) {
 		{Meraki, `{"version":"3.0","type":"BLE","data":{"observations":[{}]}}`, Bluetooth, 1},
 		{Mist, `{"topic":"asset-raw-rssi"}`, Bluetooth, 1},
 		{Mist, `{"topic":"client-sessions","events":[{},{},{}]}`, NotPresence, 3},
+		{Mist, `{"topic":"minis-application","events":[{},{}]}`, UnknownTopic, 2},
+		{Mist, `{"topic":"a topic of next year"}`, UnknownTopic, 1},
 	} {
 		p, err := formatOf(t, c.kind).Parse([]byte(c.body), arrival(t))
 		if err != nil || len(p.Observations) > 0 || len(p.LeftOut) != 1 || p.LeftOut[c.why] != c.n {

@@ -18,7 +18,10 @@ const maxDepth = 64
 // value has another type than its field, the field stays as it was: the record
 // decides whether it can do without. Errors are *Rejection; the errors of
 // encoding/json would quote a character of the body.
+//
+// A byte order mark before the value is ignored, as RFC 8259, section 8.1, allows.
 func decode(body []byte, limits Limits, root any) error {
+	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	clean, err := scan(body, limits)
 	if err != nil {
 		return err

@@ -42,8 +42,8 @@ type Post struct {
 // Reason is the reason why a record was left out.
 type Reason string
 
-// The reasons. Bluetooth and NotPresence are for whole posts that are accepted
-// without any use. UnknownLine is for syslog only.
+// The reasons. The last three are for whole posts that are accepted without any
+// use, see Dropped. UnknownLine is for syslog only, UnknownTopic for Mist only.
 const (
 	NoMAC        Reason = "no-mac"
 	BadMAC       Reason = "bad-mac"       // not 12 hexadecimal digits, or all zero
@@ -58,13 +58,20 @@ const (
 	UnknownLine  Reason = "unknown-line"
 	Bluetooth    Reason = "bluetooth"
 	NotPresence  Reason = "not-presence"
+	UnknownTopic Reason = "unknown-topic"
 )
+
+// Dropped reports whether the records of a post were left out because the post
+// carries no presence data. Any other reason is a mistake in the record.
+func (r Reason) Dropped() bool {
+	return r == Bluetooth || r == NotPresence || r == UnknownTopic
+}
 
 // Reasons returns all reasons. The slice is the caller's.
 func Reasons() []Reason {
 	return []Reason{
 		NoMAC, BadMAC, GroupAddress, NoSignal, BadRSSI, NoTime, BadTime, BadRouter, BadSession, BadContact,
-		UnknownLine, Bluetooth, NotPresence,
+		UnknownLine, Bluetooth, NotPresence, UnknownTopic,
 	}
 }
 

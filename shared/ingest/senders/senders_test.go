@@ -53,6 +53,9 @@ func describe(p Post) string {
 		if h.Associated {
 			joined = " associated"
 		}
+		if h.Session != events.SessionNone {
+			joined += ", session " + string(h.Session)
+		}
 		fmt.Fprintf(&b, "heard %x by %q at %d dBm, %s%s\n", h.MAC, h.Router, h.RSSI, h.SeenAt.Format(time.RFC3339Nano), joined)
 	}
 	for _, l := range p.Logins {
@@ -144,9 +147,9 @@ heard 28f0762d221e by "ac:23:16:ec:a7:0b" at -92 dBm, 2026-11-21T10:01:00Z
 heard 38f9d399086e by "ac:23:16:ec:a7:0b" at -94 dBm, 2026-11-21T10:01:00Z
 `},
 		{Hostapd, "hostapd_syslog.txt", `
-heard 0a510736ec3d by "wap-lib-1s" at -85 dBm, 2027-02-03T09:40:18Z associated
-heard ec63d7f944c1 by "wap-b300-j" at -85 dBm, 2024-02-03T10:20:39Z associated
-heard 6479f05b8ef7 by "wap-lib-0j" at 0 dBm, 2024-02-03T12:36:33.306Z associated
+heard 0a510736ec3d by "wap-lib-1s" at -85 dBm, 2027-02-03T09:40:18Z associated, session left
+heard ec63d7f944c1 by "wap-b300-j" at -85 dBm, 2024-02-03T10:20:39Z associated, session left
+heard 6479f05b8ef7 by "wap-lib-0j" at 0 dBm, 2024-02-03T12:36:33.306Z associated, session joined
 `},
 	} {
 		body, err := os.ReadFile(filepath.Join("../../../../shared/samples", c.file))
