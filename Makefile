@@ -46,7 +46,7 @@ test: setup build ## Run all tests, with the race detector if there is a C compi
 	$(TEST)
 
 .PHONY: check
-check: check-race check-format check-tidy lint test check-faults check-run check-bench check-fuzz nag check-infra ## Run everything that CI runs
+check: check-race check-format check-tidy lint test check-faults check-run check-checker check-bench check-fuzz nag check-infra ## Run everything that CI runs
 
 .PHONY: bench
 bench: setup build ## Run every benchmark
@@ -61,6 +61,11 @@ soak: setup build ## Test the counts at length: 1,000,000 seeds, drawn cases, 50
 	$(call summary,$(FAULTS) -run TestSimulation -timeout 6h -seeds 111112)
 	$(call PROPERTIES,1000000,200000)
 	$(SOAK) -timeout 60m -sightings 1000000 -devices 20000 -kills 50 -pollers 10 -planted 240
+
+CHECKER ?= --seed 1000 --histories 20 --town 72h
+.PHONY: recount
+recount: setup build ## Recount long towns and histories in Python [CHECKER="--seed 7 --histories 20"]
+	scripts/checker.sh $(CHECKER)
 
 .PHONY: lint
 lint: check-lint check-dead ## Check the code and its imports (.golangci.yml), and find dead code
@@ -136,6 +141,12 @@ check-run: setup build
 	@if [ -e $(TRACES)/office.csv.gz ]; then \
 		bin/footfall replay --truth $(TRACES)/office-visits.csv $(TRACES)/office.csv.gz; \
 	else echo "No recordings in $(TRACES): none is replayed."; fi
+
+# The visits and counts of a second implementation, see lab/checker/README.md. Two
+# minutes on two CPUs; make recount takes seeds of your own.
+.PHONY: check-checker
+check-checker: setup build
+	FOOTFALL_TRACES=$${FOOTFALL_TRACES:-$(TRACES)} scripts/checker.sh
 
 # Without the race detector, with which only a hundredth of the seeds would fit.
 # The number of seeds is for each of ten modes. The tag is franz-go's own, for tests

@@ -8,6 +8,7 @@
 //   - calibrate chooses the settings that suit a store.
 //   - feed puts a recording on the topics of a running pipeline.
 //   - check compares the results of a run, in topics and tables, with the oracle.
+//   - checker compares them with a second implementation of the rules, in Python.
 //
 // Start with recording.Open and offline.Load.
 package lab

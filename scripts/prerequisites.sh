@@ -4,6 +4,7 @@
 #
 #   scripts/prerequisites.sh         to build, run and test
 #   scripts/prerequisites.sh race    also to detect data races, as CI does
+#   scripts/prerequisites.sh python  only prints the Python of lab/checker, or nothing
 #
 # As root on Debian it installs missing tools if Debian's version is new enough.
 set -eu
@@ -28,6 +29,8 @@ version() {
 	go) go env GOVERSION | sed 's/^go//' ;;
 	node) node --version | sed 's/^v//' ;;
 	make | npm) command -v "$1" >/dev/null && echo 1 ;;
+	# The checker reads time zones of the system.
+	python) python3 -c 'import sys, zoneinfo; zoneinfo.ZoneInfo("Europe/Berlin"); print("%d.%d" % sys.version_info[:2])' ;;
 	# Go turns cgo off if it finds no C compiler.
 	cgo) go env CGO_ENABLED | grep 1 ;;
 	esac 2>/dev/null || true
@@ -61,6 +64,11 @@ need() {
 	missing=1
 }
 
+if [ "${1:-}" = python ]; then
+	at_least "$(version python)" 3.9 && echo python3
+	exit 0
+fi
+
 go_version=$(awk '$1 == "go" { print $2 }' go.mod)
 node_version=$(sed -n 's/.*"node": *">=\([0-9.]*\)".*/\1/p' package.json)
 
@@ -70,6 +78,9 @@ need node "$node_version" "Node.js $node_version or newer; get it from https://n
 # Not from Debian alone: its npm depends on its Node.js, which may be too old.
 need npm 1 "npm; it comes with Node.js from https://nodejs.org/en/download"
 if [ "${1:-}" = race ] && [ $missing = 0 ]; then
+	# Without it one check is left out, and nothing fails.
+	at_least "$(version python)" 3.9 || debian_install 3.9 python3 tzdata
+	at_least "$(version python)" 3.9 || echo "Without Python 3.9 or newer and its time zones, make check leaves out lab/checker." >&2
 	need cgo 1 "a C compiler for the race detector; get gcc from the system's packages (and do not set CGO_ENABLED=0)" gcc libc6-dev
 fi
 exit $missing
