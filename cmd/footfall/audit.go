@@ -29,7 +29,7 @@ type auditCmd struct {
 	From  momentFlag `placeholder:"TIME" help:"Walk-ins from this time: 2026-11-01, 2026-11-01T12:00:00Z, or 36h for 36 hours ago."`
 	To    momentFlag `placeholder:"TIME" help:"Walk-ins before this time."`
 	Items int        `default:"10" placeholder:"N" help:"Number of walk-ins to list for each difference; 0 for all."`
-	JSON  bool       `help:"Print the differences as JSON, one a line."`
+	JSON  bool       `voids:"items" help:"Print the differences as JSON, one a line."`
 }
 
 // Help returns the help text: the sources that are compared, and the meaning of the

@@ -32,7 +32,7 @@ type calibrateCmd struct {
 	traceFlags
 
 	Split   string  `default:"0.5" help:"Choose on the recording before this day, or on this share of its true visits or empty hours, and report on the rest; 1 leaves no rest."`
-	Limit   float64 `default:"1" help:"Accepted number of false walk-ins per 100 empty hours."`
+	Limit   float64 `default:"1" needs:"occupancy" help:"Accepted number of false walk-ins per 100 empty hours."`
 	Out     string  `help:"Write the settings to this file as JSON; - for stdout." placeholder:"rules.json"`
 	Picture string  `help:"Write a chart of the thresholds to this file, as SVG." placeholder:"FILE.svg"`
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -113,25 +112,4 @@ func (b *deadLetterSource) read(ctx context.Context, w io.Writer, s kafka.Offset
 	}, func(left kafka.OffsetRange, err error) {
 		fmt.Fprintf(w, "note: %s: offsets %d to %d cannot be read: %v\n", left, left.From, left.To-1, err)
 	})
-}
-
-// momentFlag is a moment: a date (UTC), a time in RFC 3339, or a duration before
-// now.
-type momentFlag struct{ time.Time }
-
-// UnmarshalText reads a moment.
-func (m *momentFlag) UnmarshalText(text []byte) error {
-	// A date or a time; otherwise a duration before now.
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		if t, err := time.Parse(layout, string(text)); err == nil {
-			m.Time = t
-			return nil
-		}
-	}
-	ago, err := time.ParseDuration(string(text))
-	if err != nil || ago < 0 {
-		return fmt.Errorf("%q is not a time such as 2026-11-21, 2026-11-21T18:00:00Z or 36h", text)
-	}
-	m.Time = time.Now().Add(-ago).Truncate(time.Second)
-	return nil
 }

@@ -19,7 +19,7 @@ type deadLetterRedriveCmd struct {
 	Yes         bool    `help:"Put the dead letters back. Without this flag, redrive only lists them."`
 	Rate        float64 `default:"0" placeholder:"N" help:"Maximum number of records a second; 0 for no limit."`
 	MaxRedrives int     `default:"3" placeholder:"N" help:"Leave out records that were put back this many times already [3]."`
-	Force       bool    `help:"Put back also the records that --max-redrives leaves out."`
+	Force       bool    `voids:"max-redrives" help:"Put back also the records that --max-redrives leaves out."`
 }
 
 // Help returns the help text: the effects of a redrive, and its guarantees.

@@ -28,11 +28,11 @@ type traceFlags struct {
 	Only     events.BusinessID `help:"Only this store of the recording." placeholder:"ID"`
 	Key      string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses, if there is no --pseudonym-keys."`
 	keysFlag
-	KeyID     string            `default:"1" help:"The id of the key in the file of --pseudonym-keys."`
+	KeyID     string            `default:"1" needs:"pseudonym-keys" help:"The id of the key in the file of --pseudonym-keys."`
 	Truth     string            `help:"The true visits: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
 	Occupancy string            `help:"Head-counts of the people in the store: CSV (from_ms,sensor,people)." placeholder:"FILE"`
 	Static    string            `help:"Devices that belong to no customer: MAC addresses or pseudonyms, one a line." placeholder:"FILE"`
-	Closed    []string          `default:"sat,sun" enum:"sun,mon,tue,wed,thu,fri,sat,none" help:"Days on which the store is closed: a head-count of 0 all day counts as empty."`
+	Closed    []string          `default:"sat,sun" enum:"sun,mon,tue,wed,thu,fri,sat,none" needs:"occupancy" help:"Days on which the store is closed: a head-count of 0 all day counts as empty."`
 	Sensors   []events.SensorID `help:"The sensors in the store; by default all sensors of the recording." placeholder:"ID"`
 	TimeZone  string            `help:"Time zone of the store, such as Europe/Berlin; UTC by default." placeholder:"ZONE"`
 }

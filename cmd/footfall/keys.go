@@ -17,7 +17,7 @@ import (
 
 // keysFlag lets a command accept MAC addresses in place of pseudonyms of devices.
 type keysFlag struct {
-	PseudonymKeys string `type:"existingfile" placeholder:"FILE" help:"File with the keys of pseudonyms. With it, devices can be named by their MAC addresses."`
+	PseudonymKeys string `type:"existingfile" voids:"key" placeholder:"FILE" help:"File with the keys of pseudonyms. With it, devices can be named by their MAC addresses."`
 }
 
 // keys reads the file of keys.

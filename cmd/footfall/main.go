@@ -49,19 +49,26 @@ func main() {
 	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
+// newParser returns the parser of the command line. exit is called after help is
+// printed.
+func newParser(s streams, exit func(int)) (*kong.Kong, error) {
+	return kong.New(&cli{},
+		kong.Name("footfall"),
+		kong.Description("Footfall reports to a merchant, as it happens, that a known customer has walked in."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(exit),
+		kong.UsageOnError(),
+		durations(),
+		// An event for invoke names partitions as AWS numbers them.
+		kong.Vars{"partitions": "4"},
+	)
+}
+
 // run parses and runs one command line and returns the exit status: 0 success, 1
 // failure, 2 invalid command line, 130 interrupted.
 func run(args []string, s streams) int {
 	status := -1
-	parser, err := kong.New(&cli{},
-		kong.Name("footfall"),
-		kong.Description("Footfall reports to a merchant, as it happens, that a known customer has walked in."),
-		kong.Writers(s.out, s.err),
-		kong.Exit(func(code int) { status = code }),
-		kong.UsageOnError(),
-		// An event for invoke names partitions as AWS numbers them.
-		kong.Vars{"partitions": "4"},
-	)
+	parser, err := newParser(s, func(code int) { status = code })
 	if err != nil {
 		fmt.Fprintln(s.err, "footfall:", err)
 		return 2
@@ -70,6 +77,9 @@ func run(args []string, s streams) int {
 	parsed, err := parser.Parse(args)
 	if status >= 0 {
 		return status
+	}
+	if err == nil {
+		err = refuseIgnored(parsed.Path)
 	}
 	if err != nil {
 		fmt.Fprintf(s.err, "footfall: %v (see footfall --help)\n", err)

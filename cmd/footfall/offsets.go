@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -149,8 +150,12 @@ Skipped records are neither processed nor sent to the dead letters, since they c
 since redelivered records change nothing. An offset outside the log of the partition is refused.`
 }
 
-// Validate returns an error if the partition is negative.
+// Validate returns an error if the partition is negative, or if there is nothing to
+// confirm.
 func (c *offsetsShiftCmd) Validate() error {
+	if c.By == 0 && c.Yes {
+		return errors.New("--yes has no effect with --by 0, which only lists the batches")
+	}
 	if c.Partition < 0 {
 		return fmt.Errorf("--partition %d is negative", c.Partition)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ type replayCmd struct {
 
 	stackFlags `group:"The pipeline:"`
 }
+
+// Validate returns an error if a flag of the pipeline is out of range or has no effect.
+func (c *replayCmd) Validate() error { return cmp.Or(c.stackFlags.Validate(), c.unusedDataDir()) }
 
 // Run replays the files in the event time of the recording and prints the summary. It
 // returns an error if topics or tables differ from the oracle.

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,11 +29,11 @@ import (
 type simulateCmd struct {
 	Seed     uint64        `default:"1" help:"Seed of the town: the same seed gives the same town."`
 	Start    string        `default:"2026-11-02" help:"The first day of the town. With a future day, announced settings begin to hold during the run."`
-	Duration time.Duration `default:"24h" help:"Duration in the time of the town."`
+	Duration time.Duration `default:"24h" help:"Duration in the time of the town, from midnight UTC: 12h, 3d."`
 	Visits   float64       `default:"1" help:"Factor for the visits of every business."`
 	Traffic  float64       `default:"1" help:"Factor for the passers-by of every business."`
 	Speed    speedFlag     `help:"Seconds of the town per second; without it, as fast as the machine can." placeholder:"N"`
-	Out      string        `help:"Write the records of routers and CRM to this file as NDJSON, instead of running the pipeline; - for stdout." placeholder:"FILE"`
+	Out      string        `help:"Write the records of routers and CRM to this file as NDJSON, instead of running the pipeline; - for stdout." voids:"speed,The pipeline:" placeholder:"FILE"`
 	TruthOut string        `help:"Write the true visits to this file as NDJSON." placeholder:"FILE"`
 	// The settings of the town's businesses, for a run of --out by replay.
 	BusinessesOut string `help:"Write the settings of the businesses to this file as JSON, for --businesses of replay and local." placeholder:"FILE"`
@@ -46,7 +49,10 @@ func (c *simulateCmd) Run(ctx context.Context, s streams) error {
 	}
 	var t town.Town
 	err = untilDone(ctx, func() (err error) {
-		if t, err = town.Generate(config); err != nil {
+		if t, err = town.Generate(config); err == nil {
+			err = checkVisits(t)
+		}
+		if err != nil {
 			return err
 		}
 		return c.write(s, t)
@@ -55,6 +61,17 @@ func (c *simulateCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	return c.run(ctx, s, t)
+}
+
+// checkVisits returns an error if the town ends before a business has a visit: such a
+// town shows nothing.
+func checkVisits(t town.Town) error {
+	if len(t.Visits) > 0 || !t.Config.WantsVisits() {
+		return nil
+	}
+	start, open, d := t.Config.Start, t.Config.FirstOpening(), t.Config.Duration
+	return fmt.Errorf("--duration %s: a town begins at midnight UTC, its first business opens at %s, and nobody has visited one and left by %s: give --duration %s or more",
+		durationText(d), open.Format("15:04"), start.Add(d).Format("15:04"), durationText(open.Sub(start)+3*time.Hour))
 }
 
 // write writes the files that the flags name.
@@ -75,6 +92,16 @@ func (c *simulateCmd) write(s streams, t town.Town) error {
 		return toFile(c.Out, s.out, func(w io.Writer) error { return recording.WriteNDJSON(w, t.Items()) })
 	}
 	return nil
+}
+
+// Validate returns an error if two files are written to one place, or if a flag of the
+// pipeline has no effect.
+func (c *simulateCmd) Validate() error {
+	return cmp.Or(
+		c.stackFlags.Validate(),
+		distinctFiles(map[string]string{"--out": c.Out, "--truth-out": c.TruthOut, "--businesses-out": c.BusinessesOut}),
+		c.unusedDataDir(),
+	)
 }
 
 func (c *simulateCmd) config() (town.Config, error) {
@@ -168,6 +195,19 @@ func (p *itemSource) Next() (recording.Item, error) {
 		return it, io.EOF
 	}
 	return it, nil
+}
+
+// distinctFiles returns an error if two flags name the same file, or both stdout.
+func distinctFiles(byFlag map[string]string) error {
+	first := map[string]string{}
+	for _, flag := range slices.Sorted(maps.Keys(byFlag)) {
+		path := byFlag[flag]
+		if other, ok := first[path]; ok && path != "" {
+			return fmt.Errorf("%s and %s both write to %s", other, flag, path)
+		}
+		first[path] = flag
+	}
+	return nil
 }
 
 // toFile writes to a new file, or to stdout for -.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -23,10 +22,10 @@ import (
 type stackFlags struct {
 	Bin            string        `default:"bin" help:"Directory with the binaries of the functions, as make build writes them." placeholder:"DIR"`
 	DataDir        string        `help:"Directory for the broker's data; by default the data is removed when the command ends." placeholder:"DIR"`
-	TablesOnDisk   bool          `help:"Keep the tables below the data directory too, instead of in memory."`
+	TablesOnDisk   bool          `needs:"data-dir" help:"Keep the tables below the data directory too, instead of in memory."`
 	Partitions     int32         `default:"${partitions}" help:"Partitions of every topic; 0 for as many as in AWS."`
 	Brokers        []string      `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
-	TableEndpoint  string        `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
+	TableEndpoint  string        `voids:"tables-on-disk" help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
 	TablePrefix    string        `help:"Prefix of the table names." placeholder:"TEXT"`
 	Environments   int           `default:"2" help:"Processes per function."`
 	SessionTimeout time.Duration `default:"10s" help:"How long the partitions of a killed pipeline wait until another pipeline takes them over; 6s or more." placeholder:"SPAN"`
@@ -47,6 +46,15 @@ func (f *stackFlags) Validate() error {
 	}
 	if f.SessionTimeout < minSessionTimeout {
 		return fmt.Errorf("--session-timeout %v is less than %v", f.SessionTimeout, minSessionTimeout)
+	}
+	return nil
+}
+
+// unusedDataDir returns an error if a run without posts would keep nothing in the data
+// directory: the broker is another one, and the tables are not on disk.
+func (f *stackFlags) unusedDataDir() error {
+	if f.DataDir != "" && len(f.Brokers) > 0 && !f.TablesOnDisk {
+		return errors.New("--data-dir has no effect with --brokers, except for --tables-on-disk")
 	}
 	return nil
 }
@@ -173,22 +181,4 @@ func feedAndCompare(ctx context.Context, s streams, stack *local.Stack, src feed
 		return err
 	})
 	return o, err
-}
-
-// durationText returns a duration as readable text.
-func durationText(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%.1f days", d.Hours()/24)
-	case d >= time.Hour:
-		s := strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
-		if hours, whole := strings.CutSuffix(s, "h0m"); whole {
-			return hours + "h"
-		}
-		return s
-	case d >= time.Minute:
-		return d.Round(time.Second).String()
-	default:
-		return d.Round(10 * time.Millisecond).String()
-	}
 }

@@ -11,6 +11,7 @@
 package town
 
 import (
+	"slices"
 	"time"
 
 	"footfall/events"
@@ -154,4 +155,20 @@ func defaultSilences() []Silence {
 		{Share: 0.03, Min: 15 * time.Minute, Max: 26 * time.Minute},
 		{Share: 0.001, Min: 31 * time.Minute, Max: 38 * time.Minute},
 	}
+}
+
+// WantsVisits reports whether some business has visits.
+func (c Config) WantsVisits() bool {
+	return slices.ContainsFunc(c.Businesses, func(b Business) bool { return b.Visits > 0 })
+}
+
+// FirstOpening returns when the first business with visits opens.
+func (c Config) FirstOpening() time.Time {
+	first := day
+	for _, b := range c.Businesses {
+		if b.Visits > 0 {
+			first = min(first, b.Open)
+		}
+	}
+	return c.Start.Add(first)
 }
