@@ -211,7 +211,7 @@ func TestStageFiles(t *testing.T) {
 		}, after(6 * time.Minute)},
 		{"count.json", EnrichedWalkIns, ContactKey(cafe, regular), &EnrichedWalkIn{
 			ID: visit, Business: cafe, Device: guest, Contact: regular,
-			StartedAt: start, BoundAt: after(9 * time.Minute), Late: true,
+			StartedAt: start, BoundAt: after(9 * time.Minute), Late: true, Version: 1,
 		}, after(9 * time.Minute)},
 	}
 	for _, f := range files {

@@ -78,7 +78,7 @@ func drawOther(t *rapid.T) (topic string, e keyed) {
 	case VisitsEnded:
 		return VisitsEnded, &VisitEnded{ID: id, Business: b, Device: d, StartedAt: from, LastSeenAt: to, DwellMillis: n, Anonymous: flag, Resident: !flag}
 	case EnrichedWalkIns:
-		return EnrichedWalkIns, &EnrichedWalkIn{ID: id, Business: b, Device: d, Contact: c, StartedAt: from, BoundAt: to, Late: flag, Ended: !flag, DwellMillis: n}
+		return EnrichedWalkIns, &EnrichedWalkIn{ID: id, Business: b, Device: d, Contact: c, StartedAt: from, BoundAt: to, Late: flag, Ended: !flag, DwellMillis: n, Version: draw(t, rapid.Int64Min(0), "version")}
 	default:
 		return WalkInCounts, &WalkInCount{
 			Business: b, Contact: c, WalkIn: id, WalkInAt: from, Month: from.Format("2006-01"),

@@ -58,6 +58,7 @@ func samples() []sample {
 		{"enriched-walk-in", EnrichedWalkIns, contact, &EnrichedWalkIn{
 			ID: id, Business: cafe, Device: guest, Contact: regular, StartedAt: start,
 			BoundAt: after(10 * time.Minute), Late: true, Ended: true, DwellMillis: (40 * time.Minute).Milliseconds(),
+			Version: 2 + (40 * time.Minute).Milliseconds(),
 		}},
 		{"walk-in-count", WalkInCounts, contact, &WalkInCount{
 			Business: cafe, Contact: regular, WalkIn: id, WalkInAt: start,

@@ -147,12 +147,12 @@ var uses = map[string]map[string][]string{
 	pipeline.Detect: {pipeline.VisitLogTable: {"Last", "Read", "Append"}, pipeline.BusinessesTable: {"Rules"}},
 	pipeline.Identify: {
 		pipeline.IdentitiesTable: {"Devices", "PutDevice", "Contact", "PutContact"},
-		pipeline.PendingTable:    {"OfDevice", "Resolve"},
+		pipeline.PendingTable:    {"OfDevice", "Resolve", "Stored"},
 	},
 	pipeline.Enrich: {
 		// A walk-in stores when its device was last seen.
 		pipeline.IdentitiesTable: {"Devices", "PutDevice"},
-		pipeline.PendingTable:    {"PutNew", "End", "Resolve"},
+		pipeline.PendingTable:    {"PutNew", "End", "Resolve", "Stored"},
 	},
 	pipeline.Count: {pipeline.CountsTable: {"Add", "Get"}},
 }

@@ -204,6 +204,7 @@ var differenceLabels = map[string]string{
 	audit.InTable: "visits in the table",
 	audit.InTotal: "total without companions",
 	audit.OnTopic: "total on walk-in-counts",
+	audit.InEnds:  "ends on enriched-walk-ins",
 }
 
 // printItems lists walk-ins below their difference.

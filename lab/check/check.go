@@ -75,6 +75,8 @@ type Report struct {
 	TopContacts []ContactTotal // highest total first
 	Visits      []score.FoundVisit
 	residents   map[string][]time.Time // starts of resident visits, by device key
+	// lastSeen is when the device was last seen in each visit that has ended.
+	lastSeen map[events.WalkInID]time.Time
 }
 
 // Err returns one error for each number on which the sources differ and for
@@ -161,6 +163,7 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 	// again, so the latest end counts. A resident's visit has an end and no
 	// walk-in.
 	lastSeen := map[events.WalkInID]time.Time{}
+	r.lastSeen = lastSeen
 	r.residents = map[string][]time.Time{}
 	err = readAll(ctx, client, events.VisitsEnded, events.DecodeVisitEnded, func(v events.VisitEnded) {
 		if v.Resident {
@@ -205,7 +208,10 @@ func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending s
 		if former, ok := onTopic[e.ID]; ok && former.Contact != e.Contact {
 			r.Wrong = append(r.Wrong, fmt.Sprintf("walk-in %s was attributed to contact %s and to contact %s", e.ID, former.Contact, e.Contact))
 		}
-		onTopic[e.ID] = e
+		// A retry may produce an older record behind a newer one.
+		if former, ok := onTopic[e.ID]; !ok || e.Newer(&former) {
+			onTopic[e.ID] = e
+		}
 	})
 	if err != nil {
 		return Comparison{}, err
@@ -216,7 +222,7 @@ func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending s
 		if e.Late {
 			r.Late++
 		}
-
+		r.compareEnd(&e)
 		if _, ok := walkIns[e.ID]; !ok {
 			walkIns[e.ID] = events.WalkIn{ID: e.ID, Business: e.Business, Device: e.Device, StartedAt: e.StartedAt}
 		}
@@ -233,6 +239,21 @@ func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending s
 		}
 	}
 	return Comparison{Topics: len(onTopic), Tables: stored}, nil
+}
+
+// compareEnd compares the end of a visit in its enriched walk-in of the highest
+// version with the end on visits-ended.
+func (r *Report) compareEnd(e *events.EnrichedWalkIn) {
+	last, ended := r.lastSeen[e.ID]
+	if !ended {
+		return // readVisits has noted that the walk-in never ended
+	}
+	switch end := e.StartedAt.Add(time.Duration(e.DwellMillis) * time.Millisecond); {
+	case !e.Ended:
+		r.Wrong = append(r.Wrong, fmt.Sprintf("enriched walk-in %s: its highest version does not say that the visit ended at %s", e.ID, last.UTC().Format(time.RFC3339)))
+	case !end.Equal(last):
+		r.Wrong = append(r.Wrong, fmt.Sprintf("enriched walk-in %s: its highest version ends the visit at %s, and visits-ended at %s", e.ID, end.UTC().Format(time.RFC3339), last.UTC().Format(time.RFC3339)))
+	}
 }
 
 // readCounts compares the count of every contact for which the oracle or the

@@ -90,6 +90,11 @@ func TestErrNamesEveryDifference(t *testing.T) {
 			w.lose(events.EnrichedWalkIns, bob) // the record with its end
 		},
 			[]string{"enriched walk-ins: expected (oracle) 4, in topics 3, in tables 4"}},
+		{"the end of an enriched one lost from the topic", func(w *world) {
+			w.put(events.EnrichedWalkIns, events.ContactKey(cafe, "ann"), &events.EnrichedWalkIn{
+				ID: events.WalkInID(id), Business: cafe, Device: "phone", Contact: "ann", StartedAt: noon, BoundAt: noon, Version: 1 << 40,
+			})
+		}, []string{"enriched walk-in " + id + ": its highest version does not say that the visit ended at 2026-03-31T12:12:00Z"}},
 		{"the attributions lost from the table", func(w *world) { w.Pending = memory.NewPending() },
 			[]string{"enriched walk-ins: expected (oracle) 4, in topics 4, in tables 0"}},
 		{"a walk-in that never ended", func(w *world) { w.lose(events.VisitsEnded, phone) },

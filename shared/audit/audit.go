@@ -122,7 +122,7 @@ type audit struct {
 	// walk-in-counts before the table was read, and totals the content afterwards.
 	crm          *CRM
 	produced     *producedWalkIns
-	residents    map[string][]time.Time // starts of resident visits, by device
+	ends         *visitEnds
 	stored       *stored
 	totalsBefore map[stage.CountKey]events.WalkInCount
 	totals       totals
@@ -167,7 +167,7 @@ func (a *audit) readAll(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	a.produced.limits = a.limits
-	if a.residents, err = readResidents(ctx, a.in, a.limits); err != nil {
+	if a.ends, err = readEnds(ctx, a.in, a.limits); err != nil {
 		return err
 	}
 	if err := a.recountSightings(ctx); err != nil {
@@ -273,7 +273,7 @@ func (a *audit) addVisit(v Visit) {
 // producedAsResident reports whether visits-ended holds the visit as a visit of a
 // resident device.
 func (a *audit) producedAsResident(v Visit) bool {
-	return slices.ContainsFunc(a.residents[v.Device], func(start time.Time) bool {
+	return slices.ContainsFunc(a.ends.residents[v.Device], func(start time.Time) bool {
 		return start.Sub(v.Start).Abs() <= presence.Grid
 	})
 }

@@ -35,7 +35,7 @@ type Difference struct {
 	Business events.BusinessID `json:"business"`
 	Contact  events.ContactID  `json:"contact"`
 	Month    string            `json:"month"` // "" for the total of all months
-	Kind     string            `json:"what"`  // InTable, InTotal or OnTopic
+	Kind     string            `json:"what"`  // InTable, InTotal, OnTopic or InEnds
 	Expected int64             `json:"expected"`
 	Found    int64             `json:"found"`
 	Missing  []DifferingWalkIn `json:"missing,omitempty"`  // expected and not counted
@@ -54,6 +54,9 @@ const (
 	InTable = "table" // the ids of the walk-ins of a month in the table
 	InTotal = "total" // the number of visits of a month in the table, companions counted once
 	OnTopic = "topic" // the total on walk-in-counts, compared with the sum in the table
+	// InEnds is the number of visits that have ended: on visits-ended, compared with
+	// the records of the highest version on enriched-walk-ins.
+	InEnds = "ends"
 )
 
 func (r *Report) note(format string, args ...any) {
@@ -88,6 +91,7 @@ func (a *audit) compare() {
 		}
 	}
 	a.compareTotals(want, differ)
+	a.compareEnds()
 
 	// Without limits, also compare contacts with a base count alone, or with a total
 	// on the topic alone.
@@ -220,12 +224,16 @@ func (a *audit) compareMonth(key monthKey, want expectedVisits, have storedCount
 	a.report.Counted += int(d.Found)
 	differ := len(d.Missing)+len(d.TooMany) > 0
 	if differ {
-		byStart := func(x, y DifferingWalkIn) int { return cmp.Or(x.Start.Compare(y.Start), cmp.Compare(x.ID, y.ID)) }
-		slices.SortFunc(d.Missing, byStart)
-		slices.SortFunc(d.TooMany, byStart)
+		sortByStart(d.Missing)
+		sortByStart(d.TooMany)
 		a.report.Differences = append(a.report.Differences, d)
 	}
 	return !differ
+}
+
+// sortByStart sorts walk-ins by their start and, for the same start, by their id.
+func sortByStart(all []DifferingWalkIn) {
+	slices.SortFunc(all, func(x, y DifferingWalkIn) int { return cmp.Or(x.Start.Compare(y.Start), cmp.Compare(x.ID, y.ID)) })
 }
 
 // whyMissing returns the reason why an expected walk-in may be missing in the table:

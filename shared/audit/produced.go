@@ -21,6 +21,10 @@ type producedWalkIn struct {
 	device  events.DeviceID
 	start   time.Time
 	last    time.Time // when the device was last seen; zero if no end was produced
+	// newest is the record of the highest version so far, and overtaken is set if the
+	// last record read is an older one.
+	newest    events.EnrichedWalkIn
+	overtaken bool
 	// meanwhile is set if the walk-in was produced while the audit was reading, and
 	// endMeanwhile if its end was.
 	meanwhile, endMeanwhile bool
@@ -114,20 +118,22 @@ func (p *producedWalkIns) add(in Input, r *kgo.Record, meanwhile bool) error {
 		return nil
 	}
 
-	// A known walk-in can get a later end.
-	last := w.StartedAt.Add(time.Duration(w.DwellMillis) * time.Millisecond)
+	// A known walk-in can get a later end. A record that is older than one before it
+	// changes nothing.
+	var end time.Time
+	if w.Ended {
+		end = w.StartedAt.Add(time.Duration(w.DwellMillis) * time.Millisecond)
+	}
 	if one := p.byID[w.ID]; one != nil {
-		if w.Ended && last.After(one.last) {
-			one.last, one.endMeanwhile = last, meanwhile
+		one.overtaken = one.newest.Newer(&w)
+		if w.Newer(&one.newest) {
+			one.newest, one.last, one.endMeanwhile = w, end, one.endMeanwhile || meanwhile
 		}
 		return nil
 	}
 	one := &producedWalkIn{
 		id: w.ID, contact: stage.CountKey{Business: w.Business, Contact: w.Contact},
-		device: w.Device, start: w.StartedAt, meanwhile: meanwhile,
-	}
-	if w.Ended {
-		one.last = last
+		device: w.Device, start: w.StartedAt, last: end, newest: w, meanwhile: meanwhile,
 	}
 	p.byID[w.ID] = one
 	device := string(events.DeviceKey(w.Business, w.Device))
@@ -149,14 +155,19 @@ func (p *producedWalkIns) find(device string, start time.Time) *producedWalkIn {
 	return best
 }
 
-// readResidents returns the starts of the visits of resident devices on
-// visits-ended, by device.
-func readResidents(ctx context.Context, in Input, limits timeRange) (map[string][]time.Time, error) {
+// visitEnds holds the content of visits-ended for some months.
+type visitEnds struct {
+	residents map[string][]time.Time        // starts of the visits of resident devices, by device
+	last      map[events.WalkInID]time.Time // when the device was last seen, of the other visits
+}
+
+// readEnds reads visits-ended.
+func readEnds(ctx context.Context, in Input, limits timeRange) (*visitEnds, error) {
 	ranges, err := kafka.ListOffsetRanges(ctx, in.Client, events.VisitsEnded)
 	if err != nil {
 		return nil, err
 	}
-	starts := map[string][]time.Time{}
+	ends := &visitEnds{residents: map[string][]time.Time{}, last: map[events.WalkInID]time.Time{}}
 	for _, held := range ranges {
 		err := in.read(ctx, held, func(r *kgo.Record) error {
 			in.progress(r)
@@ -167,9 +178,14 @@ func readResidents(ctx context.Context, in Input, limits timeRange) (map[string]
 			if err != nil {
 				return fmt.Errorf("decode %s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 			}
-			if v.Resident && limits.touches(v.StartedAt) {
+			// A visit may end several times; the latest end counts.
+			switch {
+			case !limits.touches(v.StartedAt):
+			case v.Resident:
 				device := string(events.DeviceKey(v.Business, v.Device))
-				starts[device] = append(starts[device], v.StartedAt)
+				ends.residents[device] = append(ends.residents[device], v.StartedAt)
+			case v.LastSeenAt.After(ends.last[v.ID]):
+				ends.last[v.ID] = v.LastSeenAt
 			}
 			return nil
 		})
@@ -177,5 +193,5 @@ func readResidents(ctx context.Context, in Input, limits timeRange) (map[string]
 			return nil, err
 		}
 	}
-	return starts, nil
+	return ends, nil
 }

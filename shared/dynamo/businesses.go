@@ -150,16 +150,16 @@ func (b *Businesses) load(ctx context.Context, pks []string) ([]knownItem, error
 	// Read the items that are unknown or may have changed.
 	now := b.now()
 	got, missing := b.cache.missing(pks, now)
-	ask := make([]string, len(missing))
+	ask := make([]item, len(missing))
 	for n, i := range missing {
-		ask[n] = pks[i]
+		ask[n] = item{keyPK: str(pks[i])}
 	}
-	items, err := b.table.readAll(ctx, keyPK, ask)
+	items, err := b.table.readAll(ctx, ask)
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range missing { // an absent item is nil, and is remembered too
-		if got[i], err = decodeItem(items[pks[i]]); err != nil {
+	for n, i := range missing { // an absent item is nil, and is remembered too
+		if got[i], err = decodeItem(items[n]); err != nil {
 			return nil, b.table.wrap("read", pks[i], err)
 		}
 		got[i].readAt = now

@@ -212,12 +212,17 @@ func (b *Businesses) moveMarker(ctx context.Context, until time.Time) error {
 // Read returns everything stored of a business; ok is false if nothing is. Read asks
 // the table, never the cache.
 func (b *Businesses) Read(ctx context.Context, id events.BusinessID) (s business.Stored, ok bool, err error) {
-	items, err := b.table.readAll(ctx, keyPK, []string{string(id), doorPK(id)})
+	pks := []string{string(id), doorPK(id)}
+	items, err := b.table.readAll(ctx, []item{{keyPK: str(pks[0])}, {keyPK: str(pks[1])}})
 	if err != nil {
 		return s, false, err
 	}
-	for pk, i := range items { // rules, door, both or neither
-		r := reader{item: i}
+	for n, i := range items { // rules, door, both or neither
+		if i == nil {
+			continue
+		}
+		ok = true
+		pk, r := pks[n], reader{item: i}
 		text := r.str(attrData)
 		switch {
 		case r.err != nil:
@@ -231,7 +236,7 @@ func (b *Businesses) Read(ctx context.Context, id events.BusinessID) (s business
 			return s, false, b.table.wrap("read", pk, err)
 		}
 	}
-	return s, len(items) > 0, nil
+	return s, ok, nil
 }
 
 // List returns all businesses of which anything is stored, in order. The whole table

@@ -47,21 +47,21 @@ func contactPK(b events.BusinessID, c events.ContactID) string {
 // since a batch of walk-ins often has a device twice. One request reads up to
 // batchKeys items.
 func (i *Identities) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presence.History, []int64, error) {
-	pks := make([]string, len(keys))
+	ask := make([]item, len(keys))
 	for n, key := range keys {
-		pks[n] = devicePK(key)
+		ask[n] = item{keyPK: str(devicePK(key))}
 	}
-	items, err := i.table.readAll(ctx, keyPK, pks)
+	items, err := i.table.readAll(ctx, ask)
 	if err != nil {
 		return nil, nil, err
 	}
 	// A key without an item reads as nil, which is the zero history.
 	histories := make([]presence.History, len(keys))
 	versions := make([]int64, len(keys))
-	for n, pk := range pks {
-		histories[n], versions[n], err = history(items[pk])
+	for n := range keys {
+		histories[n], versions[n], err = history(items[n])
 		if err != nil {
-			return nil, nil, i.table.wrap("read", pk, err)
+			return nil, nil, i.table.wrap("read", devicePK(keys[n]), err)
 		}
 	}
 	return histories, versions, nil

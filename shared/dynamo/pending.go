@@ -136,6 +136,30 @@ func (p *Pending) update(ctx context.Context, doing string, w events.WalkIn, upd
 	return p.attribution(row, doing, w, err)
 }
 
+// Stored returns the attributions of walk-ins, in the order of walkIns, with a
+// zero Attribution for a walk-in that is not stored. The reads are strongly
+// consistent. One request reads up to batchKeys items.
+func (p *Pending) Stored(ctx context.Context, walkIns []events.WalkIn) ([]stage.Attribution, error) {
+	ask := make([]item, len(walkIns))
+	for i := range walkIns {
+		ask[i] = walkInKey(walkIns[i])
+	}
+	rows, err := p.table.readAll(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]stage.Attribution, len(walkIns))
+	for i, row := range rows {
+		if row == nil {
+			continue
+		}
+		if all[i], err = attribution(row); err != nil {
+			return nil, p.table.wrap("read walk-in", walkInName(walkIns[i]), err)
+		}
+	}
+	return all, nil
+}
+
 // OfDevice returns the walk-ins of a device that started at from or later, in the
 // order of start and, for the same start, of id.
 // The read is strongly consistent.

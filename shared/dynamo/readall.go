@@ -3,7 +3,9 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,30 +17,52 @@ import (
 // fails.
 const batchKeys = 100
 
-// readAll returns the items of a table without sort key, by their key. The reads
-// are strongly consistent. keys may repeat; a key without an item is left out of
-// the map.
-func (t table) readAll(ctx context.Context, keyName string, keys []string) (map[string]item, error) {
-	unique := slices.Compact(slices.Sorted(slices.Values(keys)))
+// readAll returns the items of keys, in the order of keys, nil for a key without
+// an item. The reads are strongly consistent. All key attributes are strings. keys
+// may repeat.
+func (t table) readAll(ctx context.Context, keys []item) ([]item, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	// Each key is read once. names are the key attributes of the table.
+	names, texts := slices.Sorted(maps.Keys(keys[0])), make([]string, len(keys))
+	unique := make(map[string]item, len(keys))
+	for i, key := range keys {
+		texts[i] = keyText(key, names)
+		unique[texts[i]] = key
+	}
 	found := make(map[string]item, len(unique))
-	for chunk := range slices.Chunk(unique, batchKeys) {
-		if err := t.readChunk(ctx, keyName, chunk, found); err != nil {
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(unique)), batchKeys) {
+		ask := make([]map[string]types.AttributeValue, len(chunk))
+		for n, text := range chunk {
+			ask[n] = unique[text]
+		}
+		if err := t.readChunk(ctx, names, ask, found); err != nil {
 			doing := fmt.Sprintf("read %d items from", len(chunk))
 			return nil, t.wrap(doing, chunk[0], err)
 		}
 	}
-	return found, nil
+	items := make([]item, len(keys))
+	for i := range keys {
+		items[i] = found[texts[i]]
+	}
+	return items, nil
 }
 
-// readChunk puts the items of up to batchKeys keys into found. DynamoDB returns
-// keys unprocessed if the answer would grow over 16 MB, or if a partition of the
-// table is throttled. readChunk asks for the unprocessed keys again, after a pause,
-// until none is left or ctx is done.
-func (t table) readChunk(ctx context.Context, keyName string, chunk []string, found map[string]item) error {
-	ask := make([]map[string]types.AttributeValue, len(chunk))
-	for n, key := range chunk {
-		ask[n] = item{keyName: str(key)}
+// keyText returns the key attributes of an item as one text.
+func keyText(i item, names []string) string {
+	r, parts := reader{item: i}, make([]string, len(names))
+	for n, name := range names {
+		parts[n] = r.str(name)
 	}
+	return strings.Join(parts, " ")
+}
+
+// readChunk puts the items of up to batchKeys keys into found, by keyText. DynamoDB
+// returns keys unprocessed if the answer would grow over 16 MB, or if a partition of
+// the table is throttled. readChunk asks for the unprocessed keys again, after a
+// pause, until none is left or ctx is done.
+func (t table) readChunk(ctx context.Context, names []string, ask []map[string]types.AttributeValue, found map[string]item) error {
 	for try := 1; len(ask) > 0; try++ {
 		out, err := t.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
 			RequestItems: map[string]types.KeysAndAttributes{
@@ -49,8 +73,7 @@ func (t table) readChunk(ctx context.Context, keyName string, chunk []string, fo
 			return err
 		}
 		for _, i := range out.Responses[t.name] {
-			r := reader{item: i}
-			found[r.str(keyName)] = i
+			found[keyText(i, names)] = i
 		}
 		if len(out.Responses[t.name]) > 0 {
 			try = 0 // the server makes progress, so the pauses are short again

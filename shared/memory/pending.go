@@ -138,6 +138,22 @@ func (p *Pending) resolve(ctx context.Context, a stage.Attribution) (stage.Attri
 	return stored, nil
 }
 
+// Stored returns the attributions of walk-ins, in the order of walkIns, with a
+// zero Attribution for a walk-in that is not stored.
+func (p *Pending) Stored(ctx context.Context, walkIns []events.WalkIn) ([]stage.Attribution, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("memory: read %d walk-ins: %w", len(walkIns), err)
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	all := make([]stage.Attribution, len(walkIns))
+	for i := range walkIns {
+		device, walkIn := itemKeys(walkIns[i])
+		all[i] = p.devices[device][walkIn]
+	}
+	return all, nil
+}
+
 // OfDevice returns the walk-ins of a device that started at from or later, in
 // ascending order of start and then of id.
 func (p *Pending) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) ([]stage.Attribution, error) {

@@ -30,7 +30,7 @@ func (w *world) checkDrained() {
 
 // check compares the output of the run with the output that the input calls for.
 func (w *world) check() {
-	for _, check := range []func() error{w.checkWalkIns, w.checkAttribution, w.checkEnds, w.checkCounts, w.checkLastRecords, w.checkOwners, w.checkTallies, w.checkDeadLetters} {
+	for _, check := range []func() error{w.checkWalkIns, w.checkAttribution, w.checkEnds, w.checkVersions, w.checkCounts, w.checkLastRecords, w.checkOwners, w.checkTallies, w.checkDeadLetters} {
 		if err := check(); err != nil {
 			w.fail("%w", err)
 			return

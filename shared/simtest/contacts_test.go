@@ -239,6 +239,46 @@ func (w *world) checkLastRecords() error {
 	return nil
 }
 
+// checkVersions checks the versions of the enriched walk-ins: two records of a visit
+// with the same version are equal, the record with the highest version has the
+// latest end, and the last record has the highest version, with the exception of
+// checkLastRecords.
+func (w *world) checkVersions() error {
+	type version struct {
+		id      events.WalkInID
+		version int64
+	}
+	contents := map[version]events.EnrichedWalkIn{}
+	highest, last := map[events.WalkInID]events.EnrichedWalkIn{}, map[events.WalkInID]int{}
+	versions := make([]int64, len(w.seen.records[events.EnrichedWalkIns]))
+	for i, r := range w.seen.records[events.EnrichedWalkIns] {
+		e, err := events.DecodeEnrichedWalkIn(r.Key, r.Value)
+		if err != nil {
+			continue // poison of the input
+		}
+		if former, ok := contents[version{e.ID, e.Version}]; ok && former != e {
+			return fmt.Errorf("walk-in %s: two records of version %d are not equal: %+v and %+v", e.ID, e.Version, former, e)
+		}
+		contents[version{e.ID, e.Version}] = e
+		if e.Version >= highest[e.ID].Version {
+			highest[e.ID] = e
+		}
+		last[e.ID], versions[i] = i, e.Version
+	}
+	// The highest version has the latest end.
+	for id, newest := range w.enriched() {
+		if highest[id] != newest {
+			return fmt.Errorf("walk-in %s: the record of the highest version is %+v, want %+v", id, highest[id], newest)
+		}
+	}
+	for id, i := range last {
+		if versions[i] != highest[id].Version && !w.seen.writerGaveUp(events.EnrichedWalkIns, i) {
+			return fmt.Errorf("last record of walk-in %s: got version %d, want the highest, %d", id, versions[i], highest[id].Version)
+		}
+	}
+	return nil
+}
+
 // checkOwners checks that the last record of each device names the contact that
 // is stored, with the exception of checkLastRecords.
 func (w *world) checkOwners() error {

@@ -114,7 +114,7 @@ func histories() []history {
 	detect, identify, enrich, count := []string{pipeline.Detect}, []string{pipeline.Identify}, []string{pipeline.Enrich}, []string{pipeline.Count}
 	end := []item{tickAt(200)}
 	visits := allOf((*world).checkWalkIns, (*world).checkDeadLetters)
-	contacts := allOf((*world).checkAttribution, (*world).checkEnds, (*world).checkOwners, (*world).checkDeadLetters)
+	contacts := allOf((*world).checkAttribution, (*world).checkEnds, (*world).checkVersions, (*world).checkOwners, (*world).checkDeadLetters)
 	counted := allOf((*world).checkCounts, (*world).checkLastRecords, (*world).checkDeadLetters)
 	before := []item{login(events.CRMEvents, ann, -60)}
 	late := []item{login(events.CRMEvents, ann, 10)}
@@ -151,7 +151,7 @@ func histories() []history {
 		{name: "rivals/count", items: []item{enrichedAt(0)}, stages: count, rivals: true, check: counted},
 		{name: "rivals/an end", known: []item{before[0], walkIn(0)}, items: []item{ended(40)}, stages: enrich, rivals: true, check: contacts},
 		{name: "rivals/an end that counts", known: []item{stay(phone, 0, 0), stay("tablet", 50, 0)}, items: []item{stay(phone, 0, 40)}, stages: count, rivals: true, check: counted},
-		{name: "meeting/an end and its walk-in", known: before, items: []item{walkIn(0), ended(40)}, stages: enrich, faults: 1, check: contacts},
+		{name: "meeting/an end and its walk-in", known: before, items: []item{walkIn(0), ended(40)}, stages: enrich, check: contacts},
 		{name: "meeting/an end and a login", known: []item{walkIn(0)}, items: []item{ended(40), late[0]}, stages: []string{pipeline.Identify, pipeline.Enrich}, check: contacts},
 		{name: "meeting/a login and its walk-in", items: []item{walkIn(0), late[0]}, stages: []string{pipeline.Identify, pipeline.Enrich}, check: contacts},
 	}
@@ -176,7 +176,7 @@ func histories() []history {
 func meetings() []history {
 	const live, backfill = events.CRMEvents, events.CRMEventsBackfill
 	const longAgo = -50 * 24 * 60
-	contacts := allOf((*world).checkAttribution, (*world).checkEnds, (*world).checkOwners)
+	contacts := allOf((*world).checkAttribution, (*world).checkEnds, (*world).checkVersions, (*world).checkOwners)
 	counted := allOf((*world).checkCounts, (*world).checkLastRecords)
 	both, identify := []string{pipeline.Identify, pipeline.Enrich}, []string{pipeline.Identify}
 	at := func(all ...item) []item { return append([]item{walkIn(0)}, all...) }
@@ -194,6 +194,7 @@ func meetings() []history {
 		{name: "a merge and an older login", items: []item{merge(-30), login(backfill, ann, -60)}, later: at(), stages: identify, check: contacts},
 		{name: "a merge and an older deletion of its target", known: []item{login(live, ann, -60)}, items: []item{merge(-30), deletion(backfill, "anna", -20)}, later: at(), stages: identify, check: contacts},
 		{name: "a live login and one from the backfill", items: []item{login(live, "bob", 0), login(backfill, ann, -60)}, stages: identify, check: contacts},
+		{name: "an end and its walk-in", known: []item{login(live, ann, -60)}, items: at(ended(40)), stages: []string{pipeline.Enrich}, check: contacts},
 		{name: "a login and two ends", items: at(ended(40), login(live, ann, 10), ended(52)), stages: both, check: contacts},
 		{name: "two logins and an end", items: at(login(live, ann, 10), login(backfill, "bob", 9), ended(40)), stages: both, check: contacts},
 		{name: "an end, a merge and an older login", items: at(merge(-30), login(backfill, ann, -60), ended(40)), stages: both, check: contacts},

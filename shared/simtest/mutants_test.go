@@ -50,6 +50,9 @@ var mutants = []mutant{
 	{"a late attribution without its end", []string{"normal"}, replaces(pipeline.Identify, lateWithoutEnd)},
 	{"the first end stays", []string{"a login and two ends"}, oneEndStays(false)},
 	{"the end read last stays", []string{"a login and two ends"}, oneEndStays(true)},
+	{"an enriched walk-in produced once", []string{"normal"}, replaces(pipeline.Enrich, looksOnceInEnrich)},
+	{"a late attribution produced once", []string{"normal", "a login and two ends"}, replaces(pipeline.Identify, looksOnceInIdentify)},
+	{"one version for all records of a visit", []string{"normal"}, replaces(pipeline.Enrich, oneVersion)},
 	{"a version without ends", []string{"normal"}, func(w *world) { w.counts = visitsOnly{memory.NewCounts()} }},
 	{"last-writer-wins sink", []string{"normal"}, replaces(sinkName, func(w *world, _ *env) stage.Handler { return &lastWins{sink{w}} })},
 	// These were mistakes in this code once.

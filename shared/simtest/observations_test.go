@@ -23,8 +23,8 @@ type observations struct {
 	// excused is the poison of topics that were created again. The dead letters may
 	// hold an excused record or not.
 	excused []poisoned
-	// writers holds, for each record of a compacted topic, the task that produced
-	// the record, or nil if a late request did.
+	// writers holds, for each record of a topic whose last records are checked, the
+	// task that produced the record, or nil if a late request or the input did.
 	writers map[string][]*task
 
 	// The figures.
@@ -64,7 +64,7 @@ func newObservations(w *world) *observations {
 // store notes a record that the broker has stored.
 func (o *observations) store(t *topic, r *stage.Record) {
 	o.records[t.name] = append(o.records[t.name], *r)
-	if t.name == events.WalkInCounts || t.name == events.DeviceContacts {
+	if t.name == events.WalkInCounts || t.name == events.DeviceContacts || t.name == events.EnrichedWalkIns {
 		o.writers[t.name] = append(o.writers[t.name], o.w.current)
 	}
 }

@@ -229,6 +229,23 @@ func (p *ports) End(ctx context.Context, a stage.Attribution, expires time.Time)
 	return stored, err
 }
 
+// Stored reads one walk-in after another: DynamoDB answers a batch in parts, so the
+// result is not a snapshot.
+func (p *ports) Stored(ctx context.Context, walkIns []events.WalkIn) ([]stage.Attribution, error) {
+	all := make([]stage.Attribution, 0, len(walkIns))
+	for _, w := range walkIns {
+		err := p.w.call(ctx, call{port: pipeline.PendingTable, op: "stored", key: string(w.ID), do: func() error {
+			one, err := p.w.pending.Stored(background, []events.WalkIn{w})
+			all = append(all, one...)
+			return err
+		}})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
 // OfDevice is a consistent read.
 func (p *ports) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) (all []stage.Attribution, err error) {
 	err = p.w.call(ctx, call{port: pipeline.PendingTable, op: "of device", key: string(events.DeviceKey(key.Business, key.Device)), n: from.Unix(), do: func() (err error) {

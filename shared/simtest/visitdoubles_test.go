@@ -161,6 +161,15 @@ func (p oneEnd) Resolve(ctx context.Context, a stage.Attribution) (stage.Attribu
 	return p.with(p.Pending.Resolve(ctx, a))
 }
 
+// Stored returns the ends that the table keeps.
+func (p oneEnd) Stored(ctx context.Context, walkIns []events.WalkIn) ([]stage.Attribution, error) {
+	all, err := p.Pending.Stored(ctx, walkIns)
+	for i := range all {
+		all[i], _ = p.with(all[i], nil)
+	}
+	return all, err
+}
+
 // OfDevice returns the ends that the table keeps.
 func (p oneEnd) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) ([]stage.Attribution, error) {
 	all, err := p.Pending.OfDevice(ctx, key, from)
@@ -180,8 +189,62 @@ func (p withoutStoredEnd) Resolve(ctx context.Context, a stage.Attribution) (sta
 	return stored, err
 }
 
+// Stored returns the attributions without their ends.
+func (p withoutStoredEnd) Stored(ctx context.Context, walkIns []events.WalkIn) ([]stage.Attribution, error) {
+	all, err := p.ports.Stored(ctx, walkIns)
+	for i := range all {
+		all[i].LastSeen = time.Time{}
+	}
+	return all, err
+}
+
 // lateWithoutEnd returns identify with withoutStoredEnd.
 func lateWithoutEnd(_ *world, e *env) stage.Handler {
 	p := withoutStoredEnd{e.ports}
 	return stage.NewIdentify(stage.IdentifyDeps{Identities: p, Pending: p, Out: p})
+}
+
+// looksOnce finds no walk-in that has changed since its record was produced.
+type looksOnce struct{ *ports }
+
+// Stored returns zero attributions, as if the walk-ins were forgotten.
+func (looksOnce) Stored(_ context.Context, walkIns []events.WalkIn) ([]stage.Attribution, error) {
+	return make([]stage.Attribution, len(walkIns)), nil
+}
+
+// looksOnceInEnrich returns enrich with looksOnce.
+func looksOnceInEnrich(_ *world, e *env) stage.Handler {
+	p := looksOnce{e.ports}
+	return stage.NewEnrich(stage.EnrichDeps{Identities: p, Pending: p, Out: p})
+}
+
+// looksOnceInIdentify returns identify with looksOnce.
+func looksOnceInIdentify(_ *world, e *env) stage.Handler {
+	p := looksOnce{e.ports}
+	return stage.NewIdentify(stage.IdentifyDeps{Identities: p, Pending: p, Out: p})
+}
+
+// withOneVersion produces enriched walk-ins with version 1 throughout.
+type withOneVersion struct{ *ports }
+
+// Produce replaces the versions.
+func (p withOneVersion) Produce(ctx context.Context, records []stage.Record) error {
+	all := slices.Clone(records)
+	for i, r := range all {
+		e, err := events.DecodeEnrichedWalkIn(r.Key, r.Value)
+		if err != nil || r.Topic != events.EnrichedWalkIns {
+			continue
+		}
+		e.Version = 1
+		if all[i].Value, err = events.Encode(nil, &e); err != nil {
+			return err
+		}
+	}
+	return p.ports.Produce(ctx, all)
+}
+
+// oneVersion returns enrich with withOneVersion.
+func oneVersion(_ *world, e *env) stage.Handler {
+	p := withOneVersion{e.ports}
+	return stage.NewEnrich(stage.EnrichDeps{Identities: p, Pending: p, Out: p})
 }

@@ -53,11 +53,3 @@ func concurrently(ctx context.Context, n int, do func(ctx context.Context, i int
 	}
 	return g.Wait()
 }
-
-// produce produces records, or makes no call if there are none.
-func produce(ctx context.Context, out Producer, records []Record) error {
-	if len(records) == 0 {
-		return nil
-	}
-	return out.Produce(ctx, records)
-}

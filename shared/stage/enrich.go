@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"footfall/events"
@@ -36,7 +37,8 @@ type EnrichDeps struct {
 // walk-in. A write of the contact returns the stored end, and a write of the end
 // returns the stored contact. So the later of the two writers has both the contact
 // and the end, and produces them. If the later writer fails before it produces, its
-// retry finds both stored.
+// retry finds both stored. The earlier writer may produce after the later one: it
+// reads again after producing, and records have versions.
 func NewEnrich(deps EnrichDeps) Handler { return &enrich{deps} }
 
 type enrich struct{ deps EnrichDeps }
@@ -56,19 +58,30 @@ func (e *enrich) Handle(ctx context.Context, b Batch) error {
 	if err != nil {
 		return fmt.Errorf("enrich %s/%d: %w", b.Topic, b.Partition, err)
 	}
-	// Produce what is stored, whether or not this attempt stored it.
-	for i := range stored {
-		if stored[i].Contact == "" {
-			continue // pending: identify produces the record if a login claims the walk-in
+	// Produce what is stored, whether or not this attempt stored it. A pending walk-in
+	// has no record: identify produces one if a login claims the walk-in.
+	stored = slices.DeleteFunc(stored, func(a Attribution) bool { return a.Contact == "" })
+	if err := e.produceUntilCurrent(ctx, stored, out); err != nil {
+		return fmt.Errorf("enrich %s/%d: %w", b.Topic, b.Partition, err)
+	}
+	return nil
+}
+
+// produceUntilCurrent produces the records of attributed walk-ins and the dead
+// letters of the batch, and then the records of walk-ins again that have changed
+// since; changedSince states why.
+func (e *enrich) produceUntilCurrent(ctx context.Context, attributed []Attribution, dead []Record) error {
+	for out := dead; len(attributed)+len(out) > 0; out = nil {
+		records, err := enrichedRecords(attributed)
+		if err == nil {
+			err = e.deps.Out.Produce(ctx, append(out, records...))
 		}
-		r, err := enrichedRecord(&stored[i])
+		if err == nil {
+			attributed, err = changedSince(ctx, e.deps.Pending, attributed)
+		}
 		if err != nil {
 			return err
 		}
-		out = append(out, r)
-	}
-	if err := produce(ctx, e.deps.Out, out); err != nil {
-		return fmt.Errorf("enrich %s/%d: %w", b.Topic, b.Partition, err)
 	}
 	return nil
 }

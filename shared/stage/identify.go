@@ -40,14 +40,14 @@ func (h *identify) Handle(ctx context.Context, b Batch) error {
 	for i := range b.Records {
 		r := &b.Records[i]
 		e, err := events.DecodeCRM(r.Key, r.Value)
-		var out []Record
+		var out outcome
 		if err == nil {
 			out, err = h.apply(ctx, e, b.Topic)
 		}
 		// Decoding may find that the record can never succeed, and so may applying: the
 		// contact may have too many devices.
 		if bad := (*events.BadRecord)(nil); errors.As(err, &bad) {
-			out, err = []Record{DeadLetter(pipeline.Identify, r, bad.Reason, bad.Err)}, nil
+			out, err = outcome{records: []Record{DeadLetter(pipeline.Identify, r, bad.Reason, bad.Err)}}, nil
 		}
 		if err == nil {
 			err = h.produceUntilCurrent(ctx, out)
@@ -59,25 +59,32 @@ func (h *identify) Handle(ctx context.Context, b Batch) error {
 	return nil
 }
 
-// apply writes one CRM event and returns the records to produce.
-func (h *identify) apply(ctx context.Context, e events.CRMEvent, topic string) ([]Record, error) {
+// outcome holds what one CRM event has to produce.
+type outcome struct {
+	claimed []Attribution // walk-ins whose enriched walk-ins are produced
+	records []Record      // all other records
+}
+
+// apply writes one CRM event and returns what to produce.
+func (h *identify) apply(ctx context.Context, e events.CRMEvent, topic string) (out outcome, err error) {
 	switch {
 	case e.Login != nil:
 		return h.applyLogin(ctx, e.Login, topic == events.CRMEvents)
 	case e.Changed != nil && e.Changed.MergedInto != "":
-		return h.applyMerge(ctx, e.Changed)
+		out.records, err = h.applyMerge(ctx, e.Changed)
 	case e.Deleted != nil:
-		return h.applyDeletion(ctx, e.Deleted)
+		out.records, err = h.applyDeletion(ctx, e.Deleted)
 	default:
-		return nil, nil // a change of details, which identify does not use
+		// A change of details, which identify does not use.
 	}
+	return out, err
 }
 
 // applyLogin binds a device to a contact, attributes the pending walk-ins of the
-// device, and returns their enriched walk-ins and the device's contact. live is
+// device, and returns these walk-ins and the record of the device's contact. live is
 // false for a login from the backfill. A live login is also evidence of a device in
 // the store, so applyLogin returns a sighting too.
-func (h *identify) applyLogin(ctx context.Context, l *events.PortalLogin, live bool) ([]Record, error) {
+func (h *identify) applyLogin(ctx context.Context, l *events.PortalLogin, live bool) (out outcome, err error) {
 	// Write the binding, and look for pending walk-ins after the write. Enrich writes
 	// a walk-in, and looks for a binding after the write. So at least one of the two
 	// stages sees the other's write.
@@ -86,17 +93,16 @@ func (h *identify) applyLogin(ctx context.Context, l *events.PortalLogin, live b
 		return h.Bind(string(l.Contact), l.At, l.Randomised)
 	})
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
-	out, err := h.claimPending(ctx, key, l.At, history)
-	if err != nil {
-		return nil, err
+	if out.claimed, err = h.claimPending(ctx, key, l.At, history); err != nil {
+		return outcome{}, err
 	}
 	deviceContact, err := DeviceContactRecord(key, history)
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
-	out = append(out, deviceContact)
+	out.records = append(out.records, deviceContact)
 	// A login from the backfill is old: the device need not be in the store any more.
 	if !live {
 		return out, nil
@@ -106,9 +112,10 @@ func (h *identify) applyLogin(ctx context.Context, l *events.PortalLogin, live b
 		SeenAt: l.At, Associated: true, Randomised: l.Randomised,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("encode sighting for login of device %s/%s: %w", l.Business, l.Device, err)
+		return outcome{}, fmt.Errorf("encode sighting for login of device %s/%s: %w", l.Business, l.Device, err)
 	}
-	return append(out, sighting), nil
+	out.records = append(out.records, sighting)
+	return out, nil
 }
 
 // applyMerge hands the devices of a contact over to the contact that survives the
@@ -155,21 +162,30 @@ func (h *identify) applyDeletion(ctx context.Context, e *events.ContactDeleted) 
 	})
 }
 
-// produceUntilCurrent produces records, and then the contact of each device again
-// until the contact produced last equals the stored one.
+// produceUntilCurrent produces an outcome, and then the contact of each device and
+// each enriched walk-in again until the record produced last equals the stored
+// state. changedSince states why for the walk-ins.
 //
 // Two batches, one per CRM topic, may write the history of a device in one order
 // and produce the device's contact in the other order. Compaction keeps the last
 // record, so the last record must hold the stored state.
-func (h *identify) produceUntilCurrent(ctx context.Context, out []Record) error {
-	for len(out) > 0 {
-		if err := h.deps.Out.Produce(ctx, out); err != nil {
+func (h *identify) produceUntilCurrent(ctx context.Context, out outcome) error {
+	for len(out.claimed)+len(out.records) > 0 {
+		records, err := enrichedRecords(out.claimed)
+		if err != nil {
+			return err
+		}
+		if err := h.deps.Out.Produce(ctx, append(records, out.records...)); err != nil {
+			return err
+		}
+		claimed, err := changedSince(ctx, h.deps.Pending, out.claimed)
+		if err != nil {
 			return err
 		}
 		// Read the histories of the devices whose contacts were just produced.
 		var produced []Record
 		var keys []IdentityKey
-		for _, r := range out {
+		for _, r := range out.records {
 			if b, d, ok := events.SplitDeviceKey(string(r.Key)); ok && r.Topic == events.DeviceContacts {
 				produced, keys = append(produced, r), append(keys, IdentityKey{b, d})
 			}
@@ -179,14 +195,14 @@ func (h *identify) produceUntilCurrent(ctx context.Context, out []Record) error 
 			return err
 		}
 		// If another batch has changed a history since, produce the contact again.
-		out = nil
+		out = outcome{claimed: claimed}
 		for i := range histories {
 			r, err := DeviceContactRecord(keys[i], histories[i])
 			if err != nil {
 				return err
 			}
 			if !bytes.Equal(r.Value, produced[i].Value) {
-				out = append(out, r)
+				out.records = append(out.records, r)
 			}
 		}
 	}

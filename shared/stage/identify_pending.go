@@ -9,7 +9,7 @@ import (
 )
 
 // claimPending attributes pending walk-ins of a device after a login at loginAt,
-// and returns their enriched walk-ins. history is the device's stored history,
+// and returns them as stored, for their enriched walk-ins. history is the device's stored history,
 // including the login.
 //
 // The result also holds attributed walk-ins: an earlier attempt at the same login
@@ -23,12 +23,12 @@ import (
 //     and no other event produces the record. Produce again.
 //   - Start at or after the login, attributed by an earlier binding: the login did
 //     not attribute the walk-in. Leave out.
-func (h *identify) claimPending(ctx context.Context, key IdentityKey, loginAt time.Time, history presence.History) ([]Record, error) {
+func (h *identify) claimPending(ctx context.Context, key IdentityKey, loginAt time.Time, history presence.History) ([]Attribution, error) {
 	walkIns, err := h.deps.Pending.OfDevice(ctx, key, loginAt.Add(-presence.LoginWindow))
 	if err != nil {
 		return nil, err
 	}
-	var out []Record
+	var claimed []Attribution
 	for _, a := range walkIns {
 		// The third case above.
 		if a.Contact != "" && a.BoundAt.Before(loginAt) && !a.WalkIn.StartedAt.Before(loginAt) {
@@ -46,11 +46,7 @@ func (h *identify) claimPending(ctx context.Context, key IdentityKey, loginAt ti
 				return nil, err
 			}
 		}
-		r, err := enrichedRecord(&a)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
+		claimed = append(claimed, a)
 	}
-	return out, nil
+	return claimed, nil
 }

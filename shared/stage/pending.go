@@ -34,6 +34,10 @@ type Pending interface {
 	// is on another topic: if the walk-in is not stored, End MUST store its id,
 	// business, device and start. End MUST NOT store a contact.
 	End(ctx context.Context, a Attribution, expires time.Time) (Attribution, error)
+	// Stored returns the attributions of walk-ins, in the order of walkIns, with a
+	// zero Attribution for a walk-in that is not stored. Each MUST include every write
+	// that returned before the call. A walk-in may occur more than once.
+	Stored(ctx context.Context, walkIns []events.WalkIn) ([]Attribution, error)
 	// OfDevice returns the walk-ins of a device that started at from or later, in
 	// ascending order of start.
 	OfDevice(ctx context.Context, key IdentityKey, from time.Time) ([]Attribution, error)

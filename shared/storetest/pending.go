@@ -33,6 +33,7 @@ func Pending(t *testing.T, open func(*testing.T) stage.Pending) {
 		"concurrent PutNews return the same attribution":             pendingRacePut,
 		"concurrent Resolves return the same attribution":            pendingRaceResolve,
 		"an expired walk-in is read until the store drops it":        pendingExpired,
+		"Stored takes many walk-ins, repeated and unknown ones":      pendingStored,
 		"every call fails if the context is done":                    pendingContext,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -356,10 +357,47 @@ func pendingExpired(t *testing.T, s stage.Pending) {
 	wantWalkIns(t, s, shopDevice, noon, walkIn(0))
 }
 
+// A stage reads again all walk-ins of a batch, of several devices, that it has
+// produced. Walk-ins of one start, and of one id at two starts, are different items.
+func pendingStored(t *testing.T, s stage.Pending) {
+	none, err := s.Stored(t.Context(), nil)
+	noError(t, err)
+	if len(none) != 0 {
+		t.Errorf("got %+v for no walk-ins, want none", none)
+	}
+	// Store two of three walk-ins; the third is unknown.
+	var ask []events.WalkIn
+	var want []stage.Attribution
+	for n := range 150 {
+		a := walkIn(n % 7)
+		a.WalkIn.Device, a.WalkIn.ID = events.DeviceID(fmt.Sprint("device/", n%3)), walkInID(n)
+		if n%3 != 2 {
+			putNew(t, s, a, a)
+		}
+		ask, want = append(ask, a.WalkIn), append(want, a)
+	}
+	resolve(t, s, attributed(want[1], "anna"), attributed(want[1], "anna"))
+	end(t, s, ended(want[1], 50), ended(attributed(want[1], "anna"), 50))
+	want[1] = ended(attributed(want[1], "anna"), 50)
+	for n := 2; n < len(want); n += 3 {
+		want[n] = stage.Attribution{}
+	}
+	// Ask for some twice, and with fields that are not part of the key.
+	ask, want = append(ask, ask[:40]...), append(want, want[:40]...)
+	ask[0].ConfirmedAt, ask[0].Anonymous = time.Time{}, true
+	got, err := s.Stored(t.Context(), ask)
+	noError(t, err)
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%+v, want\n%+v", got, want)
+	}
+}
+
 func pendingContext(t *testing.T, s stage.Pending) {
 	_, err := s.PutNew(canceled(), walkIn(0), later(60))
 	wantCanceled(t, err)
 	_, err = s.OfDevice(canceled(), shopDevice, noon)
+	wantCanceled(t, err)
+	_, err = s.Stored(canceled(), []events.WalkIn{walkIn(0).WalkIn})
 	wantCanceled(t, err)
 	putNew(t, s, walkIn(1), walkIn(1))
 	_, err = s.Resolve(canceled(), attributed(walkIn(1), "anna"))

@@ -41,6 +41,7 @@ var ByTable = map[string]Store{
 		"PutNew":   {"PutItem", "GetItem"},
 		"End":      {"UpdateItem", "GetItem"},
 		"Resolve":  {"UpdateItem", "GetItem"},
+		"Stored":   {"BatchGetItem"},
 		"OfDevice": {"Query"},
 	}},
 	pipeline.CountsTable: {"Counts", map[string][]string{
