@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"footfall/lab/recording"
 	"footfall/lab/score"
 	"footfall/shared/presence"
+	"footfall/shared/stage"
 )
 
 // Source is a stream of items in the order of their arrival. Next returns
@@ -39,11 +41,7 @@ type Options struct {
 }
 
 // Trace holds a recording in the form that decisions need: by device, in the
-// order of arrival. For each device and step of the grid it keeps the first
-// sighting of each signal strength, 16 bytes each. The rules are defined on
-// steps, so under any thresholds the other sightings of the step change
-// nothing. Memory therefore grows with the number of devices and the time for
-// which each is heard, not with the number of sightings.
+// order of arrival, 16 bytes for each sighting.
 type Trace struct {
 	// Levels counts the sightings by signal strength: Levels[n] is the number
 	// at -n dBm.
@@ -51,6 +49,7 @@ type Trace struct {
 	Sightings int64
 
 	devices []device
+	routers []uint32           // RouterHash of the routers that report sessions
 	quarter map[int64]struct{} // quarters of an hour since 1970 in which anything was heard
 }
 
@@ -68,10 +67,14 @@ type device struct {
 	heard   []heard
 }
 
+// silent is below every signal strength.
+const silent = -128
+
 // heard is one sighting.
 type heard struct {
 	seen   int64 // ms since 1970
 	minute int32 // of the arrival, in minutes since 1970: the partition's watermark at that time
+	router uint16 // index into Trace.routers, if the flags hold a report
 	rssi   int8
 	flags  uint8
 }
@@ -79,6 +82,7 @@ type heard struct {
 const (
 	associated = 1 << iota
 	randomised
+	reportBits = iota // the bits from here on are a presence.Report
 )
 
 const (
@@ -95,7 +99,7 @@ const (
 // ignored, since no decision on visits depends on them. An error is the error
 // of src.
 func Load(src Source, o Options) (*Trace, error) {
-	l := loader{trace: &Trace{quarter: map[int64]struct{}{}}, index: map[deviceKey]int{}}
+	l := loader{trace: &Trace{quarter: map[int64]struct{}{}}, index: map[deviceKey]int{}, routers: map[uint32]uint16{}}
 	for n := 1; ; n++ {
 		it, err := src.Next()
 		if errors.Is(err, io.EOF) {
@@ -119,35 +123,9 @@ type deviceKey struct {
 
 // loader fills a Trace.
 type loader struct {
-	trace  *Trace
-	index  map[deviceKey]int
-	newest []newest // by device
-}
-
-// newest holds the signal strengths of a device's newest step: bit n is set if
-// the device was heard at -n dBm, apart for associated and other sightings.
-type newest struct {
-	step   int64
-	levels [2][2]uint64
-}
-
-// silent is below every signal strength.
-const silent = -128
-
-// first notes a signal strength and reports whether it is the first of its kind
-// in the step.
-func (n *newest) first(step int64, rssi int8, associated bool) bool {
-	if step != n.step {
-		*n = newest{step: step}
-	}
-	kind := 0
-	if associated {
-		kind = 1
-	}
-	word, bit := &n.levels[kind][-rssi>>6], uint64(1)<<(-rssi&63)
-	seen := *word&bit != 0
-	*word |= bit
-	return !seen
+	trace   *Trace
+	index   map[deviceKey]int
+	routers map[uint32]uint16 // index into Trace.routers
 }
 
 // add adds an item to the trace if the options select it.
@@ -187,8 +165,7 @@ func businessOf(e *events.CRMEvent) events.BusinessID {
 	return e.Business()
 }
 
-// sighting adds a sighting to its device unless the device has one of the same
-// strength and kind in the same step.
+// sighting adds a sighting to its device.
 func (l *loader) sighting(s *events.Sighting, arrived time.Time) {
 	at := deviceKey{s.Business, s.Device}
 	// The first sighting of a device makes its entry.
@@ -200,22 +177,49 @@ func (l *loader) sighting(s *events.Sighting, arrived time.Time) {
 			Device:  Device{Business: s.Business, ID: s.Device, Randomised: s.Randomised},
 			loudest: silent,
 		})
-		l.newest = append(l.newest, newest{step: -1})
 	}
-	// Drop a sighting that repeats one of the device's newest step.
-	h := heard{seen: s.SeenAt.UnixMilli(), minute: int32(arrived.Unix() / 60), rssi: int8(s.RSSI)}
-	if s.Associated {
+	in := stage.PresenceSighting(s)
+	h := heard{seen: int64(in.SeenAt), minute: int32(arrived.Unix() / 60), rssi: int8(in.RSSI), flags: uint8(in.Report) << reportBits}
+	if in.Associated {
 		h.flags |= associated
 	}
-	if s.Randomised {
+	if in.Randomised {
 		h.flags |= randomised
 	}
-	if !l.newest[i].first(h.seen/presence.Grid.Milliseconds(), h.rssi, s.Associated) {
-		return
+	if in.Report != presence.NoReport {
+		h.router = l.router(in.Router)
 	}
 	d := &l.trace.devices[i]
 	d.heard = append(d.heard, h)
 	d.loudest = max(d.loudest, h.rssi)
+}
+
+// router returns the index of a router that reports sessions. A recording of more
+// than 65,535 such routers is of many stores: there the last index stands for all
+// others, and only one device that roams among those could be decided otherwise.
+func (l *loader) router(hash uint32) uint16 {
+	n, ok := l.routers[hash]
+	if !ok {
+		n = uint16(min(len(l.trace.routers), math.MaxUint16))
+		l.routers[hash] = n
+		if int(n) == len(l.trace.routers) {
+			l.trace.routers = append(l.trace.routers, hash)
+		}
+	}
+	return n
+}
+
+// sighting returns what the rules read of a sighting.
+func (t *Trace) sighting(h *heard) presence.Sighting {
+	in := presence.Sighting{
+		SeenAt: presence.Instant(h.seen), RSSI: int32(h.rssi),
+		Associated: h.flags&associated != 0, Randomised: h.flags&randomised != 0,
+		Report: presence.Report(h.flags >> reportBits),
+	}
+	if in.Report != presence.NoReport {
+		in.Router = t.routers[h.router]
+	}
+	return in
 }
 
 // Cut returns the part of the trace that arrived at from or later and before
@@ -230,7 +234,7 @@ func (t *Trace) Cut(from, to time.Time) *Trace {
 	if !to.IsZero() {
 		end = int32(to.Unix() / 60)
 	}
-	part := &Trace{Levels: t.Levels, Sightings: t.Sightings, quarter: map[int64]struct{}{}}
+	part := &Trace{Levels: t.Levels, Sightings: t.Sightings, routers: t.routers, quarter: map[int64]struct{}{}}
 	for q := range t.quarter {
 		if minute := q * 15; minute+14 >= int64(first) && minute < int64(end) {
 			part.quarter[q] = struct{}{}

@@ -29,7 +29,7 @@ func (t *Trace) Visits(r presence.Rules) []score.FoundVisit {
 		if int32(d.loudest) < r.Entry {
 			continue // never at the entry threshold: no candidate opens
 		}
-		w := walk{rules: &r, device: d.Device, found: all, first: len(all)}
+		w := walk{trace: t, rules: &r, device: d.Device, found: all, first: len(all)}
 		w.run(d.heard)
 		all = w.found
 	}
@@ -42,6 +42,7 @@ func (t *Trace) Visits(r presence.Rules) []score.FoundVisit {
 // walk decides on one device. No decision depends on another device, so the
 // device's sightings and the watermark are the only input.
 type walk struct {
+	trace     *Trace
 	rules     *presence.Rules
 	state     presence.Device
 	device    Device
@@ -58,10 +59,7 @@ func (w *walk) run(all []heard) {
 	for _, h := range all {
 		w.tickUntil(presence.Instant(h.minute) * minute)
 
-		in := presence.Sighting{
-			SeenAt: presence.Instant(h.seen), RSSI: int32(h.rssi),
-			Associated: h.flags&associated != 0, Randomised: h.flags&randomised != 0,
-		}
+		in := w.trace.sighting(&h)
 		if in.SeenAt > w.watermark+maxAhead {
 			continue
 		}

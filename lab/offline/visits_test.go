@@ -15,6 +15,7 @@ import (
 	"footfall/lab/score"
 	"footfall/shared/presence"
 	"footfall/shared/presence/oracle"
+	"footfall/shared/stage"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -104,9 +105,7 @@ func naive(items []recording.Item, r presence.Rules) []score.FoundVisit {
 			d = &presence.Device{}
 			devices[s.Device] = d
 		}
-		_, told := d.Next(presence.Sighting{
-			SeenAt: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI), Associated: s.Associated, Randomised: s.Randomised,
-		}, presence.InstantOf(clock), &r, nil)
+		_, told := d.Next(stage.PresenceSighting(&s), presence.InstantOf(clock), &r, nil)
 		take(s.Device, told)
 	}
 	tick(clock.Add(15 * time.Hour))
@@ -160,7 +159,7 @@ func TestVisitsEqualThoseOfTheOracle(t *testing.T) {
 			var in []presence.Sighting
 			for _, it := range items {
 				if s := it.Sighting; s.Device == device {
-					in = append(in, presence.Sighting{SeenAt: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI), Associated: s.Associated, Randomised: s.Randomised})
+					in = append(in, stage.PresenceSighting(&s))
 				}
 			}
 			var want []bool

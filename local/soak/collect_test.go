@@ -158,10 +158,7 @@ func (c *collector) sightings() error {
 			c.excluded++
 			return nil
 		}
-		s.add(oracle.Record{Device: string(k.Key), Sighting: presence.Sighting{
-			SeenAt: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
-			Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
-		}})
+		s.add(oracle.Record{Device: string(k.Key), Sighting: stage.PresenceSighting(&e.Sighting)})
 		return nil
 	})
 	for _, shops := range partitions {

@@ -12,6 +12,7 @@ import (
 	"footfall/shared/kafka"
 	"footfall/shared/presence"
 	"footfall/shared/presence/oracle"
+	"footfall/shared/stage"
 )
 
 // recount is the state of one Recount.
@@ -101,10 +102,7 @@ func (c *recount) take(r *kgo.Record) error {
 	case c.excluded(r, &c.event.Sighting):
 		return nil
 	}
-	c.hear(string(r.Key), c.watermarkFor(r), presence.Sighting{
-		SeenAt: presence.InstantOf(c.event.Sighting.SeenAt), RSSI: int32(c.event.Sighting.RSSI),
-		Associated: c.event.Sighting.Associated, Randomised: c.event.Sighting.Randomised,
-	})
+	c.hear(string(r.Key), c.watermarkFor(r), stage.PresenceSighting(&c.event.Sighting))
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"footfall/events"
 	"footfall/shared/presence"
 	"footfall/shared/presence/oracle"
+	"footfall/shared/stage"
 )
 
 // drawPartition draws the records of a partition of sightings: three days of up to
@@ -113,10 +114,7 @@ func TestRecountFindsTheVisitsOfTheOracle(t *testing.T) {
 				all = append(all, oracle.Record{Tick: presence.InstantOf(e.Tick.At)})
 				continue
 			}
-			all = append(all, oracle.Record{Device: string(r.Key), Sighting: presence.Sighting{
-				SeenAt: presence.InstantOf(e.Sighting.SeenAt), RSSI: int32(e.Sighting.RSSI),
-				Associated: e.Sighting.Associated, Randomised: e.Sighting.Randomised,
-			}})
+			all = append(all, oracle.Record{Device: string(r.Key), Sighting: stage.PresenceSighting(&e.Sighting)})
 		}
 		var want []Visit
 		byDevice, _ := oracle.PartitionVisits(all, quickLearningRules())

@@ -69,10 +69,7 @@ func (d *decider) decide(ctx context.Context, r *stage.Record) error {
 // sighting decides the sighting in d.event, which was decoded from r.
 func (d *decider) sighting(ctx context.Context, r *stage.Record) error {
 	s := &d.event.Sighting
-	in := presence.Sighting{
-		SeenAt: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI),
-		Associated: s.Associated, Randomised: s.Randomised,
-	}
+	in := stage.PresenceSighting(s)
 
 	// Before the first tick there is no watermark to compare with.
 	watermark := d.view.watermark

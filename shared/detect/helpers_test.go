@@ -15,6 +15,7 @@ import (
 	"footfall/events"
 	"footfall/shared/detect"
 	"footfall/shared/memory"
+	"footfall/shared/presence"
 	"footfall/shared/stage"
 	"footfall/shared/stage/stagetest"
 )
@@ -105,11 +106,17 @@ func (dep *deployment) produced() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// distinctValues returns the different values of the records.
+// distinctValues returns the different values of the records. Of an end only the
+// step of the last sighting is compared: an environment that starts cold may know
+// an earlier sighting of the step.
 func distinctValues(records []stage.Record) []string {
 	values := make([]string, len(records))
 	for i, r := range records {
 		values[i] = string(r.Value)
+		if end, err := events.DecodeVisitEnded(r.Key, r.Value); err == nil {
+			end.LastSeenAt, end.DwellMillis = end.LastSeenAt.Truncate(presence.Grid), 0
+			values[i] = fmt.Sprintf("%+v", end)
+		}
 	}
 	return stagetest.Distinct(values)
 }

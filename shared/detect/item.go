@@ -16,7 +16,7 @@ import (
 // The packed form is as follows. A varint is that of encoding/binary, signed;
 // a uvarint is unsigned; times are presence.Instant, in milliseconds.
 //
-//	byte     version of the format, 2
+//	byte     version of the format, 3
 //	varint   offset
 //	varint   watermark
 //	varint   oldestNeeded
@@ -27,12 +27,16 @@ import (
 //	  uvarint  how many bytes of the key follow, and those bytes
 //	  uvarint  twice the number of stays, plus 1 if the device has a habit
 //	  stays    each:
-//	    byte     flags, see flagConfirmed and the others
+//	    uvarint  flags, see flagConfirmed and the others
 //	    varint   watermark minus Start
 //	    varint   Last minus Start
 //	    varint   ConfirmedStart minus Start, if the stay is confirmed; otherwise
 //	    uvarint  Strong
 //	    varint   Weak minus Start, if flagWeak is set
+//	    session  if flagSession is set:
+//	      varint   JoinedAt minus Start
+//	      uvarint  Router
+//	      uvarint  LeftAt minus JoinedAt, 0 while the session is open
 //	  habit    if the device has one:
 //	    uvarint  number of days, then each:
 //	      varint   its number minus the number of the day before; the first day
@@ -55,12 +59,12 @@ type itemEntry struct {
 	device presence.Device
 }
 
-// itemVersion is the version of the format that encode writes. Version 1 is
-// read too: it had no habits, so the number of stays stood alone, and six
-// tallies instead of eight. An environment of a release that reads version 1
-// only fails on an item of version 2, and the batch is redelivered to another
-// environment.
-const itemVersion = 2
+// itemVersion is the version of the format that encode writes. Former versions are
+// read too. Version 2 had no sessions, and a byte of flags. Version 1 had no habits
+// either, so the number of stays stood alone, and six tallies instead of eight. An
+// environment of a release that does not know a version fails on its items, and the
+// batch is redelivered to another environment.
+const itemVersion = 3
 
 // talliesOfVersion1 is the count of tally numbers in an item of version 1.
 const talliesOfVersion1 = 6
@@ -81,12 +85,13 @@ const (
 	flagRandomised
 	flagWeak // the stay holds a weak sighting
 	flagResident
+	flagSession // the device has joined a router
 )
 
 const (
-	// maxStayBytes is an upper bound of one packed stay, which takes 41 bytes at
+	// maxStayBytes is an upper bound of one packed stay, which takes 67 bytes at
 	// most, and of the lengths and counts that an entry has beside its stays.
-	maxStayBytes = 51
+	maxStayBytes = 77
 	// maxDayBytes is an upper bound of one packed day of a habit, which takes 9 bytes
 	// at most, and of the count of the days.
 	maxDayBytes = 10
@@ -189,14 +194,16 @@ func sharedPrefix(a, b string) int {
 // appendStay packs the times of a stay as differences, the start to the
 // watermark and the others to the start: they are small numbers then.
 func appendStay(b []byte, s *presence.Stay, watermark presence.Instant) []byte {
-	flags := byte(0)
+	flags := uint64(0)
 	// In the order of the bits.
-	for bit, set := range []bool{s.Confirmed, s.Ended, s.Associated, s.Plain, s.WeakPlain, s.Randomised, s.Weak != 0, s.Resident} {
+	for bit, set := range []bool{
+		s.Confirmed, s.Ended, s.Associated, s.Plain, s.WeakPlain, s.Randomised, s.Weak != 0, s.Resident, s.Session.JoinedAt != 0,
+	} {
 		if set {
 			flags |= 1 << bit
 		}
 	}
-	b = append(b, flags)
+	b = binary.AppendUvarint(b, flags)
 	b = binary.AppendVarint(b, int64(watermark-s.Start))
 	b = binary.AppendVarint(b, int64(s.Last-s.Start))
 
@@ -208,6 +215,11 @@ func appendStay(b []byte, s *presence.Stay, watermark presence.Instant) []byte {
 	}
 	if s.Weak != 0 {
 		b = binary.AppendVarint(b, int64(s.Weak-s.Start))
+	}
+	if session := &s.Session; session.JoinedAt != 0 {
+		b = binary.AppendVarint(b, int64(session.JoinedAt-s.Start))
+		b = binary.AppendUvarint(b, uint64(session.Router))
+		b = binary.AppendUvarint(b, uint64(max(0, session.LeftAt-session.JoinedAt)))
 	}
 	return b
 }
@@ -336,11 +348,8 @@ func (r *itemDecoder) habit(watermark presence.Instant) presence.Habit {
 
 // stay unpacks one stay.
 func (r *itemDecoder) stay(watermark presence.Instant) presence.Stay {
-	flags := r.bytes(1)
-	if r.bad {
-		return presence.Stay{}
-	}
-	has := func(bit byte) bool { return flags[0]&bit != 0 }
+	flags := r.flags()
+	has := func(bit uint64) bool { return flags&bit != 0 }
 	s := presence.Stay{
 		Confirmed: has(flagConfirmed), Ended: has(flagEnded), Associated: has(flagAssociated),
 		Plain: has(flagPlain), WeakPlain: has(flagWeakPlain), Randomised: has(flagRandomised),
@@ -357,7 +366,31 @@ func (r *itemDecoder) stay(watermark presence.Instant) presence.Stay {
 	if has(flagWeak) {
 		s.Weak = s.Start + presence.Instant(r.varint())
 	}
+	if has(flagSession) {
+		s.Session = r.session(s.Start)
+	}
 	return s
+}
+
+// session unpacks the session of a stay that began at start.
+func (r *itemDecoder) session(start presence.Instant) presence.Session {
+	s := presence.Session{JoinedAt: start + presence.Instant(r.varint()), Router: uint32(r.uvarint())}
+	if left := presence.Instant(r.uvarint()); left != 0 {
+		s.LeftAt = s.JoinedAt + left
+	}
+	r.bad = r.bad || s.JoinedAt == 0 || s.LeftAt != 0 && s.LeftAt <= s.JoinedAt
+	return s
+}
+
+// flags unpacks the flags of a stay: one byte up to version 2.
+func (r *itemDecoder) flags() uint64 {
+	if r.version > 2 {
+		return r.uvarint()
+	}
+	if b := r.bytes(1); !r.bad {
+		return uint64(b[0])
+	}
+	return 0
 }
 
 // splitEntries cuts sorted entries into parts of up to limit bytes each, so that

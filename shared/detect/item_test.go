@@ -34,6 +34,12 @@ func drawStay(t *rapid.T) presence.Stay {
 	if rapid.Bool().Draw(t, "weak") {
 		s.Weak = at("weak at")
 	}
+	if rapid.Bool().Draw(t, "session") {
+		s.Session = presence.Session{JoinedAt: at("joined"), Router: rapid.Uint32().Draw(t, "router")}
+		if rapid.Bool().Draw(t, "left") {
+			s.Session.LeftAt = s.Session.JoinedAt + presence.Instant(rapid.Int64Range(1, 86_400_000).Draw(t, "session lasts"))
+		}
+	}
 	return s
 }
 
@@ -172,6 +178,8 @@ func FuzzDecodeItem(f *testing.F) {
 	}
 	f.Add(r.encode())
 	r.entries[1].device.Habit = presence.Habit{{Number: 20_000, Hours: presence.Full}, {Number: 20_001, Hours: 7}}
+	f.Add(r.encode())
+	r.entries[2].device.Stays[0].Session = presence.Session{JoinedAt: 1_772_452_000_000, Router: 7, LeftAt: 1_772_452_700_000}
 	f.Add(r.encode())
 	version1 := r.encode()
 	version1[0] = 1

@@ -6,6 +6,8 @@ type Sighting struct {
 	RSSI       int32
 	Associated bool
 	Randomised bool
+	Report     Report
+	Router     uint32 // RouterHash of the router that reports; not read if Report is NoReport
 }
 
 // Event is a decision to emit: a visit was confirmed or, if Ended is set, a visit
@@ -40,7 +42,7 @@ type Verdict struct {
 //
 // The examples in this package use the default rules: a step of 2 minutes; a
 // candidate takes sightings up to 5 steps after its last one, a visit up to 15, a
-// visit whose sightings were all associated up to 7; an allowed lateness of 15
+// visit whose sightings were all associated up to 8; an allowed lateness of 15
 // minutes. Sightings may be one step out of order without any effect (disorder);
 // sightings within the allowed lateness count, but may change decisions that were
 // made without them.
@@ -76,6 +78,8 @@ func (d *Device) Next(in Sighting, watermark Instant, r *Rules, out []Event) (Ve
 	// Add the sighting to a stay, by its signal strength.
 	var added bool
 	switch {
+	case in.Report == Alive || in.Report == Left:
+		added, v.PasserBy = d.weak(in, r)
 	case in.RSSI >= r.Entry:
 		added = d.strong(in, r)
 	case in.RSSI >= r.Hold:
@@ -103,21 +107,21 @@ func (d *Device) Next(in Sighting, watermark Instant, r *Rules, out []Event) (Ve
 //   - The tick of 12:14 confirms B: B begins one step out of reach of A, and a
 //     sighting between the two would be more than one step out of order. Then the
 //     ticks are held up.
-//   - 12:28 a strong sighting opens candidate C, out of reach of both: the visit B,
-//     whose sightings were all associated, reaches to 12:27:59, the candidate A to
+//   - 12:30 a strong sighting opens candidate C, out of reach of both: the visit B,
+//     whose sightings were all associated, reaches to 12:29:59, the candidate A to
 //     12:11:59.
 //   - An associated sighting of 12:01 arrives, late but within the allowed
 //     lateness, and confirms A. The visit A, which was also seen not associated,
 //     reaches to 12:31:59 and so to the start of C. A and B are not merged, since the
 //     walk-ins of both were emitted, and only neighbours are merged: A and C are not.
-//   - The ticks of 12:30 and 12:34 end B and A, two steps after their reach. The tick
-//     of 12:45 forgets B, whose reach is the shorter one. A and C are neighbours now
+//   - The ticks of 12:32 and 12:34 end B and A, two steps after their reach. The tick
+//     of 12:47 forgets B, whose reach is the shorter one. A and C are neighbours now
 //     and become one visit, which goes on under the id of A and ends again.
 //
 // Without the second round, A and C would be merged at the next tick, but only in
 // this environment (the process that holds the partition in memory). Forgetting is
 // not written, so an environment that starts cold reads A, B and C from the
-// changelog and forgets B at its first tick. If that tick is the one of 13:02, this
+// changelog and forgets B at its first tick. If that tick is the one of 13:04, this
 // environment would end the visit of A and C, and the cold one would forget all three.
 func (d *Device) Tick(watermark Instant, r *Rules, out []Event) (changed bool, events []Event) {
 	for unsettled := true; unsettled; {

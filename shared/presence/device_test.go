@@ -15,7 +15,8 @@ import (
 //
 // A history holds records in the order of their arrival: "-60@7" is a sighting at
 // -60 dBm in minute 7, "a-60@7" an associated one, "r-60@7" one of a randomised
-// address, "tick@40" a tick. The result has "in@0" for a walk-in whose visit began
+// address, "tick@40" a tick. Of router 1 "j1@0" is an association, "k1@5" a poll that
+// the device answered, "l1@20" a disassociation. The result has "in@0" for a walk-in whose visit began
 // in minute 0, "anon@0" for an anonymous one, "out@0-20" for the end of a visit;
 // "resident@0" and "gone@0-20" for a visit of a resident device; "late" and
 // "passer" for the verdict on a sighting.
@@ -37,10 +38,8 @@ func play(t *testing.T, r presence.Rules, begin presence.Instant, history string
 			watermark = moment
 			_, out = d.Tick(watermark, &r, nil)
 		} else {
-			in := presence.Sighting{SeenAt: moment, Associated: strings.Contains(kind, "a"), Randomised: strings.Contains(kind, "r")}
-			if _, err := fmt.Sscan(strings.TrimLeft(kind, "ar"), &in.RSSI); err != nil {
-				t.Fatalf("%q: %v", word, err)
-			}
+			in := parseSighting(t, kind)
+			in.SeenAt = moment
 			var v presence.Verdict
 			v, out = d.Next(in, watermark, &r, nil)
 			if v.Late {
@@ -68,6 +67,23 @@ func play(t *testing.T, r presence.Rules, begin presence.Instant, history string
 	return strings.Join(decisions, " ")
 }
 
+// parseSighting returns the sighting of a word of a history, without its moment.
+func parseSighting(t *testing.T, kind string) presence.Sighting {
+	t.Helper()
+	if report, ok := map[byte]presence.Report{'j': presence.Joined, 'k': presence.Alive, 'l': presence.Left}[kind[0]]; ok {
+		in := presence.Sighting{Associated: true, Report: report, Router: presence.RouterHash(kind[1:])}
+		if report != presence.Joined {
+			in.RSSI = -127 // whatever its signal
+		}
+		return in
+	}
+	in := presence.Sighting{Associated: strings.Contains(kind, "a"), Randomised: strings.Contains(kind, "r")}
+	if _, err := fmt.Sscan(strings.TrimLeft(kind, "ar"), &in.RSSI); err != nil {
+		t.Fatalf("%q: %v", kind, err)
+	}
+	return in
+}
+
 // The rules of a visit, one case per property, with the default rules. The cases
 // that name a function are the worked sequences in the comments of the functions.
 func TestRules(t *testing.T) {
@@ -78,7 +94,10 @@ func TestRules(t *testing.T) {
 
 		{"confirmation", "one strong sighting is no visit", "-60@0 tick@60", ""},
 		{"confirmation", "two strong sightings less than five minutes apart are no visit", "-60@0 -60@4 tick@60", ""},
-		{"confirmation", "two strong sightings three steps apart are a visit", "-60@0 -60@6", "in@0"},
+		{"confirmation", "two strong sightings five minutes apart are a visit", "-60@0 -60@5", "in@0"},
+		{"confirmation", "wherever in a step they lie", "-60@1.9 -60@6.9", "in@1.9"},
+		{"confirmation", "a moment less is not enough", "-60@1.9 -60@6.89 tick@60", ""},
+		{"confirmation", "the earliest and the latest sighting of a step count", "-60@1.9 -60@1.5 -60@6.1 -60@6.5", "in@1.5"},
 		{"confirmation", "a gap of ten minutes is allowed", "-60@0 -60@10", "in@0"},
 		{"confirmation", "a strong sighting after a longer gap opens another candidate", "-60@0 -60@12 -60@18", "in@12"},
 		{"confirmation", "a weak sighting does not close a gap", "-60@0 -80@6 -60@12 tick@60", "passer"},
@@ -93,9 +112,27 @@ func TestRules(t *testing.T) {
 		{"session gap", "a visit goes on after thirty minutes", "-60@0 -60@6 -60@36 tick@70", "in@0 out@0-36"},
 		{"session gap", "a longer gap parts two visits", "-60@0 -60@6 -60@40 -60@46 tick@80", "in@0 out@0-6 in@40 out@40-46"},
 		{"session gap", "a visit ends when no sighting can extend it any more", "-60@0 -60@6 tick@39 tick@40", "in@0 out@0-6"},
-		{"session gap", "it is fifteen minutes if all sightings were associated", "a-60@0 a-60@6 tick@23 tick@24", "in@0 out@0-6"},
+		{"session gap", "it is fifteen minutes if all sightings were associated", "a-60@0 a-60@6 tick@25 tick@26", "in@0 out@0-6"},
+		{"session gap", "it is never shorter than fifteen minutes", "a-60@1.99 a-60@16.98 tick@60", "in@1.99 out@1.99-16.98"},
+		{"session gap", "it is up to three minutes longer", "a-60@0 a-60@18 tick@60", "in@0 out@0-0 in@18 out@18-18"},
+		{"session gap", "the end is the latest sighting of its step", "-60@0 -60@6 -80@20 -80@21 -80@20.5 tick@60", "in@0 out@0-21"},
 		{"session gap", "it is thirty minutes if one sighting was not", "a-60@0 -60@6 tick@24 tick@40", "in@0 out@0-6"},
 		{"session gap", "the next walk-in takes another confirmation", "-60@0 -60@6 tick@50 -60@51 tick@52", "in@0 out@0-6"},
+
+		{"session", "it holds the visit open while the router reports nothing", "j1@0 -60@300 l1@310 tick@343 tick@344", "in@0 out@0-310"},
+		{"session", "the visit ends after the session gap from the disassociation", "j1@0 l1@21 tick@39 tick@40", "in@0 out@0-21"},
+		{"session", "a device that comes back within the session gap has one visit", "j1@0 l1@21 j1@30 l1@40 tick@60", "in@0 out@0-40"},
+		{"session", "a device that roams has one visit", "j1@0 l1@20.99 j2@21 l2@50 tick@70", "in@0 out@0-50"},
+		{"session", "only the router of the latest association closes it", "j1@0 j2@30 l1@35 -60@120 l2@130 tick@170", "in@0 out@0-130"},
+		{"session", "associations in any order: the latest decides", "j2@30 j1@29 l2@35 tick@53 tick@54", "in@30 out@30-35"},
+		{"session", "a disassociation in the first steps closes it", "j1@0 l1@1 tick@18 tick@19 tick@20", "in@0 out@0-1"},
+		{"session", "a disassociation in the second of the association does not", "l1@0 j1@0 l1@0 a-60@60 l1@70 tick@90", "passer in@0 out@0-70"},
+		{"session", "a duplicate opens no closed session", "j1@0 l1@10 j1@0 l1@10 tick@40", "in@0 out@0-10"},
+		{"session", "without a disassociation it ends after twelve hours", "j1@0 tick@723 tick@724", "in@0 out@0-0"},
+		{"session", "an answered poll extends the visit", "j1@0 k1@5 k1@600 l1@601 tick@640", "in@0 out@0-601"},
+		{"session", "a driver that polls a device that is gone does so within twelve hours", "j1@0 k1@700 k1@721.9 k1@722 tick@780", "in@0 out@0-721.9"},
+		{"session", "a poll more than a step after the disassociation does not count", "j1@0 l1@20 k1@24 k1@30 tick@60", "in@0 out@0-20"},
+		{"session", "a poll or a disassociation opens no visit", "k1@0 l1@5 tick@60", "passer passer"},
 
 		{"disorder", "two minutes of it change nothing", "-60@6 -60@4.5 -60@0.5 -60@0", "in@0.5"},
 		{"disorder", "the sighting in the middle may arrive last", "-60@0 -60@12 -60@10.5", "in@0"},
@@ -113,18 +150,18 @@ func TestRules(t *testing.T) {
 		{"anonymous day", "the walk-in of one that associated is not", "ra-60@0", "in@0"},
 
 		{"Next", "settles before it adds a sighting", "-60@0 a-60@12 -60@13 -80@40 tick@80", "in@12 out@12-40"},
-		{"Tick", "settles again after it forgot a stay", "-60@0 a-60@12 tick@14 -60@28 a-60@1 tick@30 tick@34 tick@45 tick@62", "in@12 in@0 out@12-12 out@0-0 out@0-28"},
+		{"Tick", "settles again after it forgot a stay", "-60@0 a-60@12 tick@14 -60@30 a-60@1 tick@32 tick@34 tick@47 tick@64", "in@12 in@0 out@12-12 out@0-1 out@0-30"},
 		{"settle", "merges before it confirms", "-60@0 -60@12 -60@10.5 tick@60", "in@0 out@0-12"},
 		{"settle", "merges again after each confirmation", "-60@0 a-60@12 a-60@1 tick@14 tick@60", "in@0 out@0-12"},
-		{"mayJoin", "the stay before ends one step out of reach", "a-60@0 a-60@16 a-60@14.5 tick@90", "in@0 out@0-16"},
-		{"weak", "counts for nothing in the first two steps", "a-60@0 -80@1 a-60@18 tick@20 tick@36", "in@0 out@0-0 in@18 out@18-18"},
-		{"weak", "counts for nothing before the first step", "-80@1 a-60@0 a-60@18 tick@20 tick@36", "passer in@0 out@0-0 in@18 out@18-18"},
-		{"weak", "a candidate may be part of the stay before", "a-60@1 a-60@16 -80@16.5 a-60@15.5 a-60@34.5 tick@120", "in@1 passer out@1-34.5"},
-		{"mayReach", "one step out of reach of a visit", "a-60@0 -80@16 a-60@15.5 -60@31 tick@120", "in@0 passer out@0-31"},
+		{"mayJoin", "the stay before ends one step out of reach", "a-60@0 a-60@18 a-60@16.5 tick@90", "in@0 out@0-18"},
+		{"weak", "counts for nothing in the first two steps", "a-60@0 -80@1 a-60@18 tick@20 tick@38", "in@0 out@0-0 in@18 out@18-18"},
+		{"weak", "counts for nothing before the first step", "-80@1 a-60@0 a-60@18 tick@20 tick@38", "passer in@0 out@0-0 in@18 out@18-18"},
+		{"weak", "a candidate may be part of the stay before", "a-60@1 a-60@18 -80@18.5 a-60@17.5 a-60@36.5 tick@120", "in@1 passer out@1-36.5"},
+		{"mayReach", "one step out of reach of a visit", "a-60@0 -80@18 a-60@17.5 -60@34 tick@120", "in@0 passer out@0-34"},
 		{"mayReach", "a candidate keeps a weak sighting", "-60@1 -80@10.5 a-60@9.5 a-60@40 tick@120", "passer in@1 out@1-40"},
 		{"merge", "keeps the walk-in of the visit after", "-60@0 a-60@12 tick@14 -60@10.5 tick@80", "in@12 out@12-12"},
 		{"merge", "a visit that had ended goes on", "-60@0 -60@6 tick@40 -60@48 -60@30 tick@100", "in@0 out@0-6 out@0-48"},
-		{"merge", "both stays end in the same step", "a-60@1 -60@17 -80@17 -80@15.5 tick@120", "in@1 passer out@1-17"},
+		{"merge", "both stays end in the same step", "a-60@1 -60@19 -80@19 -80@17.5 tick@120", "in@1 passer out@1-19"},
 	}
 	for _, c := range cases {
 		t.Run(c.rule+": "+c.property, func(t *testing.T) {
@@ -189,17 +226,17 @@ func TestTickMergesStaysThatAForgottenOneKeptApart(t *testing.T) {
 	next(0, false) // candidate A
 	next(12, true) // candidate B
 	tick(14)       // confirms B
-	next(28, false)
-	next(1, true) // confirms A, with B between A and the candidate of 12:28
-	tick(30)
+	next(30, false)
+	next(1, true) // confirms A, with B between A and the candidate of 12:30
+	tick(32)
 	tick(34)
-	if tick(44) || len(d.Stays) != 3 {
+	if tick(46) || len(d.Stays) != 3 {
 		t.Fatalf("before B is forgotten: got %d stays %+v, want 3 and no change", len(d.Stays), d.Stays)
 	}
-	if due := d.Due(&r); due != noon+45*minute {
-		t.Errorf("due at %v, want 12:45", due.Time())
+	if due := d.Due(&r); due != noon+47*minute {
+		t.Errorf("due at %v, want 12:47", due.Time())
 	}
-	if !tick(45) || len(d.Stays) != 1 {
+	if !tick(47) || len(d.Stays) != 1 {
 		t.Errorf("when B is forgotten: got %d stays %+v, want 1 and a change", len(d.Stays), d.Stays)
 	}
 }
@@ -229,13 +266,13 @@ func TestStateOfADeviceEnds(t *testing.T) {
 
 // Validate lists every mistake, not only the first.
 func TestValidateReportsEveryMistakeAtOnce(t *testing.T) {
-	bad := presence.Rules{Entry: 5, Hold: 6, MinStrong: 0, MinSpan: -1, MaxGap: 0, Silence: 24 * time.Hour, AssociatedSilence: -1, Lateness: 0, ResidentDays: 29, ResidentHours: 24}
+	bad := presence.Rules{Entry: 5, Hold: 6, MinStrong: 0, MinSpan: -1, MaxGap: 0, Silence: 24 * time.Hour, AssociatedSilence: -1, MaxSession: -1, Lateness: 0, ResidentDays: 29, ResidentHours: 24}
 	bad.Closed[time.Tuesday] = 1 << 24
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("got no error for rules with every field out of range")
 	}
-	for _, field := range []string{"entry", "hold", "candidate gap", "strong step", "span", "associated session gap", "lateness", "resident days", "resident hours", "of Tuesday"} {
+	for _, field := range []string{"entry", "hold", "candidate gap", "strong step", "span", "associated session gap", "longest session", "lateness", "resident days", "resident hours", "of Tuesday"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("got %q, want %q in it", err, field)
 		}

@@ -100,7 +100,7 @@ func eachHour(from, until step, r *Rules, yield func(day int32, hour int)) {
 		yield(day, hour)
 		t := x.start().Time().In(zone)
 		sinceFullHour := time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second
-		x += steps(time.Hour - sinceFullHour + Grid - 1) // to the first step of the next hour
+		x += steps(time.Hour - sinceFullHour) // to the first step of the next hour
 	}
 }
 

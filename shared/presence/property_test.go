@@ -34,7 +34,8 @@ func (a arrival) String() string {
 		return "tick " + clock(a.moment)
 	}
 	s := a.sighting
-	return fmt.Sprintf("seen %s (arrived %s) %d dBm associated=%v", clock(s.SeenAt), clock(a.moment), s.RSSI, s.Associated)
+	return fmt.Sprintf("seen %s (arrived %s) %d dBm associated=%v report=%d router=%d",
+		clock(s.SeenAt), clock(a.moment), s.RSSI, s.Associated, s.Report, s.Router)
 }
 
 // heard is a sighting with the delay after which it arrives, at most two minutes.
@@ -44,8 +45,8 @@ type heard struct {
 }
 
 // drawHistory draws the sightings of one device over some hours. Each motif is a
-// sighting after any gap, or two sightings around an edge of the rules, of which
-// the later arrives first.
+// sighting after any gap, two sightings around an edge of the rules, of which the
+// later arrives first, or a session at one of two routers.
 func drawHistory(t *rapid.T) []heard {
 	randomised := rapid.Bool().Draw(t, "randomised")
 	associatedOften := rapid.IntRange(0, 3).Draw(t, "associatedOften")
@@ -60,7 +61,20 @@ func drawHistory(t *rapid.T) []heard {
 		}, delay})
 	}
 	const grid = presence.Instant(presence.Grid / time.Millisecond)
+	withSessions := rapid.Bool().Draw(t, "withSessions")
+	routers := drawRouters(t)
 	for range rapid.IntRange(1, 12).Draw(t, "motifs") {
+		if withSessions && rapid.Bool().Draw(t, "session") {
+			r := &routers[rapid.IntRange(0, 1).Draw(t, "router")]
+			begin := seenAt + presence.Instant(rapid.OneOf(rapid.IntRange(0, 180), rapid.IntRange(0, 40*60)).Draw(t, "gap"))*1000
+			all = append(all, r.session(t, begin, randomised)...)
+			// The next motif begins in the session or, half of the time, after it.
+			seenAt = begin
+			if rapid.Bool().Draw(t, "after") {
+				seenAt = max(begin, r.free)
+			}
+			continue
+		}
 		// Around an edge: the second sighting lies on a step, the first just before.
 		if rapid.Bool().Draw(t, "edge") {
 			steps := rapid.SampledFrom([]int{1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 15, 16, 17, 30, 60}).Draw(t, "steps")
@@ -74,6 +88,41 @@ func drawHistory(t *rapid.T) []heard {
 		hear(seenAt, presence.Instant(rapid.IntRange(0, 120_000).Draw(t, "delay")))
 	}
 	return all
+}
+
+// router is a router that reports sessions, all with the same delay: reports of one
+// router arrive in order.
+type router struct {
+	hash  uint32
+	delay presence.Instant
+	free  presence.Instant // end of its last session
+}
+
+func drawRouters(t *rapid.T) (routers [2]router) {
+	for i := range routers {
+		delay := presence.Instant(rapid.SampledFrom([]int{0, 1, 60, 119, 120}).Draw(t, "routerDelay")) * 1000
+		routers[i] = router{hash: uint32(i + 1), delay: delay}
+	}
+	return routers
+}
+
+// session draws a session: the association, polls, and most often a disassociation.
+func (r *router) session(t *rapid.T, begin presence.Instant, randomised bool) (reports []heard) {
+	report := func(kind presence.Report, seenAt presence.Instant) {
+		s := presence.Sighting{SeenAt: seenAt, Associated: true, Randomised: randomised, Report: kind, Router: r.hash}
+		s.RSSI = rapid.SampledFrom([]int32{0, 0, 0, -80, -90}).Draw(t, "reportRSSI")
+		reports = append(reports, heard{s, r.delay})
+		r.free = seenAt
+	}
+	report(presence.Joined, max(begin, r.free))
+	for range rapid.IntRange(0, 3).Draw(t, "polls") {
+		report(presence.Alive, r.free+presence.Instant(rapid.IntRange(0, 40*60).Draw(t, "pollAfter"))*1000)
+	}
+	if rapid.IntRange(0, 3).Draw(t, "leaves") > 0 {
+		after := rapid.OneOf(rapid.IntRange(0, 180), rapid.IntRange(0, 20*60), rapid.IntRange(0, 200*60)).Draw(t, "leftAfter")
+		report(presence.Left, r.free+presence.Instant(after)*1000)
+	}
+	return reports
 }
 
 // drawRules draws the default rules, or other rules that a business may set.
@@ -94,6 +143,7 @@ func drawRules(t *rapid.T) presence.Rules {
 	r.MaxGap = minutes("maxGap", 2, rapid.SampledFrom([]int{2, 20, 33}).Draw(t, "maxGapTo"))
 	r.AssociatedSilence = r.MaxGap + minutes("associatedSilence", 0, 10)
 	r.Silence = r.AssociatedSilence + minutes("silence", 0, rapid.SampledFrom([]int{0, 20, 200}).Draw(t, "silenceTo"))
+	r.MaxSession = minutes("maxSession", 0, rapid.SampledFrom([]int{0, 30, 300}).Draw(t, "maxSessionTo"))
 	r.Lateness = minutes("lateness", 4, rapid.SampledFrom([]int{4, 20, 60}).Draw(t, "latenessTo"))
 	r.Location = rapid.SampledFrom(zones(t)).Draw(t, "zone")
 	if rapid.Bool().Draw(t, "closes") { // around midnight in UTC: at other hours in other zones
@@ -112,7 +162,7 @@ func arrive(t *rapid.T, history []heard) []arrival {
 	end := base
 	for _, h := range history {
 		all = append(all, arrival{moment: h.SeenAt + h.delay, sighting: h.Sighting})
-		end = max(end, h.SeenAt+400*minute)
+		end = max(end, h.SeenAt+800*minute)
 	}
 	every := presence.Instant(rapid.SampledFrom([]int{1, 1, 7, 60}).Draw(t, "tickMinutes")) * minute
 	for moment := base; moment <= end; moment += every {

@@ -32,8 +32,10 @@ func (i Instant) step() step { return step(i / Instant(Grid/time.Millisecond)) }
 // start returns the moment at which the step begins.
 func (s step) start() Instant { return Instant(s) * Instant(Grid/time.Millisecond) }
 
-// steps returns how many whole steps fit into d.
-func steps(d time.Duration) step { return step(d / Grid) }
+// steps returns d in steps, rounded up: 15 minutes are 8 steps. Two moments that lie
+// more than steps(d) apart on the grid are more than d apart in time, so a gap is
+// never shorter than its setting.
+func steps(d time.Duration) step { return step((d + Grid - 1) / Grid) }
 
 // Rules are the settings of one business. The package comment lists the rules
 // that the fields belong to.
@@ -47,8 +49,8 @@ type Rules struct {
 	// MinStrong is the number of strong steps that a confirmation takes. Steps are
 	// counted, not sightings, so a duplicate adds nothing.
 	MinStrong int
-	// MinSpan is the least time from the first strong step to the last. The setting
-	// is dwell.
+	// MinSpan is the least time from the first strong sighting to the last, compared to
+	// the millisecond. The setting is dwell.
 	MinSpan time.Duration
 	// MaxGap is the longest time that a candidate may be without a strong sighting.
 	// The setting is candidate_gap.
@@ -57,6 +59,10 @@ type Rules struct {
 	// the session gap of a visit if every sighting of the visit was associated.
 	// The settings are gap and associated_gap.
 	Silence, AssociatedSilence time.Duration
+	// MaxSession bounds how long after an association a session holds the visit open
+	// while no router reports that the device left. If MaxSession is 0, sessions hold
+	// no visit open.
+	MaxSession time.Duration
 	// Lateness is the allowed lateness: how far behind the watermark of its
 	// partition a sighting may be and still count.
 	Lateness time.Duration
@@ -87,6 +93,7 @@ func DefaultRules() Rules {
 		Entry: -70, Hold: -85,
 		MinStrong: 2, MinSpan: 5 * time.Minute, MaxGap: 10 * time.Minute,
 		Silence: 30 * time.Minute, AssociatedSilence: 15 * time.Minute,
+		MaxSession:    12 * time.Hour,
 		Lateness:      15 * time.Minute,
 		ResidentHours: 10, ResidentDays: 3,
 	}
@@ -105,8 +112,8 @@ func (r Rules) Validate() error {
 
 	// A candidate keeps its strong steps as bits, the latest maskBits steps. So
 	// MinStrong strong steps with gaps of MaxGap must fit into the mask.
-	check(r.MaxGap >= Grid && steps(r.MaxGap)*step(r.MinStrong) <= maskBits,
-		"candidate gap %v is not within [%v, %d steps of %v divided by the number of strong steps]", r.MaxGap, Grid, maskBits, Grid)
+	check(r.MaxGap >= Grid && steps(r.MaxGap)*step(r.MinStrong-1) < maskBits,
+		"candidate gap %v is under %v, or %d strong steps with such gaps do not fit into %d steps of %v", r.MaxGap, Grid, r.MinStrong, maskBits, Grid)
 	check(r.MinStrong >= 1, "a candidate needs at least 1 strong step, not %d", r.MinStrong)
 	check(r.MinSpan >= 0 && r.MinSpan <= 2*time.Hour, "candidate span (dwell) %v is not within [0, 2h]", r.MinSpan)
 
@@ -117,6 +124,7 @@ func (r Rules) Validate() error {
 	check(r.Silence >= r.AssociatedSilence && r.Silence <= 12*time.Hour,
 		"session gap %v is not within [associated session gap, 12h]", r.Silence)
 
+	check(r.MaxSession >= 0 && r.MaxSession <= 12*time.Hour, "longest session %v is not within [0, 12h]", r.MaxSession)
 	check(r.Lateness >= 2*Grid && r.Lateness <= time.Hour, "allowed lateness %v is not within [%v, 1h]", r.Lateness, 2*Grid)
 	check(r.ResidentDays >= 0 && r.ResidentDays <= windowDays, "resident days %d are not within [0, %d]", r.ResidentDays, windowDays)
 	check(r.ResidentDays == 0 || r.ResidentHours >= 1 && r.ResidentHours <= 23, "resident hours %d are not within [1, 23]", r.ResidentHours)
@@ -125,9 +133,6 @@ func (r Rules) Validate() error {
 	}
 	return errors.Join(errs...)
 }
-
-// minSpan returns MinSpan in steps, rounded up: 5 minutes are 3 steps.
-func (r *Rules) minSpan() step { return steps(r.MinSpan + Grid - 1) }
 
 // local returns the local day of step s, counted from the epoch, and the hour of
 // that day, both in the time zone of the store.

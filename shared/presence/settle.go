@@ -50,8 +50,8 @@ func (d *Device) mergeOnce(r *Rules) bool {
 // candidate waits, for four minutes at the most.
 //
 //   - The stay before ends one step out of reach. 12:00 an associated sighting
-//     opens visit A, which reaches to 12:15:59. 12:16 an associated one opens B: B
-//     is confirmable, but waits. 12:14:30 arrives late, and A and B are one visit
+//     opens visit A, which reaches to 12:17:59. 12:18 an associated one opens B: B
+//     is confirmable, but waits. 12:16:30 arrives late, and A and B are one visit
 //     with one walk-in.
 //   - Only the end of an anonymous day parts the candidate from the stay after. One
 //     strong step confirms, by settings, and no device is learnt as resident. 00:00

@@ -21,11 +21,12 @@ func (d *Device) strong(in Sighting, r *Rules) (changed bool) {
 		if s := &d.Stays[i]; s.takes(in, r) {
 			before := *s
 			s.add(in, r)
-			return *s != before
+			return s.changedSince(before)
 		}
 	}
 	s := Stay{Start: in.SeenAt, Last: in.SeenAt, Strong: 1}
 	s.setFlags(in)
+	s.Session.join(in)
 	d.insert(s)
 	return true
 }
@@ -58,12 +59,13 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 	i := d.newestBefore(x)
 
 	// In the first two steps of a candidate, the sighting may still belong to the
-	// stay before. 12:01 an associated sighting opens visit A. 12:16 another opens
-	// candidate B, one step out of reach. 12:16:30 a weak sighting arrives that is
-	// not associated. 12:15:30 an associated one arrives late and makes A and B one
-	// visit: 12:16:30 is in the ninth step of that visit, so it makes the session gap
-	// 30 minutes, and 12:34:30 extends the visit.
-	if i > 0 && x < d.Stays[i].Start.step()+2 && !d.Stays[i].Confirmed {
+	// stay before. 12:01 an associated sighting opens visit A. 12:18 another opens
+	// candidate B, one step out of reach. 12:18:30 a weak sighting arrives that is
+	// not associated. 12:17:30 an associated one arrives late and makes A and B one
+	// visit: 12:18:30 is in the tenth step of that visit, so it makes the session gap
+	// 30 minutes, and 12:36:30 extends the visit.
+	// A report about the session that the candidate holds belongs to the candidate.
+	if i > 0 && x < d.Stays[i].Start.step()+2 && !d.Stays[i].Confirmed && !d.Stays[i].Session.reported(in) {
 		i--
 	}
 	if i < 0 {
@@ -71,10 +73,13 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 	}
 	s := &d.Stays[i]
 	before := *s
-	within := x <= s.Last.step()
+	within, ofSession := x <= s.Last.step(), s.Session.reported(in)
 	switch {
-	case x < s.Start.step()+2:
-		// The first two steps of the stay: see above.
+	case x < s.Start.step()+2 && !ofSession:
+		// The first two steps of the stay: see above. A report of the router that the
+		// device joined arrives after the association that opened the stay, and counts.
+	case in.Report == Alive && !s.Session.takesAlive(x, r):
+		// A driver polls a device that left long ago.
 	case s.Confirmed && (within || s.follows(x, r)):
 		s.moveLast(in.SeenAt)
 		// A weak sighting sets Plain but never Associated: the association may arrive
@@ -86,7 +91,10 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 		s.keepWeak(in)
 	}
 	inside := s.Confirmed && (within || s.Last == in.SeenAt || s.follows(x, r))
-	return *s != before, !inside
+	if in.Report == Left && ofSession {
+		s.Session.leave(in.SeenAt)
+	}
+	return s.changedSince(before), !inside
 }
 
 // newestBefore returns the index of the latest stay that begins in step x or
@@ -106,10 +114,10 @@ func (d *Device) newestBefore(x step) int {
 // may:
 //
 //   - Step x is one step out of reach of a visit. 12:00 an associated sighting
-//     opens visit A, which reaches 7 steps, to 12:15:59. 12:16 a weak sighting
-//     arrives that is not associated. 12:15:30 an associated one arrives late and
+//     opens visit A, which reaches 8 steps, to 12:17:59. 12:18 a weak sighting
+//     arrives that is not associated. 12:17:30 an associated one arrives late and
 //     moves Last of A: the weak sighting belongs to A, so the session gap is 30
-//     minutes and 12:31 extends A. If the weak sighting were lost, 12:31 would open
+//     minutes and 12:34 extends A. If the weak sighting were lost, 12:34 would open
 //     a second visit.
 //   - Step x is the first of a day, and the stay is anonymous so far and lives for
 //     the day before. A randomised address is seen at 23:52 and 23:58, which makes a

@@ -6,8 +6,12 @@ import "math/bits"
 const maskBits = 64
 
 // Stay is the state of one stay of a device: a candidate until it is confirmed, a
-// visit from then on. A moment in a Stay is that of the first sighting that
-// arrived in its step, so a moment changes only when its step does.
+// visit from then on.
+//
+// The moments of a candidate are exact, because the confirmation compares them. Of
+// a visit only the steps of the moments decide. So a new moment in the same step is
+// kept in memory, and written with the next change of the stay: a write for each
+// sighting would be many times the writes for each step.
 type Stay struct {
 	Start Instant // earliest strong sighting
 	Last  Instant // latest sighting that counts
@@ -18,6 +22,8 @@ type Stay struct {
 	// Weak is a weak sighting that will count if the candidate is confirmed, or if a
 	// late sighting closes the gap to it; 0 if none is kept.
 	Weak Instant
+	// Session is the latest session of the device.
+	Session Session
 	// Strong has bit n set if a candidate was seen strongly n steps before Last.
 	Strong     uint64
 	Confirmed  bool
@@ -33,16 +39,32 @@ type Stay struct {
 func (s *Stay) anonymous() bool { return s.Randomised && !s.Associated }
 
 // reach returns how many steps after Last a sighting still belongs to the stay:
-// the candidate gap, or the session gap of a visit.
+// the candidate gap, or the session gap of a visit. A visit with an open session
+// reaches to the end of the longest session, if that is later.
 func (s *Stay) reach(r *Rules) step {
-	switch {
-	case !s.Confirmed:
+	if !s.Confirmed {
 		return steps(r.MaxGap)
-	case !s.Plain:
-		return steps(r.AssociatedSilence)
-	default:
-		return steps(r.Silence)
 	}
+	gap := steps(r.Silence)
+	if !s.Plain {
+		gap = steps(r.AssociatedSilence)
+	}
+	if s.Session.open() {
+		gap = max(gap, s.Session.until(r)-s.Last.step())
+	}
+	return gap
+}
+
+// changedSince reports whether the stay differs from its state before in more than
+// a moment of a visit within its step.
+func (s *Stay) changedSince(before Stay) bool {
+	if s.Confirmed && s.Last.step() == before.Last.step() {
+		before.Last = s.Last
+	}
+	if s.Weak.step() == before.Weak.step() {
+		before.Weak = s.Weak
+	}
+	return *s != before
 }
 
 // follows reports whether a sighting or stay in step x, after the stay, belongs to
@@ -80,8 +102,9 @@ func (s *Stay) setFlags(in Sighting) {
 // add adds a strong sighting to the stay.
 func (s *Stay) add(in Sighting, r *Rules) {
 	s.setFlags(in)
+	s.Session.join(in)
 	x := in.SeenAt.step()
-	if x < s.Start.step() {
+	if x < s.Start.step() || !s.Confirmed && in.SeenAt < s.Start {
 		s.Start = in.SeenAt
 	}
 	s.moveLast(in.SeenAt)
@@ -91,17 +114,15 @@ func (s *Stay) add(in Sighting, r *Rules) {
 	s.absorbWeak(r)
 }
 
-// moveLast makes seenAt the latest sighting if its step is later than that of
-// Last. A visit that had ended goes on then: a late sighting has shown that the
+// moveLast makes seenAt the latest sighting if it is later than Last. If its step
+// is later too, a visit that had ended goes on: a late sighting has shown that the
 // visit was not over.
 func (s *Stay) moveLast(seenAt Instant) {
-	moved := seenAt.step() - s.Last.step()
-	if moved <= 0 {
-		return
+	if moved := seenAt.step() - s.Last.step(); moved > 0 {
+		s.Strong <<= min(uint64(moved), maskBits)
+		s.Ended = false
 	}
-	s.Strong <<= min(uint64(moved), maskBits)
-	s.Last = seenAt
-	s.Ended = false
+	s.Last = max(s.Last, seenAt)
 }
 
 // absorbWeak makes the kept weak sighting count once a visit reaches it.
@@ -119,9 +140,7 @@ func (s *Stay) absorbWeak(r *Rules) {
 
 // keepWeak keeps a weak sighting that may count later; the latest moment is kept.
 func (s *Stay) keepWeak(in Sighting) {
-	if in.SeenAt.step() > s.Weak.step() {
-		s.Weak = in.SeenAt
-	}
+	s.Weak = max(s.Weak, in.SeenAt)
 	s.WeakPlain = s.WeakPlain || !in.Associated
 }
 
@@ -146,10 +165,11 @@ func (s *Stay) merge(b *Stay, r *Rules) {
 		s.Last = b.Last
 		s.Ended = b.Ended
 	} else {
-		// Both end in the same step. 12:01 an associated sighting opens visit s. 12:17 a
-		// strong one opens candidate b, and a weak one of 12:17 is kept in s. 12:15:30, a
-		// weak one, arrives late and extends s, which absorbs that of 12:17.
+		// Both end in the same step. 12:01 an associated sighting opens visit s. 12:19 a
+		// strong one opens candidate b, and a weak one of 12:19 is kept in s. 12:17:30, a
+		// weak one, arrives late and extends s, which absorbs that of 12:19.
 		s.Strong |= b.Strong << min(uint64(s.Last.step()-b.Last.step()), maskBits)
+		s.Last = max(s.Last, b.Last)
 	}
 
 	// The walk-in of the visit stays the one that was emitted.
@@ -160,9 +180,8 @@ func (s *Stay) merge(b *Stay, r *Rules) {
 		s.Strong = 0
 	}
 
-	if b.Weak.step() > s.Weak.step() {
-		s.Weak = b.Weak
-	}
+	s.Session = later(s.Session, b.Session)
+	s.Weak = max(s.Weak, b.Weak)
 	s.WeakPlain = s.WeakPlain || b.WeakPlain
 	s.Associated = s.Associated || b.Associated
 	s.Plain = s.Plain || b.Plain
@@ -177,7 +196,7 @@ func (s *Stay) confirmable(r *Rules) bool {
 		return false
 	}
 	return s.Associated ||
-		bits.OnesCount64(s.Strong) >= r.MinStrong && s.Last.step()-s.Start.step() >= r.minSpan()
+		bits.OnesCount64(s.Strong) >= r.MinStrong && s.Last-s.Start >= Instant(r.MinSpan.Milliseconds())
 }
 
 // startFinal reports whether no sighting before the first step of the stay can

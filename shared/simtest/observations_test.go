@@ -168,10 +168,7 @@ func parse(records []stage.Record, partition int32, counts []int32, keys map[str
 			continue
 		}
 		keys[string(r.Key)] = true
-		heard = append(heard, oracle.Record{Device: string(r.Key), Sighting: presence.Sighting{
-			SeenAt: presence.InstantOf(s.Sighting.SeenAt), RSSI: int32(s.Sighting.RSSI),
-			Associated: s.Sighting.Associated, Randomised: s.Sighting.Randomised,
-		}})
+		heard = append(heard, oracle.Record{Device: string(r.Key), Sighting: stage.PresenceSighting(&s.Sighting)})
 	}
 	return heard
 }

@@ -54,3 +54,20 @@ func Excluded(r *presence.Rules, s *events.Sighting) bool {
 	_, in := r.Sensors[string(s.Sensor)]
 	return !in
 }
+
+// reports translates the reports of package events into those of package presence.
+var reports = map[events.Session]presence.Report{
+	events.SessionJoined: presence.Joined, events.SessionAlive: presence.Alive, events.SessionLeft: presence.Left,
+}
+
+// PresenceSighting returns the part of a sighting that the rules of presence read.
+func PresenceSighting(s *events.Sighting) presence.Sighting {
+	in := presence.Sighting{
+		SeenAt: presence.InstantOf(s.SeenAt), RSSI: int32(s.RSSI),
+		Associated: s.Associated, Randomised: s.Randomised,
+	}
+	if s.Session != events.SessionNone {
+		in.Report, in.Router = reports[s.Session], presence.RouterHash(string(s.Sensor))
+	}
+	return in
+}

@@ -78,8 +78,7 @@ func fallsIntoOpenVisit(sightings []presence.Sighting, s presence.Sighting, wate
 		return false
 	}
 	v := &visits[len(visits)-1]
-	reach := int64(v.sessionGap() / presence.Grid)
-	open := v.Open && stepOf(watermark) < stepOf(v.Last)+reach+2
+	open := v.Open && stepOf(watermark) < v.reach()+2
 	return open && stepOf(s.SeenAt) >= stepOf(v.Start) && (stepOf(s.SeenAt) <= stepOf(v.Last) || v.belongs(s))
 }
 

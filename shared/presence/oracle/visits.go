@@ -27,6 +27,10 @@ type Visit struct {
 	allAssoc   bool                // every sighting was associated
 	randomised bool
 	confirmed  bool // false for a candidate
+
+	joinedAt presence.Instant // the latest association that a router reported, 0 if none
+	router   uint32           // the router of that association
+	leftAt   presence.Instant // the latest report of that router, after it, that the device left
 }
 
 // Visits returns the visits of one device, those of a resident device included.
@@ -44,7 +48,7 @@ func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 	var visits []Visit
 	var current *Visit // candidate or visit that the next sighting may belong to
 	for _, s := range sorted {
-		strong, hold := s.RSSI >= r.Entry, s.RSSI >= r.Hold
+		strong, hold := isStrong(s, &r), s.RSSI >= r.Hold || extendsOnly(s)
 		belongs := current != nil && current.belongs(s)
 		switch {
 		case strong && belongs:
@@ -57,8 +61,7 @@ func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 			}
 			current = &Visit{Start: s.SeenAt, rules: &r, allAssoc: true}
 			current.add(s)
-		case hold && belongs && current.confirmed && stepOf(s.SeenAt) >= stepOf(current.Start)+2:
-			// Session gap: a weak sighting extends a visit, from its third step on.
+		case hold && belongs && current.confirmed && current.takesWeak(s):
 			current.add(s)
 		}
 	}
@@ -69,9 +72,55 @@ func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 	return visits
 }
 
+// extendsOnly reports whether a sighting is a report that extends a visit and opens
+// none, whatever its signal: a poll that was answered or a disassociation.
+func extendsOnly(s presence.Sighting) bool {
+	return s.Report == presence.Alive || s.Report == presence.Left
+}
+
+// isStrong reports whether a sighting opens a candidate and counts for its
+// confirmation.
+func isStrong(s presence.Sighting, r *presence.Rules) bool {
+	return s.RSSI >= r.Entry && !extendsOnly(s)
+}
+
 // stepOf returns the step of the grid that holds a moment.
 func stepOf(t presence.Instant) int64 {
 	return t.Time().UnixMilli() / presence.Grid.Milliseconds()
+}
+
+// takesWeak reports whether a weak sighting that belongs to the visit counts: from
+// the third step of the visit on, and before if the router reports a session that
+// opened the visit. A poll that was answered counts within the longest session and
+// until the device left.
+func (v *Visit) takesWeak(s presence.Sighting) bool {
+	ofSession := extendsOnly(s) && v.joinedAt != 0 && s.Router == v.router
+	if s.Report == presence.Alive && (v.joinedAt == 0 || stepOf(s.SeenAt) > v.heldUntil() || v.leftAt != 0 && stepOf(s.SeenAt) > stepOf(v.leftAt)+1) {
+		return false
+	}
+	return ofSession || stepOf(s.SeenAt) >= stepOf(v.Start)+2
+}
+
+// heldUntil returns the last step in which the session can hold the visit open.
+func (v *Visit) heldUntil() int64 { return stepOf(v.joinedAt) + roundedUp(v.rules.MaxSession) }
+
+// roundedUp returns a gap in steps: a gap is never shorter than its setting.
+func roundedUp(gap time.Duration) int64 {
+	n := int64(gap / presence.Grid)
+	if gap%presence.Grid != 0 {
+		n++
+	}
+	return n
+}
+
+// report applies a router's report about the session of the device.
+func (v *Visit) report(s presence.Sighting) {
+	switch {
+	case s.Report == presence.Joined && isStrong(s, v.rules) && (s.SeenAt > v.joinedAt || s.SeenAt == v.joinedAt && s.Router > v.router):
+		v.joinedAt, v.router, v.leftAt = s.SeenAt, s.Router, 0
+	case s.Report == presence.Left && s.Router == v.router && s.SeenAt > v.joinedAt && v.joinedAt != 0:
+		v.leftAt = s.SeenAt
+	}
 }
 
 // sessionGap returns how long after Last a sighting still belongs to the visit, or
@@ -87,11 +136,20 @@ func (v *Visit) sessionGap() time.Duration {
 	}
 }
 
+// reach returns the last step in which a sighting still belongs to the visit, or to
+// the candidate: after the session gap or, if later, while a session is open.
+func (v *Visit) reach() int64 {
+	reach := stepOf(v.Last) + roundedUp(v.sessionGap())
+	if v.confirmed && v.joinedAt != 0 && v.leftAt == 0 {
+		reach = max(reach, v.heldUntil())
+	}
+	return reach
+}
+
 // belongs reports whether s, which is not before Last, belongs to the visit: it is
-// within the session gap, and on the same day if the visit is anonymous.
+// within reach, and on the same day if the visit is anonymous.
 func (v *Visit) belongs(s presence.Sighting) bool {
-	gap := time.Duration(stepOf(s.SeenAt)-stepOf(v.Last)) * presence.Grid
-	if gap > v.sessionGap() {
+	if stepOf(s.SeenAt) > v.reach() {
 		return false
 	}
 	return !v.randomised || v.associated || v.date(s.SeenAt) == v.date(v.Last)
@@ -116,9 +174,10 @@ func localTime(step int64, r *presence.Rules) time.Time {
 func (v *Visit) add(s presence.Sighting) {
 	v.counted = append(v.counted, s)
 	v.Last = s.SeenAt
-	v.associated = v.associated || s.Associated && s.RSSI >= v.rules.Entry
+	v.associated = v.associated || s.Associated && isStrong(s, v.rules)
 	v.allAssoc = v.allAssoc && s.Associated
 	v.randomised = v.randomised || s.Randomised
+	v.report(s)
 	if v.confirmed {
 		return
 	}
@@ -129,6 +188,6 @@ func (v *Visit) add(s presence.Sighting) {
 	for _, s := range v.counted {
 		strongSteps[stepOf(s.SeenAt)] = true
 	}
-	span := time.Duration(stepOf(v.Last)-stepOf(v.Start)) * presence.Grid
+	span := time.Duration(v.Last-v.Start) * time.Millisecond
 	v.confirmed = v.associated || len(strongSteps) >= v.rules.MinStrong && span >= v.rules.MinSpan
 }
