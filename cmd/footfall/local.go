@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -18,9 +19,14 @@ type localCmd struct {
 	stackFlags
 }
 
-// Run starts the pipeline, prints its addresses, and stops it when interrupted.
+// Run starts the pipeline, prints its addresses, and stops it when interrupted, which
+// is no error.
 func (c *localCmd) Run(ctx context.Context, s streams) error {
 	stack, err := c.start(ctx, s, c.Ticks, c.setOptions)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(s.err, "stopping")
+		return nil
+	}
 	if err != nil {
 		return err
 	}

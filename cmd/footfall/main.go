@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -59,8 +60,7 @@ func newParser(s streams, exit func(int)) (*kong.Kong, error) {
 		kong.Exit(exit),
 		kong.UsageOnError(),
 		durations(),
-		// An event for invoke names partitions as AWS numbers them.
-		kong.Vars{"partitions": "4"},
+		kong.Vars{"partitions": strconv.Itoa(defaultPartitions)},
 	)
 }
 
@@ -85,8 +85,8 @@ func run(args []string, s streams) int {
 		fmt.Fprintf(s.err, "footfall: %v (see footfall --help)\n", err)
 		return 2
 	}
-	// Run the command. An interrupt cancels its context.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// Run the command. A signal that asks for its end cancels its context.
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(s)
@@ -136,4 +136,15 @@ func untilDone(ctx context.Context, work func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// endSignals returns the signals that ask a command to end: of a terminal, of a
+// service manager, and of a terminal that is closed, unless nohup had the last
+// ignored.
+func endSignals() []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
 }

@@ -3,6 +3,10 @@
 // standard input stays open. It exists because dynalite's own command reads
 // port 0 as its default port, and two test runs must not share a port.
 
+// A terminal or a service manager sends its signal to this process too. The parent
+// still needs the server to finish its own work, and ends the server afterwards.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {})
+
 const { port, path } = JSON.parse(process.argv[1])
 
 const server = require('dynalite')({
@@ -27,10 +31,6 @@ server.on('error', fail)
 // killed in the middle of a write must not take the tables with it.
 const clientGone = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED'])
 process.on('uncaughtException', (err) => clientGone.has(err.code) || fail(err))
-
-// Ctrl-C in a terminal reaches every process of the group. The parent still
-// needs the server to finish its own work, and ends the server afterwards.
-process.on('SIGINT', () => {})
 
 // Standard input ends when the parent closes it and also when the parent is
 // killed, on every operating system.

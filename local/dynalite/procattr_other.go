@@ -1,9 +1,9 @@
-//go:build !linux
+//go:build !unix
 
 package dynalite
 
 import "syscall"
 
-// dieWithParent returns nil on this system: the launcher ends when its standard
+// processAttributes returns nil on this system: the launcher ends when its standard
 // input is closed.
-func dieWithParent() *syscall.SysProcAttr { return nil }
+func processAttributes() *syscall.SysProcAttr { return nil }

@@ -32,7 +32,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	// run needs a thread of its own and reports how the start went.
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, &p.stderr
-	cmd.SysProcAttr = dieWithParent()
+	cmd.SysProcAttr = processAttributes()
 	started := make(chan error)
 	go p.run(in, started)
 	if err := <-started; err != nil {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -73,7 +76,11 @@ func (e *environment) runOnce(ctx context.Context) (worked bool) {
 	}
 	worked = p.finish(err)
 	if ctx.Err() == nil {
-		e.f.runtime.log.WarnContext(ctx, "function process ended", "function", e.f.Name, "pid", p.pid, "state", p.exitState(err), "worked", worked)
+		level := slog.LevelWarn
+		if askedToEnd(err) {
+			level = slog.LevelInfo
+		}
+		e.f.runtime.log.Log(ctx, level, "function process ended", "function", e.f.Name, "pid", p.pid, "state", p.exitState(err), "worked", worked)
 	}
 	return worked
 }
@@ -119,6 +126,18 @@ func (f *function) lambdaEnv(id string) []string {
 // arn returns the function's name in the form of AWS.
 func (f *function) arn() string {
 	return "arn:aws:lambda:us-east-1:000000000000:function:" + f.Name
+}
+
+// askedToEnd reports whether err, the end of a process, is by a signal that asks for the
+// end. A service manager sends such a signal to all processes of the service, this
+// one included, which then closes the runtime.
+func askedToEnd(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP}, status.Signal())
 }
 
 // sleep waits for d, or until ctx is done.
