@@ -15,20 +15,16 @@ import (
 	"footfall/shared/pseudonym"
 )
 
-// keysFile is the name of the file in the data directory that holds the keys of
-// pseudonyms. With other keys, every device in that directory would become a
-// new device.
-const keysFile = "pseudonym-keys.json"
-
-// openKeys finds the file with the keys of pseudonyms, or creates it in the
-// data directory. The keys are parsed here only to report mistakes: a function
+// openKeys finds the file with the keys of pseudonyms, or creates it in a data
+// directory without data: with other keys, every device in the data would become a
+// new device. The keys are parsed here only to report mistakes: a function
 // that cannot read them fails on each post, and only the function's log holds
 // the reason.
 func (s *Stack) openKeys(context.Context, pipeline.Graph) error {
 	path := s.o.PseudonymKeys
 	if path == "" {
 		path = filepath.Join(s.o.DataDir, keysFile)
-		if err := makeKeys(path); err != nil {
+		if err := s.ownKeys(path); err != nil {
 			return fmt.Errorf("keys of pseudonyms: %w", err)
 		}
 	}
@@ -46,6 +42,17 @@ func (s *Stack) openKeys(context.Context, pipeline.Graph) error {
 	}
 	s.o.PseudonymKeys = path
 	return nil
+}
+
+// ownKeys creates the keys of a data directory that has none. If the directory has
+// data, its keys are lost, or the data came by keys of another file.
+func (s *Stack) ownKeys(path string) error {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && s.hasHistory && !s.temporary {
+		return fmt.Errorf("%s is missing, but there is data: with new keys every known device would become a new one. "+
+			"Put the file back from a copy, or name the file of the keys that were used, or begin anew with another data directory", path)
+	}
+	return makeKeys(path)
 }
 
 // makeKeys writes a file with one fresh key, readable by its owner only, unless

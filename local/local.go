@@ -37,6 +37,9 @@ type Stack struct {
 	client  *kgo.Client
 	api     *gateway.Gateway // nil if no posts are taken
 
+	temporary  bool // Close removes the data directory
+	hasHistory bool // the topics or tables are those of an earlier stack
+
 	mappings []mapping
 
 	closers      []func() error // in the order in which the parts were started
@@ -65,8 +68,8 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	s := &Stack{o: o, done: make(chan struct{})}
 	// Each part needs the parts before it.
 	for _, start := range []func(context.Context, pipeline.Graph) error{
-		s.checkBinaries, s.openData, s.openKeys, s.startBroker, s.startTables, s.startFunctions,
-		s.startMappings, s.startSchedules, s.startAPI,
+		s.checkBinaries, s.openData, s.startBroker, s.startTables, s.checkData, s.openKeys,
+		s.createTopicsAndTables, s.startFunctions, s.startMappings, s.startSchedules, s.startAPI,
 	} {
 		if err == nil {
 			err = start(ctx, graph)

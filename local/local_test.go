@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -274,7 +275,7 @@ func TestMissingBinariesAreAllNamed(t *testing.T) {
 // again.
 func TestDataDirectoryIsReopened(t *testing.T) {
 	o := options()
-	o.DataDir, o.TablesOnDisk = t.TempDir(), true
+	o.DataDir = t.TempDir()
 	s := start(t, o)
 	produce(t, s, events.Sightings, 20)
 	drain(t, s)
@@ -289,21 +290,14 @@ func TestDataDirectoryIsReopened(t *testing.T) {
 	}
 }
 
-func TestTemporaryDataIsRemovedUnlessKept(t *testing.T) {
-	for _, keep := range []bool{false, true} {
-		o := options()
-		o.KeepData = keep
-		s := start(t, o)
-		dir := s.DataDir()
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(dir); (err == nil) != keep {
-			t.Errorf("KeepData %v: stat of %s returned %v", keep, dir, err)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			t.Fatal(err)
-		}
+func TestTemporaryDataIsRemoved(t *testing.T) {
+	s := start(t, options())
+	dir := s.DataDir()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("stat of %s returned %v, want that it does not exist", dir, err)
 	}
 }
 

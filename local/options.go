@@ -11,15 +11,15 @@ import (
 
 // Options of a stack. BinDir is required.
 type Options struct {
-	// DataDir holds the broker's data and, if TablesOnDisk is set, the tables.
-	// It can be used again after a crash. If empty, the stack uses a temporary
-	// directory, which Close removes unless KeepData is set.
-	DataDir      string
-	KeepData     bool
-	TablesOnDisk bool
-	// Partitions is the number of partitions of every topic. 0 means the
-	// numbers of events.Topics.
-	Partitions int32
+	// DataDir holds the broker's data, the tables and the keys of pseudonyms. It
+	// can be used again after a crash. If empty, the stack uses a temporary
+	// directory, which Close removes, and keeps the tables in memory.
+	DataDir string
+	// Partitions is the number of partitions of every topic that the stack
+	// creates. 0 means the numbers of events.Topics. Topics that exist must have
+	// that number too, unless KeepPartitions is set.
+	Partitions     int32
+	KeepPartitions bool
 	// Brokers and TableEndpoint name servers to use instead of servers that the
 	// stack starts. TablePrefix begins the name of every table.
 	Brokers       []string

@@ -18,7 +18,6 @@ import (
 	"footfall/local/dynalite"
 	"footfall/local/esm"
 	"footfall/local/runtime"
-	"footfall/shared/dynamo"
 	"footfall/shared/kafka"
 	"footfall/shared/pipeline"
 )
@@ -38,73 +37,49 @@ func (s *Stack) checkBinaries(_ context.Context, g pipeline.Graph) error {
 	return errors.Join(errs...)
 }
 
-// openData creates a temporary data directory if none is given.
-func (s *Stack) openData(context.Context, pipeline.Graph) error {
-	if s.o.DataDir != "" {
-		return nil
-	}
-	dir, err := os.MkdirTemp("", "footfall-")
-	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	s.o.DataDir = dir
-	if !s.o.KeepData {
-		s.onClose(func() error { return os.RemoveAll(dir) })
-	}
-	return nil
-}
-
-// startBroker starts the broker, unless brokers are given, and creates the
-// topics: a function that produces to a missing topic fails its batch.
+// startBroker starts the broker, unless brokers are given.
 func (s *Stack) startBroker(ctx context.Context, _ pipeline.Graph) error {
 	s.brokers = s.o.Brokers
-	replication := int16(-1) // the default of the given brokers
 	if len(s.brokers) == 0 {
-		replication = 1
-		b, err := broker.Start(ctx, broker.Options{Dir: filepath.Join(s.o.DataDir, "broker"), Log: s.o.Log})
+		b, err := broker.Start(ctx, broker.Options{Dir: filepath.Join(s.o.DataDir, brokerDir), Log: s.o.Log})
 		if err != nil {
 			return err
 		}
 		s.onClose(b.Close)
 		s.brokers = b.Addrs()
 	}
-	// Create the topics that do not exist.
 	client, err := kafka.NewClient(kafka.Config{Brokers: s.brokers, Auth: "none", ClientID: "footfall-local", Logger: s.o.Log})
 	if err != nil {
 		return err
 	}
 	s.client = client
 	s.onClose(func() error { client.Close(); return nil })
-	return kafka.CreateTopics(ctx, client, events.Topics(), s.o.Partitions, replication)
+	return nil
 }
 
-// startTables starts the table server, unless one is given, creates the tables
-// and calls Prepare.
-func (s *Stack) startTables(ctx context.Context, g pipeline.Graph) error {
+// startTables starts the table server, unless one is given. With a temporary data
+// directory the tables are kept in memory.
+func (s *Stack) startTables(ctx context.Context, _ pipeline.Graph) error {
 	s.tables = s.o.TableEndpoint
-	if s.tables == "" {
-		o := dynalite.Options{Dir: s.o.BinDir} // usually in the repository, which holds the Node packages
-		if s.o.TablesOnDisk {
-			o.DataDir = filepath.Join(s.o.DataDir, "tables")
-		}
-		server, err := dynalite.Start(ctx, o)
-		if err != nil {
-			return err
-		}
-		s.onClose(server.Close)
-		s.tables = server.Endpoint()
-		// Without its tables the stack cannot go on.
-		go func() {
-			<-server.Done()
-			s.failed(errors.New("local: the table server ended by itself"))
-		}()
+	if s.tables != "" {
+		return nil
 	}
-	// Create the tables that do not exist, then let the caller fill them.
-	err := dynamo.CreateTables(ctx, s.TableClient(), s.o.TablePrefix, g.Tables)
-	if err == nil && s.o.Prepare != nil {
-		err = s.o.Prepare(ctx, s.TableClient())
+	o := dynalite.Options{Dir: s.o.BinDir} // usually in the repository, which holds the Node packages
+	if !s.temporary {
+		o.DataDir = filepath.Join(s.o.DataDir, tablesDir)
 	}
-	return err
+	server, err := dynalite.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	s.onClose(server.Close)
+	s.tables = server.Endpoint()
+	// Without its tables the stack cannot go on.
+	go func() {
+		<-server.Done()
+		s.failed(errors.New("local: the table server ended by itself"))
+	}()
+	return nil
 }
 
 // startFunctions starts the processes of every stage. Their environment

@@ -21,7 +21,7 @@ import (
 const stackVariable = "LOCAL_TEST_DIR"
 
 func runStack(dir string) {
-	o := Options{BinDir: os.Getenv("LOCAL_TEST_BIN"), Partitions: 4, Environments: 2, DataDir: dir, TablesOnDisk: true}
+	o := Options{BinDir: os.Getenv("LOCAL_TEST_BIN"), Partitions: 4, Environments: 2, DataDir: dir}
 	s, err := Start(context.Background(), o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -161,7 +161,7 @@ func TestKilledStack(t *testing.T) {
 		return true
 	})
 	o := options()
-	o.DataDir, o.TablesOnDisk = dir, true
+	o.DataDir = dir
 	s := start(t, o)
 	drain(t, s)
 	got, err := s.positions(t.Context(), s.mappings[:1])

@@ -73,7 +73,7 @@ func throughPipeline(t *testing.T, made town.Town) []score.FoundVisit {
 	t.Helper()
 	var log bytes.Buffer
 	s := streams{strings.NewReader(""), &log, &log}
-	flags := stackFlags{Bin: binaries, Partitions: 2, Environments: 1, SessionTimeout: 10 * time.Second}
+	flags := stackFlags{Bin: binaries, Partitions: new(int32(2)), Environments: 1, SessionTimeout: 10 * time.Second}
 	stack, err := flags.start(t.Context(), s, false)
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func smallTown(t *testing.T) town.Town {
 // stackFor starts a pipeline that ends with the test.
 func stackFor(t *testing.T, change func(*local.Options)) *local.Stack {
 	t.Helper()
-	flags := stackFlags{Bin: binaries, Partitions: 4, Environments: 2}
+	flags := stackFlags{Bin: binaries, Environments: 2}
 	options := flags.options(streams{out: io.Discard, err: t.Output()}, false)
 	change(&options)
 	stack, err := local.Start(t.Context(), options)

@@ -225,7 +225,7 @@ func (s *shop) counted(t *testing.T, contact events.ContactID) (n int64) {
 func TestLocalSaysWhereItTakesPosts(t *testing.T) {
 	c := localCmd{
 		Listen: "127.0.0.1:0", Businesses: filepath.Join(repository, "examples", "businesses.json"),
-		stackFlags: stackFlags{Bin: binaries, Partitions: 4, Environments: 1},
+		stackFlags: stackFlags{Bin: binaries, Environments: 1},
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

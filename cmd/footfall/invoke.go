@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"footfall/local"
 )
 
 // invokeCmd invokes one function with one event.
@@ -25,7 +27,7 @@ func (c *invokeCmd) Run(ctx context.Context, s streams) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	stack, err := c.start(ctx, s, false)
+	stack, err := c.start(ctx, s, false, c.setPartitions)
 	if err != nil {
 		return err
 	}
@@ -35,6 +37,14 @@ func (c *invokeCmd) Run(ctx context.Context, s streams) error {
 		_, err = fmt.Fprintf(s.out, "%s\n", answer)
 	}
 	return closeStack(stack, err)
+}
+
+// setPartitions creates topics with as many partitions as in AWS, which is how events
+// name them.
+func (c *invokeCmd) setPartitions(o *local.Options) {
+	if c.Partitions == nil {
+		o.Partitions = 0
+	}
 }
 
 // readEvent returns the content of a file, or of stdin for "-", which must be JSON.

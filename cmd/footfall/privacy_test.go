@@ -70,7 +70,7 @@ type secretive struct {
 func TestNothingPersonalIsWritten(t *testing.T) {
 	s := &secretive{}
 	s.shop = openShop(t, func(o *local.Options) {
-		o.DataDir, o.TablesOnDisk = filepath.Join(t.TempDir(), "data"), true
+		o.DataDir = filepath.Join(t.TempDir(), "data")
 		o.FunctionLogs, o.LogLevel, o.Schedule = &s.log, slog.LevelDebug, true
 		o.Log = slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})

@@ -21,25 +21,32 @@ import (
 // stackFlags configure the local pipeline.
 type stackFlags struct {
 	Bin            string        `default:"bin" help:"Directory with the binaries of the functions, as make build writes them." placeholder:"DIR"`
-	DataDir        string        `help:"Directory for the broker's data; by default the data is removed when the command ends." placeholder:"DIR"`
-	TablesOnDisk   bool          `needs:"data-dir" help:"Keep the tables below the data directory too, instead of in memory."`
-	Partitions     int32         `default:"${partitions}" help:"Partitions of every topic; 0 for as many as in AWS."`
+	DataDir        string        `help:"Directory that keeps topics, tables and pseudonym keys; by default they are removed when the command ends." placeholder:"DIR"`
+	TablesOnDisk   bool          `hidden:""` // of earlier versions, see Validate
+	Partitions     *int32        `help:"Partitions of every topic that is created, by default ${partitions}; 0 for as many as in AWS. Topics that exist must have as many; by default they may have any number."`
 	Brokers        []string      `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
-	TableEndpoint  string        `voids:"tables-on-disk" help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
+	TableEndpoint  string        `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
 	TablePrefix    string        `help:"Prefix of the table names." placeholder:"TEXT"`
 	Environments   int           `default:"2" help:"Processes per function."`
 	SessionTimeout time.Duration `default:"10s" help:"How long the partitions of a killed pipeline wait until another pipeline takes them over; 6s or more." placeholder:"SPAN"`
 	FunctionLogs   bool          `help:"Print the logs of the functions, a JSON object a line."`
 }
 
+// defaultPartitions is how many partitions a topic gets: few enough for one machine.
+const defaultPartitions = 4
+
 // minSessionTimeout is the minimum that brokers accept
 // (group.min.session.timeout.ms).
 const minSessionTimeout = 6 * time.Second
 
-// Validate returns an error if a number is out of range.
+// Validate returns an error if a number is out of range, or a flag of an earlier
+// version is given.
 func (f *stackFlags) Validate() error {
-	if f.Partitions < 0 {
-		return fmt.Errorf("--partitions %d is negative", f.Partitions)
+	if f.TablesOnDisk {
+		return errors.New("--tables-on-disk no longer exists: leave it out, --data-dir keeps the tables too")
+	}
+	if f.Partitions != nil && *f.Partitions < 0 {
+		return fmt.Errorf("--partitions %d is negative", *f.Partitions)
 	}
 	if f.Environments < 1 {
 		return fmt.Errorf("--environments %d is less than 1", f.Environments)
@@ -51,10 +58,10 @@ func (f *stackFlags) Validate() error {
 }
 
 // unusedDataDir returns an error if a run without posts would keep nothing in the data
-// directory: the broker is another one, and the tables are not on disk.
+// directory: the broker and the tables are elsewhere.
 func (f *stackFlags) unusedDataDir() error {
-	if f.DataDir != "" && len(f.Brokers) > 0 && !f.TablesOnDisk {
-		return errors.New("--data-dir has no effect with --brokers, except for --tables-on-disk")
+	if f.DataDir != "" && len(f.Brokers) > 0 && f.TableEndpoint != "" {
+		return errors.New("--data-dir has no effect with --brokers and --table-endpoint: leave it out")
 	}
 	return nil
 }
@@ -76,9 +83,14 @@ func (f *stackFlags) options(s streams, schedule bool) local.Options {
 	if f.FunctionLogs {
 		logs = s.err
 	}
+	// Without the flag, topics that exist keep their number of partitions.
+	partitions := int32(defaultPartitions)
+	if f.Partitions != nil {
+		partitions = *f.Partitions
+	}
 	return local.Options{
-		DataDir: f.DataDir, TablesOnDisk: f.TablesOnDisk, TablePrefix: f.TablePrefix,
-		Partitions: f.Partitions, Brokers: f.Brokers, TableEndpoint: f.TableEndpoint,
+		DataDir: f.DataDir, TablePrefix: f.TablePrefix,
+		Partitions: partitions, KeepPartitions: f.Partitions == nil, Brokers: f.Brokers, TableEndpoint: f.TableEndpoint,
 		BinDir: f.Bin, Environments: f.Environments, Schedule: schedule, FunctionLogs: logs,
 		SessionTimeout: f.SessionTimeout,
 		Log:            slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),

@@ -71,7 +71,7 @@ func (o *Options) check() error {
 	require(o.DeadLetters != "" || o.Mapping.Retries < 0, "Mapping.Retries is limited, so DeadLetters must name a topic")
 	// Defaults.
 	if o.Group == "" {
-		o.Group = pipeline.Group(pipeline.LocalDeployment, o.Stage, o.Mapping.Topic)
+		o.Group = GroupName(o.Stage, o.Mapping.Topic)
 	}
 	if o.Mapping.Retries < 0 && o.DeadLetters != "" {
 		o.Mapping.Retries = retriesWithDestination
@@ -188,6 +188,12 @@ func (p *Poller) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stats
+}
+
+// GroupName returns the name of the consumer group that a stage reads a topic with,
+// unless Options.Group has another.
+func GroupName(stage, topic string) string {
+	return pipeline.Group(pipeline.LocalDeployment, stage, topic)
 }
 
 // Group returns the name of the consumer group.
