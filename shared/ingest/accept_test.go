@@ -130,6 +130,17 @@ func TestRepeatedObservationInOnePost(t *testing.T) {
 	}
 }
 
+// A body with a byte order mark is accepted from every kind, with the secret or the
+// signature of the body as it was sent.
+func TestByteOrderMarkBeforeBody(t *testing.T) {
+	h := newHarness(t)
+	for _, kind := range senders.Kinds() {
+		if a := h.post(t, cafe, kind, append([]byte("\ufeff"), validBody(kind)...)); a.status != http.StatusOK || a.accepted != 1 {
+			t.Errorf("%s: got %d %s, want 200 and 1 accepted", kind, a.status, a.body)
+		}
+	}
+}
+
 // Reports about a session within one second are never merged, with each other or
 // with an observation, and keep their order in the post: the last one holds.
 func TestSessionReportsOfOneSecond(t *testing.T) {

@@ -169,6 +169,27 @@ heard 6479f05b8ef7 by "wap-lib-0j" at 0 dBm, 2024-02-03T12:36:33.306Z associated
 	}
 }
 
+// A byte order mark before a body changes nothing, for any kind.
+func TestByteOrderMark(t *testing.T) {
+	for kind, bodies := range fixtures(t) {
+		for path, body := range bodies {
+			want, err := formatOf(t, kind).Parse(body, arrival(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := formatOf(t, kind).Parse(append([]byte(byteOrderMark), body...), arrival(t))
+			if err != nil || describe(got) != describe(want) {
+				t.Errorf("%s: got %v\n%swant\n%s", path, err, describe(got), describe(want))
+			}
+		}
+	}
+	for _, body := range []string{byteOrderMark, byteOrderMark + byteOrderMark + `{"sightings":[]}`, `{` + byteOrderMark + `"sightings":[]}`} {
+		if _, err := formatOf(t, Footfall).Parse([]byte(body), arrival(t)); codeOf(t, err) != BadJSON {
+			t.Errorf("%q: got %v, want %s", body, err, BadJSON)
+		}
+	}
+}
+
 func TestKinds(t *testing.T) {
 	want := []string{CloudTrax, Footfall, Hostapd, Meraki, Mist}
 	if got := Kinds(); !slices.Equal(got, want) {
