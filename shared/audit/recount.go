@@ -38,6 +38,7 @@ type heard struct {
 	ticked   presence.Instant // the watermark of the last tick in records
 	since    presence.Instant // the watermark at the first sighting
 	lastSeen presence.Instant // the time of the latest sighting
+	sessions bool             // a router reported a session
 }
 
 // sweepEvery is the event time between two sweeps.
@@ -127,7 +128,7 @@ func (c *recount) tick(at presence.Instant) error {
 
 // hear keeps a sighting, unless it is below every hold threshold of the business.
 func (c *recount) hear(device string, watermark presence.Instant, s presence.Sighting) {
-	if business, _, _ := events.SplitDeviceKey(device); s.RSSI < c.in.lowestHold(business) {
+	if business, _, _ := events.SplitDeviceKey(device); s.RSSI < c.in.lowestHold(business) && s.Report == presence.NoReport {
 		return
 	}
 	h := c.devices[device]
@@ -143,15 +144,15 @@ func (c *recount) hear(device string, watermark presence.Instant, s presence.Sig
 	}
 	h.records = append(h.records, oracle.Record{Device: device, Sighting: s})
 	h.lastSeen = max(h.lastSeen, s.SeenAt)
+	h.sessions = h.sessions || s.Report != presence.NoReport
 }
 
 // sweep decides on the devices that were unheard for a quiet period, and drops
 // their sightings. At the end of the reading, all decides on every device.
 func (c *recount) sweep(all bool) {
 	c.sweptAt = c.watermark
-	quiet := quietPeriod(c.longest)
 	for device, h := range c.devices {
-		if all || c.watermark.Time().Sub(h.lastSeen.Time()) > quiet {
+		if all || c.watermark.Time().Sub(h.lastSeen.Time()) > quietPeriod(c.longest, h.sessions) {
 			c.decide(device, h)
 			delete(c.devices, device)
 		}
@@ -172,7 +173,7 @@ func (c *recount) decide(device string, h *heard) {
 	business, _, _ := events.SplitDeviceKey(device)
 	rules := c.in.rulesAt(business, h.since)
 	visits, _ := oracle.PartitionVisitsAfter(c.past, h.records, rules)
-	over := max(h.lastSeen, h.ticked) + presence.Instant(quietPeriod(c.longest).Milliseconds())
+	over := max(h.lastSeen, h.ticked) + presence.Instant(quietPeriod(c.longest, h.sessions).Milliseconds())
 	if c.in.rulesChange(business, h.since, over) {
 		c.reportRulesChanged(device, h)
 		return
@@ -217,7 +218,7 @@ func (c *recount) firstPause(h *heard) (until presence.Instant, uncertain bool) 
 	slices.Sort(times)
 
 	// Follow the sightings from the first tick on to the first pause.
-	pause := presence.Instant((c.longest.Silence + presence.Grid).Milliseconds())
+	pause := presence.Instant(longestPause(c.longest, h.sessions).Milliseconds())
 	until = c.firstTick
 	for _, t := range times {
 		if t > until+pause {

@@ -47,7 +47,7 @@ func TestAuditLearnsResidentDevices(t *testing.T) {
 // a visit is that of a resident device, and only for the visits that visits-ended
 // has. The range begins where a tick is right before the beginning of the reading.
 func TestAuditOfARangeTakesResidentsFromVisitsEnded(t *testing.T) {
-	from, to := afterNoon(-day+15), afterNoon(day)
+	from, to := afterNoon(-2*day-30+36*60+19), afterNoon(day) // a lead-in is 36 h 19 min
 	f := withTill(t, -5, -4, -3, -2, -1, 0, 1)
 	if _, diff := f.audit(from, to); diff != "" {
 		t.Errorf("differences\n%s", diff)

@@ -53,7 +53,7 @@ func (in *Input) longestRules() presence.Rules {
 		for i := range history {
 			r := &history[i].Rules
 			w.MinStrong, w.MinSpan, w.MaxGap = max(w.MinStrong, r.MinStrong), max(w.MinSpan, r.MinSpan), max(w.MaxGap, r.MaxGap)
-			w.Silence, w.Lateness = max(w.Silence, r.Silence), max(w.Lateness, r.Lateness)
+			w.Silence, w.MaxSession, w.Lateness = max(w.Silence, r.Silence), max(w.MaxSession, r.MaxSession), max(w.Lateness, r.Lateness)
 		}
 	}
 	return w

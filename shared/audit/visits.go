@@ -60,9 +60,20 @@ const learningPeriod = 29 * 24 * time.Hour
 // leadIn returns how long before a moment the reading must begin to find the visits
 // with a start from this moment on. A sighting may be in the log up to a day before
 // the watermark reaches the time of the sighting, and an open visit at the beginning
-// of the reading needs a session gap more to end. Stores close at night, so most
-// devices pause within a lead-in.
-func leadIn(r presence.Rules) time.Duration { return maxAhead + r.Silence + r.Lateness }
+// of the reading needs a session gap more to end, or the longest session. Stores
+// close at night, so most devices pause within a lead-in.
+func leadIn(r presence.Rules) time.Duration { return maxAhead + longestPause(r, true) + r.Lateness }
+
+// longestPause returns an upper bound of the time between two sightings of one
+// visit. A device of which a router reports sessions may be silent for the longest
+// session.
+func longestPause(r presence.Rules, sessions bool) time.Duration {
+	pause := r.Silence
+	if sessions {
+		pause = max(pause, r.MaxSession)
+	}
+	return pause + 2*presence.Grid
+}
 
 // leadOut returns how far the watermark must be past a moment to decide on every
 // visit with a start before the moment.
@@ -79,14 +90,17 @@ func settling(r presence.Rules) time.Duration {
 
 // quietPeriod returns how long a device must be unheard until no later sighting can
 // belong to the visits found so far.
-func quietPeriod(r presence.Rules) time.Duration { return r.Silence + r.Lateness + 3*presence.Grid }
+func quietPeriod(r presence.Rules, sessions bool) time.Duration {
+	return longestPause(r, sessions) + r.Lateness + presence.Grid
+}
 
 // Recount reads one partition of sightings and calls each with the visits that the
 // oracle finds: all visits with a start at or after from and before to, and some
 // visits outside these limits. A zero time is no limit.
 //
 // When a device was unheard for a quiet period, Recount passes its sightings to the
-// oracle and drops them, so the memory holds the sightings of about an hour.
+// oracle and drops them, so the memory holds the sightings of about an hour, and of
+// half a day for devices of which a router reports sessions.
 //
 // The Coverage leaves out two kinds of visits. Around the beginning of the reading,
 // visits are uncertain unless the topic begins there too. At the end of the topic,

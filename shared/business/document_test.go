@@ -17,7 +17,7 @@ import (
 const whole = `{
   "rules": {
     "entry_dbm": -61, "hold_dbm": -80, "min_strong_steps": 3, "dwell": "4m0s", "candidate_gap": "8m0s", "gap": "40m0s",
-    "associated_gap": "20m0s", "lateness": "10m0s", "time_zone": "Europe/Berlin", "resident_hours": 9, "resident_days": 4,
+    "associated_gap": "20m0s", "max_session": "8h0m0s", "lateness": "10m0s", "time_zone": "Europe/Berlin", "resident_hours": 9, "resident_days": 4,
     "opening_hours": [{"days": "mon-fri,sun", "open": "08:00", "close": "20:00"}],
     "sensors": ["door"], "static": ["1-till"], "employees": ["1-ann"]
   },
@@ -56,7 +56,7 @@ func TestDocumentRoundTrip(t *testing.T) {
 	}
 	want := presence.Rules{
 		Entry: -61, Hold: -80, MinStrong: 3, MinSpan: 4 * time.Minute, MaxGap: 8 * time.Minute, Silence: 40 * time.Minute,
-		AssociatedSilence: 20 * time.Minute, Lateness: 10 * time.Minute, ResidentHours: 9, ResidentDays: 4,
+		AssociatedSilence: 20 * time.Minute, MaxSession: 8 * time.Hour, Lateness: 10 * time.Minute, ResidentHours: 9, ResidentDays: 4,
 		Excluded: map[string]struct{}{"1-till": {}, "1-ann": {}}, Sensors: map[string]struct{}{"door": {}},
 		Location: rules.Location, Closed: rules.Closed,
 	}

@@ -30,10 +30,11 @@ type Settings struct {
 	Entry         int32    `json:"entry_dbm"`        // entry threshold
 	Hold          int32    `json:"hold_dbm"`         // hold threshold
 	MinStrong     int      `json:"min_strong_steps"` // steps of two minutes that confirm a visit
-	Dwell         Duration `json:"dwell"`            // least time from the first strong step to the last
+	Dwell         Duration `json:"dwell"`            // least time from the first strong sighting to the last
 	CandidateGap  Duration `json:"candidate_gap"`    // longest time without a strong step
 	Gap           Duration `json:"gap"`              // session gap
 	AssociatedGap Duration `json:"associated_gap"`   // session gap if all sightings were associated
+	MaxSession    Duration `json:"max_session"`      // longest time after an association that a session holds a visit open
 	Lateness      Duration `json:"lateness"`         // allowed lateness
 	TimeZone      string   `json:"time_zone"`        // of the tz database, like "Europe/Berlin"
 	// A device is learnt as resident if it was inside in more than ResidentHours hours
@@ -61,7 +62,7 @@ func Defaults() Settings {
 func (s Settings) With(r presence.Rules) Settings {
 	s.Entry, s.Hold, s.MinStrong, s.Dwell = r.Entry, r.Hold, r.MinStrong, Duration(r.MinSpan)
 	s.CandidateGap, s.Gap, s.AssociatedGap = Duration(r.MaxGap), Duration(r.Silence), Duration(r.AssociatedSilence)
-	s.Lateness = Duration(r.Lateness)
+	s.MaxSession, s.Lateness = Duration(r.MaxSession), Duration(r.Lateness)
 	s.ResidentHours, s.ResidentDays = r.ResidentHours, r.ResidentDays
 	return s
 }
@@ -79,7 +80,7 @@ func (s Settings) Rules() (presence.Rules, error) {
 	r.Entry, r.Hold, r.MinStrong, r.Location = s.Entry, s.Hold, s.MinStrong, zone
 	r.MinSpan, r.MaxGap = time.Duration(s.Dwell), time.Duration(s.CandidateGap)
 	r.Silence, r.AssociatedSilence = time.Duration(s.Gap), time.Duration(s.AssociatedGap)
-	r.Lateness = time.Duration(s.Lateness)
+	r.MaxSession, r.Lateness = time.Duration(s.MaxSession), time.Duration(s.Lateness)
 	r.ResidentHours, r.ResidentDays = s.ResidentHours, s.ResidentDays
 	// Hours and lists.
 	if r.Closed, err = closedHours(s.OpeningHours); err != nil {

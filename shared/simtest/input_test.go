@@ -139,10 +139,40 @@ func (s *script) drawVisits(d *simDevice) {
 // sighting would be.
 func (s *script) drawVisit(d *simDevice, at time.Time, n int) time.Time {
 	associated, stay := s.chance(4), span{at, at}
+	if s.chance(5) {
+		return s.drawSession(d, at)
+	}
 	for range n {
 		s.drawSighting(d, at, associated)
 		stay.to = at
 		at = at.Add(s.minutes(2, 9))
+	}
+	d.stays = append(d.stays, stay)
+	return at
+}
+
+// drawSession draws a visit that a router reports as a session, which may be silent
+// for longer than the session gap, and returns the time at which the next sighting
+// would be. The reports arrive in order, and some arrive twice.
+func (s *script) drawSession(d *simDevice, at time.Time) time.Time {
+	stay, key := span{at, at}, events.DeviceKey(d.business, d.device)
+	for _, report := range []events.Session{events.SessionJoined, events.SessionAlive, events.SessionLeft} {
+		if report == events.SessionAlive && s.chance(2) {
+			continue
+		}
+		seen := events.Sighting{
+			Business: d.business, Sensor: "door", Device: d.device, SeenAt: at,
+			RSSI: -85, Associated: true, Randomised: d.randomised, Session: report,
+		}
+		if report == events.SessionJoined {
+			seen.RSSI = 0
+		}
+		s.add(at, events.Sightings, key, &seen)
+		if s.chance(8) {
+			s.add(at.Add(time.Second), events.Sightings, key, &seen)
+		}
+		stay.to = at
+		at = at.Add(s.minutes(2, 25))
 	}
 	d.stays = append(d.stays, stay)
 	return at
