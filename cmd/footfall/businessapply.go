@@ -10,7 +10,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"footfall/events"
+	"footfall/local"
 	"footfall/shared/business"
 	"footfall/shared/dynamo"
 )
@@ -110,11 +113,29 @@ func printDifferences(w io.Writer, all []business.Difference) {
 	}
 }
 
-// importBusinesses stores the documents of a file before the pipeline starts. The rules
-// of a business of which nothing is stored have always held, since nothing was decided
-// yet. The rules of any other business begin as with `footfall business set`.
-func importBusinesses(ctx context.Context, table *dynamo.Businesses, path string, keys keysFlag) error {
-	data, err := os.ReadFile(path)
+// businessesFlags name settings that are stored before a pipeline starts.
+type businessesFlags struct {
+	Businesses          string `help:"Settings of businesses that are stored first, where none are: a JSON object of documents by id. Differences from stored settings are printed." placeholder:"FILE"`
+	BusinessesOverwrite bool   `needs:"businesses" help:"Replace stored settings by those of --businesses, as business import does."`
+}
+
+// storeBefore returns an option that stores the businesses before any function runs,
+// and prints differences to notes. Without a file the option does nothing.
+func (f businessesFlags) storeBefore(notes io.Writer) func(*local.Options) {
+	return func(o *local.Options) {
+		if f.Businesses == "" {
+			return
+		}
+		o.Prepare = func(ctx context.Context, tables *dynamodb.Client) error {
+			return f.store(ctx, notes, dynamo.NewBusinesses(tables, o.TablePrefix), keysFlag{o.PseudonymKeys})
+		}
+	}
+}
+
+// store stores the documents of the file, part by part: a part that is stored stays as
+// it is, unless it is to be overwritten.
+func (f businessesFlags) store(ctx context.Context, notes io.Writer, table *dynamo.Businesses, keys keysFlag) error {
+	data, err := os.ReadFile(f.Businesses)
 	if err != nil {
 		return fmt.Errorf("businesses: %w", err)
 	}
@@ -123,17 +144,59 @@ func importBusinesses(ctx context.Context, table *dynamo.Businesses, path string
 		err = keys.pseudonymiseAll(all)
 	}
 	if err != nil {
-		return fmt.Errorf("businesses in %s: %w", path, err)
+		return fmt.Errorf("businesses in %s: %w", f.Businesses, err)
 	}
-	// A start that failed on the way can be repeated: what is stored is then unchanged.
+	// A start that failed on the way can be repeated: the parts that it stored are
+	// unchanged then.
+	differ := false
 	for _, id := range slices.Sorted(maps.Keys(all)) {
-		stored, _, err := table.Read(ctx, id)
-		if err == nil {
-			_, err = business.Plan(id, stored, all[id], stored.ImportStart(time.Now())).Apply(ctx, table)
-		}
+		change, err := f.storeOne(ctx, table, id, all[id])
 		if err != nil {
 			return fmt.Errorf("store business %s: %w", id, err)
 		}
+		if !change.IsEmpty() {
+			differ = true
+			f.print(notes, change)
+		}
+	}
+	if differ && !f.BusinessesOverwrite {
+		fmt.Fprintf(notes, "%s differs from the stored settings, which stay as they are;\n--businesses-overwrite replaces them\n", f.Businesses)
 	}
 	return nil
+}
+
+// storeOne stores the parts of a document that are not stored yet. It returns the
+// change of the other parts, which it applies only if they are to be overwritten. The
+// rules of a business of which nothing is stored have always held, since nothing was
+// decided yet. All other rules begin as with `footfall business set`.
+func (f businessesFlags) storeOne(ctx context.Context, table *dynamo.Businesses, id events.BusinessID, doc business.Document) (business.Change, error) {
+	stored, _, err := table.Read(ctx, id)
+	if err != nil {
+		return business.Change{}, err
+	}
+	missing, present := stored.Split(doc)
+	start := stored.ImportStart(time.Now())
+	if _, err := business.Plan(id, stored, missing, start).Apply(ctx, table); err != nil {
+		return business.Change{}, err
+	}
+	change := business.Plan(id, stored, present, start)
+	if f.BusinessesOverwrite {
+		return change.Apply(ctx, table)
+	}
+	return change, nil
+}
+
+// print prints a change of stored settings: as business set does if the change is
+// applied, and otherwise its differences.
+func (f businessesFlags) print(notes io.Writer, c business.Change) {
+	if f.BusinessesOverwrite {
+		printChange(notes, c)
+		return
+	}
+	fmt.Fprintf(notes, "%s:\n", c.ID)
+	printDifferences(notes, c.RulesDiff)
+	if len(c.Dropped) > 0 {
+		fmt.Fprintln(notes, "  rules that begin later are not in the file")
+	}
+	printDifferences(notes, c.DoorDiff)
 }

@@ -81,7 +81,9 @@ func TestImportedListsHoldNoAddress(t *testing.T) {
 	}
 	for file, fails := range map[string]bool{"": true, keys: false} {
 		var o local.Options
-		(&localCmd{Businesses: path, PseudonymKeys: file}).setOptions(&o)
+		c := localCmd{PseudonymKeys: file, businessesFlags: businessesFlags{Businesses: path}}
+		c.setDoor(&o)
+		c.storeBefore(t.Output())(&o)
 		err := o.Prepare(ctx, client)
 		if is := err != nil && strings.Contains(err.Error(), "door.opt_out[0] is a MAC address"); is != fails {
 			t.Errorf("with keys %q: got error %v, want one about the address: %v", file, err, fails)

@@ -14,15 +14,15 @@ import (
 type localCmd struct {
 	Ticks         bool   `default:"true" negatable:"" help:"Produce a tick each minute; with --no-ticks another producer has to put ticks on sightings."`
 	Listen        string `default:"127.0.0.1:0" help:"Address for posts of routers (host:port; port 0 for any free port)." placeholder:"ADDR"`
-	Businesses    string `help:"Store the businesses of this file first: a JSON object of documents by id." placeholder:"FILE"`
-	PseudonymKeys string `help:"Keys for the pseudonyms of MAC addresses; by default they are generated and kept with the broker's data." placeholder:"FILE"`
+	PseudonymKeys string `help:"Keys for the pseudonyms of MAC addresses; by default they are generated and kept in the data directory." placeholder:"FILE"`
+	businessesFlags
 	stackFlags
 }
 
 // Run starts the pipeline, prints its addresses, and stops it when interrupted, which
 // is no error.
 func (c *localCmd) Run(ctx context.Context, s streams) error {
-	stack, err := c.start(ctx, s, c.Ticks, c.setOptions)
+	stack, err := c.start(ctx, s, c.Ticks, c.setDoor, c.storeBefore(s.err))
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		fmt.Fprintln(s.err, "stopping")
 		return nil
@@ -47,8 +47,7 @@ func (c *localCmd) Run(ctx context.Context, s streams) error {
 	}
 }
 
-// setOptions opens the door for posts of routers, and stores the given businesses.
-func (c *localCmd) setOptions(o *local.Options) {
+// setDoor opens the door for posts of routers.
+func (c *localCmd) setDoor(o *local.Options) {
 	o.Listen, o.PseudonymKeys = c.Listen, c.PseudonymKeys
-	c.storeBusinesses(c.Businesses)(o)
 }

@@ -18,14 +18,14 @@ import (
 
 // replayCmd runs recordings through the pipeline.
 type replayCmd struct {
-	Files      []string          `arg:"" name:"file" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
-	Business   events.BusinessID `default:"store" help:"The store of rows without a business."`
-	Strict     bool              `help:"Refuse a recording that is cut off at its end, instead of reading what is there."`
-	Key        string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses."`
-	Speed      speedFlag         `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
-	Businesses string            `help:"Store the businesses of this file first: a JSON object of documents by id." placeholder:"FILE"`
-	Truth      string            `help:"The true visits, for comparison: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
+	Files    []string          `arg:"" name:"file" help:"CSV, NDJSON or capture of probe requests (pcap, pcapng), gzipped or not; - for stdin."`
+	Business events.BusinessID `default:"store" help:"The store of rows without a business."`
+	Strict   bool              `help:"Refuse a recording that is cut off at its end, instead of reading what is there."`
+	Key      string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses."`
+	Speed    speedFlag         `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
+	Truth    string            `help:"The true visits, for comparison: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
 
+	businessesFlags
 	stackFlags `group:"The pipeline:"`
 }
 
@@ -50,7 +50,7 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	// Start the pipeline without a schedule: ticks come from the recording.
-	stack, err := c.start(ctx, s, false, c.storeBusinesses(c.Businesses))
+	stack, err := c.start(ctx, s, false, c.storeBefore(s.err))
 	if err != nil {
 		return errors.Join(err, src.Close())
 	}

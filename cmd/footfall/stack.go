@@ -9,8 +9,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"footfall/lab/check"
 	"footfall/lab/feed"
 	"footfall/local"
@@ -106,19 +104,6 @@ func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more .
 		set(&o)
 	}
 	return local.Start(ctx, o)
-}
-
-// storeBusinesses returns an option that stores the businesses of a file before any
-// function runs. With an empty path the option does nothing.
-func (f *stackFlags) storeBusinesses(path string) func(*local.Options) {
-	return func(o *local.Options) {
-		if path == "" {
-			return
-		}
-		o.Prepare = func(ctx context.Context, tables *dynamodb.Client) error {
-			return importBusinesses(ctx, dynamo.NewBusinesses(tables, f.TablePrefix), path, keysFlag{o.PseudonymKeys})
-		}
-	}
 }
 
 // closeStack stops the pipeline and returns err joined with the error of the stop.

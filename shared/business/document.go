@@ -24,6 +24,21 @@ type Stored struct {
 	Door      *Door   // nil if none is stored
 }
 
+// Split returns the parts of a document that are not stored, and those that are.
+func (s Stored) Split(d Document) (missing, present Document) {
+	if s.Revisions == nil {
+		missing.Rules = d.Rules
+	} else {
+		present.Rules = d.Rules
+	}
+	if s.Door == nil {
+		missing.Door = d.Door
+	} else {
+		present.Door = d.Door
+	}
+	return missing, present
+}
+
 // MaxDoorBytes bounds the JSON of a door, to fit a DynamoDB item of 400 KB.
 const MaxDoorBytes = 380 << 10
 
