@@ -6,17 +6,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
-	"sort"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
+	"footfall/events"
 	"footfall/lab/calibrate"
 	"footfall/lab/score"
 	"footfall/shared/business"
-	"footfall/shared/presence"
 )
 
 const (
@@ -31,9 +28,9 @@ const (
 type calibrateCmd struct {
 	traceFlags
 
-	Split   string  `default:"0.5" help:"Choose on the recording before this day, or on this share of its true visits or empty hours, and report on the rest; 1 leaves no rest."`
+	Split   string  `default:"0.5" help:"Choose on the recording before this day or moment (2026-03-02T13:00) of the store, or on this share of its true visits or empty hours, and report on the rest; 1 leaves no rest. A share splits between two days, or a recording of one day at a full hour."`
 	Limit   float64 `default:"1" needs:"occupancy" help:"Accepted number of false walk-ins per 100 empty hours."`
-	Out     string  `help:"Write the settings to this file as JSON; - for stdout." placeholder:"rules.json"`
+	Out     string  `help:"Write the settings to this file as JSON, for business set; - for stdout." placeholder:"rules.json"`
 	Picture string  `help:"Write a chart of the thresholds to this file, as SVG." placeholder:"FILE.svg"`
 }
 
@@ -51,17 +48,17 @@ func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *calibrateCmd) calibrate(s streams) error {
-	base := business.Defaults()
-	base.Sensors = c.Sensors
-	if c.TimeZone != "" {
-		base.TimeZone = c.TimeZone
-	}
-	m, err := c.read(s, base.TimeZone, c.Sensors)
+	settings, err := c.settings(business.Defaults(), c.change)
 	if err != nil {
 		return err
 	}
-	if all := m.trace.Businesses(); len(all) > 1 {
-		return fmt.Errorf("the recording has %d stores, choose one with --only: %v", len(all), all)
+	m, err := c.read(s, settings.zone(c.Only), settings.inside)
+	if err != nil {
+		return err
+	}
+	base, err := c.base(m, settings)
+	if err != nil {
+		return err
 	}
 	// Leave out devices that do not look like customers, then choose on the
 	// first part.
@@ -69,8 +66,7 @@ func (c *calibrateCmd) calibrate(s streams) error {
 	if err != nil {
 		return err
 	}
-	residents := c.residents(m, split)
-	base.Static = slices.Sorted(maps.Keys(m.static))
+	residents := calibrateResidents(m, split, base)
 	for _, r := range residents {
 		base.Static = append(base.Static, r.Device)
 	}
@@ -79,128 +75,72 @@ func (c *calibrateCmd) calibrate(s streams) error {
 		return err
 	}
 	// Print the choice with its figures on the rest, and write the files.
-	if err := c.print(s.out, m, split, residents, choice); err != nil {
+	if err := c.print(s.out, m, split, residents, base, choice); err != nil {
 		return err
 	}
 	return c.write(s, m, choice)
 }
 
-// split returns the day that splits the recording: midnight in the store's time
-// zone.
-func (c *calibrateCmd) split(m *input) (time.Time, error) {
-	// A day, or all of the recording.
-	days := recordedDays(m)
-	share, err := strconv.ParseFloat(c.Split, 64)
+// change sets the settings that the flags name.
+func (c *calibrateCmd) change(settings *business.Settings) {
+	if len(c.Sensors) > 0 {
+		settings.Sensors = c.Sensors
+	}
+	if c.TimeZone != "" {
+		settings.TimeZone = c.TimeZone
+	}
+}
+
+// base returns the settings of the store of the recording, with the devices of
+// --static on its list.
+func (c *calibrateCmd) base(m *input, settings *settingsByBusiness) (business.Settings, error) {
+	all := m.trace.Businesses()
+	if len(all) > 1 {
+		return business.Settings{}, fmt.Errorf("the recording has %d stores, choose one with --only: %v", len(all), all)
+	}
+	base, known := settings.byID[all[0]]
 	switch {
-	case err != nil:
-		day, err := dayIn(c.Split, m.zone)
-		if err == nil && !day.After(days[0]) {
-			err = fmt.Errorf("--split %s: nothing was recorded before that day", c.Split)
-		}
-		return day, err
-	case share == 1:
-		return m.end(), nil
+	case !known && c.Businesses != "":
+		return base, fmt.Errorf("%s has no settings of %s, the store of the recording; it has those of %v: name the store with --business or --only",
+			c.Businesses, all[0], slices.Sorted(maps.Keys(settings.byID)))
+	case !known:
+		base = settings.others
 	}
-	// A share of the weight of the days.
-	at := 0
-	if share > 0 && share < 1 {
-		at = splitAt(m.weights(days), share)
-		if at == 0 { // all weight lies on one day, or there is none
-			at = splitAt(slices.Repeat([]float64{1}, len(days)), share)
+	base.Static = slices.Clone(base.Static)
+	for _, d := range slices.Sorted(maps.Keys(m.static)) {
+		if !slices.Contains(base.Static, d) {
+			base.Static = append(base.Static, d)
 		}
 	}
-	if at > 0 {
-		return days[at], nil
-	}
-	return time.Time{}, fmt.Errorf("--split %s does not split a recording of %d days; 1 chooses on all of it", c.Split, len(days))
+	return base, nil
 }
 
-// end returns the end of the recording.
-func (m *input) end() time.Time {
-	recorded := m.trace.Recorded(0)
-	return recorded[len(recorded)-1].To
+// listedIn returns a predicate that reports whether a device is listed in settings.
+func listedIn(s business.Settings) func(events.BusinessID, events.DeviceID) bool {
+	listed := map[events.DeviceID]bool{}
+	for _, d := range slices.Concat(s.Static, s.Employees) {
+		listed[d] = true
+	}
+	return func(_ events.BusinessID, d events.DeviceID) bool { return listed[d] }
 }
 
-// weights returns the weight of each day for the choice: the number of its true
-// visits or, if no true visits are known, its empty minutes.
-func (m *input) weights(days []time.Time) []float64 {
-	w := make([]float64, len(days))
-	dayOf := func(at time.Time) int {
-		return sort.Search(len(days), func(i int) bool { return days[i].After(at) }) - 1
-	}
-	add := func(at time.Time) {
-		if i := dayOf(at); i >= 0 {
-			w[i]++
-		}
-	}
-	// True visits count; only without any, empty minutes do.
-	_, k := m.part(time.Time{}, time.Time{}, nil)
-	for _, v := range k.Truth {
-		add(v.Enter)
-	}
-	if len(k.Truth) == 0 {
-		for _, s := range k.Empty {
-			for at := s.From; at.Before(s.To); at = at.Add(time.Minute) {
-				add(at)
-			}
-		}
-	}
-	return w
-}
-
-// splitAt returns the index of the day before which the share of all weights lies
-// most nearly, with neither part empty; 0 if there is no such day.
-func splitAt(weights []float64, share float64) int {
-	all := 0.0
-	for _, w := range weights {
-		all += w
-	}
-	// sum is the weight of the days before day i.
-	best, off, sum := 0, math.Inf(1), 0.0
-	for i, w := range weights {
-		if d := math.Abs(sum - share*all); i > 0 && sum > 0 && sum < all && d < off {
-			best, off = i, d
-		}
-		sum += w
-	}
-	return best
-}
-
-// recordedDays returns the moments at which the days of the recording begin.
-func recordedDays(m *input) []time.Time {
-	var days []time.Time
-	for _, s := range m.trace.Recorded(0) {
-		// Days differ in length when the clocks change, so count dates, not hours.
-		y, mon, d := s.From.In(m.zone).Date()
-		for {
-			day := score.StartOfDay(y, mon, d, m.zone)
-			if !day.Before(s.To) {
-				break
-			}
-			if len(days) == 0 || day.After(days[len(days)-1]) {
-				days = append(days, day)
-			}
-			d++
-		}
-	}
-	return days
-}
-
-// residents returns the devices of the first part that do not look like customers.
-func (c *calibrateCmd) residents(m *input, split time.Time) []calibrate.Resident {
-	trace, known := m.part(time.Time{}, split, slices.Collect(maps.Keys(m.static)))
-	return calibrate.Residents(trace, known.Empty, calibrate.WeakestEntry, m.zone, named(m.truth))
+// calibrateResidents returns the devices of the first part that do not look like
+// customers, without those that are listed.
+func calibrateResidents(m *input, split time.Time, base business.Settings) []calibrate.Resident {
+	trace, known := m.part(time.Time{}, split, listedIn(base))
+	return calibrate.Residents(trace, known.Empty, calibrate.WeakestEntry, m.zone, named(m.known.Truth))
 }
 
 func (c *calibrateCmd) choose(s streams, m *input, split time.Time, base business.Settings) (calibrate.Choice, error) {
-	trace, known := m.part(time.Time{}, split, base.Static)
+	trace, known := m.part(time.Time{}, split, listedIn(base))
+	truth := m.known.Truth
 	// True visits that do not reach the first part are a mistake in the flags.
-	if m.truth != nil && len(m.truth) == 0 {
+	if truth != nil && len(truth) == 0 {
 		return calibrate.Choice{}, errors.New("no true visit belongs to this store: check --business and --only")
 	}
-	if m.truth != nil && len(known.Truth) == 0 {
-		return calibrate.Choice{}, fmt.Errorf("no true visit is before %s, the first is on %s: choose another --split",
-			split.Format(time.DateOnly), m.truth[0].Enter.In(m.zone).Format(time.DateOnly))
+	if truth != nil && len(known.Truth) == 0 {
+		return calibrate.Choice{}, fmt.Errorf("no true visit is before %s, the first begins at %s: choose another --split",
+			momentIn(split, m.zone), momentIn(truth[0].Enter, m.zone))
 	}
 	// Try the candidates of each setting in turn.
 	p := newProgress(s.err, "choosing", -1)
@@ -215,7 +155,7 @@ func (c *calibrateCmd) choose(s streams, m *input, split time.Time, base busines
 
 // print prints the chosen settings, the figures that led to them, and the figures on
 // the rest of the recording.
-func (c *calibrateCmd) print(w io.Writer, m *input, split time.Time, residents []calibrate.Resident, choice calibrate.Choice) error {
+func (c *calibrateCmd) print(w io.Writer, m *input, split time.Time, residents []calibrate.Resident, base business.Settings, choice calibrate.Choice) error {
 	printResidents(w, residents)
 	// The candidates of each setting, in the order in which the settings were chosen.
 	if v := choice.Entries[0].Figures.Visits; v != nil {
@@ -250,13 +190,20 @@ func (c *calibrateCmd) print(w io.Writer, m *input, split time.Time, residents [
 	}
 	// The figures on the rest of the recording, with the chosen and the default
 	// settings.
-	trace, known := m.part(split, time.Time{}, chosen.Static)
-	fmt.Fprintf(w, "\nfrom %s on, the part that the settings were not chosen on:\n", split.Format(time.DateOnly))
-	printFigures(w, score.Measure(trace.Visits(rules), known, rules.MinSpan))
-	defaults := presence.DefaultRules()
-	defaults.Location = rules.Location
-	fmt.Fprintln(w, "\nthe same with the default settings:")
-	printFigures(w, score.Measure(trace.Visits(defaults), known, defaults.MinSpan))
+	trace, known := m.part(split, time.Time{}, listedIn(chosen))
+	fmt.Fprintf(w, "\nfrom %s on (%s),\nthe part that the settings were not chosen on:\n", momentIn(split, m.zone), m.zone)
+	printFigures(w, score.Measure(trace.Visits(rules), known, score.EqualDwell(rules.MinSpan)))
+	// Settings before the choice are the store's or the defaults.
+	before, name := base, "the settings of --businesses"
+	if c.Businesses == "" {
+		name = "the default settings"
+	}
+	former, err := before.Rules()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\nthe same with %s:\n", name)
+	printFigures(w, score.Measure(trace.Visits(former), known, score.EqualDwell(former.MinSpan)))
 	return nil
 }
 
@@ -327,7 +274,7 @@ func printPoints(w io.Writer, what string, points []calibrate.Point, name func(c
 func (c *calibrateCmd) write(s streams, m *input, choice calibrate.Choice) error {
 	var errs []error
 	if c.Out != "" {
-		errs = append(errs, toFile(c.Out, s.out, choice.Settings.Write))
+		errs = append(errs, toFile(c.Out, s.out, func(w io.Writer) error { return choice.Settings.WriteOnly(w, c.written(choice.Settings)...) }))
 	}
 	if c.Picture != "" {
 		errs = append(errs, toFile(c.Picture, s.out, func(w io.Writer) error {
@@ -335,4 +282,24 @@ func (c *calibrateCmd) write(s streams, m *input, choice calibrate.Choice) error
 		}))
 	}
 	return errors.Join(errs...)
+}
+
+// written returns the names of the settings that the output holds. Without the
+// settings of the store these are the settings that were chosen or given: stored with
+// `business set`, the output leaves all others of the store alone.
+func (c *calibrateCmd) written(chosen business.Settings) []string {
+	if c.Businesses != "" {
+		return nil
+	}
+	names := []string{"entry_dbm", "hold_dbm", "dwell", "gap", "associated_gap"}
+	if c.TimeZone != "" {
+		names = append(names, "time_zone")
+	}
+	if len(c.Sensors) > 0 {
+		names = append(names, "sensors")
+	}
+	if len(chosen.Static) > 0 {
+		names = append(names, "static")
+	}
+	return names
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A recording is split so that both parts have a share of the weight, to choose on
@@ -61,10 +63,13 @@ func TestSplitOfShortRecordings(t *testing.T) {
 		bad   bool
 	}{
 		{"two days", 2, "0.5", "the part that the settings were not chosen on", false},
-		{"one day", 1, "0.5", "a recording of 1 days; 1 chooses on all of it", true},
+		{"one hour", 1, "0.5", "a recording of 1 hours; 1 chooses on all of it", true},
+		{"a moment", 1, "2026-11-02T12:20", "from 2026-11-02 12:20 on (UTC)", false},
+		{"a moment before the first", 1, "2026-11-02T12:00", "nothing was recorded before that", true},
+		{"no moment", 1, "noon", "is not a share, a day such as 2026-03-02, or a moment", true},
 		{"all of one day", 1, "1", "No part of the recording is left for a report", false},
 		{"a day after the last", 2, "2027-01-01", "No part of the recording is left for a report", false},
-		{"a day before the first", 2, "2025-01-01", "nothing was recorded before that day", true},
+		{"a day before the first", 2, "2025-01-01", "nothing was recorded before that", true},
 		{"no share", 2, "1.5", "does not split", true},
 	} {
 		var out, log bytes.Buffer
@@ -113,5 +118,88 @@ func TestTruthOfAnotherStore(t *testing.T) {
 	status := run([]string{"calibrate", trace, "--only", "cafe", "--truth", csv, "--split", "1"}, streams{strings.NewReader(""), &out, &log})
 	if said := log.String(); status == 0 || !strings.Contains(said, "no true visit belongs to this store") {
 		t.Errorf("status %d and\n%s\nwant an error of the store", status, said)
+	}
+}
+
+// calibrated runs calibrate with a split of a half on a recording of phones that each
+// stay for 12 minutes from a minute of 2 November 2026 on, and returns what it printed
+// and the settings that it wrote. The truth holds all visits.
+func calibrated(t *testing.T, minutes []int, more ...string) (string, map[string]any) {
+	t.Helper()
+	dir := t.TempDir()
+	trace, truth, rules := filepath.Join(dir, "day.csv"), filepath.Join(dir, "truth.csv"), filepath.Join(dir, "rules.json")
+	midnight := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC).UnixMilli()
+	var rows, visits strings.Builder
+	rows.WriteString("seen_at_ms,sensor,mac,rssi_dbm\n")
+	visits.WriteString("mac,enter_ms,exit_ms\n")
+	for i, begin := range minutes {
+		mac := fmt.Sprintf("00:00:5e:00:53:%02x", i)
+		for m := begin; m <= begin+12; m += 2 {
+			fmt.Fprintf(&rows, "%d,door,%s,-60\n", midnight+int64(m)*60_000, mac)
+		}
+		fmt.Fprintf(&visits, "%s,%d,%d\n", mac, midnight+int64(begin)*60_000, midnight+int64(begin+12)*60_000)
+	}
+	for path, text := range map[string]string{trace: rows.String(), truth: visits.String()} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said := printed(t, append([]string{"calibrate", trace, "--truth", truth, "--out", rules}, more...)...)
+	written, err := os.ReadFile(rules)
+	var settings map[string]any
+	if err == nil {
+		err = json.Unmarshal(written, &settings)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said, settings
+}
+
+// A recording of one day is split at a full hour of the store's clock. A visit that
+// lies across the split is neither missed nor false.
+func TestCalibrateSplitsOneDay(t *testing.T) {
+	// In Kathmandu the clock is 5:45 ahead: 07:15 UTC is 13:00.
+	said, _ := calibrated(t, []int{360, 380, 400, 430, 450, 470, 490}, "--time-zone", "Asia/Kathmandu")
+	for _, want := range []string{"from 2026-11-02 13:00 on (Asia/Kathmandu)", "true visits: 3;", "true visits: 3 of 2 minutes or more"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("calibrate printed\n%s\nwant %q in it", said, want)
+		}
+	}
+	if n := strings.Count(said, "false  0  "); n != 2 {
+		t.Errorf("calibrate printed\n%s\nwant no false walk-ins, with the chosen settings and with those before", said)
+	}
+}
+
+// The settings that calibrate writes leave alone what it did not choose: stored with
+// business set, they keep the time zone of the business. With the settings of the
+// store, they hold all of them.
+func TestCalibrateKeepsTheTimeZone(t *testing.T) {
+	minutes := []int{360, 380, 400, 440, 460, 480}
+	_, settings := calibrated(t, minutes)
+	for _, name := range []string{"time_zone", "opening_hours", "lateness", "resident_days"} {
+		if value, ok := settings[name]; ok {
+			t.Errorf("calibrate wrote %s %v, which it does not know", name, value)
+		}
+	}
+	if len(settings) != 5 {
+		t.Errorf("calibrate wrote %v, want 5 settings", settings)
+	}
+	_, settings = calibrated(t, minutes, "--time-zone", "Europe/Berlin")
+	if settings["time_zone"] != "Europe/Berlin" {
+		t.Errorf("calibrate wrote %v, want the time zone of the flag", settings)
+	}
+	// With the settings of the store: the split is at 08:00 of its clock.
+	file := filepath.Join(t.TempDir(), "store.json")
+	document := `{"store": {"rules": {"time_zone": "Europe/Berlin", "min_strong_steps": 3, "employees": ["1-hers"]}, "door": {"senders": {"mist": {"secrets": ["********"]}}}}}`
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said, settings := calibrated(t, minutes, "--businesses", file)
+	if settings["time_zone"] != "Europe/Berlin" || settings["min_strong_steps"] != 3.0 || fmt.Sprint(settings["employees"]) != "[1-hers]" {
+		t.Errorf("calibrate wrote %v, want the settings of the store", settings)
+	}
+	if !strings.Contains(said, "from 2026-11-02 08:00 on (Europe/Berlin)") || !strings.Contains(said, "the same with the settings of --businesses") {
+		t.Errorf("calibrate printed\n%s\nwant the store's clock and settings", said)
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"footfall/events"
 	"footfall/lab/score"
 	"footfall/shared/business"
 )
@@ -38,7 +38,7 @@ type evaluateCmd struct {
 	To   string `help:"Only records that arrived before this day." placeholder:"2026-03-02"`
 	JSON bool   `help:"Print the figures as JSON."`
 
-	Rules         string         `group:"Settings:" help:"Settings as calibrate writes them; the flags below change them." placeholder:"FILE"`
+	Rules         string         `group:"Settings:" voids:"businesses" help:"Settings as calibrate writes them; the flags below change them." placeholder:"FILE"`
 	Entry         *dbm           `group:"Settings:" help:"Entry threshold in dBm." placeholder:"-70"`
 	Hold          *dbm           `group:"Settings:" help:"Hold threshold in dBm." placeholder:"-85"`
 	Dwell         *time.Duration `group:"Settings:" help:"Minimum stay before a candidate is confirmed as a visit." placeholder:"5m"`
@@ -49,8 +49,9 @@ type evaluateCmd struct {
 
 // evaluation is the output of evaluate --json.
 type evaluation struct {
-	Settings  business.Settings `json:"settings"`
-	Sightings int64             `json:"sightings"` // in the whole recording
+	Settings   business.Settings                       `json:"settings"`             // of stores not in businesses
+	Businesses map[events.BusinessID]business.Settings `json:"businesses,omitempty"` // of --businesses
+	Sightings  int64                                   `json:"sightings"`            // in the whole recording
 	score.Figures
 }
 
@@ -60,16 +61,16 @@ func (c *evaluateCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *evaluateCmd) evaluate(s streams) error {
-	settings, err := c.settings()
+	others, err := c.file()
 	if err != nil {
 		return err
 	}
-	rules, err := settings.Rules()
+	settings, err := c.traceFlags.settings(others, c.change)
 	if err != nil {
-		return fmt.Errorf("settings: %w", err)
+		return err
 	}
 	// Load the recording, and take the days from --from to --to.
-	m, err := c.read(s, settings.TimeZone, settings.Sensors)
+	m, err := c.read(s, settings.zone(c.Only), settings.inside)
 	if err != nil {
 		return err
 	}
@@ -82,19 +83,19 @@ func (c *evaluateCmd) evaluate(s streams) error {
 		return err
 	}
 	// Decide offline, and compare with the truth.
-	trace, known := m.part(from, to, slices.Concat(settings.Static, settings.Employees))
-	f := score.Measure(trace.Visits(rules), known, rules.MinSpan)
+	trace, known := m.part(from, to, settings.isExcluded)
+	f := score.Measure(trace.VisitsBy(settings.of), known, settings.dwell)
 	if c.JSON {
 		e := json.NewEncoder(s.out)
 		e.SetIndent("", "  ")
-		return e.Encode(evaluation{settings, m.trace.Sightings, f})
+		return e.Encode(evaluation{settings.others, settings.byID, m.trace.Sightings, f})
 	}
 	printFigures(s.out, f)
 	return nil
 }
 
-// settings returns the settings of the file, changed by the flags.
-func (c *evaluateCmd) settings() (business.Settings, error) {
+// file returns the settings of the file of --rules, or the defaults.
+func (c *evaluateCmd) file() (business.Settings, error) {
 	settings := business.Defaults()
 	err := fromFile(c.Rules, func(r io.Reader) (err error) {
 		settings, err = business.ReadSettings(r, c.Rules)
@@ -103,7 +104,11 @@ func (c *evaluateCmd) settings() (business.Settings, error) {
 	if err != nil {
 		return settings, fmt.Errorf("settings: %w", err)
 	}
-	// Flags override the file.
+	return settings, nil
+}
+
+// change sets the settings that the flags name.
+func (c *evaluateCmd) change(settings *business.Settings) {
 	if c.Entry != nil {
 		settings.Entry = int32(*c.Entry)
 	}
@@ -124,7 +129,6 @@ func (c *evaluateCmd) settings() (business.Settings, error) {
 	if c.TimeZone != "" {
 		settings.TimeZone = c.TimeZone
 	}
-	return settings, nil
 }
 
 // setSpan sets a span to the value of a flag, if the flag is given.
@@ -167,7 +171,7 @@ func printFigures(w io.Writer, f score.Figures) {
 		return
 	}
 	fmt.Fprintln(w)
-	printScore(w, *f.Visits)
+	printScore(w, f)
 	fmt.Fprintln(w)
 	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "off by\tmedian\tp90\t ")

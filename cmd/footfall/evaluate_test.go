@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -53,6 +54,41 @@ func TestEvaluateDecidesAsThePipelineDoes(t *testing.T) {
 		if got[i] != want[i] {
 			t.Errorf("visit %d is %+v, through the pipeline %+v", i, got[i], want[i])
 		}
+	}
+}
+
+// simulate, replay and evaluate print the same figures of the same town, given its
+// truth and the settings of its businesses.
+func TestThreeCommandsAgreeOnATown(t *testing.T) {
+	dir := t.TempDir()
+	recorded, truth, shops := filepath.Join(dir, "town.ndjson"), filepath.Join(dir, "truth.ndjson"), filepath.Join(dir, "shops.json")
+	town := []string{"simulate", "--seed", "3", "--traffic", "0.1"}
+	printed(t, append(town, "--out", recorded, "--truth-out", truth, "--businesses-out", shops)...)
+	known := []string{recorded, "--truth", truth, "--businesses", shops}
+	figures := regexp.MustCompile(`(?m)^ *(walk-ins|anonymous|resident devices|true visits:|found|missed|split|merged|false|employees) +\d+`)
+	want := figures.FindAllString(printed(t, append(town, "--bin", binaries)...), -1)
+	for i := range want {
+		want[i] = strings.Join(strings.Fields(want[i]), " ")
+	}
+	if !slices.ContainsFunc(want, func(line string) bool { return regexp.MustCompile(`^employees [1-9]`).MatchString(line) }) {
+		t.Errorf("simulate printed %q, want employees", want)
+	}
+	// The comparison with the oracle has a second line of walk-ins.
+	slices.Sort(want)
+	want = slices.Compact(want)
+	for _, command := range [][]string{{"replay", "--bin", binaries}, {"evaluate"}} {
+		got := figures.FindAllString(printed(t, append(command, known...)...), -1)
+		for i := range got {
+			got[i] = strings.Join(strings.Fields(got[i]), " ")
+		}
+		slices.Sort(got)
+		if got = slices.Compact(got); !slices.Equal(got, want) {
+			t.Errorf("%s printed\n%q, simulate\n%q", command[0], got, want)
+		}
+	}
+	// Without the settings, the tills count as customers.
+	if got := figures.FindAllString(printed(t, "evaluate", recorded, "--truth", truth), -1); strings.Contains(strings.Join(got, "\n"), want[len(want)-1]) {
+		t.Errorf("evaluate without settings printed %q as with them", got)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -28,20 +27,21 @@ type traceFlags struct {
 	Only     events.BusinessID `help:"Only this store of the recording." placeholder:"ID"`
 	Key      string            `default:"footfall-replay" help:"Key for the pseudonyms of MAC addresses, if there is no --pseudonym-keys."`
 	keysFlag
-	KeyID     string            `default:"1" needs:"pseudonym-keys" help:"The id of the key in the file of --pseudonym-keys."`
-	Truth     string            `help:"The true visits: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
-	Occupancy string            `help:"Head-counts of the people in the store: CSV (from_ms,sensor,people)." placeholder:"FILE"`
-	Static    string            `help:"Devices that belong to no customer: MAC addresses or pseudonyms, one a line." placeholder:"FILE"`
-	Closed    []string          `default:"sat,sun" enum:"sun,mon,tue,wed,thu,fri,sat,none" needs:"occupancy" help:"Days on which the store is closed: a head-count of 0 all day counts as empty."`
-	Sensors   []events.SensorID `help:"The sensors in the store; by default all sensors of the recording." placeholder:"ID"`
-	TimeZone  string            `help:"Time zone of the store, such as Europe/Berlin; UTC by default." placeholder:"ZONE"`
+	KeyID     string `default:"1" needs:"pseudonym-keys" help:"The id of the key in the file of --pseudonym-keys."`
+	Truth     string `help:"The true visits: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
+	Occupancy string `help:"Head-counts of the people in the store: CSV (from_ms,sensor,people)." placeholder:"FILE"`
+	// The settings of the stores, as evaluate decides by them and calibrate begins with.
+	Businesses string            `help:"Settings of the stores, as business get prints them and replay takes them." placeholder:"FILE"`
+	Static     string            `help:"Devices that belong to no customer: MAC addresses or pseudonyms, one a line." placeholder:"FILE"`
+	Closed     []string          `default:"sat,sun" enum:"sun,mon,tue,wed,thu,fri,sat,none" needs:"occupancy" help:"Days on which the store is closed: a head-count of 0 all day counts as empty."`
+	Sensors    []events.SensorID `help:"The sensors in the store; by default those of --businesses, or all." placeholder:"ID"`
+	TimeZone   string            `help:"Time zone of the store, such as Europe/Berlin; by default that of --businesses, or UTC." placeholder:"ZONE"`
 }
 
 // input is a loaded recording with its reference data.
 type input struct {
 	trace  *offline.Trace
-	truth  []score.Visit                                 // nil without a file
-	named  func(events.BusinessID, events.DeviceID) bool // the devices whose visits truth holds, as in score.Reference
+	known  score.Reference // what the file of true visits states; Truth is nil without a file
 	counts []score.HeadCount
 	device pseudonym.Maker
 	static map[events.DeviceID]bool
@@ -49,9 +49,9 @@ type input struct {
 	closed []time.Weekday
 }
 
-// read loads the recording and its reference data. Days begin at midnight in zone; of
-// the sensors, an empty list means all.
-func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*input, error) {
+// read loads the recording and its reference data. Days begin at midnight in zone;
+// inside reports whether a sensor is in its store.
+func (f *traceFlags) read(s streams, zone string, inside func(events.BusinessID, events.SensorID) bool) (*input, error) {
 	m := &input{static: map[events.DeviceID]bool{}}
 	var err error
 	if m.zone, err = time.LoadLocation(zone); err != nil {
@@ -68,13 +68,12 @@ func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*i
 	}
 	// Truth, head-counts and static devices come first: mistakes in small files
 	// show at once.
-	if m.truth, err = readTruth(f.Truth, f.Business, m.device); err != nil {
+	if m.known, err = readTruth(f.Truth, f.Business, m.device); err != nil {
 		return nil, err
 	}
 	if f.Only != "" {
-		m.truth = slices.DeleteFunc(m.truth, func(v score.Visit) bool { return v.Business != f.Only })
+		m.known.Truth = slices.DeleteFunc(m.known.Truth, func(v score.Visit) bool { return v.Business != f.Only })
 	}
-	m.named = namedBy(f.Truth, m.truth)
 	if err := fromFile(f.Occupancy, func(r io.Reader) (err error) {
 		m.counts, err = score.ReadOccupancyCSV(r, f.Occupancy)
 		return err
@@ -84,38 +83,20 @@ func (f *traceFlags) read(s streams, zone string, sensors []events.SensorID) (*i
 	if err := fromFile(f.Static, func(r io.Reader) error { return f.readStatic(r, m.device, m.static) }); err != nil {
 		return nil, fmt.Errorf("static devices: %w", err)
 	}
-	m.trace, err = f.load(s, m.device, sensors)
+	m.trace, err = f.load(s, m.device, inside)
 	return m, err
-}
-
-// namedBy returns the devices whose visits a file of true visits holds, nil for all
-// devices: people write down only their own visits, and simulate knows all.
-func namedBy(path string, truth []score.Visit) func(events.BusinessID, events.DeviceID) bool {
-	if truth == nil || filepath.Ext(path) == ".ndjson" {
-		return nil
-	}
-	return named(truth)
-}
-
-// named returns a predicate that reports whether there are true visits of a device.
-func named(truth []score.Visit) func(events.BusinessID, events.DeviceID) bool {
-	all := map[events.DeviceID]bool{}
-	for _, v := range truth {
-		all[v.Device] = true
-	}
-	return func(_ events.BusinessID, d events.DeviceID) bool { return all[d] }
 }
 
 // load reads the recording. It is an error if the recording holds no sightings of the
 // store and the sensors.
-func (f *traceFlags) load(s streams, device pseudonym.Maker, sensors []events.SensorID) (*offline.Trace, error) {
+func (f *traceFlags) load(s streams, device pseudonym.Maker, inside func(events.BusinessID, events.SensorID) bool) (*offline.Trace, error) {
 	src, err := openRecording(f.Files, s, recording.Options{Business: f.Business, Device: device, Strict: f.Strict})
 	if err != nil {
 		return nil, err
 	}
 	p := newProgress(s.err, "reading", -1)
 	// Load only the sightings of the store and the sensors, with progress.
-	trace, err := offline.Load(src, offline.Options{Business: f.Only, Sensors: sensors, Loaded: func() {
+	trace, err := offline.Load(src, offline.Options{Business: f.Only, Inside: inside, Loaded: func() {
 		done, total := src.Progress()
 		p.update(done, total, fmt.Sprintf("%d %%", 100*done/max(total, 1)))
 	}})
@@ -179,15 +160,19 @@ func fromFile(path string, read func(io.Reader) error) error {
 }
 
 // part returns the recording between two moments, a zero moment being no bound,
-// without the devices in
-// omit.
-func (m *input) part(from, to time.Time, omit []events.DeviceID) (*offline.Trace, score.Reference) {
+// without the devices for which omit, if not nil, returns true.
+func (m *input) part(from, to time.Time, omit func(events.BusinessID, events.DeviceID) bool) (*offline.Trace, score.Reference) {
 	cut := m.trace.Cut(from, to)
 	in := func(t time.Time) bool { return !t.Before(from) && (to.IsZero() || t.Before(to)) }
 	// Cut the reference data to the same range of time.
-	k := score.Reference{Named: m.named}
-	if m.truth != nil {
-		k.Truth = slices.DeleteFunc(slices.Clone(m.truth), func(v score.Visit) bool { return !in(v.Enter) })
+	k := m.known
+	if k.Truth != nil {
+		// A visit that lies in the range in part is set apart.
+		all := k.Truth
+		k.Truth = slices.DeleteFunc(slices.Clone(all), func(v score.Visit) bool { return !in(v.Enter) || !in(v.Leave) })
+		k.Cut = slices.DeleteFunc(slices.Clone(all), func(v score.Visit) bool {
+			return in(v.Enter) && in(v.Leave) || v.Leave.Before(from) || !to.IsZero() && !v.Enter.Before(to)
+		})
 	}
 	if m.counts != nil {
 		k.Empty = score.Empty(m.counts, cut.Recorded(time.Hour), score.Calendar{Closed: m.closed, Location: m.zone})
@@ -198,10 +183,9 @@ func (m *input) part(from, to time.Time, omit []events.DeviceID) (*offline.Trace
 	if len(m.static) > 0 {
 		k.Static = func(_ events.BusinessID, d events.DeviceID) bool { return m.static[d] }
 	}
-	// Leave out devices, as if they had never been heard.
-	omitted := make(map[events.DeviceID]bool, len(omit))
-	for _, d := range omit {
-		omitted[d] = true
+	if omit == nil {
+		return cut, k
 	}
-	return cut.Without(func(d offline.Device) bool { return omitted[d.ID] }), k
+	// Leave out devices, as if they had never been heard.
+	return cut.Without(func(d offline.Device) bool { return omit(d.Business, d.ID) }), k
 }

@@ -5,14 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
 
 	"footfall/events"
 	"footfall/lab/feed"
 	"footfall/lab/recording"
 	"footfall/lab/score"
-	"footfall/lab/town"
 	"footfall/shared/pseudonym"
 )
 
@@ -35,7 +32,7 @@ func (c *replayCmd) Validate() error { return cmp.Or(c.stackFlags.Validate(), c.
 // Run replays the files in the event time of the recording and prints the summary. It
 // returns an error if topics or tables differ from the oracle.
 func (c *replayCmd) Run(ctx context.Context, s streams) error {
-	truth, err := readTruth(c.Truth, c.Business, pseudonym.NewMaker([]byte(c.Key)))
+	known, err := readTruth(c.Truth, c.Business, pseudonym.NewMaker([]byte(c.Key)))
 	if err != nil {
 		return err
 	}
@@ -61,28 +58,10 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	// Print the summary, and the comparison with the true visits.
 	if err == nil {
 		printReport(s.out, o)
-		if truth != nil {
-			f := score.Measure(o.report.Visits, score.Reference{Truth: truth, Named: namedBy(c.Truth, truth)}, 0)
-			printScore(s.out, *f.Visits)
+		if known.Truth != nil {
+			printScore(s.out, score.Measure(o.visits(), known, score.EqualDwell(0)))
 		}
 		err = o.report.Err()
 	}
 	return errors.Join(closeStack(stack, err), src.Close())
-}
-
-// readTruth reads the true visits of a file; with an empty path it returns none.
-func readTruth(path string, business events.BusinessID, device pseudonym.Maker) (visits []score.Visit, err error) {
-	err = fromFile(path, func(r io.Reader) (err error) {
-		if filepath.Ext(path) != ".ndjson" {
-			visits, err = score.ReadTruthCSV(r, path, business, device)
-			return err
-		}
-		all, err := town.ReadTruth(r, path)
-		visits = town.Town{Visits: all}.ScoreTruth()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("true visits: %w", err)
-	}
-	return visits, nil
 }

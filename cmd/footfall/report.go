@@ -87,26 +87,20 @@ func printTopContacts(w io.Writer, top []check.ContactTotal) {
 	fmt.Fprintln(w)
 }
 
-// scoreRow is one figure with its explanation.
-type scoreRow struct {
-	name string
-	n    int
-	note string
-}
-
-// printScore prints the comparison of the found visits with the true visits, and
-// further rows.
-func printScore(w io.Writer, s score.Result, more ...scoreRow) {
+// printScore prints the comparison of the found visits with the true visits, which
+// must be known.
+func printScore(w io.Writer, f score.Figures) {
+	s := f.Visits
 	fmt.Fprintf(w, "true visits: %d of 2 minutes or more\n", s.True)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, r := range append([]scoreRow{
-		{"found", s.Found, "of them, by at least one walk-in"},
-		{"missed", s.Missed, "of them"},
-		{"split", s.Split, "of them, found as more than one walk-in"},
-		{"merged", s.Merged, "walk-ins that cover more than one of them"},
-		{"false", s.False, "walk-ins that belong to none of them"},
-	}, more...) {
-		fmt.Fprintf(t, "%s\t%d\t  %s\n", r.name, r.n, r.note)
+	row := func(name string, n int, note string) { fmt.Fprintf(t, "%s\t%d\t  %s\n", name, n, note) }
+	row("found", s.Found, "of them, by at least one walk-in")
+	row("missed", s.Missed, "of them")
+	row("split", s.Split, "of them, found as more than one walk-in")
+	row("merged", s.Merged, "walk-ins that cover more than one of them")
+	row("false", s.False, "walk-ins that belong to none of them")
+	if f.Employees != nil {
+		row("employees", *f.Employees, "walk-ins of employees, until learnt as resident devices")
 	}
 	flush(t)
 }

@@ -34,9 +34,9 @@ type simulateCmd struct {
 	Traffic  float64       `default:"1" help:"Factor for the passers-by of every business."`
 	Speed    speedFlag     `help:"Seconds of the town per second; without it, as fast as the machine can." placeholder:"N"`
 	Out      string        `help:"Write the records of routers and CRM to this file as NDJSON, instead of running the pipeline; - for stdout." voids:"speed,The pipeline:" placeholder:"FILE"`
-	TruthOut string        `help:"Write the true visits to this file as NDJSON." placeholder:"FILE"`
+	TruthOut string        `help:"Write the true visits, and the working days of employees, to this file as NDJSON." placeholder:"FILE"`
 	// The settings of the town's businesses, for a run of --out by replay.
-	BusinessesOut string `help:"Write the settings of the businesses to this file as JSON, for --businesses of replay and local." placeholder:"FILE"`
+	BusinessesOut string `help:"Write the settings of the businesses to this file as JSON, for --businesses of replay, evaluate, calibrate and local." placeholder:"FILE"`
 
 	stackFlags `group:"The pipeline:"`
 }
@@ -77,7 +77,7 @@ func checkVisits(t town.Town) error {
 // write writes the files that the flags name.
 func (c *simulateCmd) write(s streams, t town.Town) error {
 	if c.TruthOut != "" {
-		err := toFile(c.TruthOut, s.out, func(w io.Writer) error { return town.WriteTruth(w, t.Visits) })
+		err := toFile(c.TruthOut, s.out, func(w io.Writer) error { return town.WriteTruth(w, t.Truth()) })
 		if err != nil {
 			return err
 		}
@@ -134,14 +134,10 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 		p.update(int64(min(done, total)/time.Second), int64(total/time.Second),
 			fmt.Sprintf("%d sightings, %s in the town", st.Sightings, st.To.Format("15:04")))
 	})
-	// Print the summary. Visits of employees are compared apart from those of
-	// customers.
+	// Print the summary, and the comparison with the true visits.
 	if err == nil {
 		printReport(s.out, o)
-		others, employees := t.Split(o.report.Visits)
-		printScore(s.out, score.Score(t.ScoreTruth(), others), scoreRow{
-			"employees", len(employees), "walk-ins of employees, until learnt as resident devices",
-		})
+		printScore(s.out, score.Measure(o.visits(), town.Reference(t.Truth()), score.EqualDwell(0)))
 		err = o.report.Err()
 	}
 	return closeStack(stack, err)

@@ -7,10 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"footfall/lab/check"
 	"footfall/lab/feed"
+	"footfall/lab/score"
 	"footfall/local"
 	"footfall/shared/dynamo"
 	"footfall/shared/presence"
@@ -114,6 +116,11 @@ type outcome struct {
 	fed    feed.Stats
 	took   time.Duration // until everything fed was processed
 	report *check.Report
+}
+
+// visits returns the found visits: the walk-ins, and the visits of resident devices.
+func (o *outcome) visits() []score.FoundVisit {
+	return slices.Concat(o.report.Visits, o.report.ResidentVisits)
 }
 
 // runThrough feeds a source into the pipeline, waits until everything is processed

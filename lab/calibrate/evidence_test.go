@@ -132,7 +132,7 @@ func TestPromptly(t *testing.T) {
 				ConfirmedAt: v.Enter.Add(5*time.Minute + time.Duration(late)*time.Minute),
 			})
 		}
-		if got := promptly(score.MeasureTiming(truth, found, 5*time.Minute).Beyond); got != c.want {
+		if got := promptly(score.MeasureTiming(truth, found, score.EqualDwell(5*time.Minute)).Beyond); got != c.want {
 			t.Errorf("minutes late %v: %v, want %v", c.late, got, c.want)
 		}
 	}

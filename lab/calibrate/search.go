@@ -204,7 +204,7 @@ func (s *search) dropUnheard() {
 		s.Known.Truth = nil
 		return
 	}
-	s.baseline = score.Measure(s.Trace.Visits(s.rules), s.Known, s.rules.MinSpan)
+	s.baseline = score.Measure(s.Trace.Visits(s.rules), s.Known, score.EqualDwell(s.rules.MinSpan))
 }
 
 // hasTruth reports whether true visits are known.
@@ -213,7 +213,7 @@ func (s *search) hasTruth() bool { return len(s.Known.Truth) > 0 }
 // point measures one combination of settings.
 func (s *search) point(r presence.Rules) Point {
 	p := Point{Entry: r.Entry, Hold: r.Hold, Dwell: r.MinSpan, Gap: r.Silence, Allowed: true}
-	p.Figures = score.Measure(s.Trace.Visits(r), s.Known, r.MinSpan)
+	p.Figures = score.Measure(s.Trace.Visits(r), s.Known, score.EqualDwell(r.MinSpan))
 	p.Cost = cost(p.Figures) + s.excess(p.Figures)
 	s.done++
 	if s.Step != nil {

@@ -96,7 +96,7 @@ func TestSettingsChosenOnOneDayHoldOnTheNext(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return cost(score.Measure(trace.Cut(split, time.Time{}).Visits(r), score.Reference{Truth: second}, r.MinSpan))
+			return cost(score.Measure(trace.Cut(split, time.Time{}).Visits(r), score.Reference{Truth: second}, score.EqualDwell(r.MinSpan)))
 		}
 		if got, usual := rest(choice.Settings), rest(business.Defaults()); got > usual {
 			t.Errorf("seed %d: %+v costs %.3f a visit, the defaults %.3f", seed, choice.Settings, got, usual)

@@ -72,9 +72,11 @@ type Report struct {
 	// the topics and not from the oracle.
 	Changed     int
 	Wrong       []string
-	TopContacts []ContactTotal // highest total first
-	Visits      []score.FoundVisit
-	residents   map[string][]time.Time // starts of resident visits, by device key
+	TopContacts []ContactTotal     // highest total first
+	Visits      []score.FoundVisit // of the walk-ins
+	// ResidentVisits are the visits of resident devices, which have no walk-in.
+	ResidentVisits []score.FoundVisit
+	residents      map[string][]time.Time // starts of resident visits, by device key
 	// lastSeen is when the device was last seen in each visit that has ended.
 	lastSeen map[events.WalkInID]time.Time
 }
@@ -164,11 +166,13 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 	// walk-in.
 	lastSeen := map[events.WalkInID]time.Time{}
 	r.lastSeen = lastSeen
+	residents := map[events.WalkInID]events.VisitEnded{}
 	r.residents = map[string][]time.Time{}
 	err = readAll(ctx, client, events.VisitsEnded, events.DecodeVisitEnded, func(v events.VisitEnded) {
 		if v.Resident {
 			device := string(events.DeviceKey(v.Business, v.Device))
 			r.residents[device] = append(r.residents[device], v.StartedAt)
+			residents[v.ID] = v
 		}
 		_, noted := lastSeen[v.ID]
 		if _, emitted := walkIns[v.ID]; !emitted && !noted && !v.Resident {
@@ -191,9 +195,19 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 		}
 		r.Visits = append(r.Visits, score.FoundVisit{Business: w.Business, Device: w.Device, Start: w.StartedAt, End: last})
 	}
-	slices.SortFunc(r.Visits, func(a, b score.FoundVisit) int {
-		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Business, b.Business), cmp.Compare(a.Device, b.Device))
-	})
+	// A resident device may have had a walk-in before it was learnt or listed.
+	for id, v := range residents {
+		if _, emitted := walkIns[id]; !emitted {
+			r.ResidentVisits = append(r.ResidentVisits, score.FoundVisit{
+				Business: v.Business, Device: v.Device, Start: v.StartedAt, End: lastSeen[id], Resident: true,
+			})
+		}
+	}
+	for _, visits := range [][]score.FoundVisit{r.Visits, r.ResidentVisits} {
+		slices.SortFunc(visits, func(a, b score.FoundVisit) int {
+			return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Business, b.Business), cmp.Compare(a.Device, b.Device))
+		})
+	}
 	return walkIns, nil
 }
 

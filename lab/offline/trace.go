@@ -33,9 +33,9 @@ type Source interface {
 type Options struct {
 	// Business is the only business to load, or "" for all.
 	Business events.BusinessID
-	// Sensors are the sensors inside the store. If empty, the sightings of all
-	// sensors are loaded.
-	Sensors []events.SensorID
+	// Inside reports whether a sensor is inside the store. If nil, the sightings of
+	// all sensors are loaded.
+	Inside func(events.BusinessID, events.SensorID) bool
 	// Loaded, if set, is called after every few thousand items, for progress.
 	Loaded func()
 }
@@ -72,8 +72,8 @@ const silent = -128
 
 // heard is one sighting.
 type heard struct {
-	seen   int64 // ms since 1970
-	minute int32 // of the arrival, in minutes since 1970: the partition's watermark at that time
+	seen   int64  // ms since 1970
+	minute int32  // of the arrival, in minutes since 1970: the partition's watermark at that time
 	router uint16 // index into Trace.routers, if the flags hold a report
 	rssi   int8
 	flags  uint8
@@ -103,6 +103,7 @@ func Load(src Source, o Options) (*Trace, error) {
 	for n := 1; ; n++ {
 		it, err := src.Next()
 		if errors.Is(err, io.EOF) {
+			l.release()
 			return l.trace, nil
 		}
 		if err != nil {
@@ -126,10 +127,30 @@ type loader struct {
 	trace   *Trace
 	index   map[deviceKey]int
 	routers map[uint32]uint16 // index into Trace.routers
+	logins  []login           // of the present minute
+}
+
+// login is the sighting that stage identify makes of a login.
+type login struct {
+	sighting events.Sighting
+	arrived  time.Time
+}
+
+// release adds the sightings of the logins of the minute that is over. In the
+// pipeline a login passes through identify, so its sighting follows those that
+// arrive in the same minute.
+func (l *loader) release() {
+	for i := range l.logins {
+		l.sighting(&l.logins[i].sighting, l.logins[i].arrived)
+	}
+	l.logins = l.logins[:0]
 }
 
 // add adds an item to the trace if the options select it.
 func (l *loader) add(it *recording.Item, o *Options) {
+	if n := len(l.logins); n > 0 && it.ArrivedAt.Unix()/60 != l.logins[n-1].arrived.Unix()/60 {
+		l.release()
+	}
 	s := it.Sighting
 	if o.Business != "" && o.Business != cmp.Or(s.Business, businessOf(it.CRM)) {
 		return
@@ -137,23 +158,23 @@ func (l *loader) add(it *recording.Item, o *Options) {
 	if it.CRM != nil {
 		// A login becomes an associated sighting, as in stage identify. It is
 		// not counted in Levels and Sightings.
-		login := it.CRM.Login
-		if login == nil || it.ArrivedAt.Sub(login.At) > backfilled {
+		e := it.CRM.Login
+		if e == nil || it.ArrivedAt.Sub(e.At) > backfilled {
 			return
 		}
-		s = events.Sighting{
-			Business: login.Business, Device: login.Device, SeenAt: login.At,
-			Associated: true, Randomised: login.Randomised,
-		}
-	} else {
-		// A sighting counts if its sensor is in the store.
-		if len(o.Sensors) > 0 && !slices.Contains(o.Sensors, s.Sensor) {
-			return
-		}
-		l.trace.Sightings++
-		l.trace.Levels[-s.RSSI]++
-		l.trace.quarter[s.SeenAt.UnixMilli()/quarterHour] = struct{}{}
+		l.logins = append(l.logins, login{events.Sighting{
+			Business: e.Business, Device: e.Device, SeenAt: e.At,
+			Associated: true, Randomised: e.Randomised,
+		}, it.ArrivedAt})
+		return
 	}
+	// A sighting counts if its sensor is in the store.
+	if o.Inside != nil && !o.Inside(s.Business, s.Sensor) {
+		return
+	}
+	l.trace.Sightings++
+	l.trace.Levels[-s.RSSI]++
+	l.trace.quarter[s.SeenAt.UnixMilli()/quarterHour] = struct{}{}
 	l.sighting(&s, it.ArrivedAt)
 }
 

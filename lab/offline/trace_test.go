@@ -17,15 +17,16 @@ func TestOnlyTheSelectedPartIsLoaded(t *testing.T) {
 	outside, elsewhere := heard("a", 0, -60), heard("a", 0, -60)
 	outside.Sighting.Sensor, elsewhere.Sighting.Business = "street", "cafe"
 	items := []recording.Item{outside, elsewhere, heard("a", 0, -61)}
+	inside := func(_ events.BusinessID, s events.SensorID) bool { return s == "door" || s == "till" }
 	for _, c := range []struct {
 		why  string
 		o    offline.Options
 		want int64
 	}{
 		{"everything", offline.Options{}, 3},
-		{"the sensors of the store", offline.Options{Sensors: []events.SensorID{"door", "till"}}, 2},
+		{"the sensors of the store", offline.Options{Inside: inside}, 2},
 		{"one store of two", offline.Options{Business: "shop"}, 2},
-		{"both", offline.Options{Business: "shop", Sensors: []events.SensorID{"door"}}, 1},
+		{"both", offline.Options{Business: "shop", Inside: inside}, 1},
 	} {
 		trace := load(t, items, c.o)
 		if trace.Sightings != c.want || trace.Levels[60]+trace.Levels[61] != c.want {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"footfall/events"
 	"footfall/lab/score"
 	"footfall/shared/presence"
 )
@@ -23,13 +24,19 @@ const (
 // Visits returns the visits that the rules find, in the order of their start.
 // The watermark advances minute by minute, as in the pipeline. r must be valid.
 func (t *Trace) Visits(r presence.Rules) []score.FoundVisit {
+	return t.VisitsBy(func(events.BusinessID) *presence.Rules { return &r })
+}
+
+// VisitsBy returns the visits as Visits does, each business by rules of its own.
+func (t *Trace) VisitsBy(rules func(events.BusinessID) *presence.Rules) []score.FoundVisit {
 	var all []score.FoundVisit
 	for i := range t.devices {
 		d := &t.devices[i]
+		r := rules(d.Business)
 		if int32(d.loudest) < r.Entry {
 			continue // never at the entry threshold: no candidate opens
 		}
-		w := walk{trace: t, rules: &r, device: d.Device, found: all, first: len(all)}
+		w := walk{trace: t, rules: r, device: d.Device, found: all, first: len(all)}
 		w.run(d.heard)
 		all = w.found
 	}

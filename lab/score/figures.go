@@ -3,7 +3,6 @@ package score
 import (
 	"encoding/json"
 	"slices"
-	"time"
 
 	"footfall/events"
 )
@@ -20,6 +19,13 @@ type Reference struct {
 	// Static reports whether a device is listed as a resident device; nil means
 	// that none is.
 	Static func(events.BusinessID, events.DeviceID) bool
+	// Employee reports whether a device is an employee's, whose visits are not in
+	// Truth; nil means that no employees are known.
+	Employee func(events.BusinessID, events.DeviceID) bool
+	// Cut holds the true visits that are only in part within the time that is
+	// measured. The found visits that belong to none but these are neither right
+	// nor wrong.
+	Cut []Visit
 }
 
 // Figures holds how right a set of found visits is. Walk-ins of listed devices
@@ -29,10 +35,11 @@ type Figures struct {
 	Anonymous     int      `json:"anonymous"`         // of WalkIns: randomised address that never associated
 	Unnamed       int      `json:"unnamed,omitempty"` // of WalkIns: device that Truth does not cover
 	StaticWalkIns int      `json:"static_walk_ins"`
-	Residents     int      `json:"residents"`        // visits of resident devices, which have no walk-in
-	Visits        *Result  `json:"visits,omitempty"` // nil without truth
-	Timing        *Timing  `json:"timing,omitempty"` // nil without truth
-	Empty         *Empties `json:"empty,omitempty"`  // nil without head-counts
+	Employees     *int     `json:"employees,omitempty"` // of WalkIns: by employees; nil if none are known
+	Residents     int      `json:"residents"`           // visits of resident devices, which have no walk-in
+	Visits        *Result  `json:"visits,omitempty"`    // nil without truth
+	Timing        *Timing  `json:"timing,omitempty"`    // nil without truth
+	Empty         *Empties `json:"empty,omitempty"`     // nil without head-counts
 }
 
 // Empties holds the false walk-ins in empty hours.
@@ -62,8 +69,9 @@ func (e *Empties) Per100() float64 {
 }
 
 // Measure compares found visits with the reference; dwell is as in
-// MeasureTiming.
-func Measure(found []FoundVisit, k Reference, dwell time.Duration) Figures {
+// MeasureTiming. Walk-ins of employees are compared with nothing: employees are
+// really in the store.
+func Measure(found []FoundVisit, k Reference, dwell Dwell) Figures {
 	var f Figures
 	// Set the visits of listed devices apart.
 	if k.Static != nil {
@@ -78,6 +86,9 @@ func Measure(found []FoundVisit, k Reference, dwell time.Duration) Figures {
 	if k.Empty != nil {
 		f.Empty = &Empties{Hours: Hours(k.Empty)}
 	}
+	if k.Employee != nil {
+		f.Employees = new(int)
+	}
 	// Count walk-ins, and those that began in an empty span.
 	for _, v := range found {
 		if v.Resident {
@@ -87,6 +98,10 @@ func Measure(found []FoundVisit, k Reference, dwell time.Duration) Figures {
 		f.WalkIns++
 		if v.Anonymous {
 			f.Anonymous++
+		}
+		if k.employs(v) {
+			*f.Employees++
+			continue
 		}
 		if k.Truth != nil && !k.names(v) {
 			f.Unnamed++
@@ -98,11 +113,28 @@ func Measure(found []FoundVisit, k Reference, dwell time.Duration) Figures {
 	}
 	// Compare with the truth the visits of the devices that the truth covers.
 	if k.Truth != nil {
-		found = slices.DeleteFunc(slices.Clone(found), func(v FoundVisit) bool { return !k.names(v) })
+		found = k.judged(found)
 		r, t := Score(k.Truth, found), MeasureTiming(k.Truth, found, dwell)
 		f.Visits, f.Timing = &r, &t
 	}
 	return f
+}
+
+// judged returns the found visits that are right or wrong: those of the devices that
+// Truth covers, without employees and without visits that belong to Cut alone.
+func (k *Reference) judged(found []FoundVisit) []FoundVisit {
+	truth, cut := spansByDevice(k.Truth), spansByDevice(k.Cut)
+	overlap := func(spans map[deviceKey][]span, f FoundVisit) bool {
+		return slices.ContainsFunc(spans[deviceKey{f.Business, f.Device}], func(s span) bool { return overlaps(s.visit, f) })
+	}
+	return slices.DeleteFunc(slices.Clone(found), func(f FoundVisit) bool {
+		return !k.names(f) || k.employs(f) || overlap(cut, f) && !overlap(truth, f)
+	})
+}
+
+// employs reports whether a visit is an employee's.
+func (k *Reference) employs(v FoundVisit) bool {
+	return k.Employee != nil && k.Employee(v.Business, v.Device)
 }
 
 // names reports whether Truth covers the device of a visit.

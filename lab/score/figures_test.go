@@ -17,7 +17,7 @@ func TestMeasure(t *testing.T) {
 		Empty:  []Span{{at(120), at(240)}},
 		Static: func(_ events.BusinessID, d events.DeviceID) bool { return d == "till" },
 	}
-	f := Measure(all, known, 0)
+	f := Measure(all, known, EqualDwell(0))
 	if f.WalkIns != 2 || f.StaticWalkIns != 1 || f.Anonymous != 1 || len(all) != 3 {
 		t.Errorf("%+v, want 2 walk-ins, 1 of them anonymous, and 1 of a static device", f)
 	}
@@ -42,7 +42,7 @@ func TestMeasureOfResidents(t *testing.T) {
 		Truth:  []Visit{visit(0, 30)},
 		Empty:  []Span{{at(120), at(240)}},
 		Static: func(_ events.BusinessID, d events.DeviceID) bool { return d == "till" },
-	}, 0)
+	}, EqualDwell(0))
 	if f.WalkIns != 0 || f.StaticWalkIns != 0 || f.Residents != 2 || f.Empty.False != 0 {
 		t.Errorf("%+v, want no walk-in and 2 visits of residents", f)
 	}
@@ -53,7 +53,7 @@ func TestMeasureOfResidents(t *testing.T) {
 
 // An unknown figure is not reported as 0.
 func TestMeasureWithoutReference(t *testing.T) {
-	text, err := json.Marshal(Measure([]FoundVisit{found(0, 10)}, Reference{}, 0))
+	text, err := json.Marshal(Measure([]FoundVisit{found(0, 10)}, Reference{}, EqualDwell(0)))
 	if want := `{"walk_ins":1,"anonymous":0,"static_walk_ins":0,"residents":0}`; err != nil || string(text) != want {
 		t.Errorf("JSON %s (%v), want %s", text, err, want)
 	}
@@ -67,12 +67,12 @@ func TestMeasureOfDevicesOutsideTheTruth(t *testing.T) {
 	other, resident := told(60, 66, 90), told(60, 66, 90)
 	other.Device, resident.Device, resident.Resident = "other", "till", true
 	known := Reference{Truth: []Visit{visit(0, 30)}, Named: func(_ events.BusinessID, d events.DeviceID) bool { return d == "phone" }}
-	f := Measure([]FoundVisit{told(1, 6, 30), told(120, 126, 140), other, resident}, known, 0)
+	f := Measure([]FoundVisit{told(1, 6, 30), told(120, 126, 140), other, resident}, known, EqualDwell(0))
 	if f.WalkIns != 3 || f.Unnamed != 1 || f.Visits.Found != 1 || f.Visits.Detected != 2 || f.Visits.False != 1 {
 		t.Errorf("%+v, %+v: want 3 walk-ins, 1 of an unnamed device, and of the named one 1 found and 1 false", f, f.Visits)
 	}
 	known.Named = nil
-	if f := Measure([]FoundVisit{other}, known, 0); f.Unnamed != 0 || f.Visits.False != 1 {
+	if f := Measure([]FoundVisit{other}, known, EqualDwell(0)); f.Unnamed != 0 || f.Visits.False != 1 {
 		t.Errorf("%+v, %+v: want 1 false where the truth is everybody's", f, f.Visits)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"footfall/events"
 )
 
 // Spread describes how far moments are off, with early and late alike.
@@ -59,10 +61,16 @@ type Timing struct {
 	Exit   Spread `json:"exit"` // last sighting, compared with leaving
 }
 
-// MeasureTiming compares the times of found visits with those of the truth.
-// dwell is the time for which a device must have been seen before a walk-in is
-// confirmed. The visits may come in any order.
-func MeasureTiming(truth []Visit, found []FoundVisit, dwell time.Duration) Timing {
+// Dwell returns for how long a device must have been seen in a business before a
+// walk-in is confirmed.
+type Dwell func(events.BusinessID) time.Duration
+
+// EqualDwell returns the Dwell of businesses with the same dwell.
+func EqualDwell(d time.Duration) Dwell { return func(events.BusinessID) time.Duration { return d } }
+
+// MeasureTiming compares the times of found visits with those of the truth. The
+// visits may come in any order.
+func MeasureTiming(truth []Visit, found []FoundVisit, dwell Dwell) Timing {
 	truth, found = slices.Clone(truth), slices.Clone(found)
 	Sort(truth)
 	slices.SortFunc(found, func(a, b FoundVisit) int { return a.Start.Compare(b.Start) })
@@ -95,7 +103,7 @@ func MeasureTiming(truth []Visit, found []FoundVisit, dwell time.Duration) Timin
 			start = append(start, found[n].Start.Sub(v.Enter))
 			if !found[n].ConfirmedAt.IsZero() {
 				confirmed = append(confirmed, found[n].ConfirmedAt.Sub(v.Enter))
-				beyond = append(beyond, outside(found[n].ConfirmedAt.Sub(v.Enter), dwell))
+				beyond = append(beyond, outside(found[n].ConfirmedAt.Sub(v.Enter), dwell(v.Business)))
 			}
 		}
 		if n := lasts[i] - 1; n >= 0 && own[n][1] == i && !found[n].End.IsZero() {

@@ -68,7 +68,7 @@ func TestMeasureTiming(t *testing.T) {
 			1 * m, 6 * m, 1 * m, 0, 1, 0,
 		},
 	} {
-		g := MeasureTiming(c.truth, c.found, 5*m)
+		g := MeasureTiming(c.truth, c.found, EqualDwell(5*m))
 		if g.Start.Median != c.start || g.Confirmed.Median != c.tell || g.Beyond.Median != c.beyond || g.Exit.Median != c.exit {
 			t.Errorf("%s: %v, %v, %v and %v; want %v, %v, %v and %v", c.why,
 				g.Start.Median, g.Confirmed.Median, g.Beyond.Median, g.Exit.Median, c.start, c.tell, c.beyond, c.exit)
@@ -81,7 +81,7 @@ func TestMeasureTiming(t *testing.T) {
 
 // A found visit without a time of confirmation is not counted as confirmed in 1970.
 func TestTimingWithoutTimesOfConfirmation(t *testing.T) {
-	g := MeasureTiming([]Visit{visit(0, 20)}, []FoundVisit{found(1, 20)}, time.Minute)
+	g := MeasureTiming([]Visit{visit(0, 20)}, []FoundVisit{found(1, 20)}, EqualDwell(time.Minute))
 	if g.Confirmed.N != 0 || g.Beyond.N != 0 || g.Start.N != 1 {
 		t.Errorf("%d told, %d beyond, %d starts; want 0, 0 and 1", g.Confirmed.N, g.Beyond.N, g.Start.N)
 	}

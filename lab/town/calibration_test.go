@@ -225,9 +225,9 @@ func detect(items []recording.Item) (found []score.FoundVisit) {
 
 func TestVisitsCanBeFound(t *testing.T) {
 	forSeeds(t, func(t *testing.T, town Town, items []recording.Item) {
-		others, _ := town.Split(detect(items))
-		others = slices.DeleteFunc(others, func(v score.FoundVisit) bool {
-			return slices.Contains(town.Statics, Resident{v.Business, v.Device})
+		resident := slices.Concat(town.Statics, town.Employees)
+		others := slices.DeleteFunc(detect(items), func(v score.FoundVisit) bool {
+			return slices.Contains(resident, Resident{v.Business, v.Device})
 		})
 		r := score.Score(town.ScoreTruth(), others)
 		within(t, town, "share of visits found", float64(r.Found)/float64(r.True), 0.85, 0.99)

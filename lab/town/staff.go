@@ -41,25 +41,9 @@ func (p *plan) shiftsOfDay(s *shop, midnight time.Time) {
 				Business: s.ID, Device: phone.id,
 				Enter: midnight.Add(max(0, s.Open-d.between(late, early))), Leave: midnight.Add(s.Close + d.between(late, early)),
 			},
-			Randomised: phone.randomised, Joined: phone.joins,
+			Randomised: phone.randomised, Joined: phone.joins, Employee: true,
 		}})
 	}
-}
-
-// Split separates found visits by employees from the others.
-func (t Town) Split(found []score.FoundVisit) (others, employees []score.FoundVisit) {
-	employed := map[Resident]bool{}
-	for _, e := range t.Employees {
-		employed[e] = true
-	}
-	for _, v := range found {
-		if employed[Resident{v.Business, v.Device}] {
-			employees = append(employees, v)
-		} else {
-			others = append(others, v)
-		}
-	}
-	return others, employees
 }
 
 // Settings returns the settings of each business as its merchant would choose

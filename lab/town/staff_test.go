@@ -1,12 +1,12 @@
 package town
 
 import (
+	"bytes"
 	"reflect"
 	"slices"
 	"testing"
 	"time"
 
-	"footfall/events"
 	"footfall/lab/score"
 )
 
@@ -65,15 +65,29 @@ func TestStaffChangesNoVisit(t *testing.T) {
 	}
 }
 
-func TestSplit(t *testing.T) {
-	town := Town{Employees: []Resident{{"cafe", "hers"}}}
-	visit := func(b events.BusinessID, d events.DeviceID) score.FoundVisit {
-		return score.FoundVisit{Business: b, Device: d}
+// The truth names the employees, apart from visits, and a comparison with it counts
+// their walk-ins as neither right nor wrong.
+func TestTruthNamesEmployees(t *testing.T) {
+	town, _ := generate(t, calm())
+	var b bytes.Buffer
+	if err := WriteTruth(&b, town.Truth()); err != nil {
+		t.Fatal(err)
 	}
-	hers, there, guest := visit("cafe", "hers"), visit("gym", "hers"), visit("cafe", "his")
-	others, employees := town.Split([]score.FoundVisit{guest, hers, there})
-	if !slices.Equal(others, []score.FoundVisit{guest, there}) || !slices.Equal(employees, []score.FoundVisit{hers}) {
-		t.Errorf("others %v, employees %v", others, employees)
+	all, err := ReadTruth(&b, "truth")
+	if err != nil || !reflect.DeepEqual(all, town.Truth()) {
+		t.Fatalf("read %d stays of %d, %v", len(all), len(town.Truth()), err)
+	}
+	k := Reference(all)
+	if !reflect.DeepEqual(k.Truth, town.ScoreTruth()) || len(town.Shifts) == 0 {
+		t.Errorf("%d true visits and %d working days, want %d visits", len(k.Truth), len(town.Shifts), len(town.ScoreTruth()))
+	}
+	hers, guest := town.Shifts[0], town.Visits[0]
+	found := func(v Visit) score.FoundVisit {
+		return score.FoundVisit{Business: v.Business, Device: v.Device, Start: v.Enter, End: v.Leave}
+	}
+	f := score.Measure([]score.FoundVisit{found(hers), found(guest)}, k, score.EqualDwell(0))
+	if f.WalkIns != 2 || *f.Employees != 1 || f.Visits.Found != 1 || f.Visits.False != 0 {
+		t.Errorf("%+v with %d of employees, and visits %+v: want 2 walk-ins, 1 of an employee, 1 found", f, *f.Employees, *f.Visits)
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 // routers and CRMs sent.
 type Town struct {
 	Config Config
-	Visits []Visit // the truth, in order of entering
+	Visits []Visit // the true visits of customers, in order of entering
+	Shifts []Visit // the working days of employees, in order of entering
 	// Statics and Employees are the resident devices: things of the store, and
 	// the phones of employees.
 	Statics, Employees []Resident
@@ -34,10 +35,13 @@ func Generate(c Config) (Town, error) {
 		return Town{}, fmt.Errorf("generating the town: the configuration is invalid: %w", err)
 	}
 	t := Town{Config: c, plan: newPlan(c)}
-	// Visits of the truth are those of visitors alone.
+	// Set the working days of employees apart from visits.
 	for _, st := range t.plan.stays {
-		if !st.employee {
+		switch {
+		case !st.employee:
 			t.Visits = append(t.Visits, st.visit)
+		case st.visit.Enter.Before(t.plan.end):
+			t.Shifts = append(t.Shifts, st.visit)
 		}
 	}
 	for _, s := range t.plan.shops {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"footfall/events"
@@ -28,6 +29,35 @@ type Visit struct {
 	Joined     bool             `json:"joined"`            // whether the device is in the store's network from entering on
 	LoginAt    time.Time        `json:"login_at,omitzero"` // first login at the portal, if in this visit; else zero
 	Companion  bool             `json:"companion"`
+	// Employee is true for a working day of an employee, which is no visit of a
+	// customer.
+	Employee bool `json:"employee,omitempty"`
+}
+
+// Truth returns all stays: visits, and the working days of employees, in order of
+// entering.
+func (t Town) Truth() []Visit {
+	all := slices.Concat(t.Visits, t.Shifts)
+	slices.SortStableFunc(all, func(a, b Visit) int { return a.Enter.Compare(b.Enter) })
+	return all
+}
+
+// Reference returns stays in the form in which score.Measure takes them: the visits of
+// customers, and who is an employee.
+func Reference(all []Visit) score.Reference {
+	k := score.Reference{Truth: []score.Visit{}}
+	employees := map[Resident]bool{}
+	for _, v := range all {
+		if v.Employee {
+			employees[Resident{v.Business, v.Device}] = true
+		} else {
+			k.Truth = append(k.Truth, v.Visit)
+		}
+	}
+	if len(employees) > 0 {
+		k.Employee = func(b events.BusinessID, d events.DeviceID) bool { return employees[Resident{b, d}] }
+	}
+	return k
 }
 
 // ScoreTruth returns the visits in the form that score.Score takes.

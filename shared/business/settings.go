@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"footfall/events"
@@ -135,6 +136,23 @@ func (s Settings) Write(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(s)
+}
+
+// WriteOnly writes the settings of these JSON names as Write does; without names it
+// writes all settings.
+func (s Settings) WriteOnly(w io.Writer, names ...string) error {
+	if len(names) == 0 {
+		return s.Write(w)
+	}
+	all, ok := toJSON(s).(map[string]any)
+	for name := range all {
+		if ok && !slices.Contains(names, name) {
+			delete(all, name)
+		}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(all)
 }
 
 // ReadSettings decodes and validates settings that Write wrote. An absent field has
