@@ -132,14 +132,17 @@ func openRecording(files []string, s streams, o recording.Options) (*recording.R
 // pseudonym to the set. Lines that begin with # are comments.
 func (f *traceFlags) readStatic(r io.Reader, device pseudonym.Maker, into map[events.DeviceID]bool) error {
 	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff"))
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		// A MAC address becomes a pseudonym; other text is a pseudonym already.
 		listed := events.DeviceID(line)
 		if mac, err := net.ParseMAC(line); err == nil && len(mac) == 6 {
+			if [6]byte(mac) == [6]byte{} || pseudonym.Group(mac) {
+				return fmt.Errorf("%s:%d: %s is no address of a device", f.Static, n, mac)
+			}
 			listed = device(f.Business, mac)
 		}
 		into[listed] = true

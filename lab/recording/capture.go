@@ -86,6 +86,7 @@ func newPcap(s *scope, in *bufio.Reader) (*captureDecoder, error) {
 	if link != layers.LinkTypeIEEE80211Radio {
 		return nil, wrongLink(s.name, link)
 	}
+	r.SetSnaplen(maxCaptured) // writers exceed the length that they declare
 	return newCapture(s, &pcapReader{r, in, link}), nil
 }
 

@@ -75,7 +75,7 @@ func newDecoder(s *scope, r io.Reader) (decoder, error) {
 	if start, _ := in.Peek(len(gzipMagic)); bytes.Equal(start, gzipMagic) {
 		z, err := gzip.NewReader(in)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
+			return nil, fmt.Errorf("%s: %w", s.name, beginning(err))
 		}
 		in = bufio.NewReaderSize(z, bufferBytes)
 	}
@@ -87,7 +87,7 @@ func newDecoder(s *scope, r io.Reader) (decoder, error) {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("empty")
 		}
-		return nil, fmt.Errorf("%s: %w", s.name, err)
+		return nil, fmt.Errorf("%s: %w", s.name, beginning(err))
 	}
 	// Captures by their magic number, all other files as text.
 	if bytes.HasPrefix(start, pcapngMagic) {
@@ -102,6 +102,15 @@ func newDecoder(s *scope, r io.Reader) (decoder, error) {
 		return nil, err
 	}
 	return newText(s, in)
+}
+
+// beginning names the cause if a compressed file ends before its first byte can
+// be unpacked.
+func beginning(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("nothing was read from the recording: it is cut off at its beginning: %w", err)
+	}
+	return err
 }
 
 // newText returns the NDJSON decoder if the first character is an opening

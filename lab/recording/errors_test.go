@@ -109,7 +109,7 @@ func TestBrokenFiles(t *testing.T) {
 		{"gzip with a wrong checksum", append(bytes.Clone(zip[:len(zip)-8]), 1, 2, 3, 4, 5, 6, 7, 8), "x:5: gzip: invalid checksum"},
 		{"gzip and then something else", append(bytes.Clone(zip), "something else"...), "x:5: gzip: invalid header"},
 		{"gzip of nothing", zipped(t, nil), "x: empty"},
-		{"gzip header cut off", zip[:6], "x: unexpected EOF"},
+		{"gzip header cut off", zip[:6], "x: nothing was read from the recording: it is cut off at its beginning: unexpected EOF"},
 		{"pcap header cut off", pcap[:20], "x: header of the capture: unexpected EOF"},
 		{"pcap of another version", append(bytes.Clone(pcap[:4]), pcap[8:]...), "x: header of the capture: "},
 		{"pcap cut in its first packet", pcap[:24+16+3], "x: nothing was read from the recording: x: packet 1: the file ends inside this packet"},

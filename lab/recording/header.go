@@ -110,7 +110,7 @@ func (d *csvDecoder) complete(names []string) error {
 		if d.columns[i] != passedOver {
 			continue
 		}
-		if c, known := resembles(name); c != passedOver && has[c] == "" {
+		if c, known := resembles(name); c != passedOver && !given(c, func(c column) bool { return has[c] != "" }) {
 			return fmt.Errorf("header: column %.40q looks like %s: rename it if it is, or else remove it", name, known)
 		}
 		if name == "" {
@@ -179,6 +179,12 @@ func resembles(name string) (column, string) {
 		}
 	}
 	return passedOver, ""
+}
+
+// given reports whether a record has the value of a column, by has, or the one
+// that stands in its place: a device may have an address or a name.
+func given(c column, has func(column) bool) bool {
+	return has(c) || c == macColumn && has(deviceColumn) || c == deviceColumn && has(macColumn)
 }
 
 // squeeze returns a name in lower case, without separators of words and without

@@ -289,7 +289,7 @@ func (d *ndjsonDecoder) checkNames(line []byte) error {
 		}
 	}
 	for _, name := range unknown {
-		if c, known := resembles(name); c != passedOver && !has[c] {
+		if c, known := resembles(name); c != passedOver && !given(c, func(c column) bool { return has[c] }) {
 			return fmt.Errorf("field %.40q looks like %s: rename it if it is, or else remove it", name, known)
 		}
 	}

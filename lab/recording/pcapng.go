@@ -106,6 +106,10 @@ func (r *pcapngReader) read() (kind uint32, body []byte, err error) {
 	if _, err := io.ReadFull(r.in, block); err != nil {
 		return 0, nil, cutShort(err)
 	}
+	// The length stands at the end too.
+	if r.order.Uint32(block[length-4:]) != length && r.order.Uint32(block[padded-4:]) != length {
+		return 0, nil, errDamaged
+	}
 	return kind, block[8 : length-4], nil
 }
 

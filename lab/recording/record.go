@@ -162,7 +162,11 @@ func otherFrame(f []byte) (bool, error) {
 	if isMissing(f) {
 		return false, nil
 	}
-	kind, err := strconv.ParseUint(string(f), 0, 16)
+	digits, base := string(f), 10
+	if hex, ok := strings.CutPrefix(digits, "0x"); ok {
+		digits, base = hex, 16
+	}
+	kind, err := strconv.ParseUint(digits, base, 16)
 	if err != nil {
 		return false, fmt.Errorf("%s: %.40q is no number", columns[frameColumn][0], f)
 	}

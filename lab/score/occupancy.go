@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -46,14 +45,14 @@ func occupancyRow(row []string) (HeadCount, error) {
 	if err != nil {
 		return HeadCount{}, fmt.Errorf("from_ms: %w", err)
 	}
-	n, err := strconv.Atoi(row[2])
+	n, err := wholeNumber(row[2])
 	if err == nil && n < 0 {
 		err = fmt.Errorf("%d is below 0", n)
 	}
 	if err != nil {
 		return HeadCount{}, fmt.Errorf("people: %w", err)
 	}
-	return HeadCount{At: at, Sensor: row[1], People: n}, nil
+	return HeadCount{At: at, Sensor: row[1], People: int(n)}, nil
 }
 
 // Span is a stretch of time from From up to, but not including, To.

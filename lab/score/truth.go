@@ -1,6 +1,8 @@
 package score
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -41,7 +43,12 @@ func ReadTruthCSV(r io.Reader, name string, business events.BusinessID, device p
 // eachRow calls take for each row of a CSV file, with the wanted columns in the
 // order of wanted. Errors name file and line.
 func eachRow(r io.Reader, name string, wanted []string, take func(row []string) error) error {
-	rows := csv.NewReader(r)
+	in := bufio.NewReader(r)
+	rows := csv.NewReader(in)
+	// Spreadsheets of many countries separate columns by semicolons.
+	if start, _ := in.Peek(in.Size()); bytes.ContainsRune(firstLine(start), ';') {
+		rows.Comma = ';'
+	}
 	rows.ReuseRecord, rows.TrimLeadingSpace = true, true
 	// Find the wanted columns in the header.
 	header, err := rows.Read()
@@ -77,6 +84,12 @@ func eachRow(r io.Reader, name string, wanted []string, take func(row []string) 
 	}
 }
 
+// firstLine returns a text up to its first line end.
+func firstLine(text []byte) []byte {
+	line, _, _ := bytes.Cut(text, []byte{'\n'})
+	return line
+}
+
 // truthError formats an error of package csv like the other errors of a file.
 func truthError(name string, err error) error {
 	if at := new(csv.ParseError); errors.As(err, &at) {
@@ -88,8 +101,11 @@ func truthError(name string, err error) error {
 // truthRow parses one visit; its errors begin with the column.
 func truthRow(row []string, business events.BusinessID, device pseudonym.Maker) (Visit, error) {
 	mac, err := net.ParseMAC(row[0])
-	if err == nil && len(mac) != 6 {
+	switch {
+	case err == nil && len(mac) != 6:
 		err = fmt.Errorf("%d bytes, want 6", len(mac))
+	case err == nil && ([6]byte(mac) == [6]byte{} || pseudonym.Group(mac)):
+		err = fmt.Errorf("%s is no address of a device", mac)
 	}
 	if err != nil {
 		return Visit{}, fmt.Errorf("mac: %w", err)
@@ -108,9 +124,15 @@ func truthRow(row []string, business events.BusinessID, device pseudonym.Maker) 
 	return v, nil
 }
 
+// wholeNumber parses a whole number, also as "3.0": pandas writes the numbers of a
+// column with a missing value like that.
+func wholeNumber(s string) (int64, error) {
+	return strconv.ParseInt(strings.TrimSuffix(s, ".0"), 10, 64)
+}
+
 // millis parses milliseconds since 1970.
 func millis(s string) (time.Time, error) {
-	ms, err := strconv.ParseInt(s, 10, 64)
+	ms, err := wholeNumber(s)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%.40q is not a whole number of milliseconds since 1970", s)
 	}

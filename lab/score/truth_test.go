@@ -46,6 +46,8 @@ func TestReadTruthCSVNamesTheMistake(t *testing.T) {
 		{"nothing", "", "visits.csv:1: header is"},
 		{"another file", "seen_at_ms,sensor,mac,rssi_dbm\n", "visits.csv:1: header is"},
 		{"no address", header + good + "phone,1,2\n", "visits.csv:3: mac:"},
+		{"no device's address", header + "00:00:00:00:00:00,1,2\n", "visits.csv:2: mac: 00:00:00:00:00:00 is no address of a device"},
+		{"an address of several devices", header + "01:00:5e:00:00:01,1,2\n", "visits.csv:2: mac: 01:00:5e:00:00:01 is no address of a device"},
 		{"eight bytes", header + "02:00:00:00:00:00:00:01,1,2\n", "visits.csv:2: mac: 8 bytes"},
 		{"no number", header + "02:00:00:00:00:01,2026-11-02T12:00:00Z,2\n", `visits.csv:2: enter_ms: "2026-11-02T12:00:00Z" is not a whole number of milliseconds`},
 		{"no number at the end", header + "02:00:00:00:00:01,1,\n", "visits.csv:2: exit_ms:"},
@@ -93,6 +95,8 @@ func TestTruthWithOtherColumns(t *testing.T) {
 		"one column more": "mac,name,enter_ms,exit_ms\n02:00:00:00:00:01,me,1000,2000\n",
 		"blanks":          "mac, enter_ms, exit_ms\n02:00:00:00:00:01 , 1000, 2000\n",
 		"a mark":          "\ufeff" + plain,
+		"as pandas":       ",mac,enter_ms,exit_ms\n0,02:00:00:00:00:01,1000.0,2000.0\n",
+		"as Excel":        "\ufeffmac;enter_ms;exit_ms\r\n02:00:00:00:00:01;1000;2000\r\n",
 		"a line twice":    plain + "02:00:00:00:00:01,1000,2000\n",
 	} {
 		got, err := ReadTruthCSV(strings.NewReader(in), "visits.csv", "shop", pseudonym.NewMaker(testKey))
