@@ -10,7 +10,7 @@
 // Start reading at Format in senders.go, then in cloudtrax.go, the shortest make.
 // Three parts are common to all makes: scan.go checks the limits of a body before
 // any parser reads it, fields.go reads single values leniently, and collect.go
-// turns records into a Post.
+// turns records into a Post. syslog.go is hostapd's: what precedes a message.
 //
 // # Adding a make of router
 //

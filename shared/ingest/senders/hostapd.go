@@ -104,7 +104,7 @@ func (r *syslogReader) line(line []byte) {
 // senders repeat, then the interface, then the level in the form of the control
 // socket: "hostapd: wlan0: <3>EVENT" or "IFNAME=wlan0 <3>EVENT".
 func cutEvent(message []byte) (event, address, rest []byte) {
-	event, rest = cutWord(bytes.TrimPrefix(message, []byte(byteOrderMark)))
+	event, rest = cutWord(message)
 	for isTag(event) {
 		event, rest = cutWord(rest)
 	}

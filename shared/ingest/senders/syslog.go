@@ -78,9 +78,10 @@ func (r *syslogReader) headRFC5424(rest []byte) (h syslogHead, ok bool) {
 	program, rest := cutWord(rest)
 	_, rest = cutWord(rest) // PROCID
 	_, rest = cutWord(rest) // MSGID
-	if h.message, ok = cutStructuredData(rest); !ok {
+	if rest, ok = cutStructuredData(rest); !ok {
 		return h, false
 	}
+	h.message = bytes.TrimPrefix(bytes.TrimLeft(rest, space), []byte(byteOrderMark))
 	switch address, ok := cutUniFi(h.router); {
 	case ok:
 		h.router = address
