@@ -11,6 +11,7 @@ A time is minutes, days before a d and seconds after a colon: 6, 5:59.999, 2d120
     6w      weakly (-80 dBm)                            6@-71   with -71 dBm
     6a      associated                                  6r      with a randomised address
     6>8     arrived at 8 minutes                        6!till  by the router "till"
+    0+joined  with the report that the device joined the router; or +alive, +left
     login:ann:9         ann logs in with the device; 9r and 9>12 as above
     merge:ann:bob:20    the CRM merges ann into bob
     delete:ann:20       the CRM deletes ann
@@ -24,7 +25,7 @@ from visits import DAY, MINUTE
 
 TIME = r"-?(?:\d+d)?\d*(?::\d\d(?:\.\d{3})?)?"
 SIGHTING = re.compile(rf"(?P<at>{TIME})(?:\.\.(?P<to>{TIME})/(?P<every>\d+))?(?P<flags>[arw]*)(?:@(?P<rssi>-?\d+))?"
-                      rf"(?:>(?P<arrives>{TIME}))?(?:!(?P<sensor>\w+))?")
+                      rf"(?:>(?P<arrives>{TIME}))?(?:!(?P<sensor>\w+))?(?:\+(?P<session>joined|alive|left))?")
 LOGIN = re.compile(rf"login:(?P<contact>[^:]+):(?P<at>{TIME})(?P<flag>r?)(?:>(?P<arrives>{TIME}))?")
 MERGE = re.compile(rf"merge:(?P<contact>[^:]+):(?P<into>[^:]+):(?P<at>{TIME})")
 DELETE = re.compile(rf"delete:(?P<contact>[^:]+):(?P<at>{TIME})")
@@ -70,8 +71,9 @@ def add(group, business, device, item):
         flags, first = match["flags"], milliseconds(match["at"])
         last, every = (milliseconds(match["to"]), int(match["every"]) * MINUTE) if match["to"] else (first, MINUTE)
         for at in range(first, last + 1, every):
-            group.heard(device, at, rssi=int(match["rssi"] or (WEAK if "w" in flags else STRONG)), associated="a" in flags,
-                        randomised="r" in flags, arrives=milliseconds(match["arrives"]), business=business,
-                        sensor=match["sensor"] or "door")
+            rssi = int(match["rssi"] or (WEAK if "w" in flags else STRONG))
+            group.heard(device, at, rssi=rssi, associated="a" in flags, randomised="r" in flags,
+                        arrives=milliseconds(match["arrives"]), business=business,
+                        sensor=match["sensor"] or "door", **{"session": match["session"]} if match["session"] else {})
     else:
         raise ValueError(f"cases.txt: {group.name}, {device}: {item} is no item")

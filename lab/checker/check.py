@@ -35,7 +35,7 @@ def main():
         folder = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         jobs = [("recording", path.resolve(), options.businesses) for path in options.files] or standard_jobs(options)
-        print(f"{'input':<24}{'sightings':>10}{'visits':>8}{'walk-ins':>9}{'contacts':>9}{'counted':>8}  s    result")
+        print(f"{'input':<18}{'sightings':>10}{'visits':>8}{'walk-ins':>9}{'contacts':>9}{'counted':>8}  s    result")
         unequal = 0
         with concurrent.futures.ProcessPoolExecutor(options.processes) as pool:
             for future in [pool.submit(run, job, number, folder, options) for number, job in enumerate(jobs)]:
@@ -43,7 +43,7 @@ def main():
                 unequal += not equal
                 print(report, flush=True)
     if unequal:
-        print(f"{unequal} of {len(jobs)} inputs are not equal. Run again with --keep DIR to keep inputs and topics.")
+        print(f"{unequal} of {len(jobs)} inputs are not equal. --keep DIR keeps inputs and topics.")
     return 1 if unequal else 0
 
 
@@ -52,11 +52,11 @@ def arguments():
     parser.add_argument("files", nargs="*", type=Path, help="recordings: CSV or NDJSON, gzipped or not")
     parser.add_argument("--businesses", type=Path, help="the documents of the businesses of FILES, as for replay")
     parser.add_argument("--seed", type=int, default=1, help="of the town and of the first history [1]")
-    parser.add_argument("--histories", type=int, default=3, help="number of drawn histories, each with the next seed [3]")
+    parser.add_argument("--histories", type=int, default=3, help="number of drawn ones, each with the next seed [3]")
     parser.add_argument("--town", default="24h", metavar="DURATION", help="of the town [24h]")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep inputs, topics and logs in this folder")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="inputs at a time [number of CPUs]")
-    parser.add_argument("--bin", type=Path, default=REPOSITORY / "bin", help="folder with footfall, the functions, topicdump")
+    parser.add_argument("--bin", type=Path, default=REPOSITORY / "bin", help="folder of the binaries")
     return parser.parse_args()
 
 
@@ -80,8 +80,8 @@ def make(job, folder, options):
         return rest[0].name, rest[0], rest[1]
     if kind == "town":
         seed, duration = rest
-        subprocess.run([options.bin / "footfall", "simulate", "--seed", str(seed), "--duration", duration, "--out", path,
-                        "--businesses-out", businesses], check=True)
+        subprocess.run([options.bin / "footfall", "simulate", "--seed", str(seed), "--duration", duration,
+                        "--out", path, "--businesses-out", businesses], check=True)
         return f"town {seed}, {duration}", path, businesses
     if kind == "history":
         made = histories.draw(rest[0])
@@ -107,7 +107,7 @@ def run(job, number, folder, options):
         result = compare.Comparison(recording.read(str(path)), documents, produced)
     except Exception:  # of one input: the others are checked all the same
         return False, f"{' '.join(map(str, job))}\n{traceback.format_exc()}"
-    lines = [f"{name:<24}{result.sightings:>10}{len(result.visits):>8}{result.walk_ins:>9}{len(result.counts):>9}"
+    lines = [f"{name:<18}{result.sightings:>10}{len(result.visits):>8}{result.walk_ins:>9}{len(result.counts):>9}"
              f"{result.counted:>8}{time.monotonic() - began:>5.0f}  {'DIFFERENT' if result.differences else 'equal'}"]
     return not result.differences, "\n".join(lines + result.lines())
 
@@ -126,9 +126,8 @@ def replay(path, businesses, folder, options):
     if code and "expected (oracle)" not in log.read_text():
         raise RuntimeError(f"footfall replay exited with {code}:\n{log.read_text()[-2000:]}")
     # Open the data again, without ticks: nothing is left to do, so that nothing changes.
-    local = subprocess.Popen([options.bin / "footfall", "local", "--no-ticks", "--bin", options.bin, "--data-dir", data],
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                             cwd=REPOSITORY)
+    command = [options.bin / "footfall", "local", "--no-ticks", "--bin", options.bin, "--data-dir", data]
+    local = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=REPOSITORY)
     try:
         broker = next((line.split()[1] for line in local.stdout if line.startswith("broker")), None)
         if broker is None:

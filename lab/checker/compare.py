@@ -28,8 +28,8 @@ def recount(records, documents, sightings):
             watermarks[partition] = max(watermarks[partition], fields["at"])
             continue
         devices[fields["business"], fields["device"]].append(
-            Heard(watermarks[partition], fields["seen_at"], fields["rssi_dbm"], fields["associated"], fields["randomised"],
-                  fields["sensor"]))
+            Heard(watermarks[partition], fields["seen_at"], fields["rssi_dbm"], fields["associated"],
+                  fields["randomised"], fields["sensor"], fields.get("session", "")))
     visits, tallies = decide_all(devices, settings)
     identities = contacts.attribute_all(visits, [record for record in records if not isinstance(record, Sighting)])
     return visits, identities, tallies
@@ -41,9 +41,9 @@ def as_fed(records):
     for record in records:
         if isinstance(record, Sighting):
             yield (record.business, record.sensor, record.device, record.rssi_dbm, record.seen_at, record.associated,
-                   record.randomised)
+                   record.randomised, record.session)
         elif isinstance(record, Login) and record.arrived_at - record.at <= HOUR:
-            yield record.business, PORTAL, record.device, 0, record.at, True, record.randomised
+            yield record.business, PORTAL, record.device, 0, record.at, True, record.randomised, ""
 
 
 class Produced:
@@ -117,8 +117,8 @@ class Comparison:
 
     def _feed(self, records, sightings):
         """Compares the sightings of the topic with the recording: none is missing or there twice."""
-        names = ("business", "sensor", "device", "rssi_dbm", "seen_at", "associated", "randomised")
-        produced = Counter(tuple(f[name] for name in names) for _, _, f in sightings if "device" in f)
+        names = ("business", "sensor", "device", "rssi_dbm", "seen_at", "associated", "randomised", "session")
+        produced = Counter(tuple(f.get(name, "") for name in names) for _, _, f in sightings if "device" in f)
         expected = Counter(as_fed(records))
         for sighting in (produced - expected).keys() | (expected - produced).keys():
             self._differ("sighting", "/".join(map(str, sighting)), produced[sighting], expected[sighting])
@@ -161,7 +161,7 @@ class Comparison:
         if end is None:
             self._differ("end", where, "none", text(visit.last_seen))
         else:
-            if end["last_seen_at"] // STEP == visit.last_seen // STEP:
+            if end["last_seen_at"] == visit.last_seen:
                 self.ends_equal += 1
             else:
                 self._differ("end", where, text(end["last_seen_at"]), text(visit.last_seen))
@@ -190,8 +190,8 @@ class Comparison:
             return
         if any(fields["contact"] != contact for fields in self.produced.enriched[id_]):
             self._differ("contacts of one visit", where, "several", contact)
-        for name, expected in (("device", visit.device), ("started_at", start), ("bound_at", visit.bound_at), ("late", visit.late),
-                               ("ended", True)):
+        for name, expected in (("device", visit.device), ("started_at", start), ("bound_at", visit.bound_at),
+                               ("late", visit.late), ("ended", True)):
             if last[name] != expected:
                 self._differ(f"{name} of the last record", where, last[name], expected)
         if end is not None and last["dwell_ms"] != end["dwell_ms"]:

@@ -1,8 +1,9 @@
 """Draws recordings from a seed: the same seed makes the same recording.
 
 A recording has devices that come and go at the edges of steps, gaps and days (walks), devices that
-are inside for whole days of six weeks (habits), and people with several devices whose logins, merges
-and deletions arrive early, late and out of order (people). All days are around a change of clocks.
+are inside for whole days of six weeks (habits), people with several devices whose logins, merges and
+deletions arrive early, late and out of order (people), and devices of which routers report when they
+join and leave (sessions). All days are around a change of clocks.
 """
 import random
 from datetime import datetime, timedelta, timezone
@@ -54,6 +55,12 @@ def draw(seed):
     for i in range(25):
         habit(rng, habits, rng.choice(list(HABIT_RULES)), f"resident-{i}")
     people(rng, inputs.group("people", moment), 40)
+    sessions = inputs.group("sessions", moment)
+    for name in ("default", "berlin", "los-angeles", "odd"):
+        sessions.rules(name, WALK_RULES[name])
+    for i in range(40):
+        session(rng, sessions, rng.choice(("default", "berlin", "los-angeles", "odd")), f"phone-{i}",
+                disorder=1.999 * MINUTE if i % 2 else 0)
     return inputs
 
 
@@ -77,6 +84,44 @@ def walk(rng, group, business, device, disorder):
         at += pause * MINUTE
         if rng.random() < .3:  # at the beginning of a step, or a millisecond before
             at = round(at / STEP) * STEP - rng.choice((0, 0, 1))
+
+
+def session(rng, group, business, device, disorder):
+    """Adds three days of a device that joins routers, is silent or answers polls, roams and leaves."""
+    at, router, randomised, reports = rng.uniform(0, HOUR), None, rng.random() < .3, []
+
+    def report(kind, sensor, delay=0, rssi=None):
+        reports.append((whole(at + delay), kind, sensor, rng.choice((0, -60, -72, -85, -90)) if rssi is None else rssi))
+
+    while at < 3 * DAY:
+        kind = rng.choice(("joined", "joined", "alive", "alive", "", "left", "roams", "gone"))
+        other = rng.choice(("door", "till", "yard"))
+        if kind == "roams" and router:
+            # The former router may notice it before or after the new one.
+            report("left", router, rng.choice((-5, -1, 1, 20, 130)) * SECOND, rssi=-85)
+            kind = "joined"
+        if kind == "joined":
+            router = other
+            report(kind, router, rssi=rng.choice((0, 0, -60, -75)))
+        elif kind in ("alive", "left") and rng.random() < .9 and router:
+            report(kind, router)
+            router = None if kind == "left" else router
+        elif kind == "left":
+            report(kind, other)
+        elif kind == "gone":
+            at += rng.choice((100, 400, 710, 719, 720, 721, 722, 740, 800)) * MINUTE
+        else:
+            report("", other)
+        pause, = rng.choices([p for p, _ in PAUSES], [weight for _, weight in PAUSES])
+        at += pause * MINUTE
+        if rng.random() < .3:
+            at = round(at / STEP) * STEP - rng.choice((0, 0, 1))
+    arrived = {}
+    for seen_at, kind, sensor, rssi in sorted(reports):
+        # The reports of one router arrive in their order.
+        arrived[sensor] = max(whole(seen_at + rng.uniform(0, disorder)), arrived.get(sensor, 0))
+        group.heard(device, seen_at, rssi, associated=kind != "", randomised=randomised, arrives=arrived[sensor],
+                    business=business, sensor=sensor, **{"session": kind} if kind else {})
 
 
 def habit(rng, group, business, device):
@@ -105,10 +150,11 @@ def people(rng, group, number):
         contacts = [f"contact-{i}{letter}" for letter in "xyz"]
         for j in range(rng.choice((1, 2, 2, 3))):
             come_and_log_in(rng, group, business, f"device-{i}-{j}", contacts, rng.sample(moments, 12))
+        merged_at, deleted_at = (rng.choice(moments) * MINUTE + rng.randrange(50 * SECOND) for _ in range(2))
         if rng.random() < .5:
-            group.merge(contacts[0], contacts[1], rng.choice(moments) * MINUTE + rng.randrange(50 * SECOND), business=business)
+            group.merge(contacts[0], contacts[1], merged_at, business=business)
         if rng.random() < .4:
-            group.delete(rng.choice(contacts), rng.choice(moments) * MINUTE + rng.randrange(50 * SECOND), business=business)
+            group.delete(rng.choice(contacts), deleted_at, business=business)
 
 
 def come_and_log_in(rng, group, business, device, contacts, moments):

@@ -32,8 +32,8 @@ class Group:
         fields["arrived_at"] = self._text(arrives)
         self.inputs.records.append((self.moment + timedelta(milliseconds=arrives), fields))
 
-    def heard(self, device, at, rssi=STRONG, associated=False, randomised=False, arrives=None, business="", sensor="door",
-              **more):
+    def heard(self, device, at, rssi=STRONG, associated=False, randomised=False, arrives=None, business="",
+              sensor="door", **more):
         self._add(at, arrives, dict(business=self.business(business), sensor=sensor, device=device, rssi_dbm=rssi,
                                     seen_at=self._text(at), associated=associated, randomised=randomised, **more))
 
@@ -45,8 +45,8 @@ class Group:
             self.heard(device, at, **how)
 
     def login(self, device, at, contact, arrives=None, randomised=False, business=""):
-        self._add(at, arrives, dict(type="portal-login", business=self.business(business), device=device, contact=contact,
-                                    at=self._text(at), randomised=randomised))
+        self._add(at, arrives, dict(type="portal-login", business=self.business(business), device=device,
+                                    contact=contact, at=self._text(at), randomised=randomised))
 
     def merge(self, contact, into, at, arrives=None, business=""):
         self._add(at, arrives, dict(type="contact-changed", business=self.business(business), contact=contact,

@@ -25,7 +25,7 @@ class Sighting:
     associated: bool = False
     randomised: bool = False
     sensor: str = ""
-    login: bool = False  # a login as a sighting: 0 dBm, no sensor
+    session: str = ""  # joined, alive, left: what the router reports of a session
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ def ndjson_record(fields, business):
     arrived_at = milliseconds(fields["arrived_at"]) if "arrived_at" in fields else at
     if kind == "sighting":
         return Sighting(arrived_at, business, fields["device"], at, fields["rssi_dbm"], fields.get("associated", False),
-                        fields.get("randomised", False), fields["sensor"])
+                        fields.get("randomised", False), fields["sensor"], fields.get("session", ""))
     if kind == "portal-login":
         return Login(arrived_at, business, fields["device"], fields["contact"], at, fields.get("randomised", False))
     if kind == "contact-changed":

@@ -22,10 +22,11 @@ def example():
     records.insert(2, Login(at(9), "cafe", "phone", "ann", at(9), False))
     sightings = []
     for fields in compare.as_fed(records):
-        business, sensor, device, rssi_dbm, seen_at, associated, randomised = fields
+        business, sensor, device, rssi_dbm, seen_at, associated, randomised, session = fields
         sightings.append((0, "tick", {"at": seen_at}))
-        sightings.append((0, "cafe/phone", dict(business=business, sensor=sensor, device=device, rssi_dbm=rssi_dbm,
-                                                seen_at=seen_at, associated=associated, randomised=randomised)))
+        sightings.append((0, "cafe/phone", dict(
+            business=business, sensor=sensor, device=device, rssi_dbm=rssi_dbm, seen_at=seen_at, associated=associated,
+            randomised=randomised, session=session)))
     visit = dict(id=visit_id("cafe", "phone", at(0)), business="cafe", device="phone", started_at=at(0))
     enriched = dict(visit, contact="ann", bound_at=at(9), late=True)
     topics = {
@@ -35,7 +36,8 @@ def example():
                                                 resident=False))],
         "enriched-walk-ins": [(0, "cafe/ann", dict(enriched, ended=False, dwell_ms=0, version=1)),
                               (0, "cafe/ann", dict(enriched, ended=True, dwell_ms=41 * MINUTE, version=2))],
-        "walk-in-counts": [(0, "cafe/ann", dict(business="cafe", contact="ann", version=1, total=1, month="2026-11", month_total=1))],
+        "walk-in-counts": [(0, "cafe/ann", dict(business="cafe", contact="ann", version=1, total=1, month="2026-11",
+                                                month_total=1))],
         "device-contacts": [(0, "cafe/phone", dict(business="cafe", device="phone", contact="ann", bound_at=at(9)))],
     }
     return records, topics
@@ -99,7 +101,7 @@ class PlantedDifferences(unittest.TestCase):
 class Documents(unittest.TestCase):
     def test_spans_on_the_grid(self):
         settings = Settings()
-        self.assertEqual((settings.dwell, settings.candidate_gap, settings.gap, settings.associated_gap), SPANS)
+        self.assertEqual((settings.candidate_gap, settings.gap, settings.associated_gap), (5, 15, 8))
 
     def test_opening_hours_reach_over_midnight_and_the_week(self):
         settings = Settings({"rules": {"opening_hours": [{"days": "sun", "open": "20:00", "close": "02:00"}]}})
@@ -107,8 +109,6 @@ class Documents(unittest.TestCase):
         closed = [hour for hour in range(24) if settings.closed(monday + hour * 30)]
         self.assertEqual(closed, list(range(3, 24)))  # the hour after closing does not count as closed
 
-
-SPANS = (3, 5, 15, 7)  # dwell, candidate gap, session gap, that of associated devices
 
 if __name__ == "__main__":
     unittest.main()

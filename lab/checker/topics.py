@@ -104,4 +104,5 @@ def read(lines):
         topics[record["topic"]].append((record["partition"], record["offset"], key, fields))
     for records in topics.values():
         records.sort(key=lambda record: record[:2])
-    return {topic: [(partition, key, fields) for partition, _, key, fields in records] for topic, records in topics.items()}
+    return {topic: [(partition, key, fields) for partition, _, key, fields in records]
+            for topic, records in topics.items()}

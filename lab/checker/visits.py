@@ -8,7 +8,7 @@ sightings into steps and walks over the steps once.
 import hashlib
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -33,6 +33,11 @@ def duration(value):
     return round(sum(float(n) * units[unit] for n, unit in re.findall(r"([\d.]+)(ms|h|m|s)", value)))
 
 
+def steps(gap):
+    """Returns a gap in steps, rounded up."""
+    return -(-duration(gap) // STEP)
+
+
 class Settings:
     """The rules of a business, from its document; a missing field has its default."""
 
@@ -41,11 +46,12 @@ class Settings:
         self.entry_dbm = rules.get("entry_dbm", -70)
         self.hold_dbm = rules.get("hold_dbm", -85)
         self.min_strong_steps = rules.get("min_strong_steps", 2)
-        # In steps. A gap is never shorter than it says, the dwell never longer.
-        self.dwell = -(-duration(rules.get("dwell", "5m")) // STEP)
-        self.candidate_gap = duration(rules.get("candidate_gap", "10m")) // STEP
-        self.gap = duration(rules.get("gap", "30m")) // STEP
-        self.associated_gap = duration(rules.get("associated_gap", "15m")) // STEP
+        # The dwell is compared to the millisecond; gaps are in whole steps, never shorter than they say.
+        self.dwell = duration(rules.get("dwell", "5m"))
+        self.candidate_gap = steps(rules.get("candidate_gap", "10m"))
+        self.gap = steps(rules.get("gap", "30m"))
+        self.associated_gap = steps(rules.get("associated_gap", "15m"))
+        self.max_session = steps(rules.get("max_session", "12h"))
         self.lateness = duration(rules.get("lateness", "15m"))
         self.zone = ZoneInfo(rules.get("time_zone") or "UTC")
         self.resident_hours = rules.get("resident_hours", 10)
@@ -104,18 +110,27 @@ class Heard:
     associated: bool
     randomised: bool
     sensor: str
+    session: str = ""  # joined, alive or left, if a router reports that
+
+    def strong(self, settings):
+        """Reports whether the sighting can open a stay: polls and disassociations cannot."""
+        return self.rssi_dbm >= settings.entry_dbm and self.session not in ("alive", "left")
+
+    def counts(self, settings):
+        return self.rssi_dbm >= settings.hold_dbm or self.session in ("alive", "left")
+
 
 
 @dataclass(slots=True)
 class Cell:
     """The sightings of one step that are strong or at least at the hold threshold."""
-    started_at: int = None  # of the strong sighting that arrived first
+    first_strong: int = None  # the earliest
     last_strong: int = None  # the latest
-    last_weak: int = None
     strong_associated: bool = False
     strong_unassociated: bool = False
-    weak_unassociated: bool = False
     randomised: bool = False  # a strong one; weak ones do not count
+    joined: tuple = ()  # the latest association: moment and router
+    weak: list = field(default_factory=list)  # the other sightings
 
 
 @dataclass(slots=True)
@@ -132,6 +147,8 @@ class Stay:
     randomised: bool = False
     associated: bool = False
     all_associated: bool = True
+    joined: tuple = ()  # the latest association: moment and router
+    left_at: int = None  # the latest moment at which the device left that router
 
     @property
     def anonymous(self):
@@ -141,7 +158,35 @@ class Stay:
         """Returns the last step whose sighting belongs to the stay."""
         if not self.visit:
             return self.last_strong + settings.candidate_gap
-        return self.last + (settings.associated_gap if self.all_associated else settings.gap)
+        reach = self.last + (settings.associated_gap if self.all_associated else settings.gap)
+        if self.joined and self.left_at is None:
+            reach = max(reach, self.session_until(settings))
+        return reach
+
+    def session_until(self, settings):
+        """Returns the last step in which an open session holds the visit open."""
+        return self.joined[0] // STEP + settings.max_session
+
+    def follow_session(self, cell):
+        """The latest association opens the session, and its router alone closes it."""
+        if cell.joined > self.joined:
+            self.joined, self.left_at = cell.joined, None
+        for heard in cell.weak:
+            if heard.session == "left" and self.joined and heard.sensor == self.joined[1] and heard.seen_at > self.joined[0]:
+                self.left_at = max(self.left_at or 0, heard.seen_at)
+
+    def takes(self, heard, settings):
+        """Reports whether a sighting that is not strong counts, if it lies within the reach."""
+        step = heard.seen_at // STEP
+        if heard.session == "alive":
+            if not self.joined or not self.joined[0] // STEP <= step <= self.session_until(settings):
+                return False
+            if self.left_at is not None and step > self.left_at // STEP + 1:
+                return False
+        # The router of the session reports after the association. All others may be ahead of the
+        # sighting that opens the stay.
+        of_session = heard.session and self.joined and heard.sensor == self.joined[1] and self.joined[0] <= heard.seen_at
+        return of_session or step >= self.first + WEAK_FROM
 
 
 @dataclass(slots=True)
@@ -166,19 +211,21 @@ class Visit:
 
 def add(cells, heard, settings):
     """Puts a sighting into its step."""
-    if heard.rssi_dbm < settings.hold_dbm:
+    if not heard.counts(settings):
         return
     cell = cells.setdefault(heard.seen_at // STEP, Cell())
-    if heard.rssi_dbm < settings.entry_dbm:
-        cell.last_weak = heard.seen_at if cell.last_weak is None else max(cell.last_weak, heard.seen_at)
-        cell.weak_unassociated |= not heard.associated
+    if not heard.strong(settings):
+        cell.weak.append(heard)
         return
-    if cell.started_at is None:
-        cell.started_at = cell.last_strong = heard.seen_at
+    if cell.first_strong is None:
+        cell.first_strong = cell.last_strong = heard.seen_at
+    cell.first_strong = min(cell.first_strong, heard.seen_at)
     cell.last_strong = max(cell.last_strong, heard.seen_at)
     cell.strong_associated |= heard.associated
     cell.strong_unassociated |= not heard.associated
     cell.randomised |= heard.randomised
+    if heard.session == "joined":
+        cell.joined = max(cell.joined, (heard.seen_at, heard.sensor))
 
 
 def stays(cells, settings):
@@ -186,13 +233,13 @@ def stays(cells, settings):
     found, stay = [], None
     for step in sorted(cells):
         cell = cells[step]
-        strong = cell.started_at is not None
+        strong = cell.first_strong is not None
         if stay is not None and (step > stay.reach(settings) or stay.anonymous and settings.day(step) != stay.day):
             stay = None
         if stay is None:
             if not strong:
                 continue  # a passer-by
-            stay = Stay(step, cell.started_at, step, cell.last_strong, step, settings.day(step))
+            stay = Stay(step, cell.first_strong, step, cell.last_strong, step, settings.day(step))
             found.append(stay)
         if strong:
             stay.strong_steps += 1
@@ -201,16 +248,15 @@ def stays(cells, settings):
             stay.randomised |= cell.randomised
             stay.associated |= cell.strong_associated
             stay.all_associated &= not cell.strong_unassociated
-        # A weak sighting extends a visit, not a candidate that is confirmed in the same step.
-        weak_extends = stay.visit
-        if strong:
-            far_enough = stay.strong_steps >= settings.min_strong_steps and step - stay.first >= settings.dwell
-            stay.visit |= stay.associated or far_enough
-        if cell.last_weak is not None and step >= stay.first + WEAK_FROM:
-            stay.all_associated &= not cell.weak_unassociated
-            if weak_extends:
-                stay.last = step
-                stay.last_seen = max(stay.last_seen, cell.last_weak)
+            long_enough = stay.last_seen - stay.started_at >= settings.dwell
+            stay.visit |= stay.associated or stay.strong_steps >= settings.min_strong_steps and long_enough
+        stay.follow_session(cell)
+        for heard in cell.weak:
+            if stay.takes(heard, settings):
+                stay.all_associated &= heard.associated
+                if stay.visit:
+                    stay.last = step
+                    stay.last_seen = max(stay.last_seen, heard.seen_at)
     return found
 
 
@@ -284,7 +330,7 @@ def visit_id(business, device, started_at):
 
 def in_open_visit(cells, heard, settings):
     """Reports whether a sighting that is too late falls into a visit whose end is not produced yet."""
-    if heard.rssi_dbm < settings.hold_dbm:
+    if not heard.counts(settings):
         return False
     step, now = heard.seen_at // STEP, heard.watermark // STEP
     return any(stay.visit and stay.first <= step <= stay.reach(settings) and now < stay.reach(settings) + 2 * DISORDER
@@ -298,7 +344,7 @@ def confirmation(stay, counted, settings):
         if not stay.first <= heard.seen_at // STEP <= stay.last:
             continue
         add(cells, heard, settings)
-        if heard.rssi_dbm < settings.entry_dbm:
+        if not heard.strong(settings):
             continue
         if heard.associated or len(cells) >= settings.min_strong_steps:
             for known in stays(cells, settings):
