@@ -25,7 +25,7 @@ from visits import DAY, MINUTE
 
 TIME = r"-?(?:\d+d)?\d*(?::\d\d(?:\.\d{3})?)?"
 SIGHTING = re.compile(rf"(?P<at>{TIME})(?:\.\.(?P<to>{TIME})/(?P<every>\d+))?(?P<flags>[arw]*)(?:@(?P<rssi>-?\d+))?"
-                      rf"(?:>(?P<arrives>{TIME}))?(?:!(?P<sensor>\w+))?(?:\+(?P<session>joined|alive|left))?")
+                      rf"(?:\+(?P<session>joined|alive|left))?(?:!(?P<sensor>\w+))?(?:>(?P<arrives>{TIME}))?")
 LOGIN = re.compile(rf"login:(?P<contact>[^:]+):(?P<at>{TIME})(?P<flag>r?)(?:>(?P<arrives>{TIME}))?")
 MERGE = re.compile(rf"merge:(?P<contact>[^:]+):(?P<into>[^:]+):(?P<at>{TIME})")
 DELETE = re.compile(rf"delete:(?P<contact>[^:]+):(?P<at>{TIME})")
