@@ -69,7 +69,8 @@ func Open(paths []string, stdin io.Reader, o Options) (*Reader, error) {
 // add makes a stream of a file. The file is read twice: once to its end, for
 // its order and its mistakes, and then again to be streamed or sorted.
 func (r *Reader) add(index int, in *input, s *scope) error {
-	count, ordered, err := scan(in, s)
+	sensors := sessionSensors{}
+	count, ordered, err := scan(in, s, sensors)
 	if err != nil {
 		return err
 	}
@@ -80,6 +81,10 @@ func (r *Reader) add(index int, in *input, s *scope) error {
 		return err
 	}
 	items, err := newDecoder(&again, in)
+	if err == nil && len(sensors) > 0 {
+		items = &withSessions{items, sensors}
+		r.report.notes = append(r.report.notes, fmt.Sprintf("%s: %v", in.name, sensors))
+	}
 	if err == nil && !ordered {
 		items, err = loadSorted(in, items, count)
 	}
@@ -98,8 +103,9 @@ func (r *Reader) add(index int, in *input, s *scope) error {
 }
 
 // scan reads a file to its end. It returns the number of items and reports
-// whether they are in the order of arrival.
-func scan(in *input, s *scope) (count int64, ordered bool, err error) {
+// whether they are in the order of arrival. It leaves in sensors those whose
+// sightings withSessions has to change.
+func scan(in *input, s *scope, sensors sessionSensors) (count int64, ordered bool, err error) {
 	if err := in.rewind(); err != nil {
 		return 0, false, err
 	}
@@ -114,6 +120,7 @@ func scan(in *input, s *scope) (count int64, ordered bool, err error) {
 	for {
 		err := d.next(&it)
 		if errors.Is(err, io.EOF) {
+			sensors.keep()
 			return count, ordered, nil
 		}
 		if err != nil {
@@ -124,6 +131,7 @@ func scan(in *input, s *scope) (count int64, ordered bool, err error) {
 			s.stats.CRMEvents++
 		} else {
 			s.stats.Sightings++
+			sensors.note(&it.Sighting)
 		}
 		ordered = ordered && latest.Sub(it.ArrivedAt) <= MaxDisorder
 		if it.ArrivedAt.After(latest) {

@@ -171,7 +171,9 @@ func timeJump(w *world) {
 	w.run(w.script.drawHours(w.script.begin), true)
 	if w.failure == nil && w.chance(2) {
 		w.paused[pipeline.Detect] = true
-		w.run(w.script.drawHours(w.script.end.Add(time.Hour)), true)
+		// The backlog begins after the longest session: of a visit that is open when the
+		// backlog begins, the expired items may hold the disassociation.
+		w.run(w.script.drawHours(w.script.end.Add(13*time.Hour)), true)
 	}
 	if w.failure != nil {
 		return
