@@ -6,8 +6,9 @@
 // use a Stack, the running graph.
 //
 // Start reading at Start in local.go. parts.go starts the servers, functions and
-// mappings, api.go the HTTP API, schedule.go the schedules. drain.go waits until
-// all records are processed, and stats.go counts.
+// mappings, data.go checks the data of earlier stacks, expire.go deletes expired
+// items, api.go is the HTTP API, schedule.go the schedules. drain.go waits until all
+// records are processed, and stats.go counts.
 //
 // The packages faults and soak below this directory hold only tests: of the Kafka
 // clients on brokers that fail, and of the whole pipeline as processes that are
