@@ -79,6 +79,9 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("broker: open %q on port %d: %w", o.Dir, o.Port, err), b.unlock())
 	}
+	// kfake deletes expired records only after a request that changes topics, and then
+	// every cleanEvery: a directory may have been closed for longer than records live.
+	cluster.ApplyRetention()
 	b.cluster, b.addrs = cluster, cluster.ListenAddrs()
 	return b, nil
 }

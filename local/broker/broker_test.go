@@ -260,6 +260,25 @@ func TestCompactedTopicKeepsOldKeys(t *testing.T) {
 	}
 }
 
+// TestExpiredRecordsGoAtStart: a broker on a directory that was not used for long
+// serves no record that has expired meanwhile, and no request has to come first.
+func TestExpiredRecordsGoAtStart(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir})
+	c, adm := client(t, b.Addrs()[0])
+	createTopic(t, adm, "expiring", map[string]string{"retention.ms": "7776000000"})
+	produce(t, c,
+		&kgo.Record{Topic: "expiring", Value: []byte("gone"), Timestamp: time.Now().Add(-91 * 24 * time.Hour)},
+		&kgo.Record{Topic: "expiring", Value: []byte("kept"), Timestamp: time.Now().Add(-89 * 24 * time.Hour)},
+	)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(consume(t, start(t, Options{Dir: dir}).Addrs()[0], "expiring")); got != "[kept]" {
+		t.Errorf("the topic holds %s, want [kept]", got)
+	}
+}
+
 // TestCancelledStart: a start with a cancelled context leaves no lock behind.
 func TestCancelledStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

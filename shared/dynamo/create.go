@@ -21,7 +21,7 @@ const createTimeout = 5 * time.Minute
 // CreateTables creates the tables that do not exist, billed on demand and named
 // prefix + name, and returns once all tables are active. A table with other keys
 // than t's is an error. Expiry is switched on if the server supports expiry, which
-// dynalite does not. CreateTables can be called again. On AWS the infra stack
+// dynalite does not: package local deletes its expired items. CreateTables can be called again. On AWS the infra stack
 // creates the tables instead.
 func CreateTables(ctx context.Context, client *dynamodb.Client, prefix string, tables []pipeline.Table) error {
 	// Create all tables before waiting for the first: they become active together.
