@@ -87,10 +87,13 @@ class Comparison:
         self.events = [r for r in records if not isinstance(r, Sighting)]
         self.visits, self.identities, self.tallies = recount(records, documents, topics["sightings"])
         self.produced = Produced(topics)
-        self.differences, self.ends_equal, self.starts_moved, self.decided_later = [], 0, 0, 0
+        self.differences, self.early_ends, self.decided_later = [], [], 0
         self._keys(topics)
         self._feed(records, topics["sightings"])
         self._visits()
+        # After a cold start an end may be early within its step; that is rare.
+        if len(self.early_ends) > max(3, len(self.visits) // 50):
+            self.differences += [("end", *difference) for difference in self.early_ends]
         self.counts = contacts.count(self.visits)
         self._counts()
         self._owners()
@@ -147,7 +150,6 @@ class Comparison:
     def _visit(self, where, fields, visit):
         """Compares one visit, of which fields is the walk-in or else the end."""
         id_, start = fields["id"], fields["started_at"]
-        self.starts_moved += start != visit.started_at
         if id_ != visit_id(visit.business, visit.device, start):
             self._differ("id", where, id_, visit_id(visit.business, visit.device, start))
         walk_in, end = self.produced.walk_ins.get(id_), self.produced.ends.get(id_)
@@ -161,9 +163,10 @@ class Comparison:
         if end is None:
             self._differ("end", where, "none", text(visit.last_seen))
         else:
-            if end["last_seen_at"] == visit.last_seen:
-                self.ends_equal += 1
-            else:
+            early = visit.last_seen - end["last_seen_at"]
+            if 0 < early and visit.last == end["last_seen_at"] // STEP:
+                self.early_ends.append((where, text(end["last_seen_at"]), text(visit.last_seen)))
+            elif early:
                 self._differ("end", where, text(end["last_seen_at"]), text(visit.last_seen))
             for name, expected in (("resident", visit.resident), ("anonymous", visit.anonymous),
                                    ("started_at", start), ("dwell_ms", end["last_seen_at"] - start)):
@@ -222,6 +225,8 @@ class Comparison:
     def lines(self):
         """Returns the differences as lines, a few of each kind."""
         kinds, lines = Counter(), []
+        if self.early_ends:
+            lines.append(f"  {len(self.early_ends)} ends early within their step, after a cold start")
         if self.decided_later:
             lines.append(f"  {self.decided_later} attributions on CRM events that arrived after the walk-in")
         for kind, where, produced, expected in self.differences:
