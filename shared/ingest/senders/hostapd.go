@@ -42,10 +42,14 @@ func (hostapd) Parse(body []byte, at Arrival) (Post, error) {
 	if n > at.Limits.Records {
 		return Post{}, reject(TooManyRecords, fmt.Errorf("more than %d lines", at.Limits.Records))
 	}
-	r := syslogReader{collector: newCollector(0), arrival: at}
+	// Room for the lines of an agent. A post of other lines does not get more.
+	const room = 500
+	r := syslogReader{collector: newCollector(min(n, room)), arrival: at}
 	for line := range bytes.Lines(body) {
 		line = bytes.TrimPrefix(line, []byte(byteOrderMark))
-		if line = bytes.Trim(line, space+"\x00"); len(line) > 0 {
+		// Some senders end a message with a zero byte.
+		line = bytes.TrimRight(bytes.TrimSpace(line), "\x00")
+		if len(line) > 0 {
 			r.line(line)
 		}
 	}

@@ -48,7 +48,7 @@ func (r *syslogReader) head(line []byte) (h syslogHead, ok bool) {
 			h.seenAt, h.message = parseEpoch(seconds), afterWord
 			return h, !h.seenAt.bad
 		}
-		h.seenAt, rest = r.stamp(line)
+		h.seenAt, rest = r.stamp(word, afterWord)
 	}
 
 	// The host is the first word that is no other part: no host ends with a colon.
@@ -73,7 +73,8 @@ func (r *syslogReader) head(line []byte) (h syslogHead, ok bool) {
 
 // headRFC5424 reads what follows the version in RFC 5424, section 6.
 func (r *syslogReader) headRFC5424(rest []byte) (h syslogHead, ok bool) {
-	h.seenAt, rest = r.stamp(rest)
+	word, rest := cutWord(rest)
+	h.seenAt, rest = r.stamp(word, rest)
 	h.router, rest = cutWord(rest)
 	program, rest := cutWord(rest)
 	_, rest = cutWord(rest) // PROCID
@@ -99,9 +100,11 @@ func (r *syslogReader) headRFC5424(rest []byte) (h syslogHead, ok bool) {
 // cutLength returns a line without the length of RFC 6587, section 3.4.1, which
 // precedes the priority if the line came over TCP.
 func cutLength(line []byte) []byte {
-	rest := bytes.TrimLeft(line, "0123456789")
-	if len(rest) < len(line) && bytes.HasPrefix(rest, []byte(" <")) {
-		return rest[1:]
+	const maxDigits = 9
+	if space := bytes.IndexByte(line[:min(len(line), maxDigits+1)], ' '); space > 0 && bytes.HasPrefix(line[space:], []byte(" <")) {
+		if len(bytes.TrimLeft(line[:space], "0123456789")) == 0 {
+			return line[space+1:]
+		}
 	}
 	return line
 }
@@ -190,14 +193,16 @@ func isProgram(word []byte) bool {
 	return bytes.HasPrefix(word, []byte("hostapd")) || string(word) == "wpad" || bytes.HasPrefix(word, []byte("wpad["))
 }
 
-// stamp reads a time that is one word, or two if the first is a date: RFC 3339 with
-// or without a zone, or seconds since 1970. rest is what follows.
-func (r *syslogReader) stamp(line []byte) (at instant, rest []byte) {
-	word, rest := cutWord(line)
+// stamp reads a time that is a word, or that word and the next if the word is a
+// date: RFC 3339 with or without a zone, or seconds since 1970. after is what follows
+// the word, and rest what follows the time.
+func (r *syslogReader) stamp(word, after []byte) (at instant, rest []byte) {
+	rest = after
 	const date = "2006-01-02"
 	if len(word) == len(date) && word[4] == '-' {
-		clock, after := cutWord(rest)
-		word, rest = slices.Concat(word, []byte("T"), clock), after
+		var clock []byte
+		clock, rest = cutWord(after)
+		word = slices.Concat(word, []byte("T"), clock)
 	}
 	if len(word) < 5 || word[4] != '-' && !bytes.ContainsAny(word, "Tt") {
 		return parseEpoch(word), rest
@@ -293,11 +298,19 @@ func (r *syslogReader) nearest(t time.Time, first, last int) (best time.Time) {
 	return best
 }
 
-// cutWord returns the first word of a line and the rest behind it.
+// cutWord returns the first word of a line and the rest behind it. A line has up to
+// ten words, and bytes.IndexAny would prepare its set of bytes for each of them.
 func cutWord(line []byte) (word, rest []byte) {
-	line = bytes.TrimLeft(line, " \t")
-	if end := bytes.IndexAny(line, " \t"); end >= 0 {
-		return line[:end], line[end:]
+	start := 0
+	for start < len(line) && isBlank(line[start]) {
+		start++
 	}
-	return line, nil
+	end := start
+	for end < len(line) && !isBlank(line[end]) {
+		end++
+	}
+	return line[start:end], line[end:]
 }
+
+// isBlank reports whether c separates words.
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
