@@ -55,18 +55,32 @@ func foreignFormat(name string, start []byte) error {
 		}
 	}
 	text := bytes.TrimLeft(bytes.TrimPrefix(start, utf8Mark), " \t\r\n")
+	encoding := unmarkedUTF16(start)
 	switch {
-	case len(text) > 0 && text[0] == '[':
+	case bytes.HasPrefix(text, []byte{'['}):
 		return refusal(name, "a JSON array", "write one object a line: jq -c '.[]' IN > OUT")
 	case bytes.HasPrefix(text, []byte("BSSID, First time seen")):
 		return refusal(name, "the list of airodump-ng", "it holds no single sightings: capture with tcpdump -y IEEE802_11_RADIO")
-	// Every second byte of the first characters of UTF-16 without a mark is 0.
-	case len(start) >= 4 && start[0] != 0 && start[1] == 0 && start[2] != 0 && start[3] == 0:
-		return refusal(name, "UTF-16 text", "convert it to UTF-8: iconv -f UTF-16LE -t UTF-8 IN > OUT")
-	case len(start) >= 4 && start[0] == 0 && start[1] != 0 && start[2] == 0 && start[3] != 0:
-		return refusal(name, "UTF-16 text", "convert it to UTF-8: iconv -f UTF-16BE -t UTF-8 IN > OUT")
+	case encoding != "":
+		return refusal(name, "UTF-16 text", "convert it to UTF-8: iconv -f "+encoding+" -t UTF-8 IN > OUT")
 	}
 	return nil
+}
+
+// unmarkedUTF16 returns the encoding of a text in UTF-16 without a byte order
+// mark, or "". Every second byte of its first characters is 0.
+func unmarkedUTF16(start []byte) string {
+	if len(start) < 4 {
+		return ""
+	}
+	switch zeros := [4]bool{start[0] == 0, start[1] == 0, start[2] == 0, start[3] == 0}; zeros {
+	case [4]bool{false, true, false, true}:
+		return "UTF-16LE"
+	case [4]bool{true, false, true, false}:
+		return "UTF-16BE"
+	default:
+		return ""
+	}
 }
 
 // refusal returns the error for a format that is not read.

@@ -15,23 +15,24 @@ type Reason int
 const (
 	used Reason = iota // the record is not left out
 
-	// NoTime and BadTime are records without a time, and with one outside of
-	// the years 2000 to 2099: those of a machine whose clock was never set.
+	// NoTime is a record without a time.
 	NoTime
+	// BadTime is a record with a time outside of the years 2000 to 2099, such
+	// as those of a machine whose clock was never set.
 	BadTime
 	// NoSensor is a record without a sensor.
 	NoSensor
-	// NoAddress is a record without an address of a device, ZeroAddress one
-	// with the address 00:00:00:00:00:00.
+	// NoAddress is a record without an address of a device.
 	NoAddress
+	// ZeroAddress is a record with the address 00:00:00:00:00:00.
 	ZeroAddress
 	// Multicast is a transmitter with a multicast address, which no device may
 	// transmit from. In the recordings looked at these are bursts of up to four
 	// frames, never heard again, one frame in 400.
 	Multicast
-	// NoSignal and BadSignal are records without a signal strength, and with
-	// one outside of [-127, 0] dBm.
+	// NoSignal is a record without a signal strength.
 	NoSignal
+	// BadSignal is a record with a signal strength outside of [-127, 0] dBm.
 	BadSignal
 	// Malformed is a packet that cannot be decoded or was received damaged.
 	Malformed

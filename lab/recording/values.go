@@ -66,19 +66,7 @@ func parseTime(f []byte, decimalComma bool) (t time.Time, zoneless bool, err err
 	if t, ok, err := parseEpoch(f, decimalComma); ok || err != nil {
 		return t, false, err
 	}
-	// "2026-11-21 10:00:00 +0000" and "... UTC" become RFC 3339.
-	s := string(f)
-	for _, zone := range []string{" UTC", " GMT"} {
-		if date, ok := strings.CutSuffix(s, zone); ok {
-			s = date + "Z"
-		}
-	}
-	if len(s) > 10 && s[4] == '-' && (s[10] == ' ' || s[10] == 't') {
-		s = s[:10] + "T" + s[11:]
-	}
-	if i := strings.LastIndexByte(s, ' '); i > 0 && i+1 < len(s) && strings.IndexByte("+-Z", s[i+1]) >= 0 {
-		s = s[:i] + s[i+1:]
-	}
+	s := normalised(string(f))
 	for _, layout := range zoned {
 		if t, err := time.Parse(layout, s); err == nil {
 			return cut(t), false, nil
@@ -90,6 +78,23 @@ func parseTime(f []byte, decimalComma bool) (t time.Time, zoneless bool, err err
 		}
 	}
 	return time.Time{}, false, fmt.Errorf("%.40q is no time: want seconds or milliseconds since 1970, or a time such as 2026-11-21T10:00:00Z", f)
+}
+
+// normalised returns a time without the spaces that RFC 3339 does not have:
+// "2026-11-21 10:00:00 +0000" and "2026-11-21 10:00:00 UTC" have two.
+func normalised(s string) string {
+	for _, zone := range []string{" UTC", " GMT"} {
+		if date, ok := strings.CutSuffix(s, zone); ok {
+			s = date + "Z"
+		}
+	}
+	if len(s) > 10 && s[4] == '-' && (s[10] == ' ' || s[10] == 't') {
+		s = s[:10] + "T" + s[11:]
+	}
+	if i := strings.LastIndexByte(s, ' '); i > 0 && i+1 < len(s) && strings.IndexByte("+-Z", s[i+1]) >= 0 {
+		s = s[:i] + s[i+1:]
+	}
+	return s
 }
 
 // maxDecimals is the greatest number of decimals of a number that is a time.
@@ -135,7 +140,7 @@ func scientific(f []byte, decimalComma bool) (t time.Time, ok bool, err error) {
 	v, err := parseFloat(f, decimalComma)
 	e := bytes.IndexAny(f, "eE")
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || e < 0 {
-		return time.Time{}, false, nil
+		return time.Time{}, false, nil //nolint:nilerr // the text is no number, but may be a time in words
 	}
 	// A spreadsheet shows six digits of a long number, with an E, and saves
 	// what it shows: the time is lost.
