@@ -133,6 +133,14 @@ func TestCaseOfHostapd(t *testing.T) {
 	if got, want := r.Stats(), (recording.Stats{Sightings: 4, CRMEvents: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	trace, err := offline.Load(r, offline.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	visits := trace.Visits(presence.DefaultRules())
+	if len(visits) != 1 || visits[0].End.Sub(visits[0].Start) != 2*time.Hour {
+		t.Errorf("got visits %v, want one of two hours", visits)
+	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
