@@ -44,7 +44,7 @@ func TestSignalsEndCommandsThatRead(t *testing.T) {
 			if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != 130 {
 				t.Errorf("%v on %v: ended with %v, want status 130\n%s", args, sig, err, out.Bytes())
 			}
-			if took := time.Since(began); took > closingTime/2 {
+			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("%v on %v: took %v", args, sig, took)
 			}
 			_ = in.Close()

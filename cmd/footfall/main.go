@@ -102,8 +102,9 @@ func run(args []string, s streams) int {
 	}
 }
 
-// closingTime is how long a command may take to stop its pipeline after a signal.
-const closingTime = 10 * time.Second
+// closingTime is how long a command may take to stop its pipeline after a signal: a
+// pipeline with data on disk finishes its batches first.
+const closingTime = time.Minute
 
 // untilClosed runs a command and returns its error. If the context ends and the
 // command goes on for longer than closingTime, untilClosed returns without it.
