@@ -28,9 +28,12 @@ help: ## List the targets
 .PHONY: setup
 setup: prerequisites node_modules/.package-lock.json ## Check the prerequisites and install the Node packages
 
+# The functions have no version: unchanged functions are not built or deployed again.
+BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags lambda.norpc
 .PHONY: build
 build: prerequisites ## Build bin/footfall and every function as bin/<function>/bootstrap
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags lambda.norpc -o bin/build/ ./functions/... ./cmd/footfall
+	$(BUILD) -o bin/build/ ./functions/...
+	$(BUILD) -ldflags "$$(scripts/version.sh)" -o bin/build/ ./cmd/footfall
 	@ln -f bin/build/footfall bin/footfall
 	@for fn in $(notdir $(patsubst %/main.go,%,$(wildcard functions/*/main.go))); do \
 		mkdir -p bin/$$fn && ln -f bin/build/$$fn bin/$$fn/bootstrap || exit; \

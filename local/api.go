@@ -91,24 +91,26 @@ func makeKeys(path string) error {
 // startAPI serves the stage that takes posts over HTTP.
 func (s *Stack) startAPI(_ context.Context, g pipeline.Graph) error {
 	for _, spec := range g.Stages {
-		if !spec.HTTP || s.o.Listen == "" {
+		if !spec.HTTP || s.o.HTTPListen.HostPort == "" {
 			continue
 		}
 		// There is one port, so only one stage can take posts.
 		if s.api != nil {
-			return fmt.Errorf("stage %s cannot listen at %s: another stage takes posts there", spec.Name, s.o.Listen)
+			return fmt.Errorf("stage %s cannot listen at %s: another stage takes posts there", spec.Name, s.o.HTTPListen.HostPort)
 		}
-		api, err := gateway.Start(gateway.Options{
-			Listen: s.o.Listen, Log: s.o.Log,
-			Invoke: func(ctx context.Context, event []byte) ([]byte, error) {
-				return s.runtime.Invoke(ctx, spec.Name, event)
-			},
+		err := s.o.HTTPListen.try(func(hostPort string) (err error) {
+			s.api, err = gateway.Start(gateway.Options{
+				Listen: hostPort, Log: s.o.Log,
+				Invoke: func(ctx context.Context, event []byte) ([]byte, error) {
+					return s.runtime.Invoke(ctx, spec.Name, event)
+				},
+			})
+			return err
 		})
 		if err != nil {
 			return err
 		}
-		s.api = api
-		s.onClose(api.Close)
+		s.onClose(s.api.Close)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 
 func TestPostsReachTheirStage(t *testing.T) {
 	o := options()
-	o.Listen = "127.0.0.1:0"
+	o.HTTPListen.HostPort = "127.0.0.1:0"
 	s := start(t, o)
 	for _, body := range []string{"{}", `{"Do":"anything"}`} {
 		response, err := http.Post(s.IngestURL()+"/v1/cafe-1/mist", "application/json", strings.NewReader(body))

@@ -68,7 +68,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	s := &Stack{o: o, done: make(chan struct{})}
 	// Each part needs the parts before it.
 	for _, start := range []func(context.Context, pipeline.Graph) error{
-		s.checkBinaries, s.openData, s.startBroker, s.startTables, s.checkData, s.openKeys,
+		s.checkInstalled, s.openData, s.startBroker, s.startTables, s.checkData, s.openKeys,
 		s.createTopicsAndTables, s.startExpiry, s.startFunctions, s.startMappings, s.startSchedules, s.startAPI,
 	} {
 		if err == nil {

@@ -263,12 +263,42 @@ func TestMissingBinariesAreAllNamed(t *testing.T) {
 	if err == nil {
 		t.Fatal("started without functions")
 	}
-	lines := strings.Split(strings.TrimPrefix(err.Error(), "local: "), "\n")
 	for _, spec := range pipeline.Default().Stages {
-		if want := "bin/none/" + spec.Name + "/bootstrap is missing: run `make build`"; !slices.Contains(lines, want) {
-			t.Errorf("error %q does not contain the line %q", err, want)
+		if !strings.Contains(err.Error(), spec.Name+"/bootstrap") {
+			t.Errorf("error %q does not name %s", err, spec.Name)
 		}
 	}
+	if want := "in bin/none: run make build"; !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %q does not contain %q in one line", err, want)
+	}
+}
+
+// TestMissingPartsAreNamedAtOnce: a copy of the command alone finds neither the
+// functions nor the Node package, and one error names both.
+func TestMissingPartsAreNamedAtOnce(t *testing.T) {
+	empty := t.TempDir()
+	_, err := Start(t.Context(), Options{BinDir: empty, NodeDirs: []string{empty}})
+	if err == nil {
+		t.Fatal("started without functions")
+	}
+	for _, want := range []string{"no ingest/bootstrap, ", "make build", "no Node package node_modules/dynalite in " + empty, "make setup"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not contain %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %q has more than one line", err)
+	}
+}
+
+// TestNodePackagesAreFoundElsewhere: functions outside of the repository, with the
+// Node packages beside the command.
+func TestNodePackagesAreFoundElsewhere(t *testing.T) {
+	o := Options{BinDir: withFunction(t, pipeline.Detect, "#!/bin/sh\nexec sleep 100\n"), Partitions: 1, NodeDirs: []string{t.TempDir(), echoes}}
+	if err := os.Remove(filepath.Join(o.BinDir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	start(t, o)
 }
 
 // TestDataDirectoryIsReopened: records that were processed are not processed

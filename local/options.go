@@ -25,8 +25,14 @@ type Options struct {
 	Brokers       []string
 	TableEndpoint string
 	TablePrefix   string
+	// BrokerListen and TablesListen are the addresses of the servers that the
+	// stack starts; empty means a free port of 127.0.0.1.
+	BrokerListen, TablesListen Address
 	// BinDir holds the function binaries as <name>/bootstrap.
 	BinDir string
+	// NodeDirs are the directories in which the search for the Node packages
+	// begins, after BinDir; see dynalite.Options.
+	NodeDirs []string
 	// Environments is how many processes serve a function; 0 means one. They
 	// work on different events, with disjoint partitions.
 	Environments int
@@ -39,9 +45,9 @@ type Options struct {
 	// Schedule invokes the scheduled functions by the wall clock. A replay
 	// leaves it false and produces its own ticks.
 	Schedule bool
-	// Listen is the host:port at which posts of routers are taken. Port 0 takes
-	// a free port. If empty, no posts are taken.
-	Listen string
+	// HTTPListen is the address at which posts of routers are taken. If empty, no
+	// posts are taken.
+	HTTPListen Address
 	// PseudonymKeys is the file with the keys of pseudonyms. If empty, it is a
 	// file in DataDir, which is created with a fresh key if it does not exist.
 	PseudonymKeys string

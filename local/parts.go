@@ -22,26 +22,48 @@ import (
 	"footfall/shared/pipeline"
 )
 
-// checkBinaries returns an error that names every function binary that is
-// missing, before any part is started.
-func (s *Stack) checkBinaries(_ context.Context, g pipeline.Graph) error {
-	var errs []error
+// checkInstalled returns an error of one line that names everything that is missing
+// to start the stack, before any part is started: function binaries, and what the
+// table server needs.
+func (s *Stack) checkInstalled(_ context.Context, g pipeline.Graph) error {
+	var missing, problems []string
 	for _, spec := range g.Stages {
 		switch _, err := os.Stat(s.binary(spec.Name)); {
 		case errors.Is(err, fs.ErrNotExist):
-			errs = append(errs, fmt.Errorf("%s is missing: run `make build`", s.binary(spec.Name)))
+			missing = append(missing, spec.Name+"/bootstrap")
 		case err != nil:
-			errs = append(errs, err)
+			problems = append(problems, err.Error())
 		}
 	}
-	return errors.Join(errs...)
+	if len(missing) > 0 {
+		problems = append(problems, fmt.Sprintf("no %s in %s: run make build in a checkout of Footfall, and name its folder bin with --bin",
+			strings.Join(missing, ", "), s.o.BinDir))
+	}
+	// The table server, unless another one is given.
+	if s.o.TableEndpoint == "" {
+		if _, _, err := dynalite.Find(s.nodeDirs()...); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
 }
+
+// nodeDirs returns the directories in which the search for the Node packages begins.
+// The binaries are usually in the repository, which holds the packages.
+func (s *Stack) nodeDirs() []string { return append([]string{s.o.BinDir}, s.o.NodeDirs...) }
 
 // startBroker starts the broker, unless brokers are given.
 func (s *Stack) startBroker(ctx context.Context, _ pipeline.Graph) error {
 	s.brokers = s.o.Brokers
 	if len(s.brokers) == 0 {
-		b, err := broker.Start(ctx, broker.Options{Dir: filepath.Join(s.o.DataDir, brokerDir), Log: s.o.Log})
+		var b *broker.Broker
+		err := s.o.BrokerListen.try(func(hostPort string) (err error) {
+			b, err = broker.Start(ctx, broker.Options{Dir: filepath.Join(s.o.DataDir, brokerDir), Listen: hostPort, Log: s.o.Log})
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -64,11 +86,16 @@ func (s *Stack) startTables(ctx context.Context, _ pipeline.Graph) error {
 	if s.tables != "" {
 		return nil
 	}
-	o := dynalite.Options{Dir: s.o.BinDir} // usually in the repository, which holds the Node packages
+	o := dynalite.Options{Dirs: s.nodeDirs()}
 	if !s.temporary {
 		o.DataDir = filepath.Join(s.o.DataDir, tablesDir)
 	}
-	server, err := dynalite.Start(ctx, o)
+	var server *dynalite.Server
+	err := s.o.TablesListen.try(func(hostPort string) (err error) {
+		o.Listen = hostPort
+		server, err = dynalite.Start(ctx, o)
+		return err
+	})
 	if err != nil {
 		return err
 	}

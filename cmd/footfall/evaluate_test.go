@@ -116,7 +116,7 @@ func throughPipeline(t *testing.T, made town.Town) []score.FoundVisit {
 	}
 	src := newItemSource(made.Items())
 	defer src.stop()
-	o, err := runThrough(t.Context(), s, stack, src, 0, func(*progress, feed.Stats) {})
+	o, err := runThrough(t.Context(), s, stack.Stack, src, 0, func(*progress, feed.Stats) {})
 	if err := closeStack(stack, err); err != nil {
 		t.Fatalf("%v\n%s", err, &log)
 	}

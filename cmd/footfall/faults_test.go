@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"testing"
 	"time"
@@ -39,7 +38,10 @@ func smallTown(t *testing.T) town.Town {
 func stackFor(t *testing.T, change func(*local.Options)) *local.Stack {
 	t.Helper()
 	flags := stackFlags{Bin: binaries, Environments: 2}
-	options := flags.options(streams{out: io.Discard, err: t.Output()}, false)
+	options, err := flags.options(newStackLog(t.Output(), false), false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	change(&options)
 	stack, err := local.Start(t.Context(), options)
 	if err != nil {

@@ -49,7 +49,7 @@ func TestFlagsThatAreRefused(t *testing.T) {
 // The tags of flags name flags and groups that exist.
 func TestTagsNameFlags(t *testing.T) {
 	known, tagged := map[string]bool{}, 0
-	parser, err := newParser(streams{}, nil)
+	parser, err := newParser(&cli{}, streams{})
 	if err != nil {
 		t.Fatal(err)
 	}

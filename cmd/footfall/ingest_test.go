@@ -224,8 +224,9 @@ func (s *shop) counted(t *testing.T, contact events.ContactID) (n int64) {
 // of the example. Meraki's dashboard validates the URL there.
 func TestLocalSaysWhereItTakesPosts(t *testing.T) {
 	c := localCmd{
-		Listen: "127.0.0.1:0", businessesFlags: businessesFlags{Businesses: filepath.Join(repository, "examples", "businesses.json")},
-		stackFlags: stackFlags{Bin: binaries, Environments: 1},
+		BrokerListen: "127.0.0.1:0", TablesListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0",
+		businessesFlags: businessesFlags{Businesses: filepath.Join(repository, "examples", "businesses.json")},
+		stackFlags:      stackFlags{Bin: binaries, Environments: 1},
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -38,6 +39,12 @@ type cli struct {
 	Forget      forgetCmd      `cmd:"" help:"Remove the data of a contact or a device."`
 	Audit       auditCmd       `cmd:"" help:"Recount walk-ins from the topics and compare with the counts."`
 	Offsets     offsetsCmd     `cmd:"" help:"Show how far the stages have read, and skip batches that no client can read."`
+
+	Completion  completionCmd    `cmd:"" help:"Print a script that completes command lines in a shell."`
+	Complete    completeCmd      `cmd:"" name:"__complete" hidden:""`
+	Help        helpCmd          `cmd:"" help:"Print the help of a command."`
+	Version     versionCmd       `cmd:"" help:"Print the version, the commit and the date of the commit."`
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version, the commit and the date of the commit."`
 }
 
 // streams are the input and outputs of a command.
@@ -50,30 +57,44 @@ func main() {
 	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// newParser returns the parser of the command line. exit is called after help is
-// printed.
-func newParser(s streams, exit func(int)) (*kong.Kong, error) {
-	return kong.New(&cli{},
+// newParser returns the parser of the command line c, whose help goes to s.
+func newParser(c *cli, s streams, options ...kong.Option) (*kong.Kong, error) {
+	stderr, ok := s.err.(*errorStream)
+	if !ok {
+		stderr = &errorStream{w: s.err}
+	}
+	return kong.New(c, append([]kong.Option{
 		kong.Name("footfall"),
 		kong.Description("Footfall reports to a merchant, as it happens, that a known customer has walked in."),
 		kong.Writers(s.out, s.err),
-		kong.Exit(exit),
-		kong.UsageOnError(),
+		kong.Help(printHelp),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: textWidth}),
 		durations(),
-		kong.Vars{"partitions": strconv.Itoa(defaultPartitions)},
-	)
+		kong.Vars{
+			"version":       versionText(),
+			"partitions":    strconv.Itoa(defaultPartitions),
+			"broker_listen": defaultBrokerListen, "tables_listen": defaultTablesListen, "http_listen": defaultHTTPListen,
+		},
+		kong.Bind(s, stderr),
+	}, options...)...)
 }
 
 // run parses and runs one command line and returns the exit status: 0 success, 1
 // failure, 2 invalid command line, 130 interrupted.
 func run(args []string, s streams) int {
+	stderr := &errorStream{w: s.err}
+	s.err = stderr
 	status := -1
-	parser, err := newParser(s, func(code int) { status = code })
+	parser, err := newParser(&cli{}, s, kong.Exit(func(code int) { status = code }))
 	if err != nil {
-		fmt.Fprintln(s.err, "footfall:", err)
+		stderr.fail(err.Error())
 		return 2
 	}
-	// Parse. Help ends the parser through kong.Exit, after it is printed.
+	// help COMMAND is COMMAND --help.
+	if len(args) > 0 && args[0] == "help" {
+		args = append(slices.Clone(args[1:]), "--help")
+	}
+	// Parse. Help and version end the parser through kong.Exit, after they are printed.
 	parsed, err := parser.Parse(args)
 	if status >= 0 {
 		return status
@@ -81,23 +102,28 @@ func run(args []string, s streams) int {
 	if err == nil {
 		err = refuseIgnored(parsed.Path)
 	}
+	if incomplete, ok := errors.AsType[*kong.ParseError](err); ok && isIncomplete(incomplete) {
+		err = incomplete.Context.PrintUsage(false)
+		if err == nil {
+			return 0
+		}
+	}
 	if err != nil {
-		fmt.Fprintf(s.err, "footfall: %v (see footfall --help)\n", err)
+		stderr.fail(fmt.Sprintf("%v (see footfall --help)", err))
 		return 2
 	}
 	// Run the command. A signal that asks for its end cancels its context.
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	parsed.Bind(s)
 	switch err := untilClosed(ctx, func() error { return parsed.Run() }); {
 	case err == nil:
 		return 0
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		fmt.Fprintln(s.err, "footfall: interrupted")
+		stderr.fail("interrupted")
 		return 130
 	default:
-		fmt.Fprintln(s.err, "footfall:", err)
+		stderr.fail(err.Error())
 		return 1
 	}
 }

@@ -80,7 +80,7 @@ func startTables(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: tables")
 	}
-	server, err := dynalite.Start(context.Background(), dynalite.Options{Dir: binaries})
+	server, err := dynalite.Start(context.Background(), dynalite.Options{Dirs: []string{binaries}})
 	ts.Check(err)
 	ts.Defer(func() { _ = server.Close() })
 	ts.Setenv("TABLES", server.Endpoint())

@@ -62,7 +62,7 @@ func newSite(t *testing.T) *site {
 	s.must(err)
 	t.Cleanup(s.client.Close)
 	s.must(kafka.CreateTopics(t.Context(), s.client, events.Topics(), 2, 1))
-	server, err := dynalite.Start(t.Context(), dynalite.Options{Dir: binaries})
+	server, err := dynalite.Start(t.Context(), dynalite.Options{Dirs: []string{binaries}})
 	s.must(err)
 	t.Cleanup(func() { _ = server.Close() })
 	s.tables = s.proxy(server.Endpoint())

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -26,9 +25,9 @@ type progress struct {
 func newProgress(out io.Writer, what string, total int64) *progress {
 	p := &progress{what: what, out: out, began: time.Now(), last: time.Now()}
 	// A bar needs a terminal.
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f := terminal(out); f != nil && term.IsTerminal(int(f.Fd())) {
 		p.bar = progressbar.NewOptions64(total,
-			progressbar.OptionSetWriter(out),
+			progressbar.OptionSetWriter(f),
 			progressbar.OptionSetDescription(what),
 			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionSetPredictTime(total > 0),

@@ -51,7 +51,7 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return errors.Join(err, src.Close())
 	}
-	o, err := runThrough(ctx, s, stack, src, c.Speed, func(p *progress, st feed.Stats) {
+	o, err := runThrough(ctx, s, stack.Stack, src, c.Speed, func(p *progress, st feed.Stats) {
 		done, total := src.Progress()
 		p.update(done, total, fmt.Sprintf("%d %%, %d sightings, at %s", 100*done/max(total, 1), st.Sightings, st.To.Format("2006-01-02 15:04")))
 	})

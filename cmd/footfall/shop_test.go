@@ -64,7 +64,7 @@ func openShop(t *testing.T, change func(*local.Options)) *shop {
 	}
 	s := &shop{}
 	s.Stack = stackFor(t, func(o *local.Options) {
-		o.Listen, o.PseudonymKeys = "127.0.0.1:0", keyFile
+		o.HTTPListen.HostPort, o.PseudonymKeys = "127.0.0.1:0", keyFile
 		o.Prepare = func(ctx context.Context, tables *dynamodb.Client) error {
 			flags := businessesFlags{Businesses: businessFile}
 			return flags.store(ctx, t.Output(), dynamo.NewBusinesses(tables, o.TablePrefix), keysFlag{})

@@ -129,7 +129,7 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 	// Feed the town into the pipeline.
 	src := newItemSource(t.Items())
 	defer src.stop()
-	o, err := runThrough(ctx, s, stack, src, c.Speed, func(p *progress, st feed.Stats) {
+	o, err := runThrough(ctx, s, stack.Stack, src, c.Speed, func(p *progress, st feed.Stats) {
 		done, total := st.To.Sub(t.Config.Start), t.Config.Duration
 		p.update(int64(min(done, total)/time.Second), int64(total/time.Second),
 			fmt.Sprintf("%d sightings, %s in the town", st.Sightings, st.To.Format("15:04")))

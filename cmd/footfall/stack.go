@@ -1,12 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -20,16 +21,16 @@ import (
 
 // stackFlags configure the local pipeline.
 type stackFlags struct {
-	Bin            string        `default:"bin" help:"Directory with the binaries of the functions, as make build writes them." placeholder:"DIR"`
+	Bin            string        `help:"Directory with the binaries of the functions, as make build writes them; by default the directory of footfall itself." placeholder:"DIR"`
 	DataDir        string        `help:"Directory that keeps topics, tables and pseudonym keys; by default they are removed when the command ends." placeholder:"DIR"`
 	TablesOnDisk   bool          `hidden:""` // of earlier versions, see Validate
 	Partitions     *int32        `help:"Partitions of every topic that is created, by default ${partitions}; 0 for as many as in AWS. Topics that exist must have as many; by default they may have any number."`
-	Brokers        []string      `help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
-	TableEndpoint  string        `help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
+	Brokers        []string      `voids:"broker-listen" help:"Use this Kafka instead of starting one (host:port,...)." placeholder:"ADDR"`
+	TableEndpoint  string        `voids:"tables-listen" help:"Use this DynamoDB endpoint instead of starting a table server." placeholder:"URL"`
 	TablePrefix    string        `help:"Prefix of the table names." placeholder:"TEXT"`
 	Environments   int           `default:"2" help:"Processes per function."`
 	SessionTimeout time.Duration `default:"10s" help:"How long the partitions of a killed pipeline wait until another pipeline takes them over; 6s or more." placeholder:"SPAN"`
-	FunctionLogs   bool          `help:"Print the logs of the functions, a JSON object a line."`
+	FunctionLogs   bool          `help:"Print the logs of the functions, and everything else on stderr, as one JSON object a line. Without it, warnings and errors are shown as text, each once and its number of times at the end."`
 }
 
 // defaultPartitions is how many partitions a topic gets: few enough for one machine.
@@ -78,10 +79,19 @@ func (f speedFlag) Validate() error {
 	return nil
 }
 
-func (f *stackFlags) options(s streams, schedule bool) local.Options {
-	logs := io.Discard
+// AfterApply makes stderr a stream of JSON objects if --function-logs asks for it.
+func (f *stackFlags) AfterApply(e *errorStream) error { //nolint:unparam // kong calls hooks that return an error
 	if f.FunctionLogs {
-		logs = s.err
+		e.useJSON()
+	}
+	return nil
+}
+
+// options returns the options of the pipeline, whose logs go to log.
+func (f *stackFlags) options(log *stackLog, schedule bool) (local.Options, error) {
+	beside, err := ownDir()
+	if err != nil {
+		return local.Options{}, err
 	}
 	// Without the flag, topics that exist keep their number of partitions.
 	partitions := int32(defaultPartitions)
@@ -91,25 +101,60 @@ func (f *stackFlags) options(s streams, schedule bool) local.Options {
 	return local.Options{
 		DataDir: f.DataDir, TablePrefix: f.TablePrefix,
 		Partitions: partitions, KeepPartitions: f.Partitions == nil, Brokers: f.Brokers, TableEndpoint: f.TableEndpoint,
-		BinDir: f.Bin, Environments: f.Environments, Schedule: schedule, FunctionLogs: logs,
+		BinDir: cmp.Or(f.Bin, beside), NodeDirs: []string{beside},
+		Environments: f.Environments, Schedule: schedule, FunctionLogs: log,
 		SessionTimeout: f.SessionTimeout,
-		Log:            slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log:            log.logger(),
+	}, nil
+}
+
+// ownDir returns the directory of the executable of this process. A symbolic link to
+// the executable does not count as its place.
+func ownDir() (string, error) {
+	path, err := os.Executable()
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
 	}
+	if err != nil {
+		return "", fmt.Errorf("look up the directory of footfall, which holds the functions: %w", err)
+	}
+	return filepath.Dir(path), nil
+}
+
+// runningStack is a running pipeline with its log.
+type runningStack struct {
+	*local.Stack
+	log *stackLog
+}
+
+// Close stops the pipeline and prints the end of its log.
+func (r *runningStack) Close() error {
+	err := r.Stack.Close()
+	r.log.finish()
+	return err
 }
 
 // start starts the pipeline. With schedule the tick function is invoked each minute
-// of the wall clock. more sets
-// the options of a single command.
-func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more ...func(*local.Options)) (*local.Stack, error) {
-	o := f.options(s, schedule)
+// of the wall clock. more sets the options of a single command.
+func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more ...func(*local.Options)) (*runningStack, error) {
+	log := newStackLog(s.err, f.FunctionLogs)
+	o, err := f.options(log, schedule)
+	if err != nil {
+		return nil, err
+	}
 	for _, set := range more {
 		set(&o)
 	}
-	return local.Start(ctx, o)
+	stack, err := local.Start(ctx, o)
+	if err != nil {
+		log.finish()
+		return nil, err
+	}
+	return &runningStack{stack, log}, nil
 }
 
 // closeStack stops the pipeline and returns err joined with the error of the stop.
-func closeStack(stack *local.Stack, err error) error { return errors.Join(err, stack.Close()) }
+func closeStack(stack *runningStack, err error) error { return errors.Join(err, stack.Close()) }
 
 // outcome is the result of running a recording or a town.
 type outcome struct {

@@ -1,5 +1,5 @@
 // Package broker runs a Kafka broker inside this process: kfake of franz-go,
-// with its data on disk, listening on 127.0.0.1 only. The local stack uses it
+// with its data on disk. The local stack uses it
 // if no other Kafka cluster is given, and tests use it where a broker must
 // survive kill -9.
 //
@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"sync"
@@ -32,8 +33,10 @@ type Options struct {
 	// again after a crash. If empty, the data is kept in memory and takes 2.7
 	// times the payload.
 	Dir string
-	// Port is the port to listen on at 127.0.0.1. 0 takes a free port.
-	Port int
+	// Listen is the host:port to listen on, which clients connect to: the broker
+	// tells them this address. Port 0 takes a free port. If empty, the broker
+	// takes a free port of 127.0.0.1.
+	Listen string
 	// RetentionBytes bounds each partition. 0 means DefaultRetentionBytes, -1
 	// means no bound. A topic's own retention.bytes takes precedence.
 	RetentionBytes int64
@@ -74,10 +77,14 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		}
 		b.unlock = unlock
 	}
-	// Open the data and listen. If that fails, the directory is released.
-	cluster, err := kfake.NewCluster(clusterOptions(o)...)
+	// Listen and open the data. If either fails, the directory is released.
+	ln, err := listen(ctx, o.Listen)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("broker: open %q on port %d: %w", o.Dir, o.Port, err), b.unlock())
+		return nil, errors.Join(fmt.Errorf("broker: %w", err), b.unlock())
+	}
+	cluster, err := kfake.NewCluster(clusterOptions(o, ln)...)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("broker: open %q: %w", o.Dir, err), ln.Close(), b.unlock())
 	}
 	// kfake deletes expired records only after a request that changes topics, and then
 	// every cleanEvery: a directory may have been closed for longer than records live.
@@ -86,11 +93,29 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	return b, nil
 }
 
-// clusterOptions turns o into kfake's options.
-func clusterOptions(o Options) []kfake.Opt {
+// listen listens on a host:port, or on a free port of 127.0.0.1 if listenAddr is
+// empty. A host that stands for all addresses of the machine, such as 0.0.0.0, is
+// an error: clients cannot connect to such an address.
+func listen(ctx context.Context, listenAddr string) (net.Listener, error) {
+	if listenAddr == "" {
+		listenAddr = "127.0.0.1:0"
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", listenAddr)
+	if err != nil {
+		return nil, err
+	}
+	if ln.Addr().(*net.TCPAddr).IP.IsUnspecified() {
+		return nil, errors.Join(fmt.Errorf("listen on %s: clients connect to the address that the broker listens on: "+
+			"name one address of this machine, such as 127.0.0.1", listenAddr), ln.Close())
+	}
+	return ln, nil
+}
+
+// clusterOptions turns o into kfake's options. The broker serves on ln.
+func clusterOptions(o Options, ln net.Listener) []kfake.Opt {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
-		kfake.Ports(o.Port),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return ln, nil }),
 		kfake.WithLogger(logger{o.Log}),
 		kfake.BrokerConfigs(brokerConfigs(o)),
 	}

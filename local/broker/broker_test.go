@@ -178,7 +178,7 @@ func TestPortInUseIsAnErrorAndFreesTheDirectory(t *testing.T) {
 	}
 	defer ln.Close()
 	dir := t.TempDir()
-	if b, err := Start(t.Context(), Options{Dir: dir, Port: ln.Addr().(*net.TCPAddr).Port}); err == nil {
+	if b, err := Start(t.Context(), Options{Dir: dir, Listen: ln.Addr().String()}); err == nil {
 		b.Close()
 		t.Fatal("started on a port that is taken")
 	}

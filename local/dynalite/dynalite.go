@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,7 +20,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"footfall/local/endpoint"
 )
 
 //go:embed launcher.cjs
@@ -31,37 +35,34 @@ const closeTimeout = 5 * time.Second
 
 // Options of a server. The zero value is a server in memory on a free port.
 type Options struct {
-	// Dir is the directory in which the search for node_modules begins; it goes
-	// on upwards. If empty, Dir is the working directory.
-	Dir string
+	// Dirs are the directories in which the search for node_modules begins; from
+	// each the search goes on upwards. If empty, the search begins in the working
+	// directory.
+	Dirs []string
 	// DataDir holds the tables (LevelDB) and is created if it does not exist.
 	// Two servers cannot share a directory. If empty, the tables are kept in
 	// memory.
 	DataDir string
-	// Port is the port to listen on at 127.0.0.1. 0 takes a free port.
-	Port int
+	// Listen is the host:port to listen on. Port 0 takes a free port. If empty,
+	// the server takes a free port of 127.0.0.1.
+	Listen string
 }
 
 // Server is a running table server.
 type Server struct {
-	process *process
-	port    int
-	closing sync.Once
+	process    *process
+	listenAddr string // empty until the server has printed it
+	closing    sync.Once
 }
 
 // Start runs a server and returns once the server answers requests. ctx bounds
 // that wait only: the server then runs until Close, or until this process ends
-// in any way. If Node or the npm package is missing, the error is one line that
-// names the command to run.
+// in any way. If Node or the npm package is missing, the error is that of Find. If
+// the port is taken, the error is syscall.EADDRINUSE.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	// Find the npm package and Node.
-	dir, err := moduleDir(o.Dir)
+	dir, node, err := Find(o.Dirs...)
 	if err != nil {
-		return nil, err
-	}
-	node, err := exec.LookPath("node")
-	if err != nil {
-		return nil, errors.New("dynalite: node is not on the PATH: install Node.js 20 or later, then run make setup")
+		return nil, fmt.Errorf("dynalite: %w", err)
 	}
 	args, err := launcherArgs(o)
 	if err != nil {
@@ -78,11 +79,14 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := s.awaitReady(ctx); err != nil {
 		// The server listens but does not answer: most likely another server
 		// holds the data directory.
-		if s.port != 0 && o.DataDir != "" {
+		if s.listenAddr != "" && o.DataDir != "" {
 			err = fmt.Errorf("%w (does another server use %s?)", err, o.DataDir)
 		}
 		if ended := s.Close(); ended != nil {
 			err = fmt.Errorf("%w: %w", err, ended)
+		}
+		if s.process.stderr.contains("EADDRINUSE") {
+			err = fmt.Errorf("dynalite: listen on %s: %w", o.Listen, syscall.EADDRINUSE)
 		}
 		return nil, err
 	}
@@ -102,8 +106,43 @@ func launcherArgs(o Options) (string, error) {
 			return "", fmt.Errorf("dynalite: data directory: %w", err)
 		}
 	}
-	b, err := json.Marshal(map[string]any{"port": o.Port, "path": path})
+	listenAddr := o.Listen
+	if listenAddr == "" {
+		listenAddr = "127.0.0.1:0"
+	}
+	host, service, err := net.SplitHostPort(listenAddr)
+	if err != nil {
+		return "", fmt.Errorf("dynalite: listen on %s: %w", o.Listen, err)
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return "", fmt.Errorf("dynalite: listen on %s: the port must be a number from 0 to 65535", o.Listen)
+	}
+	b, err := json.Marshal(map[string]any{"host": host, "port": port, "path": path})
 	return string(b), err
+}
+
+// Find returns the directory whose node_modules holds the npm package dynalite, and
+// the path of Node. The search for the package begins in each of the directories,
+// or in the working directory if there is none, and goes on upwards. If something
+// is missing, the error is one line that names the command to run.
+func Find(dirs ...string) (dir, node string, err error) {
+	if len(dirs) == 0 {
+		dirs = []string{""}
+	}
+	for _, start := range dirs {
+		if dir, err = moduleDir(start); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("no Node package node_modules/dynalite in %s or above: run make setup in a checkout of Footfall",
+			strings.Join(dirs, ", "))
+	}
+	if node, err = exec.LookPath("node"); err != nil {
+		return "", "", errors.New("node is not on the PATH: install Node.js 20 or later, then run make setup")
+	}
+	return dir, node, nil
 }
 
 // moduleDir returns dir or the nearest directory above it whose node_modules
@@ -115,34 +154,33 @@ func moduleDir(dir string) (string, error) {
 	}
 	start, err := filepath.Abs(dir)
 	if err != nil {
-		return "", fmt.Errorf("dynalite: %w", err)
+		return "", err
 	}
 	for d := start; ; d = filepath.Dir(d) {
 		if holds(d) {
 			return d, nil
 		}
 		if d == filepath.Dir(d) {
-			return "", fmt.Errorf("dynalite: no node_modules/dynalite in %s or above: run make setup", start)
+			return "", fmt.Errorf("no node_modules/dynalite in %s or above", start)
 		}
 	}
 }
 
-// awaitReady reads the port that the launcher prints and sends the server one
+// awaitReady reads the address that the launcher prints and sends the server one
 // request. The request is necessary: the database opens in the background, and
 // if another server holds the data directory, only the first answer shows it.
 func (s *Server) awaitReady(ctx context.Context) error {
 	select {
 	case line := <-s.process.firstLine:
-		port, err := strconv.Atoi(line)
-		if err != nil {
-			return fmt.Errorf("dynalite: expected a port from the launcher, got %q", line)
+		if _, _, err := net.SplitHostPort(line); err != nil {
+			return fmt.Errorf("dynalite: expected an address from the launcher, got %q", line)
 		}
-		s.port = port
+		s.listenAddr = line
 		return s.listTables(ctx)
 	case <-s.process.done:
-		return errors.New("dynalite: the server ended before it printed its port")
+		return errors.New("dynalite: the server ended before it printed its address")
 	case <-ctx.Done():
-		return fmt.Errorf("dynalite: gave up waiting for the server's port: %w", ctx.Err())
+		return fmt.Errorf("dynalite: gave up waiting for the server's address: %w", ctx.Err())
 	}
 }
 
@@ -169,8 +207,9 @@ func (s *Server) listTables(ctx context.Context) error {
 }
 
 // Endpoint returns the URL of the server, the value for
-// AWS_ENDPOINT_URL_DYNAMODB.
-func (s *Server) Endpoint() string { return "http://127.0.0.1:" + strconv.Itoa(s.port) }
+// AWS_ENDPOINT_URL_DYNAMODB. If the server listens on all addresses of the machine,
+// the URL has the loopback address.
+func (s *Server) Endpoint() string { return "http://" + endpoint.Reachable(s.listenAddr) }
 
 // Pid returns the process id of the server.
 func (s *Server) Pid() int { return s.process.cmd.Process.Pid }

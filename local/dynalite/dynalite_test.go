@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,7 +112,10 @@ func TestDataDirKeepsTables(t *testing.T) {
 // the loopback network and on the machine's own addresses too.
 func TestListensOnLoopbackOnly(t *testing.T) {
 	s := start(t, Options{})
-	port := strconv.Itoa(s.port)
+	_, port, err := net.SplitHostPort(s.listenAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
@@ -246,9 +248,11 @@ func TestStartErrorsNameTheRemedy(t *testing.T) {
 		path    string // "" for the real PATH
 		want    string
 	}{
-		{"no npm package in the directory given", t.Context(), Options{Dir: empty}, "", "no node_modules/dynalite in " + empty + " or above: run make setup"},
+		{"no npm package in the directory given", t.Context(), Options{Dirs: []string{empty}}, "", "no Node package node_modules/dynalite in " + empty + " or above: run make setup"},
 		{"no Node", t.Context(), Options{}, empty, "node is not on the PATH: install Node.js"},
-		{"port taken", t.Context(), Options{Port: running.port}, "", "EADDRINUSE"},
+		{"port taken", t.Context(), Options{Listen: running.listenAddr}, "", "listen on " + running.listenAddr + ": address already in use"},
+		{"no port", t.Context(), Options{Listen: "localhost"}, "", "listen on localhost: address localhost: missing port"},
+		{"port out of range", t.Context(), Options{Listen: "127.0.0.1:65536"}, "", "the port must be a number from 0 to 65535"},
 		{"data directory of a running server", t.Context(), Options{DataDir: held}, "", "does another server use " + held},
 		{"the caller's context is cancelled", canceled, Options{}, "", "context canceled"},
 	} {
@@ -279,7 +283,7 @@ func TestModuleDirLooksUpwards(t *testing.T) {
 		}
 	}
 	t.Chdir(deep)
-	if _, err := moduleDir(""); err == nil || !strings.Contains(err.Error(), "or above: run make setup") {
+	if _, err := moduleDir(""); err == nil || !strings.Contains(err.Error(), "or above") {
 		t.Errorf("an empty folder counts as the package: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(root, "node_modules", "dynalite", "package.json"), []byte("{}"), 0o644); err != nil {

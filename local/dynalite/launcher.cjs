@@ -1,5 +1,5 @@
 'use strict'
-// Runs the table server dynalite on the loopback address, for as long as
+// Runs the table server dynalite for as long as
 // standard input stays open. It exists because dynalite's own command reads
 // port 0 as its default port, and two test runs must not share a port.
 
@@ -7,7 +7,7 @@
 // still needs the server to finish its own work, and ends the server afterwards.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {})
 
-const { port, path } = JSON.parse(process.argv[1])
+const { host, port, path } = JSON.parse(process.argv[1])
 
 const server = require('dynalite')({
   path: path || undefined, // undefined keeps the tables in memory
@@ -41,4 +41,7 @@ process.stdin.on('end', () => {
 })
 process.stdin.resume()
 
-server.listen(port, '127.0.0.1', () => console.log(server.address().port))
+server.listen(port, host, () => {
+  const { address, family, port } = server.address()
+  console.log(family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`)
+})

@@ -100,6 +100,13 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// contains reports whether text is among the bytes.
+func (t *tail) contains(text string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return bytes.Contains(t.b, []byte(text))
+}
+
 // message returns ": " and the bytes, to be appended to an error, or "" if
 // nothing was written.
 func (t *tail) message() string {

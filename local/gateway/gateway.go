@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"footfall/local/endpoint"
 	"footfall/local/runtime"
 )
 
@@ -105,8 +106,9 @@ func Start(o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// URL returns the base URL of the gateway, http://host:port.
-func (g *Gateway) URL() string { return "http://" + g.listenAddr }
+// URL returns the base URL of the gateway, http://host:port. If the gateway listens
+// on all addresses of the machine, the URL has the loopback address.
+func (g *Gateway) URL() string { return "http://" + endpoint.Reachable(g.listenAddr) }
 
 // Stats returns the counters.
 func (g *Gateway) Stats() Stats {

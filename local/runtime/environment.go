@@ -80,7 +80,7 @@ func (e *environment) runOnce(ctx context.Context) (worked bool) {
 		if askedToEnd(err) {
 			level = slog.LevelInfo
 		}
-		e.f.runtime.log.Log(ctx, level, "function process ended", "function", e.f.Name, "pid", p.pid, "state", p.exitState(err), "worked", worked)
+		e.f.runtime.log.Log(ctx, level, "function process ended, another one is started", "function", e.f.Name, "pid", p.pid, "error", p.exitState(err), "worked", worked)
 	}
 	return worked
 }

@@ -40,9 +40,9 @@ type figures struct {
 // that the broker rejected because the poller had left the group, and the end
 // of a function process.
 var (
-	batchFailed    = regexp.MustCompile(`msg="batch failed".*records="\S+ offsets (\d+) to (\d+)"`)
-	commitRejected = regexp.MustCompile(`msg="cannot commit".*(ILLEGAL_GENERATION|UNKNOWN_MEMBER_ID)`)
-	processDied    = `msg="function process ended"`
+	batchFailed    = regexp.MustCompile(`"message":"batch failed".*"records":"\S+ offsets (\d+) to (\d+)"`)
+	commitRejected = regexp.MustCompile(`"message":"cannot commit".*(ILLEGAL_GENERATION|UNKNOWN_MEMBER_ID)`)
+	processDied    = `"message":"function process ended`
 )
 
 // readLog counts these lines in the pollers' log.

@@ -22,34 +22,30 @@ import (
 )
 
 // With the variable brokerDir set, the test binary runs a broker on that
-// directory and port, so that the test can kill it.
+// directory and address, so that the test can kill it.
 const (
-	brokerDir  = "SOAK_BROKER_DIR"
-	brokerPort = "SOAK_BROKER_PORT"
-	brokerUp   = "broker at "
+	brokerDir    = "SOAK_BROKER_DIR"
+	brokerListen = "SOAK_BROKER_LISTEN"
+	brokerUp     = "broker at "
 )
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(brokerDir); dir != "" {
-		os.Exit(runBroker(dir, os.Getenv(brokerPort)))
+		os.Exit(runBroker(dir, os.Getenv(brokerListen)))
 	}
 	os.Exit(m.Run())
 }
 
 // runBroker runs a broker until standard input ends, and returns the exit
 // status.
-func runBroker(dir, port string) int {
+func runBroker(dir, listenAddr string) int {
 	signal.Ignore(syscall.SIGTERM)
-	n, err := strconv.Atoi(port)
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	b, err := broker.Start(context.Background(), broker.Options{Dir: dir, Listen: listenAddr, Log: log})
 	if err == nil {
-		var b *broker.Broker
-		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-		b, err = broker.Start(context.Background(), broker.Options{Dir: dir, Port: n, Log: log})
-		if err == nil {
-			fmt.Println(brokerUp, b.Addrs())
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			err = b.Close()
-		}
+		fmt.Println(brokerUp, b.Addrs())
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		err = b.Close()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,13 +116,15 @@ func (r *rig) startBroker(ctx context.Context) (err error) {
 		return err
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), brokerDir+"="+filepath.Join(r.dir, "broker"), brokerPort+"="+strconv.Itoa(r.brokerPort))
+	cmd.Env = append(os.Environ(), brokerDir+"="+filepath.Join(r.dir, "broker"), brokerListen+"="+r.brokerAddr())
 	r.broker, err = spawn(ctx, "the broker", cmd, brokerUp, r.brokerLog)
 	return err
 }
 
 func (r *rig) startTables(ctx context.Context) (err error) {
-	r.tables, err = dynalite.Start(ctx, dynalite.Options{Dir: repository, DataDir: filepath.Join(r.dir, "tables"), Port: r.tablePort})
+	r.tables, err = dynalite.Start(ctx, dynalite.Options{
+		Dirs: []string{repository}, DataDir: filepath.Join(r.dir, "tables"), Listen: net.JoinHostPort("127.0.0.1", strconv.Itoa(r.tablePort)),
+	})
 	return err
 }
 
