@@ -24,6 +24,8 @@ WALK_RULES = {
                 "opening_hours": [{"days": "mon-fri", "open": "08:00", "close": "19:30"},
                                   {"days": "sat", "open": "10:00", "close": "01:00"}]},
 }
+ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "America/New_York", "Asia/Kathmandu", "Asia/Tokyo",
+         "Pacific/Chatham", "Australia/Lord_Howe")
 HABIT_RULES = {
     "utc": {"opening_hours": [{"days": "mon-sat", "open": "08:00", "close": "20:00"}]},
     "berlin": {"time_zone": "Europe/Berlin", "resident_hours": 6, "resident_days": 2,
@@ -40,26 +42,54 @@ SESSION = (14.1, 16, 16.1, 18, 20, 28, 30, 30.1, 32, 32.1, 34, 40, 42, 60)
 PAUSES = [(pause, 8) for pause in SHORT] + [(p, 5) for p in CANDIDATE] + [(p, 2) for p in SESSION] + [(200, 1)]
 
 
+def drawn_rules(rng):
+    """Returns rules with any values that the settings allow, in seconds that lie within steps too."""
+    def text(seconds):
+        return f"{seconds // 60}m{seconds % 60}s"
+
+    entry, strong_steps = rng.randint(-75, -55), rng.choice((1, 2, 2, 3, 4))
+    candidate_gap = rng.randint(120, 1200)
+    associated_gap = rng.randint(candidate_gap, 2400)
+    rules = {
+        "entry_dbm": entry, "hold_dbm": entry - rng.choice((0, 5, 15)), "min_strong_steps": strong_steps,
+        "dwell": text(rng.randint(0, 900)), "candidate_gap": text(candidate_gap),
+        "associated_gap": text(associated_gap), "gap": text(rng.randint(associated_gap, 4800)),
+        "lateness": text(rng.randint(240, 3600)),
+        "time_zone": rng.choice(ZONES), "resident_hours": rng.randint(1, 12), "resident_days": rng.randint(0, 4),
+        "max_session": text(rng.choice((0, 3600, rng.randint(600, 43200)))),
+    }
+    if rng.random() < .5:
+        opening = rng.randrange(24 * 60)
+        close = opening + rng.randint(120, 16 * 60)
+        rules["opening_hours"] = [{"days": rng.choice(("mon-fri", "sat-mon", "mon-sun")),
+                                   "open": f"{opening // 60:02}:{opening % 60:02}",
+                                   "close": f"{close // 60 % 24:02}:{close % 60:02}"}]
+    return rules
+
+
 def draw(seed):
     """Returns the Inputs of a seed."""
     rng, inputs = random.Random(seed), Inputs()
     moment = datetime.strptime(rng.choice(BEFORE_CLOCK_CHANGES), "%Y-%m-%dT%H:%M").replace(tzinfo=timezone.utc)
     walks = inputs.group("walks", moment)
-    for name, rules in WALK_RULES.items():
+    walk_rules = WALK_RULES | {f"drawn-{letter}": drawn_rules(rng) for letter in "abcd"}
+    for name, rules in walk_rules.items():
         walks.rules(name, rules)
     for i in range(90):
-        walk(rng, walks, rng.choice(list(WALK_RULES)), f"walker-{i}", disorder=1.999 * MINUTE if i % 2 else 0)
+        walk(rng, walks, rng.choice(list(walk_rules)), f"walker-{i}", disorder=1.999 * MINUTE if i % 2 else 0)
     habits = inputs.group("habits", moment.replace(hour=0) - timedelta(days=14))
-    for name, rules in HABIT_RULES.items():
+    habit_rules = HABIT_RULES | {"drawn": drawn_rules(rng)}
+    for name, rules in habit_rules.items():
         habits.rules(name, rules)
     for i in range(25):
-        habit(rng, habits, rng.choice(list(HABIT_RULES)), f"resident-{i}")
+        habit(rng, habits, rng.choice(list(habit_rules)), f"resident-{i}")
     people(rng, inputs.group("people", moment), 40)
     sessions = inputs.group("sessions", moment)
-    for name in ("default", "berlin", "los-angeles", "odd"):
-        sessions.rules(name, WALK_RULES[name])
+    session_rules = ("default", "berlin", "los-angeles", "odd", "drawn-a", "drawn-b")
+    for name in session_rules:
+        sessions.rules(name, walk_rules[name])
     for i in range(40):
-        session(rng, sessions, rng.choice(("default", "berlin", "los-angeles", "odd")), f"phone-{i}",
+        session(rng, sessions, rng.choice(session_rules), f"phone-{i}",
                 disorder=1.999 * MINUTE if i % 2 else 0)
     return inputs
 

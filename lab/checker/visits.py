@@ -172,8 +172,12 @@ class Stay:
         if cell.joined > self.joined:
             self.joined, self.left_at = cell.joined, None
         for heard in cell.weak:
-            if heard.session == "left" and self.joined and heard.sensor == self.joined[1] and heard.seen_at > self.joined[0]:
+            if heard.session == "left" and self.of_session(heard) and heard.seen_at > self.joined[0]:
                 self.left_at = max(self.left_at or 0, heard.seen_at)
+
+    def of_session(self, heard):
+        """Reports whether a sighting is of the router of the session, and not from before it."""
+        return self.joined and heard.sensor == self.joined[1] and heard.seen_at >= self.joined[0]
 
     def takes(self, heard, settings):
         """Reports whether a sighting that is not strong counts, if it lies within the reach."""
@@ -185,8 +189,7 @@ class Stay:
                 return False
         # The router of the session reports after the association. All others may be ahead of the
         # sighting that opens the stay.
-        of_session = heard.session and self.joined and heard.sensor == self.joined[1] and self.joined[0] <= heard.seen_at
-        return of_session or step >= self.first + WEAK_FROM
+        return heard.session and self.of_session(heard) or step >= self.first + WEAK_FROM
 
 
 @dataclass(slots=True)
