@@ -242,6 +242,28 @@ func TestAuditOfARangeIgnoresOtherTimes(t *testing.T) {
 	}
 }
 
+// Companions are those of the range: a table holds counts of whole months.
+func TestCompanionsOfARange(t *testing.T) {
+	f := newFixture(t)
+	f.login("phone", "ann", afterNoon(-3*day), false)
+	f.login("tablet", "ann", afterNoon(-3*day), false)
+	f.tick(-2*day, 2*day)
+	for _, minute := range []int{0, day / 4} {
+		f.visitAndCount("phone", "ann", minute)
+		f.visitAndCount("tablet", "ann", minute+2)
+	}
+	f.produceSightings()
+	for _, c := range []struct{ from, to, counted, companions int }{
+		{-day, day, 4, 2}, {-60, 60, 2, 1}, {60, day, 2, 1}, {1, 60, 1, 1}, {-60, 1, 1, 0}, {60, 120, 0, 0},
+	} {
+		r, diff := f.audit(afterNoon(c.from), afterNoon(c.to))
+		if r.Counted != c.counted || r.Companions != c.companions || diff != "" {
+			t.Errorf("minutes %d to %d: %d counted, %d of them companions, want %d and %d; differences %q",
+				c.from, c.to, r.Counted, r.Companions, c.counted, c.companions, diff)
+		}
+	}
+}
+
 // An audit fails if a count on the topic cannot be decoded, or the table cannot be
 // read.
 func TestAuditFails(t *testing.T) {

@@ -22,7 +22,7 @@ type Report struct {
 	Visits      int // visits found in sightings, with and without a contact
 	Expected    int // expected walk-ins of contacts
 	Counted     int // walk-ins of contacts in the table
-	Companions  int // visits in the table that are not counted, as companions of other visits
+	Companions  int // of Counted: visits that are not counted apart, as companions of other visits
 	Unjudged    int // ids in the table that no topic holds, from before enriched-walk-ins is complete
 	Contacts    int // contacts compared: with expected or counted walk-ins, or without limits all
 	Forgotten   int // forgotten contacts with differences, which are left out

@@ -70,8 +70,10 @@ func (t *totals) add(in Input, r *kgo.Record) error {
 // whose visits are a difference already, and a contact with a walk-in or an end that
 // was produced while the audit was reading.
 func (a *audit) compareTotals(want map[monthKey]expectedVisits, differ map[stage.CountKey]bool) {
-	// Collect the visits of each contact, also of the month before the range.
+	// Collect the visits of each contact, also of the month before the range. A visit
+	// of the range is expected.
 	stays := map[stage.CountKey][]oracle.Stay{}
+	inRange := map[string]bool{} // by id
 	for _, counts := range []map[monthKey]storedCount{a.stored.before, a.stored.counts} {
 		for key, have := range counts {
 			for id, v := range have.visits {
@@ -80,6 +82,9 @@ func (a *audit) compareTotals(want map[monthKey]expectedVisits, differ map[stage
 				}
 				if !v.start.IsZero() || v.idAlone {
 					stays[key.CountKey] = append(stays[key.CountKey], a.stay(key, id, v, want[key]))
+				}
+				if _, ok := want[key][id]; ok {
+					inRange[string(id)] = true
 				}
 			}
 		}
@@ -91,12 +96,16 @@ func (a *audit) compareTotals(want map[monthKey]expectedVisits, differ map[stage
 		for month, n := range oracle.Count(all) {
 			totals[monthKey{contact, month}] = int64(n)
 		}
+		for _, s := range all {
+			if inRange[s.ID] && !s.CountedByID && oracle.Companion(s, all) {
+				a.report.Companions++
+			}
+		}
 	}
 	for key, have := range a.stored.counts {
 		if differ[key.CountKey] {
 			continue
 		}
-		a.report.Companions += len(have.visits) - int(totals[key])
 		if n := totals[key]; n != have.total {
 			a.report.Differences = append(a.report.Differences, Difference{
 				Business: key.Business, Contact: key.Contact, Month: key.month, Kind: InTotal, Expected: n, Found: have.total,
