@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +28,7 @@ type auditCmd struct {
 	From  momentFlag `placeholder:"TIME" help:"Walk-ins from this time: 2026-11-01, 2026-11-01T12:00:00Z, or 36h for 36 hours ago."`
 	To    momentFlag `placeholder:"TIME" help:"Walk-ins before this time."`
 	Items int        `default:"10" placeholder:"N" help:"Number of walk-ins to list for each difference; 0 for all."`
-	JSON  bool       `voids:"items" help:"Print the differences as JSON, one a line."`
+	JSON  bool       `voids:"items" help:"Print the differences as JSON, one a line, and the summary as the last line."`
 }
 
 // Help returns the help text: the sources that are compared, and the meaning of the
@@ -50,6 +49,9 @@ Walk-ins that lagging functions have not counted yet are listed as missing: on a
 Logins that arrive later than that, and deletions that arrive after a walk-in that they should have preceded, show as
 differences.
 
+With --json the last line is {"summary": {…}}, also if there are differences or the audit failed: "equal" is true only if
+all counts are equal, and "error" states why the audit failed.
+
 Exit status: 0 all counts are equal, 1 there are differences or the audit failed, 2 the command line is invalid.`
 }
 
@@ -66,22 +68,46 @@ func (c *auditCmd) Validate() error {
 
 // Run recounts and prints the differences. It returns an error if there are any.
 func (c *auditCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.client(ctx, kafka.ReadOptions()...)
+	report, err := c.recount(ctx, s)
+	if c.JSON {
+		return errors.Join(err, printAuditJSON(s.out, c, report, err), differencesError(report))
+	}
 	if err != nil {
 		return err
+	}
+	// Print the report; differences are an error, for the exit status.
+	for _, note := range report.Notes {
+		fmt.Fprintln(s.err, "note:", note)
+	}
+	return errors.Join(c.print(s.out, report), differencesError(report))
+}
+
+// differencesError returns an error if the report, unless it is nil, has differences.
+func differencesError(r *audit.Report) error {
+	if r == nil || len(r.Differences) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d differences", len(r.Differences))
+}
+
+// recount makes the report.
+func (c *auditCmd) recount(ctx context.Context, s streams) (*audit.Report, error) {
+	client, err := c.client(ctx, kafka.ReadOptions()...)
+	if err != nil {
+		return nil, err
 	}
 	defer client.Close()
 	tables, err := c.tables(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	businesses, err := ruleHistories(ctx, dynamo.NewBusinesses(tables, c.TablePrefix))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// A lagging stage explains missing walk-ins: print its lag before the recount.
 	if err := c.warnOfLag(ctx, s.err, client); err != nil {
-		return err
+		return nil, err
 	}
 	// Recount, with progress by records read.
 	p := newProgress(s.err, "auditing", -1)
@@ -94,20 +120,7 @@ func (c *auditCmd) Run(ctx context.Context, s streams) error {
 		},
 	})
 	p.finish()
-	if err != nil {
-		return err
-	}
-	// Print the report; differences are an error, for the exit status.
-	for _, note := range report.Notes {
-		fmt.Fprintln(s.err, "note:", note)
-	}
-	if err := c.print(s.out, report); err != nil {
-		return err
-	}
-	if n := len(report.Differences); n > 0 {
-		return fmt.Errorf("%d differences", n)
-	}
-	return nil
+	return report, err
 }
 
 // warnOfLag prints a note for each stage that lags, since its walk-ins are listed as
@@ -133,15 +146,6 @@ func (c *auditCmd) warnOfLag(ctx context.Context, w io.Writer, client *kgo.Clien
 }
 
 func (c *auditCmd) print(w io.Writer, r *audit.Report) error {
-	if c.JSON {
-		enc := json.NewEncoder(w)
-		for _, d := range r.Differences {
-			if err := enc.Encode(d); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	// The figures; lines that are usually 0 are left out.
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "walk-ins from\t%s\n", timeOr(r.From, "the beginning"))

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"footfall/events"
@@ -107,11 +109,16 @@ func (c *businessGetCmd) document(ctx context.Context, notes io.Writer, table *d
 	}
 	former := d.Rules // nil if the first rules are still to come
 	for i := range stored.Revisions {
-		if r := &stored.Revisions[i]; r.Since.After(now) {
-			fmt.Fprintf(notes, "%s: from %s on:\n", id, r.Since.Format(time.RFC3339))
-			printDifferences(notes, business.DiffSettings(former, r.Settings))
-			former = &r.Settings
+		r := &stored.Revisions[i]
+		if !r.Since.After(now) {
+			continue
 		}
+		// Rules that were set again as they were change nothing.
+		if changes := business.DiffSettings(former, r.Settings); len(changes) > 0 {
+			fmt.Fprintf(notes, "%s: from %s on:\n", id, r.Since.Format(time.RFC3339))
+			printDifferences(notes, changes)
+		}
+		former = &r.Settings
 	}
 	// The door is a copy, so that masking leaves the stored one alone.
 	if stored.Door != nil {
@@ -135,14 +142,18 @@ func sinceText(since time.Time) string {
 // businessSetCmd sets one business.
 type businessSetCmd struct {
 	changeFlags
-	ID   events.BusinessID `arg:"" help:"The business."`
-	File string            `required:"" placeholder:"FILE" help:"The document, or rules alone as calibrate writes them; - for stdin."`
+	ID    events.BusinessID `arg:"" help:"The business."`
+	File  string            `required:"" xor:"document" placeholder:"FILE" help:"The document, or rules alone as calibrate writes them; - for stdin."`
+	Patch string            `required:"" xor:"document" placeholder:"JSON" help:"A JSON Merge Patch of the document, such as {\"rules\": {\"entry_dbm\": -65}}, or a file with one; - for stdin."`
 }
 
 // Help returns the part of the help text that describes documents.
 func (c *businessSetCmd) Help() string {
 	return `The document is JSON with "rules", "door" or both; docs/settings.md describes every field. A part that is absent stays as it is. A field
 that is absent from a part gets its default. In rules alone, as calibrate writes them, a field that is absent stays as it is.
+
+A patch (RFC 7396) changes the fields that it names and keeps the rest; null sets a field to its default, and removes a sender.
+A list is replaced as a whole.
 
 Rules hold from a moment of event time on, which the command prints. Rules that were to begin at that moment or later are replaced.
 
@@ -155,45 +166,56 @@ Exit status:
 
 // Run sets the parts of the document that differ from the stored ones.
 func (c *businessSetCmd) Run(ctx context.Context, s streams) error {
-	data, err := readInput(ctx, s, c.File)
+	name, data, err := c.input(ctx, s)
 	if err != nil {
 		return err
 	}
 	if err := business.ValidID(c.ID); err != nil {
 		return err
 	}
-	// Rules alone need the settings that they follow.
-	former, err := c.former(ctx)
+	// A patch, and rules alone, follow what is stored.
+	start, err := c.start()
 	if err != nil {
 		return err
 	}
-	d, err := business.ReadDocument(data, former)
+	table, err := c.businesses(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.File, err)
+		return err
+	}
+	stored, _, err := table.Read(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	var d business.Document
+	if c.Patch != "" {
+		d, err = business.ReadPatch(data, stored, start.Since)
+	} else {
+		d, err = business.ReadDocument(data, former(stored, start))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	return c.apply(ctx, s, map[events.BusinessID]business.Document{c.ID: d})
 }
 
+// input returns the document or the patch, with its name for errors.
+func (c *businessSetCmd) input(ctx context.Context, s streams) (name string, data []byte, err error) {
+	if strings.HasPrefix(strings.TrimSpace(c.Patch), "{") {
+		return "--patch", []byte(c.Patch), nil
+	}
+	name = cmp.Or(c.Patch, c.File)
+	data, err = readInput(ctx, s, name)
+	return name, data, err
+}
+
 // former returns the settings in force when the new settings begin. Rules alone change
 // the fields they name; the other fields stay as former has them.
-func (c *businessSetCmd) former(ctx context.Context) (business.Settings, error) {
-	start, err := c.start()
-	if err != nil {
-		return business.Settings{}, err
-	}
-	table, err := c.businesses(ctx)
-	if err != nil {
-		return business.Settings{}, err
-	}
-	stored, _, err := table.Read(ctx, c.ID)
-	if err != nil {
-		return business.Settings{}, err
-	}
+func former(stored business.Stored, start business.Start) business.Settings {
 	// The first settings of a business follow the defaults.
 	if r, ok := stored.Revisions.At(start.Since); ok {
-		return r.Settings, nil
+		return r.Settings
 	}
-	return business.Defaults(), nil
+	return business.Defaults()
 }
 
 // businessImportCmd sets many businesses.

@@ -56,6 +56,10 @@ func (f *changeFlags) apply(ctx context.Context, s streams, all map[events.Busin
 	if err := f.pseudonymiseAll(all); err != nil {
 		return err
 	}
+	hasRules := func(d business.Document) bool { return d.Rules != nil }
+	if !f.From.IsZero() && !slices.ContainsFunc(slices.Collect(maps.Values(all)), hasRules) {
+		return errors.New("--from has no effect: there are no rules, and a door holds within half a minute")
+	}
 	// All documents begin at the same moment.
 	start, err := f.start()
 	if err != nil {
