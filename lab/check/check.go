@@ -135,9 +135,11 @@ func Run(ctx context.Context, s Sources) (*Report, error) {
 	}
 	r.adoptEmitted(want)
 	r.WalkIns = Comparison{want.WalkIns, len(walkIns), int(r.Tally.WalkIns)}
-	if r.Enriched, err = r.readEnriched(ctx, client, s.Pending, walkIns); err != nil {
+	emitted := map[string][]events.EnrichedWalkIn{}
+	if r.Enriched, err = r.readEnriched(ctx, client, s.Pending, walkIns, emitted); err != nil {
 		return nil, err
 	}
+	want.attribute(emitted)
 	r.Enriched.Oracle = want.Enriched
 	// Companions are decided on exact times, so the emitted times are adopted
 	// before the counts are compared.
@@ -213,9 +215,10 @@ func (r *Report) readVisits(ctx context.Context, client *kgo.Client) (map[events
 
 // readEnriched counts the enriched walk-ins on their topic, each id once, and
 // those with a contact in the pending table. It looks up every walk-in that the
-// topic of walk-ins or the topic of enriched walk-ins holds.
+// topic of walk-ins or the topic of enriched walk-ins holds, and adds the enriched
+// walk-ins to emitted, by device.
 func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending stage.Pending,
-	walkIns map[events.WalkInID]events.WalkIn,
+	walkIns map[events.WalkInID]events.WalkIn, emitted map[string][]events.EnrichedWalkIn,
 ) (Comparison, error) {
 	onTopic := map[events.WalkInID]events.EnrichedWalkIn{}
 	err := readAll(ctx, client, events.EnrichedWalkIns, events.DecodeEnrichedWalkIn, func(e events.EnrichedWalkIn) {
@@ -237,6 +240,8 @@ func (r *Report) readEnriched(ctx context.Context, client *kgo.Client, pending s
 			r.Late++
 		}
 		r.compareEnd(&e)
+		device := string(events.DeviceKey(e.Business, e.Device))
+		emitted[device] = append(emitted[device], e)
 		if _, ok := walkIns[e.ID]; !ok {
 			walkIns[e.ID] = events.WalkIn{ID: e.ID, Business: e.Business, Device: e.Device, StartedAt: e.StartedAt}
 		}

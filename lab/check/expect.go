@@ -20,7 +20,8 @@ import (
 type expected struct {
 	oracle.Expected
 	crm     *audit.CRM
-	changed []audit.Visit // devices that were near the store while rules changed
+	stays   map[string][]oracle.Stay // of all walk-ins, by device
+	changed []audit.Visit            // devices that were near the store while rules changed
 	// unlearnt holds visits that may be visits of residents, depending on days
 	// that were judged by other rules.
 	unlearnt []audit.Visit
@@ -29,7 +30,7 @@ type expected struct {
 // expect reads the CRM events and recounts the sightings of all partitions with
 // the oracle. Visits around a change of rules are set aside for adoptEmitted.
 func expect(ctx context.Context, in audit.Input) (want *expected, err error) {
-	want = &expected{}
+	want = &expected{stays: map[string][]oracle.Stay{}}
 	if want.crm, err = audit.ReadCRM(ctx, in); err != nil {
 		return want, err
 	}
@@ -57,15 +58,37 @@ func expect(ctx context.Context, in audit.Input) (want *expected, err error) {
 
 // addVisit counts a visit that the oracle found as a walk-in.
 func (w *expected) addVisit(v audit.Visit) {
-	w.addStay(v.Device, oracle.Stay{ID: fmt.Sprint(v.Device, v.Start), Device: v.Device, Start: v.Start, Last: v.Last})
+	w.addStay(oracle.Stay{ID: fmt.Sprint(v.Device, v.Start), Device: v.Device, Start: v.Start, Last: v.Last})
 }
 
-// addStay counts a walk-in, and counts it for the contact that the device was
-// attributed to at the start of the stay, if any.
-func (w *expected) addStay(device string, s oracle.Stay) {
+// addStay counts a walk-in. attribute attributes all walk-ins of a device together.
+func (w *expected) addStay(s oracle.Stay) {
 	w.WalkIns++
-	if contact, _ := w.crm.Attribute(device, s.Start); contact != "" {
-		w.AddWalkIn(contact, s)
+	w.stays[s.Device] = append(w.stays[s.Device], s)
+}
+
+// attribute counts each walk-in for the contact that it is attributed to, if any.
+// emitted holds the enriched walk-ins by device. If the stages have attributed a
+// walk-in to another contact than all CRM events together call for, and the events
+// that had arrived by then call for that contact, the emitted contact is right.
+func (w *expected) attribute(emitted map[string][]events.EnrichedWalkIn) {
+	for device, stays := range w.stays {
+		slices.SortFunc(stays, func(a, b oracle.Stay) int { return a.Start.Compare(b.Start) })
+		starts := make([]time.Time, len(stays))
+		for i := range stays {
+			starts[i] = stays[i].Start
+		}
+		for i, contact := range w.crm.Attributions(device, starts) {
+			for _, e := range emitted[device] {
+				got := string(events.ContactKey(e.Business, e.Contact))
+				if e.StartedAt.Sub(starts[i]).Abs() <= presence.Grid && got != contact && w.crm.Explains(device, starts, i, got) {
+					contact = got
+				}
+			}
+			if contact != "" {
+				w.AddWalkIn(contact, stays[i])
+			}
+		}
 	}
 }
 
@@ -95,7 +118,7 @@ func (r *Report) adoptEmitted(want *expected) {
 			return !v.Start.Before(a.Start.Add(-2*presence.Grid)) && !v.Start.After(a.Until.Add(2*presence.Grid))
 		}) {
 			id := string(events.NewWalkInID(v.Business, v.Device, v.Start))
-			want.addStay(device, oracle.Stay{ID: id, Device: device, Start: v.Start, Last: v.End})
+			want.addStay(oracle.Stay{ID: id, Device: device, Start: v.Start, Last: v.End})
 		}
 	}
 }

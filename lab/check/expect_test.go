@@ -59,7 +59,7 @@ func TestWalkInsAroundAChangeOfRulesAreTakenAsProduced(t *testing.T) {
 		residents: map[string][]time.Time{"cafe/till": {noon.Add(121 * time.Minute)}},
 	}
 	want := &expected{
-		crm: &audit.CRM{}, changed: []audit.Visit{about},
+		crm: &audit.CRM{}, stays: map[string][]oracle.Stay{}, changed: []audit.Visit{about},
 		unlearnt: []audit.Visit{found("cafe/till", 0), found("cafe/till", 120)},
 	}
 	r.adoptEmitted(want)

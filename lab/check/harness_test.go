@@ -203,10 +203,16 @@ func live(t *testing.T) *world {
 	for _, topic := range []string{events.Sightings, events.CRMEvents} {
 		w.put(topic, []byte("cafe/phone"), []byte("neither Avro nor JSON"))
 	}
-	items := source(history())
-	_, err := feed.Run(t.Context(), &items, feed.Options{Out: kafka.NewProducer(w.client), Partitions: partitions, Settle: w.work})
-	if err := cmp.Or(err, w.work(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	w.feed(history())
 	return w
+}
+
+// feed sorts items by their arrival, feeds them and lets the stages work.
+func (w *world) feed(items source) {
+	w.t.Helper()
+	slices.SortStableFunc(items, func(a, b recording.Item) int { return a.ArrivedAt.Compare(b.ArrivedAt) })
+	_, err := feed.Run(w.t.Context(), &items, feed.Options{Out: kafka.NewProducer(w.client), Partitions: partitions, Settle: w.work})
+	if err := cmp.Or(err, w.work(w.t.Context())); err != nil {
+		w.t.Fatal(err)
+	}
 }

@@ -255,13 +255,19 @@ func (a *audit) addVisit(v Visit) {
 	}
 	a.report.Visits++
 	contact, certain := a.crm.Attribute(v.Device, v.Start)
+	p := a.produced.find(v.Device, v.Start)
+	if certain && p != nil {
+		// The attribution may have been decided before an event of the backfill arrived.
+		got := string(events.ContactKey(p.contact.Business, p.contact.Contact))
+		certain = got == contact || !a.crm.Explains(v.Device, []time.Time{v.Start}, 0, got)
+	}
 	if certain && contact != "" {
 		a.expected = append(a.expected, expectedWalkIn{v.Device, contact, v.Start, v.Last})
 		return
 	}
 	// The visit has no contact, or an uncertain contact. If a walk-in was produced for
 	// the visit, remember the reason.
-	switch p := a.produced.find(v.Device, v.Start); {
+	switch {
 	case p == nil:
 	case certain:
 		a.unattributed[p] = true

@@ -18,21 +18,26 @@ import (
 // A device is named by the record key "business/device", a contact by
 // "business/contact".
 type CRM struct {
-	logins     map[string][]oracle.CRM // by device
-	changes    map[string][]oracle.CRM // deletions and merges, by contact
-	randomised map[string]bool         // devices
-	histories  map[string][]oracle.CRM // results of history, by device
+	logins    map[string][]crmEvent // by device
+	changes   map[string][]crmEvent // deletions and merges, by contact
+	histories map[string][]crmEvent // results of history, by device
+	read      int                   // events read so far
 	// truncated is set if retention has dropped the beginning of a topic, and maybe
 	// the only login of a device.
 	truncated bool
 }
 
+// crmEvent is an event with its place among all events read: the stage has processed
+// the events of one topic and business in this order.
+type crmEvent struct {
+	oracle.CRM
+	live  bool // on crm-events, not on crm-events-backfill
+	place int
+}
+
 // ReadCRM reads both CRM topics to their ends, and leaves out dead letters.
 func ReadCRM(ctx context.Context, in Input) (*CRM, error) {
-	c := &CRM{
-		logins: map[string][]oracle.CRM{}, changes: map[string][]oracle.CRM{},
-		randomised: map[string]bool{}, histories: map[string][]oracle.CRM{},
-	}
+	c := &CRM{logins: map[string][]crmEvent{}, changes: map[string][]crmEvent{}, histories: map[string][]crmEvent{}}
 	// The live topic comes second: of two events with the same time, the later in
 	// this order wins.
 	for _, topic := range []string{events.CRMEventsBackfill, events.CRMEvents} {
@@ -65,20 +70,24 @@ func (c *CRM) add(r *kgo.Record, dead *DeadLetters) error {
 
 	// Keep a login by its device, and a deletion or a merge by its contact. Other
 	// changes of a contact do not matter for the attribution.
+	event := func(o oracle.CRM) crmEvent {
+		c.read++
+		o.At = e.At()
+		return crmEvent{o, r.Topic == events.CRMEvents, c.read}
+	}
 	contact := func(id events.ContactID) string { return string(events.ContactKey(e.Business(), id)) }
 	switch {
 	case e.Login != nil:
 		device := string(events.DeviceKey(e.Login.Business, e.Login.Device))
-		c.logins[device] = append(c.logins[device], oracle.CRM{At: e.At(), Device: device, Contact: contact(e.Login.Contact)})
-		if e.Login.Randomised {
-			c.randomised[device] = true
-		}
+		c.logins[device] = append(c.logins[device], event(oracle.CRM{
+			Device: device, Randomised: e.Login.Randomised, Contact: contact(e.Login.Contact),
+		}))
 	case e.Deleted != nil:
 		name := contact(e.Deleted.Contact)
-		c.changes[name] = append(c.changes[name], oracle.CRM{At: e.At(), Contact: name})
+		c.changes[name] = append(c.changes[name], event(oracle.CRM{Contact: name}))
 	case e.Changed.MergedInto != "":
 		name := contact(e.Changed.Contact)
-		c.changes[name] = append(c.changes[name], oracle.CRM{At: e.At(), Contact: name, Into: contact(e.Changed.MergedInto)})
+		c.changes[name] = append(c.changes[name], event(oracle.CRM{Contact: name, Into: contact(e.Changed.MergedInto)}))
 	}
 	return nil
 }
@@ -91,26 +100,90 @@ func (c *CRM) add(r *kgo.Record, dead *DeadLetters) error {
 // not seen for presence.BindingExpiry.
 func (c *CRM) Attribute(device string, start time.Time) (contact string, certain bool) {
 	all := c.history(device)
-	contact, _ = oracle.AttributedContact(device, start, all)
-	login := time.Time{} // the latest before the walk-in
+	contact, _ = oracle.AttributedContact(device, start, known(all, always))
+	login, randomised := time.Time{}, false // the latest login before the walk-in
 	for _, e := range all {
 		if e.Device == device && !e.At.After(start) {
 			login = e.At
 		}
+		randomised = randomised || e.Device == device && e.Randomised
 	}
 	switch {
 	case login.IsZero():
 		return contact, !c.truncated
-	case c.randomised[device] && start.Sub(login) > presence.BindingExpiry:
+	case randomised && start.Sub(login) > presence.BindingExpiry:
 		return contact, false
 	default:
 		return contact, true
 	}
 }
 
+// Attributions returns the contacts to which all walk-ins of a device are attributed,
+// "" for an unattributed walk-in. starts are the starts of the visits, in ascending
+// order: a walk-in renews the binding of a randomised address.
+func (c *CRM) Attributions(device string, starts []time.Time) []string {
+	contacts := make([]string, len(starts))
+	for i, a := range oracle.Attributions(device, starts, known(c.history(device), always)) {
+		contacts[i] = a.Contact
+	}
+	return contacts
+}
+
+// backfillAge is how long after its time an event of crm-events has arrived at the
+// latest. Older events come by crm-events-backfill.
+const backfillAge = time.Hour
+
+// Explains reports whether the walk-in that began at starts[i] may be attributed to a
+// contact that not all events together call for. An attribution is decided on the
+// events known at that time and never changed, so an event that arrives later, as
+// most of the backfill do, does not move the walk-in. contact must be the right one
+// for some first part of each topic. Events of crm-events from an hour before the
+// visit or earlier have arrived by then.
+//
+// "" is never explained: a walk-in that the events give to a contact is attributed as
+// soon as they arrive.
+func (c *CRM) Explains(device string, starts []time.Time, i int, contact string) bool {
+	if contact == "" {
+		return false
+	}
+	all := c.history(device)
+	places := []int{0}
+	for _, e := range all {
+		places = append(places, e.place)
+	}
+	for _, live := range places {
+		for _, backfill := range places {
+			events := known(all, func(e *crmEvent) bool {
+				if e.live {
+					return e.place <= live || !e.At.After(starts[i].Add(-backfillAge))
+				}
+				return e.place <= backfill
+			})
+			if oracle.Attributions(device, starts, events)[i].Contact == contact {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// always reports that every event is known.
+func always(*crmEvent) bool { return true }
+
+// known returns the events for which isKnown returns true.
+func known(all []crmEvent, isKnown func(*crmEvent) bool) []oracle.CRM {
+	var some []oracle.CRM
+	for i := range all {
+		if isKnown(&all[i]) {
+			some = append(some, all[i].CRM)
+		}
+	}
+	return some
+}
+
 // history returns the events that matter for a device in the order of time: the
 // logins of the device, and the deletions and merges of each contact in the result.
-func (c *CRM) history(device string) []oracle.CRM {
+func (c *CRM) history(device string) []crmEvent {
 	if all, ok := c.histories[device]; ok || len(c.logins[device]) == 0 {
 		return all
 	}
@@ -125,7 +198,7 @@ func (c *CRM) history(device string) []oracle.CRM {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b oracle.CRM) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(all, func(a, b crmEvent) int { return a.At.Compare(b.At) })
 	c.histories[device] = all
 	return all
 }

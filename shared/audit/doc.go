@@ -24,7 +24,8 @@
 //   - The rules of the business changed while the device was heard. Only the stage
 //     knows the rules that were applied to each sighting and tick.
 //   - The contact is uncertain: retention has dropped the beginning of a CRM topic,
-//     or the binding of a randomised address may have expired.
+//     or the binding of a randomised address may have expired, or the attribution may
+//     have been decided before an event of the backfill arrived.
 //   - The visit began so shortly before the watermark of its partition (see
 //     settling) that the stage may not have confirmed it yet.
 //

@@ -27,13 +27,17 @@ type Binding struct {
 type History struct {
 	Bindings   []Binding
 	Randomised bool
-	LastSeen   time.Time // latest login or walk-in of the device while it was bound
+	LastSeen   time.Time // latest login, or walk-in that renewed the binding (see Seen)
 }
 
 const (
-	// BindingExpiry is how long a binding on a randomised address lasts while the
-	// device is not seen: a phone draws a new address for a network that it forgot.
+	// BindingExpiry is how long a binding on a randomised address lasts after the login
+	// or the merge that it begins with, and after each walk-in that renews it: a phone
+	// draws a new address for a network that it forgot.
 	BindingExpiry = 45 * 24 * time.Hour
+	// renewal is how long after LastSeen a walk-in renews the binding. Smaller moves
+	// would cost a write per walk-in and move the expiry by less than a day.
+	renewal = 24 * time.Hour
 	// LoginWindow is how long after the start of a visit a login still attributes the
 	// walk-in. The window covers the stay of a first-time visitor, but not the visit
 	// of the morning before that of the evening.
@@ -44,7 +48,9 @@ const (
 
 // Bind returns the history with a portal login added: the device is bound to
 // contact from loginAt on. Logins may be bound in any order and more than once;
-// the result is the same.
+// the result is the same. walkIns are the starts of walk-ins of the device that are
+// known already, in ascending order: they renew the binding of a login that arrives
+// after them.
 //
 // On a randomised address, Bind also writes down which bindings had expired by
 // then (expire). With BindingExpiry at 45 days:
@@ -59,11 +65,11 @@ const (
 //   - If instead the device was seen each day until 11 April, and the login of bob
 //     on 2 March arrives only then, LastSeen is 11 April. The device may have been
 //     seen at any time up to 2 March, so the binding of ann is left as it is.
-func (h History) Bind(contact string, loginAt time.Time, randomised bool) History {
+func (h History) Bind(contact string, loginAt time.Time, randomised bool, walkIns ...time.Time) History {
 	h.Randomised = h.Randomised || randomised
 	h = h.insert(Binding{Contact: contact, From: loginAt})
 	if h.Randomised {
-		h = h.expire(loginAt)
+		h = h.expire(loginAt, walkIns)
 	}
 	if loginAt.After(h.LastSeen) {
 		h.LastSeen = loginAt
@@ -74,7 +80,7 @@ func (h History) Bind(contact string, loginAt time.Time, randomised bool) Histor
 // expire returns the history with Until set on the bindings next to a login that
 // had expired before the binding after them began. It must run before LastSeen
 // moves to the login.
-func (h History) expire(loginAt time.Time) History {
+func (h History) expire(loginAt time.Time, walkIns []time.Time) History {
 	h.Bindings = slices.Clone(h.Bindings)
 	for i := range max(0, len(h.Bindings)-1) {
 		b, next := &h.Bindings[i], h.Bindings[i+1].From
@@ -83,6 +89,11 @@ func (h History) expire(loginAt time.Time) History {
 		seen := b.From
 		if h.LastSeen.After(seen) && h.LastSeen.Before(next) {
 			seen = h.LastSeen
+		}
+		for _, start := range walkIns {
+			if off := start.Sub(seen); b.From.Equal(loginAt) && start.Before(next) && off >= renewal && off <= BindingExpiry {
+				seen = start
+			}
 		}
 
 		// Two bindings are certain: that of the login, and the one before the login if
@@ -147,10 +158,9 @@ func (h History) Hand(contact, into string, mergedAt time.Time) History {
 
 // Seen returns the history with LastSeen moved to seenAt, the start of a walk-in.
 // changed reports whether LastSeen moved: it moves if a binding can expire, that
-// is on a randomised address with a binding, and by a day or more. Smaller moves
-// would cost a write per walk-in and decide nothing about an expiry of 45 days.
+// is on a randomised address with a binding, and by renewal or more.
 func (h History) Seen(seenAt time.Time) (next History, changed bool) {
-	if !h.Randomised || len(h.Bindings) == 0 || seenAt.Sub(h.LastSeen) < 24*time.Hour {
+	if !h.Randomised || len(h.Bindings) == 0 || seenAt.Sub(h.LastSeen) < renewal {
 		return h, false
 	}
 	h.LastSeen = seenAt

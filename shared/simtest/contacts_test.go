@@ -92,6 +92,7 @@ func (w *world) crm(topic string) []oracle.CRM {
 		switch {
 		case e.Login != nil:
 			c.Device, c.Contact = string(events.DeviceKey(e.Business(), e.Login.Device)), contact(e.Login.Contact)
+			c.Randomised = e.Login.Randomised
 		case e.Deleted != nil:
 			c.Contact = contact(e.Deleted.Contact)
 		case e.Changed.MergedInto == "":

@@ -192,15 +192,6 @@ func timeJump(w *world) {
 	for _, e := range w.envs {
 		e.dead = true // no environment lives that long
 	}
-	if days > 45 {
-		// The binding of a randomised address has expired, and the oracle does not know
-		// that bindings expire. So such a device gets another pseudonym.
-		for i := range w.script.devices {
-			if d := &w.script.devices[i]; d.randomised {
-				d.device += "-new"
-			}
-		}
-	}
 	delete(w.paused, pipeline.Detect)
 	w.run(w.script.drawHours(now), true)
 }

@@ -145,11 +145,11 @@ func updateHistory(ctx context.Context, ids Identities, key IdentityKey, f func(
 }
 
 // recordSeen stores in a device's history that a walk-in started at seenAt, which
-// keeps the binding of a randomised address from expiring.
-func recordSeen(ctx context.Context, ids Identities, key IdentityKey, seenAt time.Time) error {
-	_, err := updateHistory(ctx, ids, key, func(h presence.History) presence.History {
+// keeps the binding of a randomised address from expiring. It returns the stored
+// history.
+func recordSeen(ctx context.Context, ids Identities, key IdentityKey, seenAt time.Time) (presence.History, error) {
+	return updateHistory(ctx, ids, key, func(h presence.History) presence.History {
 		next, _ := h.Seen(seenAt)
 		return next
 	})
-	return err
 }

@@ -87,6 +87,7 @@ func TestTableCallsByClass(t *testing.T) {
 		"end, attributed":                   {known(), visits(1), endsOf(t, "phone", noon, time.Hour), map[string]int{"End": 1, "Stored": 1}},
 		"end, pending":                      {nil, visits(1), endsOf(t, "phone", noon, time.Hour), map[string]int{"End": 1}},
 		"login that claims a walk-in":       {nil, visits(1), crmEvents(t, events.CRMEventsBackfill, known()...), map[string]int{"Devices": 2, "PutDevice": 1, "OfDevice": 1, "Resolve": 1, "Stored": 1}},
+		"backfilled login, randomised":      {nil, visits(1), crmEvents(t, events.CRMEventsBackfill, randomised), map[string]int{"Devices": 3, "PutDevice": 2, "OfDevice": 3, "Resolve": 1, "Stored": 1}},
 		"login without a walk-in":           {nil, nil, crmEvents(t, events.CRMEventsBackfill, known()...), map[string]int{"Devices": 2, "PutDevice": 1, "OfDevice": 1}},
 	}
 	for name, c := range cases {

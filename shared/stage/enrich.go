@@ -183,36 +183,34 @@ func (e *enrich) lookUpContacts(ctx context.Context, all []Attribution) error {
 	if err != nil {
 		return err
 	}
-	// The binding at the start of the walk-in decides, or a login soon after.
-	for i := range all {
-		if b, ok := histories[i].Attribute(all[i].WalkIn.StartedAt); ok {
-			all[i].Contact, all[i].BoundAt = events.ContactID(b.Contact), b.From
-		}
-	}
-	return e.recordDevicesSeen(ctx, all, keys, histories)
-}
-
-// recordDevicesSeen stores when the devices of attributed walk-ins were last seen:
-// one write per device, and none if the history would not change. keys and
-// histories belong to the walk-ins, in the order of all.
-func (e *enrich) recordDevicesSeen(ctx context.Context, all []Attribution, keys []IdentityKey, histories []presence.History) error {
-	// A batch may hold several walk-ins of a device; the latest start is stored.
-	latest := map[IdentityKey]time.Time{}
-	var changed []IdentityKey // the keys of latest, in the order of the batch
+	// The binding at the start of the walk-in decides, or a login soon after. A batch
+	// may hold several walk-ins of a device, weeks apart after a lag or in a replay:
+	// each renews the binding for those after it, as if it came in a batch of its own.
+	renewed := map[IdentityKey]presence.History{}
+	var changed []IdentityKey // the keys of renewed, in the order of the batch
 	for i, key := range keys {
+		h, known := renewed[key]
+		if !known {
+			h = histories[i]
+		}
 		start := all[i].WalkIn.StartedAt
-		if _, changes := histories[i].Seen(start); !changes || all[i].Contact == "" {
+		b, ok := h.Attribute(start)
+		if !ok {
 			continue
 		}
-		if _, ok := latest[key]; !ok {
+		all[i].Contact, all[i].BoundAt = events.ContactID(b.Contact), b.From
+		next, changes := h.Seen(start)
+		if changes && !known {
 			changed = append(changed, key)
 		}
-		if start.After(latest[key]) {
-			latest[key] = start
+		if changes {
+			renewed[key] = next
 		}
 	}
+	// One write per device, and none if its history has not changed.
 	return concurrently(ctx, len(changed), func(ctx context.Context, i int) error {
-		return recordSeen(ctx, e.deps.Identities, changed[i], latest[changed[i]])
+		_, err := recordSeen(ctx, e.deps.Identities, changed[i], renewed[changed[i]].LastSeen)
+		return err
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"footfall/events"
 	"footfall/shared/pipeline"
@@ -89,8 +90,12 @@ func (h *identify) applyLogin(ctx context.Context, l *events.PortalLogin, live b
 	// a walk-in, and looks for a binding after the write. So at least one of the two
 	// stages sees the other's write.
 	key := IdentityKey{l.Business, l.Device}
+	walkIns, err := h.startsSince(ctx, key, l, live)
+	if err != nil {
+		return outcome{}, err
+	}
 	history, err := h.bind(ctx, key, l.Contact, l.At, func(h presence.History) presence.History {
-		return h.Bind(string(l.Contact), l.At, l.Randomised)
+		return h.Bind(string(l.Contact), l.At, l.Randomised, walkIns...)
 	})
 	if err != nil {
 		return outcome{}, err
@@ -116,6 +121,25 @@ func (h *identify) applyLogin(ctx context.Context, l *events.PortalLogin, live b
 	}
 	out.records = append(out.records, sighting)
 	return out, nil
+}
+
+// startsSince returns the starts of the walk-ins of a device since a login that may
+// have renewed its binding. Only the binding of a randomised address expires, and only
+// a login from the backfill is old enough that walk-ins lie between it and a later
+// login.
+func (h *identify) startsSince(ctx context.Context, key IdentityKey, l *events.PortalLogin, live bool) ([]time.Time, error) {
+	if live || !l.Randomised {
+		return nil, nil
+	}
+	walkIns, err := h.deps.Pending.OfDevice(ctx, key, l.At)
+	if err != nil {
+		return nil, err
+	}
+	starts := make([]time.Time, len(walkIns))
+	for i := range walkIns {
+		starts[i] = walkIns[i].WalkIn.StartedAt
+	}
+	return starts, nil
 }
 
 // applyMerge hands the devices of a contact over to the contact that survives the

@@ -85,44 +85,80 @@ func fallsIntoOpenVisit(sightings []presence.Sighting, s presence.Sighting, wate
 // CRM is one CRM event: a login if Device is set, a merge if Into is set, else a
 // deletion. Devices and contacts are named by their record keys.
 type CRM struct {
-	At      time.Time
-	Device  string
-	Contact string // "business/contact"
-	Into    string // "business/contact"
+	At         time.Time
+	Device     string
+	Randomised bool   // of a login: the device's address is randomised
+	Contact    string // "business/contact"
+	Into       string // "business/contact"
 }
 
 // AttributedContact returns the contact that a walk-in of a device is attributed
-// to, "" if it is unattributed. start is the start of the visit, crm the events in
-// the order of their time. late reports whether the contact is that of a login
-// after the start.
-//
-// AttributedContact knows no expiry of a binding, so it holds for input shorter
-// than presence.BindingExpiry.
+// to, "" if it is unattributed, for a device without earlier walk-ins. start is the
+// start of the visit, crm the events in the order of their time. late reports
+// whether the contact is that of a login after the start.
 func AttributedContact(device string, start time.Time, crm []CRM) (contact string, late bool) {
-	// Follow the device up to the start: logins bind it, merges and deletions of the
-	// contact that it is bound to change that.
-	owner := ""
-	for _, e := range crm {
-		if e.At.After(start) {
-			break
-		}
-		switch {
-		case e.Device == device:
-			owner = e.Contact
-		case e.Device == "" && owner == e.Contact:
-			owner = e.Into
-		}
-	}
-	if owner != "" {
-		return owner, false
-	}
+	a := Attributions(device, []time.Time{start}, crm)[0]
+	return a.Contact, a.Late
+}
 
-	// Otherwise the first login after the start counts, within the login window.
-	i := slices.IndexFunc(crm, func(e CRM) bool { return e.Device == device && e.At.After(start) })
-	if i >= 0 && crm[i].At.Sub(start) <= presence.LoginWindow {
-		return crm[i].Contact, true
+// Attribution is the contact that a walk-in is attributed to, "" if the walk-in is
+// unattributed. Late reports whether the contact is that of a login after the start.
+type Attribution struct {
+	Contact string
+	Late    bool
+}
+
+// renewal is how long after the latest login or renewing walk-in of a device a
+// walk-in renews the binding of a randomised address.
+const renewal = 24 * time.Hour
+
+// Attributions returns the attributions of all walk-ins of a device. starts are the
+// starts of the visits and crm the CRM events, both in the order of their time.
+//
+// Attributions follows the device through both. Logins bind it; merges and deletions
+// of the contact that it is bound to change that. The binding of a randomised address
+// expires presence.BindingExpiry after the login or the merge that it begins with, or
+// the latest walk-in that renewed it.
+func Attributions(device string, starts []time.Time, crm []CRM) []Attribution {
+	randomised := slices.ContainsFunc(crm, func(e CRM) bool { return e.Device == device && e.Randomised })
+	all := make([]Attribution, len(starts))
+	var owner string
+	var since, seen time.Time // the begin of the binding, and the latest login or renewing walk-in
+	expired := func(moment time.Time) bool {
+		latest := since
+		if seen.After(latest) {
+			latest = seen
+		}
+		return randomised && moment.Sub(latest) > presence.BindingExpiry
 	}
-	return "", false
+	next := 0 // the next CRM event
+	for i, start := range starts {
+		for ; next < len(crm) && !crm[next].At.After(start); next++ {
+			switch e := crm[next]; {
+			case e.Device == device:
+				owner, since, seen = e.Contact, e.At, e.At
+			case e.Device != "" || owner != e.Contact:
+				// An event of others.
+			case e.Into == "" || expired(e.At):
+				owner = ""
+			default:
+				owner, since = e.Into, e.At
+			}
+		}
+		if owner != "" && !expired(start) {
+			all[i].Contact = owner
+			if start.Sub(seen) >= renewal {
+				seen = start
+			}
+			continue
+		}
+		// Otherwise the first login after the start counts, within the login window.
+		first := slices.IndexFunc(crm[next:], func(e CRM) bool { return e.Device == device })
+		if first >= 0 && crm[next+first].At.Sub(start) <= presence.LoginWindow {
+			all[i] = Attribution{crm[next+first].Contact, true}
+		}
+	}
+	return all
 }
 
 // Stay is a visit of one device of a contact.
@@ -202,14 +238,15 @@ func (e *Expected) AddPartition(partition []Record, crm []CRM, r presence.Rules)
 		ofBusiness := slices.DeleteFunc(slices.Clone(crm), func(c CRM) bool {
 			return !strings.HasPrefix(c.Contact, business+"/")
 		})
+		all = slices.DeleteFunc(all, func(v Visit) bool { return v.Resident })
+		var starts []time.Time
 		for _, v := range all {
-			if v.Resident {
-				continue
-			}
-			e.WalkIns++
-			start := v.Start.Time()
-			if contact, _ := AttributedContact(device, start, ofBusiness); contact != "" {
-				e.AddWalkIn(contact, Stay{fmt.Sprint(device, start), device, start, v.Last.Time(), false})
+			starts = append(starts, v.Start.Time())
+		}
+		e.WalkIns += len(all)
+		for i, a := range Attributions(device, starts, ofBusiness) {
+			if a.Contact != "" {
+				e.AddWalkIn(a.Contact, Stay{fmt.Sprint(device, starts[i]), device, starts[i], all[i].Last.Time(), false})
 			}
 		}
 	}
