@@ -112,50 +112,65 @@ type Attribution struct {
 // walk-in renews the binding of a randomised address.
 const renewal = 24 * time.Hour
 
-// Attributions returns the attributions of all walk-ins of a device. starts are the
-// starts of the visits and crm the CRM events, both in the order of their time.
-//
-// Attributions follows the device through both. Logins bind it; merges and deletions
-// of the contact that it is bound to change that. The binding of a randomised address
-// expires presence.BindingExpiry after the login or the merge that it begins with, or
-// the latest walk-in that renewed it.
-func Attributions(device string, starts []time.Time, crm []CRM) []Attribution {
-	randomised := slices.ContainsFunc(crm, func(e CRM) bool { return e.Device == device && e.Randomised })
-	all := make([]Attribution, len(starts))
-	var owner string
-	var since, seen time.Time // the begin of the binding, and the latest login or renewing walk-in
-	expired := func(moment time.Time) bool {
-		latest := since
-		if seen.After(latest) {
-			latest = seen
-		}
-		return randomised && moment.Sub(latest) > presence.BindingExpiry
+// binding is what a device is bound to at a moment.
+type binding struct {
+	device     string
+	randomised bool
+	owner      string    // "" for none
+	since      time.Time // the login or the merge that the binding begins with
+	seen       time.Time // the latest login or renewing walk-in
+}
+
+// expired reports whether the binding has expired by a moment.
+func (b *binding) expired(moment time.Time) bool {
+	latest := b.since
+	if b.seen.After(latest) {
+		latest = b.seen
 	}
-	next := 0 // the next CRM event
+	return b.randomised && moment.Sub(latest) > presence.BindingExpiry
+}
+
+// apply applies a CRM event: logins bind the device, merges and deletions of the
+// contact that it is bound to change that.
+func (b *binding) apply(e CRM) {
+	switch {
+	case e.Device == b.device:
+		b.owner, b.since, b.seen = e.Contact, e.At, e.At
+	case e.Device != "" || b.owner != e.Contact:
+		// An event of others.
+	case e.Into == "" || b.expired(e.At):
+		b.owner = ""
+	default:
+		b.owner, b.since = e.Into, e.At
+	}
+}
+
+// Attributions returns the attributions of all walk-ins of a device. starts are the
+// starts of the visits and crm the CRM events, both in the order of their time. The
+// binding of a randomised address expires presence.BindingExpiry after the login or
+// the merge that it begins with, or the latest walk-in that renewed it.
+func Attributions(device string, starts []time.Time, crm []CRM) []Attribution {
+	b := binding{device: device}
+	b.randomised = slices.ContainsFunc(crm, func(e CRM) bool { return e.Device == device && e.Randomised })
+	all := make([]Attribution, len(starts))
 	for i, start := range starts {
-		for ; next < len(crm) && !crm[next].At.After(start); next++ {
-			switch e := crm[next]; {
-			case e.Device == device:
-				owner, since, seen = e.Contact, e.At, e.At
-			case e.Device != "" || owner != e.Contact:
-				// An event of others.
-			case e.Into == "" || expired(e.At):
-				owner = ""
-			default:
-				owner, since = e.Into, e.At
-			}
+		// Follow the device up to the start.
+		for len(crm) > 0 && !crm[0].At.After(start) {
+			b.apply(crm[0])
+			crm = crm[1:]
 		}
-		if owner != "" && !expired(start) {
-			all[i].Contact = owner
-			if start.Sub(seen) >= renewal {
-				seen = start
+		if b.owner != "" && !b.expired(start) {
+			all[i].Contact = b.owner
+			if start.Sub(b.seen) >= renewal {
+				b.seen = start
 			}
 			continue
 		}
+
 		// Otherwise the first login after the start counts, within the login window.
-		first := slices.IndexFunc(crm[next:], func(e CRM) bool { return e.Device == device })
-		if first >= 0 && crm[next+first].At.Sub(start) <= presence.LoginWindow {
-			all[i] = Attribution{crm[next+first].Contact, true}
+		n := slices.IndexFunc(crm, func(e CRM) bool { return e.Device == device })
+		if n >= 0 && crm[n].At.Sub(start) <= presence.LoginWindow {
+			all[i] = Attribution{crm[n].Contact, true}
 		}
 	}
 	return all
