@@ -34,7 +34,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="footfall-checker-") as scratch:
         folder = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        jobs = [("recording", path.resolve(), options.businesses) for path in options.files] or standard_jobs(options)
+        jobs = [("recording", path, options.businesses) for path in options.files] or standard_jobs(options)
         print(f"{'input':<18}{'sightings':>10}{'visits':>8}{'walk-ins':>9}{'contacts':>9}{'counted':>8}  s    result")
         unequal = 0
         with concurrent.futures.ProcessPoolExecutor(options.processes) as pool:
@@ -49,15 +49,23 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, help="recordings: CSV or NDJSON, gzipped or not")
-    parser.add_argument("--businesses", type=Path, help="the documents of the businesses of FILES, as for replay")
+    parser.add_argument("files", nargs="*", type=absolute, help="recordings: CSV or NDJSON, gzipped or not")
+    parser.add_argument("--businesses", type=absolute, help="the documents of the businesses of FILES, as for replay")
     parser.add_argument("--seed", type=int, default=1, help="of the town and of the first history [1]")
     parser.add_argument("--histories", type=int, default=3, help="number of drawn ones, each with the next seed [3]")
     parser.add_argument("--town", default="24h", metavar="DURATION", help="of the town [24h]")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep inputs, topics and logs in this folder")
+    parser.add_argument("--keep", type=absolute, metavar="DIR", help="keep inputs, topics and logs in this folder")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="inputs at a time [number of CPUs]")
-    parser.add_argument("--bin", type=Path, default=REPOSITORY / "bin", help="folder of the binaries")
-    return parser.parse_args()
+    parser.add_argument("--bin", type=absolute, default=REPOSITORY / "bin", help="folder of the binaries")
+    options = parser.parse_args()
+    if not (options.bin / "topicdump").exists() or not (options.bin / "footfall").exists():
+        parser.error(f"{options.bin} lacks footfall or topicdump: run make build, and then scripts/checker.sh")
+    return options
+
+
+def absolute(path):
+    """Returns a path of the command line; the commands of this check run in other folders."""
+    return Path(path).resolve()
 
 
 def standard_jobs(options):
