@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// VisitEnded is the end of a visit, also of a resident device's. If a late
-// sighting prolongs a visit that has ended, the visit ends again: a further
-// record has the same ID and a later LastSeenAt.
+// VisitEnded is the end of a visit, also of a resident device's. A visit may end
+// again, with the same ID: when a late sighting prolongs it, or when detect
+// repeats a batch. The record with the latest LastSeenAt is right.
 // Topic: visits-ended. Key: DeviceKey(Business, Device).
 type VisitEnded struct {
 	// ID names the visit; it is the ID of the visit's WalkIn.
@@ -18,7 +18,9 @@ type VisitEnded struct {
 	Device DeviceID `avro:"device" json:"device"`
 	// StartedAt is the event time of the first strong sighting of the visit.
 	StartedAt time.Time `avro:"started_at" json:"started_at"`
-	// LastSeenAt is the event time of the last sighting that extended the visit.
+	// LastSeenAt is the event time of the latest sighting that extended the visit. If
+	// detect started cold in the two minutes after that sighting, LastSeenAt may be
+	// of an earlier sighting, up to two minutes before, never of a later one.
 	LastSeenAt time.Time `avro:"last_seen_at" json:"last_seen_at"`
 	// DwellMillis is LastSeenAt - StartedAt in milliseconds, 0 or more.
 	DwellMillis int64 `avro:"dwell_ms" json:"dwell_ms"`

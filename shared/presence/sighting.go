@@ -20,7 +20,7 @@ func (d *Device) strong(in Sighting, r *Rules) (changed bool) {
 	for i := len(d.Stays) - 1; i >= 0; i-- {
 		if s := &d.Stays[i]; s.takes(in, r) {
 			before := *s
-			s.add(in, r)
+			s.add(in, len(d.Stays) == 1, r)
 			return s.changedSince(before)
 		}
 	}

