@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,19 @@ type offsetsShowCmd struct {
 	Group     string `placeholder:"NAME" help:"Only this group; by default the groups of all stages."`
 	Topic     string `placeholder:"NAME" help:"Only this topic."`
 	Partition *int32 `placeholder:"N" help:"Only this partition."`
+	JSON      bool   `help:"Print one JSON object a line for each partition: group, state, topic, partition, committed_offset (null if none is committed), start_offset, end_offset, lag_records."`
+}
+
+// offsetLine is the progress of a group in one partition, as a line of JSON.
+type offsetLine struct {
+	Group     string `json:"group"`
+	State     string `json:"state"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Committed *int64 `json:"committed_offset"` // nil if the group has committed none
+	Start     int64  `json:"start_offset"`
+	End       int64  `json:"end_offset"`
+	Lag       int64  `json:"lag_records"`
 }
 
 // groupTopics is a consumer group with the topics that it reads.
@@ -98,31 +112,68 @@ func (c *offsetsShowCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer client.Close()
-	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "GROUP\tSTATE\tTOPIC\tPARTITION\tCOMMITTED\tSTART\tEND\tLAG")
-	// One line for each partition.
-	found := false
+	// Read all groups first, so that an error leaves no half of a list.
+	var all []kafka.GroupOffset
 	for _, g := range groups {
 		offsets, err := kafka.GroupOffsets(ctx, client, g.group, g.topics...)
 		if err != nil {
 			return err
 		}
 		for _, o := range offsets {
-			if c.Partition != nil && o.Partition != *c.Partition {
-				continue
+			if c.Partition == nil || o.Partition == *c.Partition {
+				all = append(all, o)
 			}
-			found = true
+		}
+	}
+	if len(all) == 0 && c.Partition != nil {
+		return fmt.Errorf("there is no partition %d", *c.Partition)
+	}
+	if c.JSON {
+		return printOffsetsJSON(s.out, all)
+	}
+	printOffsets(s.out, all)
+	return nil
+}
+
+// printOffsetsJSON prints one JSON object a line for each partition.
+func printOffsetsJSON(w io.Writer, all []kafka.GroupOffset) error {
+	e := json.NewEncoder(w)
+	for _, o := range all {
+		line := offsetLine{Group: o.Group, State: o.State, Topic: o.Topic, Partition: o.Partition, Start: o.From, End: o.To, Lag: o.Lag()}
+		if o.Committed >= 0 {
+			line.Committed = &o.Committed
+		}
+		if err := e.Encode(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printOffsets prints a table for each group and topic: their names together would not
+// fit into a line with the offsets.
+func printOffsets(w io.Writer, all []kafka.GroupOffset) {
+	for len(all) > 0 {
+		first := all[0]
+		end := slices.IndexFunc(all, func(o kafka.GroupOffset) bool { return o.Group != first.Group || o.Topic != first.Topic })
+		if end < 0 {
+			end = len(all)
+		}
+		fmt.Fprintf(w, "group %s (%s)\n", first.Group, first.State)
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "TOPIC\tPARTITION\tCOMMITTED\tSTART\tEND\tLAG")
+		for _, o := range all[:end] {
 			committed := "-"
 			if o.Committed >= 0 {
 				committed = strconv.FormatInt(o.Committed, 10)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\n", o.Group, o.State, o.Topic, o.Partition, committed, o.From, o.To, o.Lag())
+			fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\n", o.Topic, o.Partition, committed, o.From, o.To, o.Lag())
+		}
+		flush(t)
+		if all = all[end:]; len(all) > 0 {
+			fmt.Fprintln(w)
 		}
 	}
-	if !found && c.Partition != nil {
-		return fmt.Errorf("there is no partition %d", *c.Partition)
-	}
-	return t.Flush()
 }
 
 // offsetsShiftCmd moves a committed offset.

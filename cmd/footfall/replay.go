@@ -22,6 +22,7 @@ type replayCmd struct {
 	Speed    speedFlag         `help:"Seconds of the recording per second; without it, as fast as the machine can." placeholder:"N"`
 	Truth    string            `help:"The true visits, for comparison: CSV (mac,enter_ms,exit_ms), or *.ndjson as simulate writes it." placeholder:"FILE"`
 
+	summaryFlags
 	businessesFlags
 	stackFlags `group:"The pipeline:"`
 }
@@ -57,11 +58,12 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	})
 	// Print the summary, and the comparison with the true visits.
 	if err == nil {
-		printReport(s.out, o)
+		var figures *score.Figures
 		if known.Truth != nil {
-			printScore(s.out, score.Measure(o.visits(), known, score.EqualDwell(0)))
+			f := score.Measure(o.visits(), known, score.EqualDwell(0))
+			figures = &f
 		}
-		err = o.report.Err()
+		err = c.summary(s.out, o, figures)
 	}
 	return errors.Join(closeStack(stack, err), src.Close())
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -12,6 +13,24 @@ import (
 // topContactsShown is the number of contacts in the list of contacts with the most
 // walk-ins.
 const topContactsShown = 5
+
+// summaryFlags choose the form of the summary of a run.
+type summaryFlags struct {
+	JSON bool `help:"Print the summary as one JSON object on stdout; docs/runbook.md lists its fields."`
+}
+
+// summary prints the summary of a run, with the comparison with the true visits unless
+// figures is nil. It returns an error if topics or tables differ from the oracle.
+func (f summaryFlags) summary(w io.Writer, o *outcome, figures *score.Figures) error {
+	if f.JSON {
+		return errors.Join(o.report.Err(), printRunJSON(w, o, figures))
+	}
+	printReport(w, o)
+	if figures != nil {
+		printScore(w, *figures)
+	}
+	return o.report.Err()
+}
 
 // printReport prints the summary of a run.
 func printReport(w io.Writer, o *outcome) {
@@ -54,15 +73,7 @@ func flush(t *tabwriter.Writer) {
 func printCheck(w io.Writer, r *check.Report) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "compared\texpected (oracle)\tin topics\tin tables\t")
-	for _, c := range []struct {
-		name string
-		f    check.Comparison
-	}{
-		{"walk-ins", r.WalkIns},
-		{"attributed", r.Enriched},
-		{"counted", r.Counted},
-		{"contacts", r.Contacts},
-	} {
+	for _, c := range comparisons(r) {
 		verdict := "equal"
 		if !c.f.Equal() {
 			verdict = "DIFFERENT"

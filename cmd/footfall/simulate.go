@@ -38,6 +38,7 @@ type simulateCmd struct {
 	// The settings of the town's businesses, for a run of --out by replay.
 	BusinessesOut string `help:"Write the settings of the businesses to this file as JSON, for --businesses of replay, evaluate, calibrate and local." placeholder:"FILE"`
 
+	summaryFlags
 	stackFlags `group:"The pipeline:"`
 }
 
@@ -136,9 +137,8 @@ func (c *simulateCmd) run(ctx context.Context, s streams, t town.Town) error {
 	})
 	// Print the summary, and the comparison with the true visits.
 	if err == nil {
-		printReport(s.out, o)
-		printScore(s.out, score.Measure(o.visits(), town.Reference(t.Truth()), score.EqualDwell(0)))
-		err = o.report.Err()
+		figures := score.Measure(o.visits(), town.Reference(t.Truth()), score.EqualDwell(0))
+		err = c.summary(s.out, o, &figures)
 	}
 	return closeStack(stack, err)
 }

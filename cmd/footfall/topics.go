@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"footfall/events"
 	"footfall/shared/kafka"
@@ -21,6 +21,7 @@ type topicsApplyCmd struct {
 	clusterFlags
 	DryRun        bool  `help:"Only print the changes."`
 	AddPartitions bool  `help:"Add the partitions that existing topics lack. Drain the topics first: keys move to other partitions, and records of a key that are still to be read lose their order."`
+	JSON          bool  `help:"Print one JSON object a line for each difference: topic, setting (topic if it is missing), is (null if missing), wanted, action (create, set or none), reason (of none)."`
 	Partitions    int32 `default:"0" help:"Partitions of every topic; 0 for the number of each topic."`
 }
 
@@ -46,37 +47,78 @@ func (c *topicsApplyCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	printPlan(s.out, plan)
+	if err := c.print(s.out, plan); err != nil {
+		return err
+	}
 	if c.DryRun {
 		return nil
 	}
 	return plan.Apply(ctx)
 }
 
-// printPlan lists the changes and counts them.
-func printPlan(w io.Writer, plan *kafka.TopicPlan) {
-	if len(plan.Changes) == 0 {
-		fmt.Fprintln(w, "all topics are up to date")
-		return
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TOPIC\tSETTING\tIS\tWANTED\tACTION")
-	left := 0
-	// One line for each difference. A difference that is not changed has a reason.
+// topicDifference is one difference of a topic from its definition, as a line of JSON.
+type topicDifference struct {
+	Topic   string  `json:"topic"`
+	Setting string  `json:"setting"` // topic if the topic is missing
+	Is      *string `json:"is"`      // nil if it is missing
+	Wanted  string  `json:"wanted"`
+	Action  string  `json:"action"`           // create, set or none
+	Reason  string  `json:"reason,omitempty"` // of none
+}
+
+// differences returns the differences of a plan.
+func differences(plan *kafka.TopicPlan) []topicDifference {
+	var all []topicDifference
 	for _, c := range plan.Changes {
-		what, have, action := c.Setting, c.Have, "set"
+		d := topicDifference{Topic: c.Topic, Setting: c.Setting, Wanted: c.Want, Action: "set", Reason: c.SkipReason}
+		if c.Have != "" {
+			d.Is = &c.Have
+		}
 		switch {
 		case c.SkipReason != "":
-			action = "not changed: " + c.SkipReason
-			left++
+			d.Action = "none"
 		case c.Setting == "":
-			what, have, action = "topic", "-", "create"
+			d.Setting, d.Action = "topic", "create"
 		}
-		if have == "" {
-			have = "-"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Topic, what, have, c.Want, action)
+		all = append(all, d)
 	}
-	flush(t)
-	fmt.Fprintf(w, "%d to change, %d not changed\n", len(plan.Changes)-left, left)
+	return all
+}
+
+// print lists the changes and counts them. The reason of a difference that is not
+// changed stands on a line of its own.
+func (c *topicsApplyCmd) print(w io.Writer, plan *kafka.TopicPlan) error {
+	all := differences(plan)
+	if c.JSON {
+		e := json.NewEncoder(w)
+		for _, d := range all {
+			if err := e.Encode(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(w, "all topics are up to date")
+		return nil
+	}
+	left := 0
+	for _, d := range all {
+		is := "-"
+		if d.Is != nil {
+			is = *d.Is
+		}
+		switch d.Action {
+		case "create":
+			fmt.Fprintf(w, "create %s: %s\n", d.Topic, d.Wanted)
+		case "set":
+			fmt.Fprintf(w, "set    %s\n         %s: %s, was %s\n", d.Topic, d.Setting, d.Wanted, is)
+		default:
+			left++
+			fmt.Fprintf(w, "keep   %s\n         %s: %s, wanted %s\n", d.Topic, d.Setting, is, d.Wanted)
+			fmt.Fprintln(w, wrap("         "+d.Reason, "         "))
+		}
+	}
+	fmt.Fprintf(w, "%d to change, %d not changed\n", len(all)-left, left)
+	return nil
 }
