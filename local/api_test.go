@@ -147,7 +147,12 @@ func TestPrepareRunsAfterTheTablesExist(t *testing.T) {
 		}
 		return err
 	}
+	var parts []string
+	o.Starting = func(part string) { parts = append(parts, part) }
 	start(t, o)
+	if !slices.Contains(parts, "table server") || parts[len(parts)-1] != "HTTP API" {
+		t.Errorf("started %q, want all parts", parts)
+	}
 	if !slices.Contains(tables, "a-"+pipeline.BusinessesTable) {
 		t.Errorf("tables %q", tables)
 	}

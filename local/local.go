@@ -67,13 +67,30 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	err := graph.Validate()
 	s := &Stack{o: o, done: make(chan struct{})}
 	// Each part needs the parts before it.
-	for _, start := range []func(context.Context, pipeline.Graph) error{
-		s.checkInstalled, s.openData, s.startBroker, s.startTables, s.checkData, s.openKeys,
-		s.createTopicsAndTables, s.startExpiry, s.startFunctions, s.startMappings, s.startSchedules, s.startAPI,
+	for _, part := range []struct {
+		name  string
+		start func(context.Context, pipeline.Graph) error
+	}{
+		{"binaries", s.checkInstalled},
+		{"data directory", s.openData},
+		{"broker", s.startBroker},
+		{"table server", s.startTables},
+		{"data directory", s.checkData},
+		{"keys", s.openKeys},
+		{"topics and tables", s.createTopicsAndTables},
+		{"expiry", s.startExpiry},
+		{"functions", s.startFunctions},
+		{"event source mappings", s.startMappings},
+		{"schedules", s.startSchedules},
+		{"HTTP API", s.startAPI},
 	} {
-		if err == nil {
-			err = start(ctx, graph)
+		if err != nil {
+			break
 		}
+		if o.Starting != nil {
+			o.Starting(part.name)
+		}
+		err = part.start(ctx, graph)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("local: %w", err), s.Close())

@@ -51,6 +51,8 @@ type Options struct {
 	// PseudonymKeys is the file with the keys of pseudonyms. If empty, it is a
 	// file in DataDir, which is created with a fresh key if it does not exist.
 	PseudonymKeys string
+	// Starting, if not nil, is called with the part that is started next.
+	Starting func(part string)
 	// Prepare, if not nil, writes the items that have to be in the tables
 	// before any function runs, such as the businesses.
 	Prepare func(ctx context.Context, tables *dynamodb.Client) error

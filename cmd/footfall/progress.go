@@ -37,6 +37,30 @@ func newProgress(out io.Writer, what string, total int64) *progress {
 	return p
 }
 
+// during prints what is done while work runs: at once, and every so often with how far
+// the work has got, which detail returns. detail is called on another goroutine.
+func during(out io.Writer, what string, every time.Duration, detail func() string, work func() error) error {
+	fmt.Fprintln(out, what)
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				fmt.Fprintf(out, "%s: %s\n", what, detail())
+			}
+		}
+	}()
+	err := work()
+	close(done)
+	<-ended
+	return err
+}
+
 // update shows how much of total is done. words is the same for a plain line, which is
 // printed every lineEvery at most.
 func (p *progress) update(done, total int64, words string) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"footfall/lab/check"
@@ -145,7 +146,14 @@ func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more .
 	for _, set := range more {
 		set(&o)
 	}
-	stack, err := local.Start(ctx, o)
+	var part atomic.Value
+	part.Store("")
+	o.Starting = func(name string) { part.Store(name) }
+	var stack *local.Stack
+	err = during(s.err, "starting the pipeline", lineEvery, func() string { return part.Load().(string) }, func() (err error) {
+		stack, err = local.Start(ctx, o)
+		return err
+	})
 	if err != nil {
 		log.finish()
 		return nil, err
@@ -209,25 +217,45 @@ func feedAndCompare(ctx context.Context, s streams, stack *local.Stack, src feed
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(s.err, "produced %d sightings and %d CRM events of %s in %s\nwaiting for the functions\n",
+	fmt.Fprintf(s.err, "produced %d sightings and %d CRM events of %s in %s\n",
 		stats.Sightings, stats.CRMEvents, durationText(stats.To.Sub(stats.From)), durationText(time.Since(began)))
 	// Wait until every stage has processed everything.
-	if err := stack.Drain(ctx); err != nil {
+	err = during(s.err, "waiting for the functions", lineEvery, func() string { return lagText(ctx, stack) }, func() error { return stack.Drain(ctx) })
+	if err != nil {
 		return nil, fmt.Errorf("wait for the functions: %w", err)
 	}
 	o := &outcome{fed: stats, took: time.Since(began)}
 	// Compare topics and tables with the oracle.
-	fmt.Fprintln(s.err, "comparing with the oracle")
 	businesses, err := ruleHistories(ctx, dynamo.NewBusinesses(stack.TableClient(), stack.TablePrefix()))
 	if err != nil {
 		return nil, err
 	}
-	err = untilDone(ctx, func() (err error) {
-		o.report, err = check.Run(ctx, check.Sources{
-			Brokers: stack.Brokers(), Topics: deps.Topics, Log: deps.Log, Pending: deps.Pending, Counts: deps.Counts,
-			Rules: presence.DefaultRules(), Businesses: businesses,
+	var read atomic.Int64
+	var topic atomic.Value
+	topic.Store("")
+	words := func() string { return fmt.Sprintf("%d records read, at %s", read.Load(), topic.Load()) }
+	err = during(s.err, "comparing with the oracle", lineEvery, words, func() error {
+		return untilDone(ctx, func() (err error) {
+			o.report, err = check.Run(ctx, check.Sources{
+				Brokers: stack.Brokers(), Topics: deps.Topics, Log: deps.Log, Pending: deps.Pending, Counts: deps.Counts,
+				Rules: presence.DefaultRules(), Businesses: businesses,
+				Read: func(name string) { read.Add(1); topic.Store(name) },
+			})
+			return err
 		})
-		return err
 	})
 	return o, err
+}
+
+// lagText returns how many records the stages have left to process, as text.
+func lagText(ctx context.Context, stack *local.Stack) string {
+	all, err := stack.Stats(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	lag := int64(0)
+	for _, s := range all {
+		lag += s.Lag
+	}
+	return fmt.Sprintf("%d records left", lag)
 }

@@ -37,7 +37,15 @@ type Sources struct {
 	// Businesses holds the rule histories of the businesses that have their own
 	// rules.
 	Businesses audit.Histories
+	// Read, if not nil, is called for every record that is read, with its topic.
+	Read func(topic string)
 }
+
+// readHook is a hook of the client that passes the topic of each record on.
+type readHook func(topic string)
+
+// OnFetchRecordUnbuffered implements kgo.HookFetchRecordUnbuffered.
+func (read readHook) OnFetchRecordUnbuffered(r *kgo.Record, _ bool) { read(r.Topic) }
 
 // Comparison is one number from three sources: the oracle, the topics and the
 // tables.
@@ -108,7 +116,11 @@ func (r *Report) Err() error {
 // means that the check could not be made; differences are in the report. Memory
 // holds the sightings of about one hour and one entry per walk-in.
 func Run(ctx context.Context, s Sources) (*Report, error) {
-	client, err := kafka.NewClient(kafka.Config{Brokers: s.Brokers, ClientID: "footfall-check"}, kafka.ReadOptions()...)
+	options := kafka.ReadOptions()
+	if s.Read != nil {
+		options = append(options, kgo.WithHooks(readHook(s.Read)))
+	}
+	client, err := kafka.NewClient(kafka.Config{Brokers: s.Brokers, ClientID: "footfall-check"}, options...)
 	if err != nil {
 		return nil, err
 	}

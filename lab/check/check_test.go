@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,12 +31,18 @@ func TestSourcesOfAHealthyRunAgree(t *testing.T) {
 	w.put(events.EnrichedWalkIns, events.ContactKey("cafe", "ann"), &events.EnrichedWalkIn{
 		ID: id, Business: "cafe", Device: "phone", Contact: "ann", StartedAt: noon, BoundAt: noon,
 	})
+	var mu sync.Mutex
+	read := map[string]int{}
+	w.Read = func(topic string) { mu.Lock(); read[topic]++; mu.Unlock() }
 	r, err := Run(t.Context(), w.Sources)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Err(); err != nil {
 		t.Error(err)
+	}
+	if read[events.Sightings] == 0 || read[events.WalkIns] == 0 || read[events.EnrichedWalkIns] == 0 {
+		t.Errorf("records read, by topic: %v, want some of each", read)
 	}
 	if r.WalkIns != same(8) || r.Enriched != same(4) || r.Counted != same(4) || r.Contacts != same(3) {
 		t.Errorf("walk-ins %v, enriched %v, counted %v, contacts %v", r.WalkIns, r.Enriched, r.Counted, r.Contacts)
