@@ -37,14 +37,14 @@ func newProgress(out io.Writer, what string, total int64) *progress {
 	return p
 }
 
-// during prints what is done while work runs: at once, and every so often with how far
+// during prints what is done while work runs: at once, and every lineEvery with how far
 // the work has got, which detail returns. detail is called on another goroutine.
-func during(out io.Writer, what string, every time.Duration, detail func() string, work func() error) error {
+func during(out io.Writer, what string, detail func() string, work func() error) error {
 	fmt.Fprintln(out, what)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		ticker := time.NewTicker(every)
+		ticker := time.NewTicker(lineEvery)
 		defer ticker.Stop()
 		for {
 			select {

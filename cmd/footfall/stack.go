@@ -150,7 +150,7 @@ func (f *stackFlags) start(ctx context.Context, s streams, schedule bool, more .
 	part.Store("")
 	o.Starting = func(name string) { part.Store(name) }
 	var stack *local.Stack
-	err = during(s.err, "starting the pipeline", lineEvery, func() string { return part.Load().(string) }, func() (err error) {
+	err = during(s.err, "starting the pipeline", func() string { return part.Load().(string) }, func() (err error) {
 		stack, err = local.Start(ctx, o)
 		return err
 	})
@@ -220,7 +220,7 @@ func feedAndCompare(ctx context.Context, s streams, stack *local.Stack, src feed
 	fmt.Fprintf(s.err, "produced %d sightings and %d CRM events of %s in %s\n",
 		stats.Sightings, stats.CRMEvents, durationText(stats.To.Sub(stats.From)), durationText(time.Since(began)))
 	// Wait until every stage has processed everything.
-	err = during(s.err, "waiting for the functions", lineEvery, func() string { return lagText(ctx, stack) }, func() error { return stack.Drain(ctx) })
+	err = during(s.err, "waiting for the functions", func() string { return lagText(ctx, stack) }, func() error { return stack.Drain(ctx) })
 	if err != nil {
 		return nil, fmt.Errorf("wait for the functions: %w", err)
 	}
@@ -234,7 +234,7 @@ func feedAndCompare(ctx context.Context, s streams, stack *local.Stack, src feed
 	var topic atomic.Value
 	topic.Store("")
 	words := func() string { return fmt.Sprintf("%d records read, at %s", read.Load(), topic.Load()) }
-	err = during(s.err, "comparing with the oracle", lineEvery, words, func() error {
+	err = during(s.err, "comparing with the oracle", words, func() error {
 		return untilDone(ctx, func() (err error) {
 			o.report, err = check.Run(ctx, check.Sources{
 				Brokers: stack.Brokers(), Topics: deps.Topics, Log: deps.Log, Pending: deps.Pending, Counts: deps.Counts,

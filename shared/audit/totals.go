@@ -70,26 +70,7 @@ func (t *totals) add(in Input, r *kgo.Record) error {
 // whose visits are a difference already, and a contact with a walk-in or an end that
 // was produced while the audit was reading.
 func (a *audit) compareTotals(want map[monthKey]expectedVisits, differ map[stage.CountKey]bool) {
-	// Collect the visits of each contact, also of the month before the range. A visit
-	// of the range is expected.
-	stays := map[stage.CountKey][]oracle.Stay{}
-	inRange := map[string]bool{} // by id
-	for _, counts := range []map[monthKey]storedCount{a.stored.before, a.stored.counts} {
-		for key, have := range counts {
-			for id, v := range have.visits {
-				if p := a.produced.byID[id]; p != nil && (p.meanwhile || p.endMeanwhile) {
-					differ[key.CountKey] = true
-				}
-				if !v.start.IsZero() || v.idAlone {
-					stays[key.CountKey] = append(stays[key.CountKey], a.stay(key, id, v, want[key]))
-				}
-				if _, ok := want[key][id]; ok {
-					inRange[string(id)] = true
-				}
-			}
-		}
-	}
-
+	stays, inRange := a.stays(want, differ)
 	// Let the oracle count the visits.
 	totals := map[monthKey]int64{}
 	for contact, all := range stays {
@@ -112,6 +93,30 @@ func (a *audit) compareTotals(want map[monthKey]expectedVisits, differ map[stage
 			})
 		}
 	}
+}
+
+// stays returns the visits in the table by contact, also of the month before the
+// range, and the ids of those in the range, which are expected. It adds the contacts
+// to differ that have a walk-in or an end that was produced while the audit was
+// reading.
+func (a *audit) stays(want map[monthKey]expectedVisits, differ map[stage.CountKey]bool) (stays map[stage.CountKey][]oracle.Stay, inRange map[string]bool) {
+	stays, inRange = map[stage.CountKey][]oracle.Stay{}, map[string]bool{}
+	for _, counts := range []map[monthKey]storedCount{a.stored.before, a.stored.counts} {
+		for key, have := range counts {
+			for id, v := range have.visits {
+				if p := a.produced.byID[id]; p != nil && (p.meanwhile || p.endMeanwhile) {
+					differ[key.CountKey] = true
+				}
+				if !v.start.IsZero() || v.idAlone {
+					stays[key.CountKey] = append(stays[key.CountKey], a.stay(key, id, v, want[key]))
+				}
+				if _, ok := want[key][id]; ok {
+					inRange[string(id)] = true
+				}
+			}
+		}
+	}
+	return stays, inRange
 }
 
 // stay returns a visit of the table with its correct times: the times of the expected
