@@ -84,7 +84,7 @@ func printRunJSON(w io.Writer, o *outcome, figures *score.Figures) error {
 
 // unjoin returns the errors that errors.Join joined, none for nil.
 func unjoin(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the joined error itself
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
 	}
 	return nil
