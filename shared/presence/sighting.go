@@ -55,24 +55,11 @@ func (d *Device) insert(s Stay) {
 // 12:00, it is a passer-by and 12:18 opens a second visit. Both orders must give
 // the same walk-ins, so 12:01 counts in neither.
 func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
-	x := in.SeenAt.step()
-	i := d.newestBefore(x)
-
-	// In the first two steps of a candidate, the sighting may still belong to the
-	// stay before. 12:01 an associated sighting opens visit A. 12:18 another opens
-	// candidate B, one step out of reach. 12:18:30 a weak sighting arrives that is
-	// not associated. 12:17:30 an associated one arrives late and makes A and B one
-	// visit: 12:18:30 is in the tenth step of that visit, so it makes the session gap
-	// 30 minutes, and 12:36:30 extends the visit.
-	// A report about the session that the candidate holds belongs to the candidate.
-	if i > 0 && x < d.Stays[i].Start.step()+2 && !d.Stays[i].Confirmed && !d.Stays[i].Session.reported(in) {
-		i--
-	}
-	if i < 0 {
+	s := d.stayOfWeak(in)
+	if s == nil {
 		return false, true
 	}
-	s := &d.Stays[i]
-	before := *s
+	x, before := in.SeenAt.step(), *s
 	within, ofSession := x <= s.Last.step(), s.Session.reported(in)
 	switch {
 	case x < s.Start.step()+2 && !ofSession:
@@ -95,6 +82,30 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 		s.Session.leave(in.SeenAt)
 	}
 	return s.changedSince(before), !inside
+}
+
+// stayOfWeak returns the stay that a weak sighting may belong to, or nil if the
+// device has none: the latest stay that begins in the step of the sighting or
+// before.
+//
+// In the first two steps of a candidate, the sighting may still belong to the stay
+// before. 12:01 an associated sighting opens visit A. 12:18 another opens candidate
+// B, one step out of reach. 12:18:30 a weak sighting arrives that is not
+// associated. 12:17:30 an associated one arrives late and makes A and B one visit:
+// 12:18:30 is in the tenth step of that visit, so it makes the session gap 30
+// minutes, and 12:36:30 extends the visit. A report about the session that the
+// candidate holds belongs to the candidate.
+func (d *Device) stayOfWeak(in Sighting) *Stay {
+	x := in.SeenAt.step()
+	i := d.newestBefore(x)
+	if i < 0 {
+		return nil
+	}
+	s := &d.Stays[i]
+	if i > 0 && x < s.Start.step()+2 && !s.Confirmed && !s.Session.reported(in) {
+		return &d.Stays[i-1]
+	}
+	return s
 }
 
 // newestBefore returns the index of the latest stay that begins in step x or
