@@ -36,7 +36,7 @@ func RouterHash(id string) uint32 {
 type Session struct {
 	JoinedAt Instant // the latest association
 	Router   uint32  // RouterHash of its router
-	LeftAt   Instant // the latest report of Router, after JoinedAt, that the device left; 0 if there is none
+	LeftAt   Instant // the first report of Router, after JoinedAt, that the device left; 0 if there is none
 }
 
 // open reports whether the device joined and did not leave.
@@ -71,8 +71,8 @@ func later(a, b Session) Session {
 // syslog are whole seconds, and a device that joins again leaves in the second in
 // which it joins.
 func (s *Session) leave(at Instant) {
-	if at > s.JoinedAt {
-		s.LeftAt = max(s.LeftAt, at)
+	if at > s.JoinedAt && (s.LeftAt == 0 || at < s.LeftAt) {
+		s.LeftAt = at
 	}
 }
 

@@ -30,7 +30,7 @@ type Visit struct {
 
 	joinedAt presence.Instant // the latest association that a router reported, 0 if none
 	router   uint32           // the router of that association
-	leftAt   presence.Instant // the latest report of that router, after it, that the device left
+	leftAt   presence.Instant // the first report of that router, after it, that the device left
 }
 
 // Visits returns the visits of one device, those of a resident device included.
@@ -118,7 +118,7 @@ func (v *Visit) report(s presence.Sighting) {
 	switch {
 	case s.Report == presence.Joined && isStrong(s, v.rules) && (s.SeenAt > v.joinedAt || s.SeenAt == v.joinedAt && s.Router > v.router):
 		v.joinedAt, v.router, v.leftAt = s.SeenAt, s.Router, 0
-	case s.Report == presence.Left && s.Router == v.router && s.SeenAt > v.joinedAt && v.joinedAt != 0:
+	case s.Report == presence.Left && s.Router == v.router && s.SeenAt > v.joinedAt && v.joinedAt != 0 && v.leftAt == 0:
 		v.leftAt = s.SeenAt
 	}
 }
