@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from recording import Change, Deletion, Login, text
 from visits import DAY, HOUR, MINUTE, STEP
 
-EXPIRY = 45 * DAY  # of a binding of a randomised address without a sighting
+EXPIRY = 45 * DAY  # of the binding of a randomised address
+RENEWAL = DAY  # a walk-in renews a binding if it begins this long after the latest login or renewal
 LATE_LOGIN = 3 * HOUR  # the first login within this span after the start takes an unattributed walk-in
 
 
@@ -19,7 +20,7 @@ class Identities:
     def __init__(self):
         self.logins = defaultdict(list)  # by (business, device): (at, contact), by time
         self.randomised = set()  # devices of which a login says so
-        self.seen = defaultdict(list)  # by (business, device): logins and starts of walk-ins
+        self.walk_ins = defaultdict(list)  # by (business, device): starts of those attributed by a binding
         self.deleted, self.merged = {}, {}  # by (business, contact); the first counts
 
     def add(self, event):
@@ -28,7 +29,6 @@ class Identities:
             device = event.business, event.device
             if (event.at, event.contact) not in self.logins[device]:
                 bisect.insort(self.logins[device], (event.at, event.contact))
-            self.seen[device].append(event.at)
             if event.randomised:
                 self.randomised.add(device)
         elif isinstance(event, Deletion):
@@ -61,13 +61,15 @@ class Identities:
         if not logins:
             return None
         at, contact = logins[-1]
-        if (business, device) in self.randomised:
-            seen = at
-            for later in sorted(t for t in self.seen[business, device] if at <= t < moment) + [moment]:
-                if later - seen > EXPIRY:
-                    return None
-                seen = later
-        return self.holder(business, contact, at, moment)
+        held = self.holder(business, contact, at, moment)
+        if held and (business, device) in self.randomised:
+            renewed = at
+            for start in sorted(start for start in self.walk_ins[business, device] if at <= start < moment):
+                if start - renewed >= RENEWAL:
+                    renewed = start
+            if moment - max(renewed, held[1]) > EXPIRY:
+                return None
+        return held
 
     def attribution(self, visit):
         """Returns the contact of a visit as (contact, since when), or None: the owner when it began, or
@@ -105,7 +107,8 @@ def attribute_all(visits, events):
             continue
         if not identities.attribute(record):
             waiting.append(record)
-        identities.seen[record.business, record.device].append(record.started_at)
+        elif not record.late:
+            identities.walk_ins[record.business, record.device].append(record.started_at)
     return identities
 
 
