@@ -39,11 +39,20 @@ type Session struct {
 	LeftAt   Instant // the first report of Router, after JoinedAt, that the device left; 0 if there is none
 }
 
-// open reports whether the device joined and did not leave.
-func (s *Session) open() bool { return s.JoinedAt != 0 && s.LeftAt == 0 }
+// longest returns the step in which the session ends if the device does not leave.
+func (s *Session) longest(r *Rules) step { return s.JoinedAt.step() + steps(r.MaxSession) }
 
-// until returns the last step in which an open session holds the visit open.
-func (s *Session) until(r *Rules) step { return s.JoinedAt.step() + steps(r.MaxSession) }
+// end returns the last step in which the session holds the visit open. That is so
+// also if the disassociation arrives first. The longest session is 3 minutes, the
+// session gap 2. 12:00 a device joins, so the session ends at 12:05:59. 12:06 a
+// strong sighting opens a candidate one step out of reach, and a disassociation of
+// 12:06 arrives. 12:05:59 arrives late, belongs to the visit, and so does 12:06.
+func (s *Session) end(r *Rules) step {
+	if s.LeftAt != 0 {
+		return min(s.LeftAt.step(), s.longest(r))
+	}
+	return s.longest(r)
+}
 
 // join makes a strong sighting the latest association, if the sighting reports
 // one. Of two associations at the same moment, the one at the router with the
@@ -80,7 +89,7 @@ func (s *Session) leave(at Instant) {
 // to poll a device that is gone, so the longest session bounds the polls. A poll
 // of the step after the disassociation counts: the two may arrive in either order.
 func (s *Session) takesAlive(x step, r *Rules) bool {
-	return s.JoinedAt != 0 && x >= s.JoinedAt.step() && x <= s.until(r) && (s.open() || x <= s.LeftAt.step()+1)
+	return s.JoinedAt != 0 && x >= s.JoinedAt.step() && x <= s.longest(r) && (s.LeftAt == 0 || x <= s.LeftAt.step()+1)
 }
 
 // reported reports whether a sighting is a report about the session, by its router.

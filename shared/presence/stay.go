@@ -40,8 +40,8 @@ type Stay struct {
 func (s *Stay) anonymous() bool { return s.Randomised && !s.Associated }
 
 // reach returns how many steps after Last a sighting still belongs to the stay:
-// the candidate gap, or the session gap of a visit. A visit with an open session
-// reaches to the end of the longest session, if that is later.
+// the candidate gap, or the session gap of a visit. A visit with a session reaches
+// to the end of the session, if that is later.
 func (s *Stay) reach(r *Rules) step {
 	if !s.Confirmed {
 		return steps(r.MaxGap)
@@ -50,8 +50,8 @@ func (s *Stay) reach(r *Rules) step {
 	if !s.Plain {
 		gap = steps(r.AssociatedSilence)
 	}
-	if s.Session.open() {
-		gap = max(gap, s.Session.until(r)-s.Last.step())
+	if s.Session.JoinedAt != 0 {
+		gap = max(gap, s.Session.end(r)-s.Last.step())
 	}
 	return gap
 }
