@@ -148,7 +148,7 @@ class Stay:
     associated: bool = False
     all_associated: bool = True
     joined: tuple = ()  # the latest association: moment and router
-    left_at: int = None  # the latest moment at which the device left that router
+    left_at: int = None  # the first moment at which the device left that router
 
     @property
     def anonymous(self):
@@ -173,7 +173,7 @@ class Stay:
             self.joined, self.left_at = cell.joined, None
         for heard in cell.weak:
             if heard.session == "left" and self.of_session(heard) and heard.seen_at > self.joined[0]:
-                self.left_at = max(self.left_at or 0, heard.seen_at)
+                self.left_at = heard.seen_at if self.left_at is None else min(self.left_at, heard.seen_at)
 
     def of_session(self, heard):
         """Reports whether a sighting is of the router of the session, and not from before it."""
