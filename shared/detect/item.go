@@ -16,7 +16,7 @@ import (
 // The packed form is as follows. A varint is that of encoding/binary, signed;
 // a uvarint is unsigned; times are presence.Instant, in milliseconds.
 //
-//	byte     version of the format, 3
+//	byte     version of the format, 2 or 3
 //	varint   offset
 //	varint   watermark
 //	varint   oldestNeeded
@@ -27,13 +27,13 @@ import (
 //	  uvarint  how many bytes of the key follow, and those bytes
 //	  uvarint  twice the number of stays, plus 1 if the device has a habit
 //	  stays    each:
-//	    uvarint  flags, see flagConfirmed and the others
+//	    uvarint  flags, see flagConfirmed and the others; in version 2 a byte
 //	    varint   watermark minus Start
 //	    varint   Last minus Start
 //	    varint   ConfirmedStart minus Start, if the stay is confirmed; otherwise
 //	    uvarint  Strong
 //	    varint   Weak minus Start, if flagWeak is set
-//	    session  if flagSession is set:
+//	    session  if flagSession is set, in version 3 only:
 //	      varint   JoinedAt minus Start
 //	      uvarint  Router
 //	      uvarint  LeftAt minus JoinedAt, 0 while the session is open
@@ -59,12 +59,26 @@ type itemEntry struct {
 	device presence.Device
 }
 
-// itemVersion is the version of the format that encode writes. Former versions are
-// read too. Version 2 had no sessions, and a byte of flags. Version 1 had no habits
-// either, so the number of stays stood alone, and six tallies instead of eight. An
-// environment of a release that does not know a version fails on its items, and the
-// batch is redelivered to another environment.
+// itemVersion is the latest version of the format. Former versions are read too.
+// Version 2 has no sessions, and a byte of flags. Version 1 had no habits either, so
+// the number of stays stood alone, and six tallies instead of eight. An environment
+// of a release that does not know a version fails on its items, and the batch is
+// redelivered to another environment.
 const itemVersion = 3
+
+// version returns the version that encode writes: version 2 if no device has a
+// session. So a former release can read the items while the releases of detect
+// change, since the stage that writes sessions is released after detect.
+func (it *changelogItem) version() byte {
+	for i := range it.entries {
+		for j := range it.entries[i].device.Stays {
+			if it.entries[i].device.Stays[j].Session.JoinedAt != 0 {
+				return itemVersion
+			}
+		}
+	}
+	return 2
+}
 
 // talliesOfVersion1 is the count of tally numbers in an item of version 1.
 const talliesOfVersion1 = 6
@@ -108,19 +122,19 @@ var errItem = errors.New("changelog item does not parse")
 
 // encode packs the item.
 func (it *changelogItem) encode() []byte {
-	b := it.appendHead(make([]byte, 0, 64+48*len(it.entries)))
+	version := it.version()
+	b := it.appendHead(append(make([]byte, 0, 64+48*len(it.entries)), version))
 	keyBefore := ""
 	for i := range it.entries {
 		e := &it.entries[i]
-		b = appendEntry(b, keyBefore, e, it.watermark)
+		b = appendEntry(b, keyBefore, e, it.watermark, version)
 		keyBefore = e.key
 	}
 	return b
 }
 
-// appendHead packs all that comes before the entries.
+// appendHead packs all that comes before the entries, except for the version.
 func (it *changelogItem) appendHead(b []byte) []byte {
-	b = append(b, itemVersion)
 	b = binary.AppendVarint(b, it.offset)
 	b = binary.AppendVarint(b, int64(it.watermark))
 	b = binary.AppendVarint(b, it.oldestNeeded)
@@ -142,7 +156,7 @@ func (it *changelogItem) appendHead(b []byte) []byte {
 
 // appendEntry packs one device. keyBefore is the key of the entry before, ""
 // for the first.
-func appendEntry(b []byte, keyBefore string, e *itemEntry, watermark presence.Instant) []byte {
+func appendEntry(b []byte, keyBefore string, e *itemEntry, watermark presence.Instant, version byte) []byte {
 	shared := sharedPrefix(keyBefore, e.key)
 	b = binary.AppendUvarint(b, uint64(shared))
 	b = binary.AppendUvarint(b, uint64(len(e.key)-shared))
@@ -155,7 +169,7 @@ func appendEntry(b []byte, keyBefore string, e *itemEntry, watermark presence.In
 	}
 	b = binary.AppendUvarint(b, count)
 	for i := range e.device.Stays {
-		b = appendStay(b, &e.device.Stays[i], watermark)
+		b = appendStay(b, &e.device.Stays[i], watermark, version)
 	}
 	return appendHabit(b, e.device.Habit, watermark)
 }
@@ -193,7 +207,7 @@ func sharedPrefix(a, b string) int {
 
 // appendStay packs the times of a stay as differences, the start to the
 // watermark and the others to the start: they are small numbers then.
-func appendStay(b []byte, s *presence.Stay, watermark presence.Instant) []byte {
+func appendStay(b []byte, s *presence.Stay, watermark presence.Instant, version byte) []byte {
 	flags := uint64(0)
 	// In the order of the bits.
 	for bit, set := range []bool{
@@ -203,7 +217,11 @@ func appendStay(b []byte, s *presence.Stay, watermark presence.Instant) []byte {
 			flags |= 1 << bit
 		}
 	}
-	b = binary.AppendUvarint(b, flags)
+	if version == 2 {
+		b = append(b, byte(flags))
+	} else {
+		b = binary.AppendUvarint(b, flags)
+	}
 	b = binary.AppendVarint(b, int64(watermark-s.Start))
 	b = binary.AppendVarint(b, int64(s.Last-s.Start))
 
@@ -401,7 +419,7 @@ func splitEntries(entries []itemEntry, watermark presence.Instant, limit int) []
 	begin, size := 0, 0
 	for i := range entries {
 		// Without a key before, since the entry may become the first of its part.
-		n := len(appendEntry(nil, "", &entries[i], watermark))
+		n := len(appendEntry(nil, "", &entries[i], watermark, itemVersion))
 		if size+n > limit && i > begin {
 			parts = append(parts, entries[begin:i])
 			begin, size = i, 0

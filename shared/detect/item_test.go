@@ -91,7 +91,7 @@ func TestSplitEntriesKeepsTheLimit(t *testing.T) {
 		for _, part := range parts {
 			packed := 0
 			for i := range part {
-				size := len(appendEntry(nil, "", &part[i], r.watermark))
+				size := len(appendEntry(nil, "", &part[i], r.watermark, itemVersion))
 				if most := maxEntrySize(part[i].key, &part[i].device); size > most {
 					t.Fatalf("an entry takes %d bytes, want %d at most", size, most)
 				}
@@ -132,24 +132,40 @@ func TestItemOfVersion1IsRead(t *testing.T) {
 	}
 }
 
+// While releases of detect change, the former one reads the items of this one: an
+// item without sessions is of version 2, to the byte.
+func TestItemWithoutSessionsIsOfVersion2(t *testing.T) {
+	const at = presence.Instant(1_772_452_800_000)
+	stay := presence.Stay{Start: at - 900_000, Last: at - 60_000, ConfirmedStart: at - 900_000, Confirmed: true, Plain: true, Resident: true}
+	it := changelogItem{offset: 41, watermark: at, entries: []itemEntry{{"cafe/till", presence.Device{Stays: []presence.Stay{stay}}}}}
+	const written = "02528098dbe6956700000000000000000000010009636166652f74696c6c0289c0ee6d80c56600" // by the release before
+	if got := hex.EncodeToString(it.encode()); got != written {
+		t.Errorf("got %s, want %s", got, written)
+	}
+	it.entries[0].device.Stays[0].Session = presence.Session{JoinedAt: at - 900_000, Router: 7}
+	if got := it.encode()[0]; got != 3 {
+		t.Errorf("with a session: got version %d, want 3", got)
+	}
+}
+
 // A habit takes as few bytes in an item as decision 0011 in docs/decisions states.
 func TestHabitTakesFewBytes(t *testing.T) {
 	const at = presence.Instant(1_772_452_800_000)
 	day := int32(utcDay(at))
 	e := itemEntry{"cafe/till", presence.Device{Stays: []presence.Stay{{Start: at, Last: at}}}}
-	bare := len(appendEntry(nil, "", &e, at))
+	bare := len(appendEntry(nil, "", &e, at, itemVersion))
 	e.device.Habit = presence.Habit{{Number: day - 7, Hours: presence.Full}, {Number: day - 2, Hours: presence.Full}, {Number: day, Hours: presence.Full}}
-	if n := len(appendEntry(nil, "", &e, at)) - bare; n > 7 {
+	if n := len(appendEntry(nil, "", &e, at, itemVersion)) - bare; n > 7 {
 		t.Errorf("three days of a resident device take %d bytes, want 7 at most", n)
 	}
 	e.device.Habit = append(e.device.Habit, presence.Day{Number: day + 1, Hours: 0b111 << 9})
-	if n := len(appendEntry(nil, "", &e, at)) - bare; n > 12 {
+	if n := len(appendEntry(nil, "", &e, at, itemVersion)) - bare; n > 12 {
 		t.Errorf("three days of a resident device and another day take %d bytes, want 12 at most", n)
 	}
 }
 
 func TestBytesThatAreNoItemAreAnError(t *testing.T) {
-	good := (&changelogItem{entries: []itemEntry{{"cafe/phone", presence.Device{Stays: []presence.Stay{{Start: 1, Last: 2}}}}}}).encode()
+	good := (&changelogItem{entries: []itemEntry{{"cafe/phone", presence.Device{Stays: []presence.Stay{{Start: 1, Last: 2}}}}}}).encode() // of version 2
 	cases := map[string][]byte{
 		"nothing":            {},
 		"a later version":    append([]byte{itemVersion + 1}, good[1:]...),
