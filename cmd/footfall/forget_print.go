@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -83,13 +82,11 @@ func printRemoved(w io.Writer, r *forget.Report) {
 
 func printRemainders(w io.Writer, left []forget.Remainder) {
 	fmt.Fprintln(w, "\nkept for now, and removed by")
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, l := range left {
-		until := ""
+		until := "-"
 		if !l.Until.IsZero() {
 			until = l.Until.Format(time.DateOnly)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\n", l.Where, cmp.Or(until, "-"), l.What)
+		fmt.Fprintln(w, wrap(fmt.Sprintf("  %-10s  %s: %s", until, l.Where, l.What), "              "))
 	}
-	flush(t)
 }
