@@ -189,7 +189,7 @@ class Stay:
                 return False
         # The router of the session reports after the association. All others may be ahead of the
         # sighting that opens the stay.
-        return heard.session and self.of_session(heard) or step >= self.first + WEAK_FROM
+        return heard.session in ("alive", "left") and self.of_session(heard) or step >= self.first + WEAK_FROM
 
 
 @dataclass(slots=True)
