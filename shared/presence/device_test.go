@@ -144,6 +144,7 @@ func TestRules(t *testing.T) {
 		{"disorder", "a sighting further behind the watermark does not count", "tick@17 -60@0 -60@1", "late late"},
 		{"disorder", "such a sighting counts inside an open visit", "-60@0 -60@6 tick@30 -60@10 tick@43", "in@0 late"},
 		{"disorder", "a visit that had ended goes on and has one walk-in", "-60@0 -60@6 tick@40 -60@30 tick@70", "in@0 out@0-6 out@0-30"},
+		{"disorder", "of two visits that a late sighting reaches it belongs to the later", "-60@0 -60@6 tick@40 -60@40 -60@46 -60@30 tick@80", "in@0 out@0-6 in@40 out@40-46"},
 		{"disorder", "only ticks move the watermark, not a router with a fast clock", "a-60@600 tick@1 -60@0 -60@6", "in@600 in@0"},
 
 		{"anonymous day", "the walk-in of a randomised address is anonymous", "r-60@0 r-60@6", "anon@0"},
