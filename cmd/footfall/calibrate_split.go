@@ -24,7 +24,7 @@ func (c *calibrateCmd) split(m *input) (time.Time, error) {
 		}
 		return at, err
 	case share == 1:
-		return m.end(), nil
+		return m.endOfKnown(), nil
 	}
 	parts, name := recordedDays(m), "days"
 	if len(parts) == 1 {
@@ -48,6 +48,19 @@ func (c *calibrateCmd) split(m *input) (time.Time, error) {
 func (m *input) end() time.Time {
 	recorded := m.trace.Recorded(0)
 	return recorded[len(recorded)-1].To
+}
+
+// endOfKnown returns the moment after which nothing is known: the end of the
+// recording, or the end of a true visit that lasts longer. A phone is silent when its
+// owner leaves, so the last true visit may end after the last sighting.
+func (m *input) endOfKnown() time.Time {
+	end := m.end()
+	for _, v := range m.known.Truth {
+		if !v.Leave.Before(end) {
+			end = v.Leave.Add(time.Millisecond)
+		}
+	}
+	return end
 }
 
 // weights returns the weight of each day or hour for the choice, given their

@@ -80,6 +80,21 @@ func TestSplitOfShortRecordings(t *testing.T) {
 	}
 }
 
+// A visit whose phone was silent at its end belongs to a choice on all of the
+// recording.
+func TestChoiceOnAllCountsAVisitThatEndsAfterTheLastSighting(t *testing.T) {
+	truth := filepath.Join(t.TempDir(), "visits.csv")
+	// The recording begins at 12:00 and its last sighting is at 12:58.
+	visit := "mac,enter_ms,exit_ms\n00:00:5e:00:53:01,1793620800000,1793624700000\n"
+	if err := os.WriteFile(truth, []byte(visit), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := printed(t, "calibrate", recordedFor(t, 1), "--truth", truth, "--split", "1")
+	if want := "Chosen on 1 true visits"; !strings.Contains(said, want) {
+		t.Errorf("said\n%s\nwant %q in it", said, want)
+	}
+}
+
 // CSV holds the true visits of the people who wrote them down, and says nothing
 // about other devices; the file of simulate holds the visits of all devices.
 func TestCSVTruthCoversOnlyItsDevices(t *testing.T) {

@@ -193,11 +193,13 @@ func TestFiguresOfTheOffice(t *testing.T) {
 	if v := e.Visits; v.True != 8 || v.Missed > 0 || v.Split > 0 || v.Merged > 1 || v.False > 0 {
 		t.Errorf("of 8 visits %d are missed, %d split, %d merged, %d false; committed: 0, 0, 1, 0", v.Missed, v.Split, v.Merged, v.False)
 	}
-	if got := e.Timing.Beyond; got.Median > 0 || got.P90 > 100 {
-		t.Errorf("walk-ins are confirmed %v s after the dwell, p90 %v s; committed: 0 and 100", got.Median, got.P90)
+	// The times of the recording are whole tens of seconds. The dwell is exact, so a
+	// phone is confirmed by its first sighting after the dwell, here 20 s later.
+	if got := e.Timing.Beyond; got.Median > 20 || got.P90 > 100 {
+		t.Errorf("walk-ins are confirmed %v s after the dwell, p90 %v s; committed: 20 and 100", got.Median, got.P90)
 	}
-	if got := e.Timing.Exit; got.Median > 130 {
-		t.Errorf("exits are off by %v s, committed: 130", got.Median)
+	if got := e.Timing.Exit; got.Median > 80 {
+		t.Errorf("exits are off by %v s, committed: 80", got.Median)
 	}
 }
 
@@ -208,7 +210,7 @@ func TestFiguresOfTheLab(t *testing.T) {
 		mostFalse  int
 		walkIns    int // at least
 	}{
-		{"the second half; the first has no empty hours to choose on", "2023-03-07", 48, 1, 226},
+		{"the second half; the first has no empty hours to choose on", "2023-03-07", 48, 1, 231},
 		{"a Sunday, chosen on all before it", "2023-04-16", 23, 0, 16},
 	} {
 		e := evaluated(t, c.split, recorded(t, "lab.csv.gz"), "--occupancy", recorded(t, "lab-occupancy.csv"))
