@@ -59,7 +59,7 @@ func TestSamplesGiveTheirSightings(t *testing.T) {
 	if _, err := os.Stat(samplesDir); err != nil {
 		t.Skipf("there are no samples in %s", samplesDir)
 	}
-	s := openShop(t, func(*local.Options) {})
+	s := openShop(t, oneEnvironment)
 	var want []string
 	for _, c := range samples {
 		body, err := os.ReadFile(filepath.Join(samplesDir, c.file))
@@ -81,6 +81,10 @@ func TestSamplesGiveTheirSightings(t *testing.T) {
 	}
 	s.wantOnTopics(t, want)
 }
+
+// oneEnvironment is an option: each environment of ingest remembers for itself which
+// devices joined.
+func oneEnvironment(o *local.Options) { o.Environments = 1 }
 
 // arrivals matches times that stand for the arrival.
 var arrivals = regexp.MustCompile(`ARRIVAL`)
@@ -111,8 +115,11 @@ func (s *shop) take(t *testing.T, kind, body, lines string, moment time.Time) (w
 	later := now.Sub(moment).Truncate(time.Second)
 	s.must(t, kind, s.moved(t, []byte(body), moment.Year(), later))
 	lines = arrivals.ReplaceAllString(lines, moment.UTC().Format(time.RFC3339))
+	for line := range strings.Lines(lines) { // all associations first: they count for the whole post
+		s.expect(t, strings.TrimSpace(line), later, now)
+	}
 	for line := range strings.Lines(lines) {
-		text, _, ok := s.expect(t, strings.TrimSpace(line), later, now)
+		text, ok := s.expect(t, strings.TrimSpace(line), later, now)
 		if ok && kind == senders.Mist {
 			text = withoutTime(text)
 		}
@@ -152,7 +159,7 @@ var fixturesArrive = time.Date(2026, 11, 21, 10, 1, 0, 0, time.UTC)
 // Each fixture puts the sightings that its parser returns on the topics, as
 // pseudonyms.
 func TestFixturesGiveTheirSightings(t *testing.T) {
-	s := openShop(t, func(*local.Options) {})
+	s := openShop(t, oneEnvironment)
 	golden, err := filepath.Glob(filepath.Join(repository, "shared", "ingest", "senders", "testdata", "*", "*.golden"))
 	if err != nil || len(golden) < 10 {
 		t.Fatalf("%d fixtures (%v)", len(golden), err)

@@ -43,6 +43,13 @@ type shop struct {
 	*local.Stack
 	key  *pseudonym.Key
 	zone *time.Location
+	// joined holds the devices that joined the network, or logged in, on a local day.
+	joined map[joinedOn]bool
+}
+
+type joinedOn struct {
+	device events.DeviceID
+	day    string
 }
 
 func openShop(t *testing.T, change func(*local.Options)) *shop {
@@ -62,7 +69,7 @@ func openShop(t *testing.T, change func(*local.Options)) *shop {
 	if err := errors.Join(os.WriteFile(keyFile, []byte(cafeKeys), 0o600), os.WriteFile(businessFile, businesses, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	s := &shop{}
+	s := &shop{joined: map[joinedOn]bool{}}
 	s.Stack = stackFor(t, func(o *local.Options) {
 		o.HTTPListen.HostPort, o.PseudonymKeys = "127.0.0.1:0", keyFile
 		o.Prepare = func(ctx context.Context, tables *dynamodb.Client) error {
@@ -200,14 +207,15 @@ func loginLine(l events.PortalLogin) string {
 // sighting, and a line "login of "contact" with MAC, TIME" as a login, each moved
 // later by a span. ok is false for other lines, and for times that are too old or
 // too new at now.
-func (s *shop) expect(t *testing.T, line string, later time.Duration, now time.Time) (text string, isLogin, ok bool) {
+func (s *shop) expect(t *testing.T, line string, later time.Duration, now time.Time) (text string, ok bool) {
 	t.Helper()
 	var hexMAC, name, at string
 	var rssi int32
+	isLogin := false
 	_, err := fmt.Sscanf(line, "heard %s by %q at %d dBm, %s", &hexMAC, &name, &rssi, &at)
 	if err != nil {
 		if _, err := fmt.Sscanf(line, "login of %q with %12s, %s", &name, &hexMAC, &at); err != nil {
-			return "", false, false
+			return "", false
 		}
 		isLogin = true
 	}
@@ -217,23 +225,26 @@ func (s *shop) expect(t *testing.T, line string, later time.Duration, now time.T
 		t.Fatalf("%s: %v", line, err)
 	}
 	if seen = seen.Add(later); now.Sub(seen) > time.Hour || seen.Sub(now) > 5*time.Minute {
-		return "", isLogin, false
+		return "", false
 	}
-	associated := isLogin || strings.HasSuffix(line, " associated")
+	associated := isLogin || strings.Contains(line, " associated")
 	randomised := mac[0]&2 != 0
-	device := s.key.Device([6]byte(mac))
-	if randomised && !associated {
-		device = s.key.Daily([6]byte(mac), seen.In(s.zone).Format(time.DateOnly))
+	device, day := s.key.Device([6]byte(mac)), seen.In(s.zone).Format(time.DateOnly)
+	// ingest remembers which devices joined that day.
+	joined := joinedOn{device, day}
+	s.joined[joined] = s.joined[joined] || associated
+	if randomised && !s.joined[joined] {
+		device = s.key.Daily([6]byte(mac), day)
 	}
 	if isLogin {
 		return loginLine(events.PortalLogin{
 			Business: cafe, Device: device, Contact: events.ContactID(name), At: seen, Randomised: randomised,
-		}), true, true
+		}), true
 	}
 	return sightingLine(events.Sighting{
 		Business: cafe, Sensor: s.key.Router(name), Device: device, RSSI: events.RSSI(rssi), SeenAt: seen,
 		Associated: associated, Randomised: randomised,
-	}), false, true
+	}), true
 }
 
 // Times in the forms of posts. A layout without a zone is in the business's zone.

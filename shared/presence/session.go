@@ -75,13 +75,16 @@ func later(a, b Session) Session {
 	return b
 }
 
-// leave closes the session at the moment of a report that the device left Router.
-// A report of the moment of the association does not close the session: times of
+// leave closes the session if a sighting reports that the device left Router. A
+// report of the moment of the association does not close the session: times of
 // syslog are whole seconds, and a device that joins again leaves in the second in
 // which it joins.
-func (s *Session) leave(at Instant) {
-	if at > s.JoinedAt && (s.LeftAt == 0 || at < s.LeftAt) {
-		s.LeftAt = at
+func (s *Session) leave(in Sighting) {
+	if in.Report != Left || !s.reported(in) || in.SeenAt == s.JoinedAt {
+		return
+	}
+	if s.LeftAt == 0 || in.SeenAt < s.LeftAt {
+		s.LeftAt = in.SeenAt
 	}
 }
 

@@ -78,9 +78,7 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 		s.keepWeak(in)
 	}
 	inside := s.Confirmed && (within || s.Last == in.SeenAt || s.follows(x, r))
-	if in.Report == Left && ofSession {
-		s.Session.leave(in.SeenAt)
-	}
+	s.Session.leave(in)
 	return s.changedSince(before), !inside
 }
 

@@ -3,6 +3,7 @@ package stage_test
 import (
 	"context"
 	"maps"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,43 +18,50 @@ import (
 type callCounter struct {
 	stage.Identities
 	stage.Pending
+	mu    sync.Mutex // enrich writes the walk-ins of a batch concurrently
 	calls map[string]int
+}
+
+func (c *callCounter) count(method string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[method]++
 }
 
 func (c *callCounter) Devices(ctx context.Context, keys []stage.IdentityKey) ([]presence.History, []int64, error) {
 	if len(keys) > 0 {
-		c.calls["Devices"]++
+		c.count("Devices")
 	}
 	return c.Identities.Devices(ctx, keys)
 }
 
 func (c *callCounter) PutDevice(ctx context.Context, key stage.IdentityKey, h presence.History, version int64) error {
-	c.calls["PutDevice"]++
+	c.count("PutDevice")
 	return c.Identities.PutDevice(ctx, key, h, version)
 }
 
 func (c *callCounter) PutNew(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
-	c.calls["PutNew"]++
+	c.count("PutNew")
 	return c.Pending.PutNew(ctx, a, expires)
 }
 
 func (c *callCounter) End(ctx context.Context, a stage.Attribution, expires time.Time) (stage.Attribution, error) {
-	c.calls["End"]++
+	c.count("End")
 	return c.Pending.End(ctx, a, expires)
 }
 
 func (c *callCounter) Resolve(ctx context.Context, a stage.Attribution) (stage.Attribution, error) {
-	c.calls["Resolve"]++
+	c.count("Resolve")
 	return c.Pending.Resolve(ctx, a)
 }
 
 func (c *callCounter) Stored(ctx context.Context, walkIns []events.WalkIn) ([]stage.Attribution, error) {
-	c.calls["Stored"]++
+	c.count("Stored")
 	return c.Pending.Stored(ctx, walkIns)
 }
 
 func (c *callCounter) OfDevice(ctx context.Context, key stage.IdentityKey, from time.Time) ([]stage.Attribution, error) {
-	c.calls["OfDevice"]++
+	c.count("OfDevice")
 	return c.Pending.OfDevice(ctx, key, from)
 }
 
@@ -97,7 +105,7 @@ func TestTableCallsByClass(t *testing.T) {
 			if c.earlier != nil {
 				handleAll(t, f.enrich(), c.earlier)
 			}
-			counter := &callCounter{f.identities, f.pending, map[string]int{}}
+			counter := &callCounter{Identities: f.identities, Pending: f.pending, calls: map[string]int{}}
 			h := stage.NewEnrich(stage.EnrichDeps{Identities: counter, Pending: counter, Out: f.out})
 			if c.batch.Topic == events.CRMEventsBackfill {
 				h = stage.NewIdentify(stage.IdentifyDeps{Identities: counter, Pending: counter, Out: f.out})
