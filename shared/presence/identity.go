@@ -101,8 +101,12 @@ func (h History) expire(loginAt time.Time, walkIns []time.Time) History {
 		// LastSeen is later, the device may have been seen under the binding before it
 		// at any time up to the login.
 		certain := b.From.Equal(loginAt) || next.Equal(loginAt) && h.LastSeen.Before(loginAt)
-		if certain && b.Until.IsZero() && next.Sub(seen) > BindingExpiry {
-			b.Until = seen.Add(BindingExpiry + time.Millisecond) // the first moment past the expiry
+		// A deletion that came after the expiry has set Until too late: 1 January ann logs
+		// in, 1 May 8:50 the device walks in, 9:10 ann is deleted, and then the login of
+		// bob of 9:00 arrives, which attributes the walk-in.
+		expiry := seen.Add(BindingExpiry + time.Millisecond) // the first moment past the expiry
+		if certain && next.Sub(seen) > BindingExpiry && (b.Until.IsZero() || b.Until.After(expiry)) {
+			b.Until = expiry
 		}
 	}
 	return h

@@ -42,6 +42,21 @@ func TestLoginDoesNotReviveAnExpiredBinding(t *testing.T) {
 	}
 }
 
+// A deletion after the expiry does not bring the binding back for the time before
+// it, when a login arrives after the deletion.
+func TestDeletionDoesNotReviveAnExpiredBinding(t *testing.T) {
+	walkIn := day(120)
+	h := presence.History{}.Bind("ann", day(0), true).Release("ann", walkIn.Add(20*time.Minute)).Bind("bob", walkIn.Add(10*time.Minute), true)
+	if b, _ := h.Attribute(walkIn); b.Contact != "bob" {
+		t.Errorf("attributed to %q, want bob, who logs in soon after: %+v", b.Contact, h)
+	}
+	// A deletion before the expiry stays the end of the binding.
+	h = presence.History{}.Bind("ann", day(0), true).Release("ann", day(5)).Bind("bob", walkIn, true)
+	if b, _ := h.Attribute(day(5)); b.Contact != "" {
+		t.Errorf("attributed to %q after the deletion, want no contact: %+v", b.Contact, h)
+	}
+}
+
 // Bind, last sequence in its comment: if a login arrives late and the device was
 // seen since, the binding before it is left as it is.
 func TestLateLoginLeavesABindingThatMayHaveBeenSeen(t *testing.T) {
