@@ -187,6 +187,7 @@ func timeJump(w *world) {
 		log.Expire(now, func() bool { return gone == 1 || !w.chance(gone) })
 	}
 	w.pending.Expire(now)
+	w.expiredFrom = len(w.seen.records[events.EnrichedWalkIns])
 	w.broker.now = now
 	w.minCommitted = maps.Clone(w.broker.committed) // no commit of so long ago is lost
 	for _, e := range w.envs {

@@ -38,6 +38,9 @@ type world struct {
 	// minCommitted is the lowest position that a lost commit goes back to: the
 	// changelog items of what lies before have expired.
 	minCommitted map[groupKey]int
+	// expiredFrom is the number of enriched walk-ins that were produced before items of
+	// table pending expired, 0 if none have.
+	expiredFrom  int
 	toolsRunning int       // tasks of tick and of the operator's tools
 	lastTick     time.Time // the latest tick of the input
 	seen         *observations
