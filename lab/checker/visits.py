@@ -187,9 +187,7 @@ class Stay:
                 return False
             if self.left_at is not None and step > self.left_at // STEP + 1:
                 return False
-        # The router of the session reports after the association. All others may be ahead of the
-        # sighting that opens the stay.
-        return heard.session in ("alive", "left") and self.of_session(heard) or step >= self.first + WEAK_FROM
+        return step >= self.first + WEAK_FROM
 
 
 @dataclass(slots=True)

@@ -125,7 +125,7 @@ func TestRules(t *testing.T) {
 		{"session", "a device that roams has one visit", "j1@0 l1@20.99 j2@21 l2@50 tick@70", "in@0 out@0-50"},
 		{"session", "only the router of the latest association closes it", "j1@0 j2@30 l1@35 -60@120 l2@130 tick@170", "in@0 out@0-130"},
 		{"session", "associations in any order: the latest decides", "j2@30 j1@29 l2@35 tick@53 tick@54", "in@30 out@30-35"},
-		{"session", "a disassociation in the first steps closes it", "j1@0 l1@1 tick@18 tick@19 tick@20", "in@0 out@0-1"},
+		{"session", "a disassociation in the first two steps closes it, and extends nothing", "j1@0 l1@1 tick@19 tick@20", "in@0 out@0-0"},
 		{"session", "a disassociation in the second of the association does not", "l1@0 j1@0 l1@0 a-60@60 l1@70 tick@90", "passer in@0 out@0-70"},
 		{"session", "a duplicate opens no closed session", "j1@0 l1@10 j1@0 l1@10 tick@40", "in@0 out@0-10"},
 		{"session", "without a disassociation it ends after twelve hours", "j1@0 tick@723 tick@724", "in@0 out@0-0"},

@@ -75,17 +75,16 @@ func later(a, b Session) Session {
 	return b
 }
 
-// leave closes the session if a sighting reports that the device left Router. A
-// report of the moment of the association does not close the session: times of
-// syslog are whole seconds, and a device that joins again leaves in the second in
-// which it joins.
-func (s *Session) leave(in Sighting) {
-	if in.Report != Left || !s.reported(in) || in.SeenAt == s.JoinedAt {
-		return
-	}
-	if s.LeftAt == 0 || in.SeenAt < s.LeftAt {
+// leave closes the session if a sighting reports that the device left Router, and
+// reports whether it did. A report of the moment of the association does not close
+// the session: times of syslog are whole seconds, and a device that joins again
+// leaves in the second in which it joins.
+func (s *Session) leave(in Sighting) (closed bool) {
+	closed = in.Report == Left && in.Router == s.Router && in.SeenAt > s.JoinedAt && (s.LeftAt == 0 || in.SeenAt < s.LeftAt)
+	if closed {
 		s.LeftAt = in.SeenAt
 	}
+	return closed
 }
 
 // takesAlive reports whether an answered poll in step x counts. Some drivers go on
@@ -93,9 +92,4 @@ func (s *Session) leave(in Sighting) {
 // of the step after the disassociation counts: the two may arrive in either order.
 func (s *Session) takesAlive(x step, r *Rules) bool {
 	return s.JoinedAt != 0 && x >= s.JoinedAt.step() && x <= s.longest(r) && (s.LeftAt == 0 || x <= s.LeftAt.step()+1)
-}
-
-// reported reports whether a sighting is a report about the session, by its router.
-func (s *Session) reported(in Sighting) bool {
-	return (in.Report == Alive || in.Report == Left) && s.JoinedAt != 0 && s.Router == in.Router && s.JoinedAt <= in.SeenAt
 }

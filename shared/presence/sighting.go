@@ -60,11 +60,10 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 		return false, true
 	}
 	x, before := in.SeenAt.step(), *s
-	within, ofSession := x <= s.Last.step(), s.Session.reported(in)
+	within := x <= s.Last.step()
 	switch {
-	case x < s.Start.step()+2 && !ofSession:
-		// The first two steps of the stay: see above. A report of the router that the
-		// device joined arrives after the association that opened the stay, and counts.
+	case x < s.Start.step()+2:
+		// The first two steps of the stay: see above.
 	case in.Report == Alive && !s.Session.takesAlive(x, r):
 		// A driver polls a device that left long ago.
 	case s.Confirmed && (within || s.follows(x, r)):
@@ -78,8 +77,22 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 		s.keepWeak(in)
 	}
 	inside := s.Confirmed && (within || s.Last == in.SeenAt || s.follows(x, r))
-	s.Session.leave(in)
-	return s.changedSince(before), !inside
+	left := d.leave(in)
+	return left || s.changedSince(before), !inside
+}
+
+// leave closes the session that a sighting reports the end of, and reports whether a
+// session changed. The report may be about the latest stay or about the one before:
+// 12:00 a device joins and opens A, which is not confirmed yet. 12:12 a strong
+// sighting opens B, and 12:12:30 the device leaves.
+func (d *Device) leave(in Sighting) (changed bool) {
+	i := d.newestBefore(in.SeenAt.step())
+	for ; i >= 0; i-- {
+		if s := &d.Stays[i].Session; s.JoinedAt != 0 {
+			return s.leave(in)
+		}
+	}
+	return false
 }
 
 // stayOfWeak returns the stay that a weak sighting may belong to, or nil if the
@@ -91,8 +104,7 @@ func (d *Device) weak(in Sighting, r *Rules) (changed, passerBy bool) {
 // B, one step out of reach. 12:18:30 a weak sighting arrives that is not
 // associated. 12:17:30 an associated one arrives late and makes A and B one visit:
 // 12:18:30 is in the tenth step of that visit, so it makes the session gap 30
-// minutes, and 12:36:30 extends the visit. A report about the session that the
-// candidate holds belongs to the candidate.
+// minutes, and 12:36:30 extends the visit.
 func (d *Device) stayOfWeak(in Sighting) *Stay {
 	x := in.SeenAt.step()
 	i := d.newestBefore(x)
@@ -100,7 +112,7 @@ func (d *Device) stayOfWeak(in Sighting) *Stay {
 		return nil
 	}
 	s := &d.Stays[i]
-	if i > 0 && x < s.Start.step()+2 && !s.Confirmed && !s.Session.reported(in) {
+	if i > 0 && x < s.Start.step()+2 && !s.Confirmed {
 		return &d.Stays[i-1]
 	}
 	return s

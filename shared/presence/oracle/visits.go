@@ -63,6 +63,8 @@ func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 			current.add(s)
 		case hold && belongs && current.confirmed && current.takesWeak(s):
 			current.add(s)
+		case belongs:
+			current.report(s) // a disassociation that does not extend the visit closes the session
 		}
 	}
 	if current != nil && current.confirmed {
@@ -90,15 +92,13 @@ func stepOf(t presence.Instant) int64 {
 }
 
 // takesWeak reports whether a weak sighting that belongs to the visit counts: from
-// the third step of the visit on, and before if the router reports a session that
-// opened the visit. A poll that was answered counts within the longest session and
+// the third step of the visit on. A poll that was answered counts within the longest session and
 // until the device left.
 func (v *Visit) takesWeak(s presence.Sighting) bool {
-	ofSession := extendsOnly(s) && v.joinedAt != 0 && s.Router == v.router
 	if s.Report == presence.Alive && (v.joinedAt == 0 || stepOf(s.SeenAt) > v.heldUntil() || v.leftAt != 0 && stepOf(s.SeenAt) > stepOf(v.leftAt)+1) {
 		return false
 	}
-	return ofSession || stepOf(s.SeenAt) >= stepOf(v.Start)+2
+	return stepOf(s.SeenAt) >= stepOf(v.Start)+2
 }
 
 // heldUntil returns the last step in which the session can hold the visit open.
