@@ -224,9 +224,9 @@ var tableNeeds = map[string][]string{
 	"detect visit-log":    {"Query", "PutItem"},
 	"detect businesses":   {"BatchGetItem", "GetItem"},
 	"identify identities": {"BatchGetItem", "GetItem", "PutItem"},
-	"identify pending":    {"Query", "GetItem", "UpdateItem"},
+	"identify pending":    {"Query", "BatchGetItem", "GetItem", "UpdateItem"},
 	"enrich identities":   {"BatchGetItem", "PutItem"},
-	"enrich pending":      {"GetItem", "PutItem", "UpdateItem"},
+	"enrich pending":      {"BatchGetItem", "GetItem", "PutItem", "UpdateItem"},
 	"count counts":        {"Query", "UpdateItem"},
 }
 

@@ -48,8 +48,7 @@ func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 	var visits []Visit
 	var current *Visit // candidate or visit that the next sighting may belong to
 	for _, s := range sorted {
-		strong, hold := isStrong(s, &r), s.RSSI >= r.Hold || extendsOnly(s)
-		belongs := current != nil && current.belongs(s)
+		strong, belongs := isStrong(s, &r), current != nil && current.belongs(s)
 		switch {
 		case strong && belongs:
 			current.add(s)
@@ -61,10 +60,8 @@ func stays(sightings []presence.Sighting, r presence.Rules) []Visit {
 			}
 			current = &Visit{Start: s.SeenAt, rules: &r, allAssoc: true}
 			current.add(s)
-		case hold && belongs && current.confirmed && current.takesWeak(s):
-			current.add(s)
 		case belongs:
-			current.report(s) // a disassociation that does not extend the visit closes the session
+			current.addWeak(s)
 		}
 	}
 	if current != nil && current.confirmed {
@@ -89,6 +86,16 @@ func isStrong(s presence.Sighting, r *presence.Rules) bool {
 // stepOf returns the step of the grid that holds a moment.
 func stepOf(t presence.Instant) int64 {
 	return t.Time().UnixMilli() / presence.Grid.Milliseconds()
+}
+
+// addWeak adds a weak sighting that belongs to the visit, if it counts. A
+// disassociation that does not count closes the session all the same.
+func (v *Visit) addWeak(s presence.Sighting) {
+	if hold := s.RSSI >= v.rules.Hold || extendsOnly(s); hold && v.confirmed && v.takesWeak(s) {
+		v.add(s)
+		return
+	}
+	v.report(s)
 }
 
 // takesWeak reports whether a weak sighting that belongs to the visit counts: from
