@@ -53,6 +53,17 @@ const (
 	SessionLeft   Session = "left"   // the device left the router's network
 )
 
+// RSSI returns the signal strength of a report whose router measured none: 0 dBm for
+// a device that joined, which is in the store however far from the router, and else
+// the hold threshold of the business, which extends a visit and is too weak to open
+// a candidate. It must not be called for SessionNone.
+func (s Session) RSSI(hold RSSI) RSSI {
+	if s == SessionJoined {
+		return 0
+	}
+	return hold
+}
+
 // Validate returns an error if the report is none of the four.
 func (s Session) Validate() error {
 	switch s {

@@ -55,8 +55,12 @@ func isPlainASCII(id string) bool {
 	return true
 }
 
+// AcceptsTime reports whether a record may have a time: whether the time is within
+// the years 2000 to 2099.
+func AcceptsTime(t time.Time) bool { return !t.Before(firstTime) && t.Before(endTime) }
+
 func validTime(field string, t time.Time) error {
-	if t.Before(firstTime) || !t.Before(endTime) {
+	if !AcceptsTime(t) {
 		return Bad(InvalidField, "%s: %d ms since 1970 is not within the years 2000 to 2099", field, t.UnixMilli())
 	}
 	return nil

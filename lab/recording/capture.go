@@ -179,7 +179,7 @@ func (d *captureDecoder) packet(p packet, it *Item) (Reason, error) {
 	switch {
 	case p.at.IsZero():
 		return NoTime, nil
-	case !inRange(p.at):
+	case !events.AcceptsTime(p.at):
 		return BadTime, nil
 	case !r.heard:
 		return NoSignal, nil

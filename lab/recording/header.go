@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -80,23 +81,13 @@ func (d *csvDecoder) header(line []byte) error {
 				d.columns[i] = passedOver
 				continue
 			}
-			d.columns[indexOfColumn(d.columns, c)] = passedOver
+			d.columns[slices.Index(d.columns, c)] = passedOver
 			d.columns[i] = c
 		}
 		has[c] = name
 	}
 	d.names = has
 	return d.complete(names)
-}
-
-// indexOfColumn returns the first index of a column.
-func indexOfColumn(all []column, c column) int {
-	for i := range all {
-		if all[i] == c {
-			return i
-		}
-	}
-	return -1
 }
 
 // complete checks that the header has what a recording needs, and notes the
@@ -131,7 +122,7 @@ func (d *csvDecoder) complete(names []string) error {
 	// tshark writes one signal strength for each antenna.
 	d.antennas = passedOver
 	if strings.HasPrefix(has[rssiColumn], "radiotap.") {
-		d.antennas = column(indexOfColumn(d.columns, rssiColumn))
+		d.antennas = column(slices.Index(d.columns, rssiColumn))
 	}
 	if has[sensorColumn] == "" {
 		d.sensor = []byte(baseName(d.name))

@@ -255,7 +255,7 @@ func (d *ndjsonDecoder) arrival(it *Item, r *record, arrived []byte, event time.
 		return used, nil
 	}
 	var err error
-	if it.ArrivedAt, err = d.time("arrived_at", arrived, r); err == nil && !inRange(it.ArrivedAt) {
+	if it.ArrivedAt, err = d.time("arrived_at", arrived, r); err == nil && !events.AcceptsTime(it.ArrivedAt) {
 		return BadTime, nil
 	}
 	return used, err
@@ -345,7 +345,7 @@ func (d *ndjsonDecoder) login(l *jsonLine, r *record) (*events.PortalLogin, Reas
 	switch {
 	case err != nil:
 		return nil, used, err
-	case !inRange(at):
+	case !events.AcceptsTime(at):
 		return nil, BadTime, nil
 	}
 	login := &events.PortalLogin{

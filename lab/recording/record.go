@@ -64,7 +64,7 @@ func (s *scope) sighting(r *record, to *events.Sighting) (Reason, error) {
 	if !noID(r.session) {
 		to.Session, to.Associated = events.Session(s.intern.get(r.session)), true
 		if noSignal == NoSignal {
-			to.RSSI, noSignal = sessionSignal(to.Session), used
+			to.RSSI, noSignal = to.Session.RSSI(events.RSSI(presence.DefaultRules().Hold)), used
 		}
 	}
 	// Names, then the device, whose pseudonym depends on the business.
@@ -78,7 +78,7 @@ func (s *scope) sighting(r *record, to *events.Sighting) (Reason, error) {
 		return used, err
 	case noDevice != used:
 		return noDevice, nil
-	case !inRange(to.SeenAt):
+	case !events.AcceptsTime(to.SeenAt):
 		return BadTime, nil
 	case noSignal != used:
 		return noSignal, nil
@@ -86,17 +86,6 @@ func (s *scope) sighting(r *record, to *events.Sighting) (Reason, error) {
 		return NoSensor, nil
 	}
 	return used, plain(to.Validate())
-}
-
-// sessionSignal returns the signal strength of a report without one: of a
-// device that joined 0 dBm, since it is in the store however far from the
-// router, and else that of the hold threshold, which extends a visit and opens
-// none.
-func sessionSignal(report events.Session) events.RSSI {
-	if report == events.SessionJoined {
-		return 0
-	}
-	return events.RSSI(presence.DefaultRules().Hold)
 }
 
 // device sets the device of a sighting from its name or from the address of

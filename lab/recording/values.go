@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"footfall/events"
+	"footfall/shared/ingest/senders"
 )
 
 // The functions of this file parse values in the forms that the HTTP door takes
@@ -30,23 +31,9 @@ func isMissing(f []byte) bool {
 	return slices.ContainsFunc(missingTexts, func(m string) bool { return strings.EqualFold(m, string(f)) })
 }
 
-// firstTime and endTime bound the times that package events accepts in a
-// sighting: firstTime is the first, endTime the end, exclusive.
-var (
-	firstTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	endTime   = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
-)
-
-// inRange reports whether package events accepts t in a sighting.
-func inRange(t time.Time) bool { return !t.Before(firstTime) && t.Before(endTime) }
-
-// The units of a number that is a time, by its size: no number is within the
-// years 2000 to 2099 in two of them.
-const (
-	millisFrom = 1e11 // below are seconds since 1970
-	microsFrom = 1e14
-	nanosFrom  = 1e17
-)
+// maxEpochMillis is beyond every time that a record may have, in milliseconds since
+// 1970, and small enough to convert.
+const maxEpochMillis = 1e14
 
 // zoned and local are the layouts of times with and without a time zone, once
 // parseTime has replaced the spaces. time.Parse accepts a fraction of the
@@ -114,14 +101,14 @@ func parseEpoch(f []byte, decimalComma bool) (t time.Time, ok bool, err error) {
 	}
 	// Find the unit, then the nanoseconds within it. Decimals of a
 	// millisecond and of smaller units are truncated.
-	if size := math.Abs(float64(n)); size >= millisFrom {
-		switch {
-		case size < microsFrom:
-			return time.UnixMilli(n).UTC(), true, nil
-		case size < nanosFrom:
-			return cut(time.UnixMicro(n)), true, nil
-		}
+	switch senders.EpochUnit(float64(n)) {
+	case time.Millisecond:
+		return time.UnixMilli(n).UTC(), true, nil
+	case time.Microsecond:
+		return cut(time.UnixMicro(n)), true, nil
+	case time.Nanosecond:
 		return cut(time.Unix(0, n)), true, nil
+	default: // seconds, whose decimals count
 	}
 	ms, _ := strconv.Atoi(string(append(append(make([]byte, 0, 3+len(fraction)), fraction...), "000"...)[:3]))
 	if len(f) > 0 && f[0] == '-' {
@@ -147,17 +134,8 @@ func scientific(f []byte, decimalComma bool) (t time.Time, ok bool, err error) {
 	if f[e] == 'E' && len(bytes.Trim(f[:e], "-")) <= len("1.79526") {
 		return time.Time{}, false, fmt.Errorf("%.40q was rounded by a spreadsheet: format the column as a number without decimals and save again", f)
 	}
-	switch size := math.Abs(v); {
-	case size < millisFrom:
-		v *= 1000
-	case size < microsFrom:
-	case size < nanosFrom:
-		v /= 1e3
-	default:
-		v /= 1e6
-	}
-	if math.Abs(v) > microsFrom {
-		return time.UnixMilli(microsFrom).UTC(), true, nil // beyond every range
+	if v = senders.EpochMillis(v); math.Abs(v) > maxEpochMillis {
+		return time.UnixMilli(maxEpochMillis).UTC(), true, nil
 	}
 	return time.UnixMilli(int64(math.Round(v))).UTC(), true, nil
 }

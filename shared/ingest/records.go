@@ -179,7 +179,10 @@ func (b *recordBuilder) sensor(router string) (s events.SensorID, ok bool) {
 func (b *recordBuilder) rememberJoined(p *senders.Post) {
 	for i := range p.Observations {
 		o := &p.Observations[i]
-		if _, known := b.sensor(o.Router); known && o.Associated {
+		if !o.Associated {
+			continue
+		}
+		if _, known := b.sensor(o.Router); known {
 			b.rememberDevice(o.MAC, o.SeenAt)
 		}
 	}

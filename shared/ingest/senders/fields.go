@@ -166,13 +166,6 @@ func (n *number) dBm() (rssi events.RSSI, why Reason) {
 	return 0, BadRSSI
 }
 
-// firstTime and endTime bound the times that package events accepts in a
-// sighting: firstTime is the first, endTime the end, exclusive.
-var (
-	firstTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	endTime   = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
-)
-
 // The units of a number that is a time: below millisFrom it is seconds since 1970,
 // then milliseconds, then microseconds, and from nanosFrom on nanoseconds. No number
 // is within the years 2000 to 2099 in two of them.
@@ -182,11 +175,41 @@ const (
 	nanosFrom  = 1e17
 )
 
+// EpochUnit returns the unit of a number that is a time since 1970, by the size of the
+// number. Recordings are read by it too, so that they take what the door takes.
+func EpochUnit(n float64) time.Duration {
+	switch size := math.Abs(n); {
+	case size < millisFrom:
+		return time.Second
+	case size < microsFrom:
+		return time.Millisecond
+	case size < nanosFrom:
+		return time.Microsecond
+	default:
+		return time.Nanosecond
+	}
+}
+
+// EpochMillis returns a number that is a time since 1970, of any unit, in
+// milliseconds.
+func EpochMillis(n float64) float64 {
+	switch EpochUnit(n) {
+	case time.Second:
+		return n * 1e3
+	case time.Millisecond:
+		return n
+	case time.Microsecond:
+		return n / 1e3
+	default:
+		return n / 1e6
+	}
+}
+
 // instant is a time: RFC 3339, or a number since 1970.
 type instant struct {
 	value time.Time
 	given bool
-	bad   bool // given and not a time, or outside of [firstTime, endTime)
+	bad   bool // given and not a time, or one that package events does not accept
 }
 
 // UnmarshalJSON accepts the forms of parseDateTime and parseEpoch, as a number or as
@@ -268,17 +291,9 @@ func parseEpoch(text []byte) instant {
 		text = bytes.Replace(text, []byte(","), []byte("."), 1)
 	}
 	v, err := strconv.ParseFloat(string(text), 64)
+	v = EpochMillis(v)
 
-	// To milliseconds; millisFrom*100 lies beyond the year 2099 by far.
-	switch {
-	case v < millisFrom:
-		v *= 1e3
-	case v < microsFrom:
-	case v < nanosFrom:
-		v /= 1e3
-	default:
-		v /= 1e6
-	}
+	// millisFrom*100 lies beyond the year 2099 by far.
 	if err != nil || !(v >= 0 && v < millisFrom*100) {
 		return instant{given: true, bad: true}
 	}
@@ -288,7 +303,7 @@ func parseEpoch(text []byte) instant {
 // newInstant returns the field for a time, in UTC and whole milliseconds.
 func newInstant(at time.Time) instant {
 	at = at.UTC().Truncate(time.Millisecond)
-	return instant{value: at, given: true, bad: at.Before(firstTime) || !at.Before(endTime)}
+	return instant{value: at, given: true, bad: !events.AcceptsTime(at)}
 }
 
 // reason returns why the time is unusable, or "" if it is usable.

@@ -65,12 +65,8 @@ func (s *footfallSighting) raw(hold events.RSSI) rawObservation {
 		router: s.Router, device: s.Device, signal: s.RSSI, seenAt: s.SeenAt,
 		associated: bool(s.Associated) || s.Session.given, session: s.Session.value, badSession: s.Session.bad,
 	}
-	switch {
-	case o.signal.given || o.session == events.SessionNone:
-	case o.session == events.SessionJoined:
-		o.signal = suppliedSignal(0)
-	default:
-		o.signal = suppliedSignal(hold)
+	if !o.signal.given && o.session != events.SessionNone {
+		o.signal = suppliedSignal(o.session.RSSI(hold))
 	}
 	return o
 }

@@ -83,13 +83,11 @@ func (r *syslogReader) line(line []byte) {
 	o := rawObservation{router: parseRouter(bytes.TrimSpace(head.router)), seenAt: head.seenAt, associated: true}
 	switch string(event) {
 	case stationJoined:
-		o.signal, o.session = suppliedSignal(0), events.SessionJoined
+		o.session = events.SessionJoined
 	case stationAlive:
-		o.signal, o.session = suppliedSignal(r.arrival.Hold), events.SessionAlive
+		o.session = events.SessionAlive
 	case stationLeft:
-		// Strong enough to extend a visit up to this moment, too weak to open a
-		// candidate.
-		o.signal, o.session = suppliedSignal(r.arrival.Hold), events.SessionLeft
+		o.session = events.SessionLeft
 	case probeRequest:
 		o.device = parseMACField(bytes.TrimPrefix(address, []byte("sa=")))
 		o.signal, o.associated = parseSignal(rest), false
@@ -98,7 +96,7 @@ func (r *syslogReader) line(line []byte) {
 		return
 	}
 	if o.associated {
-		o.device = r.station(address, rest)
+		o.device, o.signal = r.station(address, rest), suppliedSignal(o.session.RSSI(r.arrival.Hold))
 	}
 	r.observe(o)
 }
